@@ -1,0 +1,36 @@
+/* log.h: levelled log lines to stderr or syslog */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/*
+ * Where lines go is set once, before the first thread is started, and never changed after. A line
+ * is formatted completely and written with one system call, so lines of threads never mix.
+ * Control bytes (a hostile name in a message) are replaced before they reach the log.
+ */
+void log_open(bool use_syslog, enum log_level max);
+
+void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * A budget for one class of lines that others can cause (closed connections, refused packets).
+ * It belongs to one thread. log_allow() says whether a line may be written now (now_ms as of
+ * clock_ms()); after a silent stretch it stores in *suppressed how many were left out since the
+ * last line, else 0.
+ */
+struct log_limit {
+	uint64_t window_ms;
+	unsigned used;
+	unsigned suppressed;
+};
+
+bool log_allow(struct log_limit *l, uint64_t now_ms, unsigned *suppressed);
+
+#endif

@@ -1,0 +1,66 @@
+/* rd.h: bounds-checked little-endian reader over a byte range; errors are sticky */
+#ifndef BASE_RD_H
+#define BASE_RD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * A reader never touches a byte outside its range. The first access that would do so marks it
+ * bad; from then on every getter returns 0 (or NULL) and moves nothing, so that a parser reads
+ * all its fields in a row and asks rd_ok() once at the end.
+ */
+struct rd {
+	const uint8_t *base;
+	size_t len;
+	size_t pos;
+	bool bad;
+};
+
+/* The range is borrowed: it must outlive the reader and everything rd_bytes() returned. */
+static inline struct rd
+rd_init(const void *data, size_t len)
+{
+	return (struct rd){ .base = data, .len = len };
+}
+
+static inline bool
+rd_ok(const struct rd *r)
+{
+	return !r->bad;
+}
+
+/* Bytes not read yet; 0 when bad. */
+static inline size_t
+rd_left(const struct rd *r)
+{
+	return r->bad ? 0 : r->len - r->pos;
+}
+
+uint8_t rd_u8(struct rd *r);
+uint16_t rd_u16(struct rd *r);
+uint32_t rd_u32(struct rd *r);
+uint64_t rd_u64(struct rd *r);
+
+/* Big-endian, for the NetBIOS/direct-TCP header alone. */
+uint32_t rd_be24(struct rd *r);
+
+/* n bytes in place (valid as long as the range), or NULL. rd_bytes(r, 0) is not NULL when good. */
+const uint8_t *rd_bytes(struct rd *r, size_t n);
+
+/* Copies n bytes to dst; fills dst with zeros when bad. */
+void rd_copy(struct rd *r, void *dst, size_t n);
+
+void rd_skip(struct rd *r, size_t n);
+
+/* Moves to an absolute position of the range; off == len is allowed (nothing left). */
+void rd_seek(struct rd *r, size_t off);
+
+/*
+ * The sub-range [off, off+n) of the same bytes as a reader of its own. Where it does not fit,
+ * both r and the result are bad.
+ */
+struct rd rd_sub(struct rd *r, size_t off, size_t n);
+
+#endif
