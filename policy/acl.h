@@ -1,0 +1,31 @@
+/* acl.h: allow and deny prefixes; the longest match decides, deny wins a tie */
+#ifndef POLICY_ACL_H
+#define POLICY_ACL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/addr.h"
+
+struct acl_rule {
+	struct prefix prefix;
+	bool deny;
+};
+
+/* Rules in the order in which they were written; owned by the acl. */
+struct acl {
+	struct acl_rule *rules;
+	size_t n;
+};
+
+/* Appends a rule. -1 when memory is out. */
+int acl_add(struct acl *a, const struct prefix *p, bool deny) __attribute__((warn_unused_result));
+void acl_fini(struct acl *a);
+
+/*
+ * The longest prefix that holds the address decides; of an allow and a deny of equal length deny
+ * wins. Nothing matches: allowed exactly when there is no allow rule at all.
+ */
+bool acl_allows(const struct acl *a, const struct addr *addr);
+
+#endif

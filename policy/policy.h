@@ -1,0 +1,107 @@
+/* policy.h: the immutable, refcounted snapshot of policy.conf and its questions */
+#ifndef POLICY_POLICY_H
+#define POLICY_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+
+/* Longest name of a node or listener, without NUL. */
+#define POL_NAME_MAX 63
+#define POL_NODES_MAX 64
+#define POL_WEIGHT_MAX 1000
+/* Addresses of one interfaces section. */
+#define POL_IFACES_MAX 64
+
+enum pol_smb1 { POL_SMB1_REFUSE, POL_SMB1_ALLOW };
+enum pol_unkeyed { POL_UNKEYED_PASS, POL_UNKEYED_REFUSE };
+enum pol_gmac { POL_GMAC_PASS, POL_GMAC_REFUSE, POL_GMAC_RESIGN };
+enum pol_ifmode { POL_IF_ANNOUNCE, POL_IF_FILTER, POL_IF_PASS };
+enum pol_nodestate { POL_NODE_ACTIVE, POL_NODE_DRAIN, POL_NODE_MAINT };
+
+struct pol_node {
+	char name[POL_NAME_MAX + 1];
+	struct addrport address;
+	unsigned weight;	/* 1..POL_WEIGHT_MAX */
+	enum pol_nodestate state;
+};
+
+/* One announced address. */
+struct pol_iface {
+	struct addr addr;
+	uint64_t speed;		/* bits per second */
+	bool rss;
+	uint32_t ifindex;	/* never 0; given, or chosen so that no two entries share one */
+};
+
+/* What clients of one listener are told. */
+struct pol_interfaces {
+	char listener[POL_NAME_MAX + 1];
+	enum pol_ifmode mode;
+	size_t n;
+	struct pol_iface *list;
+};
+
+/* All times in milliseconds. */
+struct pol_health {
+	unsigned interval, timeout, slow_start, flap_window, flap_hold, hang;
+	unsigned rise, fall, flap_changes;
+};
+
+struct pol_limits {
+	unsigned first_frame, negotiate, logon;		/* absolute deadlines, ms */
+	unsigned unauthenticated;			/* connections before logon, all and per source */
+	unsigned unauthenticated_per_source;
+	unsigned accept_rate, accept_burst;		/* per source and second; rate 0 = no limit */
+};
+
+struct pol_tcp {
+	unsigned keepalive_idle, keepalive_interval;	/* ms, whole seconds */
+	unsigned keepalive_count;
+	unsigned client_timeout, node_timeout;		/* TCP_USER_TIMEOUT, ms */
+	unsigned connect_timeout;			/* ms */
+};
+
+/*
+ * One version of the rules. Built by schema_load(), never changed after; whoever needs it for
+ * longer than a call holds a reference. Fields may be read directly; the questions below are the
+ * rules that need more than a field.
+ */
+struct policy {
+	unsigned refs;			/* atomic; by policy_ref() and policy_unref() alone */
+	unsigned generation;		/* set by the owner of the current pointer */
+	size_t nnodes;
+	struct pol_node *nodes;
+	size_t ninterfaces;
+	struct pol_interfaces *interfaces;
+	struct acl *addresses;		/* deny-file entries included */
+	enum pol_smb1 smb1;
+	enum pol_unkeyed unkeyed;
+	enum pol_gmac gmac;
+	unsigned pin_linger;		/* ms */
+	struct pol_health health;
+	struct pol_limits limits;
+	struct pol_tcp tcp;
+};
+
+/* An empty policy with the defaults of every setting and one reference; NULL when memory is out. */
+struct policy *policy_new(void);
+struct policy *policy_ref(struct policy *p);
+/* Drops a reference; the last one frees. Clears the caller's pointer. */
+void policy_unref(struct policy **p);
+
+/* May clients use, and be told, this address of ours? */
+bool policy_allows(const struct policy *p, const struct addr *a);
+
+/* The section of a listener, or NULL: then it announces the dialled address alone. */
+const struct pol_interfaces *policy_interfaces(const struct policy *p, const char *listener);
+
+const struct pol_node *policy_node(const struct policy *p, const char *name);
+
+/* The words of the configuration for these values. */
+const char *pol_ifmode_str(enum pol_ifmode m);
+const char *pol_nodestate_str(enum pol_nodestate s);
+
+#endif

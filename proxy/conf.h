@@ -1,0 +1,37 @@
+/* conf.h: smbgate.conf, read once at start */
+#ifndef PROXY_CONF_H
+#define PROXY_CONF_H
+
+#include <stddef.h>
+
+#include "base/addr.h"
+
+struct errlist;
+
+#define CONF_LISTEN_MAX 64
+#define CONF_WORKERS_MAX 256
+
+struct conf_listen {
+	char name[64];
+	struct addrport address;
+};
+
+/* Paths are absolute, or relative to the working directory: already joined with the file's own. */
+struct conf {
+	char *path;
+	char *policy;
+	char *control;		/* default /run/smbgate/control.sock */
+	char *user;		/* NULL: keep the identity */
+	char *keytab;		/* NULL: none */
+	char *cluster_secret;	/* NULL: none */
+	char *pid_file;		/* NULL: none */
+	unsigned workers;	/* 0: one per CPU */
+	size_t nlisten;
+	struct conf_listen listen[CONF_LISTEN_MAX];
+};
+
+/* A new configuration, or NULL with errors in *e (zeroed and freed by the caller). */
+struct conf *conf_load(const char *path, struct errlist *e);
+void conf_free(struct conf **c);
+
+#endif
