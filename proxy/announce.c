@@ -1,0 +1,81 @@
+/* announce.c: which interface list a client is told */
+#include "config.h"
+
+#include "proxy/announce.h"
+
+#include "base/addr.h"
+#include "policy/policy.h"
+#include "smb/ifinfo.h"
+
+/* What is said of an address of which nobody gave us the speed: the least that is common. */
+#define DEFAULT_SPEED 1000000000ull
+
+static struct ifinfo
+from_policy(const struct pol_iface *i)
+{
+	/* RDMA is never announced for our own addresses: we speak TCP. */
+	return (struct ifinfo){
+		.ifindex = i->ifindex,
+		.capability = i->rss ? IFINFO_RSS_CAPABLE : 0,
+		.link_speed = i->speed,
+		.addr = i->addr,
+	};
+}
+
+static struct ifinfo
+from_address(const struct addr *a)
+{
+	return (struct ifinfo){ .ifindex = 1, .link_speed = DEFAULT_SPEED, .addr = *a };
+}
+
+/* The dialled address with what is known of it. */
+static struct ifinfo
+dialled_alone(const struct pol_interfaces *sec, const struct addr *dialled,
+    const struct ifinfo *list, size_t n)
+{
+	for (size_t i = 0; sec != NULL && i < sec->n; i++)
+		if (addr_equal(&sec->list[i].addr, dialled))
+			return from_policy(&sec->list[i]);
+	for (size_t i = 0; sec != NULL && sec->mode == POL_IF_FILTER && i < n; i++)
+		if (addr_equal(&list[i].addr, dialled))
+			return list[i];
+	return from_address(dialled);
+}
+
+static bool
+tellable(const struct policy *p, const struct addr *a)
+{
+	return policy_allows(p, a) && !addr_is_linklocal(a) && !addr_is_unspecified(a);
+}
+
+size_t
+announce(const struct policy *p, const char *listener, const struct addr *dialled,
+    const struct ifinfo *list, size_t n, struct ifinfo *out, size_t max)
+{
+	const struct pol_interfaces *sec = policy_interfaces(p, listener);
+	bool own = sec == NULL || sec->mode == POL_IF_ANNOUNCE;
+	struct ifinfo e;
+	size_t k = 0, total;
+
+	if (max == 0)
+		return 0;
+	if (!policy_allows(p, dialled)) {
+		if (addr_is_linklocal(dialled) || addr_is_unspecified(dialled))
+			return 0;
+		out[0] = dialled_alone(sec, dialled, list, n);
+		return 1;
+	}
+	if (own && (sec == NULL || sec->n == 0)) {
+		if (!tellable(p, dialled))
+			return 0;
+		out[0] = from_address(dialled);
+		return 1;
+	}
+	total = own ? sec->n : n;
+	for (size_t i = 0; i < total && k < max; i++) {
+		e = own ? from_policy(&sec->list[i]) : list[i];
+		if (tellable(p, &e.addr))
+			out[k++] = e;
+	}
+	return k;
+}
