@@ -1,0 +1,28 @@
+/* classify.h: pure: protocol facts and the head of a frame to a verdict */
+#ifndef PROXY_CLASSIFY_H
+#define PROXY_CLASSIFY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proxy/verdict.h"
+
+struct track;
+
+/* Longest frame, transport header included, that is ever held: SESSION_SETUP's 64 KiB and change. */
+#define HOLD_MAX (4 + 65536 + 1024)
+
+/*
+ * The first frames of a client, before anything is agreed on: everything is held, up to the first
+ * frame's limit.
+ */
+struct verdict classify_first(const struct track *t, const uint8_t *p, size_t avail);
+
+/* A frame of a connection that has its node. p is the transport header. No side effects. */
+struct verdict classify(const struct track *t, enum dir dir, const uint8_t *p, size_t avail);
+
+/* A later part of a compound that is too long to be held; left bytes of the frame remain. */
+struct verdict classify_part(const struct track *t, enum dir dir, const uint8_t *p, size_t avail,
+    size_t left);
+
+#endif

@@ -1,0 +1,103 @@
+/* node.h: the running side of a cluster node: state, load, what its NEGOTIATE answer said */
+#ifndef PROXY_NODE_H
+#define PROXY_NODE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/guid.h"
+#include "state/state.h"
+
+struct policy;
+struct neg2_resp;
+
+/* Longest security blob that is remembered of a node's answer; real ones are about 100 bytes. */
+#define NODE_BLOB_MAX 1024
+
+enum node_health {
+	NODE_UNKNOWN,		/* not probed yet: taken for up, a failed connection tells soon */
+	NODE_UP,
+	NODE_DOWN,		/* cannot be reached: its connections have been closed */
+	NODE_HUNG,		/* accepts and does not answer: nothing new, live ones stay */
+};
+
+/*
+ * A node is its name and address together: the same name with another address is another node.
+ * It is made by nodes_apply() on the main thread, found and counted by workers, and goes when it
+ * is no longer in the policy and the last connection to it has ended. Everything that changes is
+ * atomic, but for the NEGOTIATE facts, which the table's lock guards.
+ */
+struct node {
+	char id[STATE_NODE_LEN];	/* "name=address": its name in the map of claims */
+	char name[64];
+	struct addrport address;
+
+	_Atomic unsigned refs;		/* connections and the table */
+	_Atomic unsigned connections;
+	_Atomic unsigned weight;
+	_Atomic unsigned health;	/* enum node_health */
+	_Atomic bool listed;		/* in the policy in force */
+	_Atomic bool maint;		/* policy says so */
+	_Atomic bool drain_policy;	/* policy says so */
+	_Atomic bool drain;		/* the operator says so */
+	_Atomic bool held_down;		/* flaps: stays down until its hold is over */
+	_Atomic uint64_t up_since_ms;	/* came back then (slow start), 0 = from the start */
+	_Atomic uint64_t changed_ms;	/* of the last change of health */
+	_Atomic uint64_t suspect_ms;	/* a connection failed then: probe soon; 0 = no */
+	_Atomic uint64_t probes, probe_failures;
+	_Atomic uint64_t probe_us;	/* the last answer took so long */
+
+	struct node *next;		/* the table's lock */
+	struct nodes *table;
+	bool facts;
+	uint16_t security_mode;
+	struct guid server_guid;
+	uint32_t capabilities, max_transact, max_read, max_write;
+	size_t blob_len;
+	uint8_t blob[NODE_BLOB_MAX];
+};
+
+struct nodes;
+
+struct nodes *nodes_new(void);
+void nodes_free(struct nodes **n);
+
+/* Makes the table say what the policy says; nodes that it no longer has drain. Main thread. */
+void nodes_apply(struct nodes *n, const struct policy *p, uint64_t now_ms);
+
+/* Forgets nodes that are not listed and have no connection. Main thread. */
+void nodes_sweep(struct nodes *n);
+
+/* By identity, or NULL. The caller owns a reference: node_unref(). */
+struct node *nodes_find(struct nodes *n, const char *id);
+/* By name among the listed ones, or NULL. */
+struct node *nodes_find_name(struct nodes *n, const char *name);
+
+/* All nodes, each with a reference for the caller; returns how many (at most max). */
+size_t nodes_all(struct nodes *n, struct node **dst, size_t max);
+
+struct node *node_ref(struct node *n);
+void node_unref(struct node **n);
+
+/* May it take clients that have nothing live anywhere? */
+bool node_takes_new(const struct node *n);
+/* May it take a further connection of a client that is live on it? */
+bool node_takes_more(const struct node *n);
+/* The weight as placement sees it now: from a tenth to all of it during slow start. */
+double node_weight(const struct node *n, unsigned slow_start_ms, uint64_t now_ms);
+
+/* up, down, hung, drain, maint, removed: one word for people. */
+const char *node_state(const struct node *n);
+
+/* Remembers what an answer to NEGOTIATE said. Main thread. */
+void node_learn(struct node *n, const struct neg2_resp *r);
+/*
+ * A NEGOTIATE answer like those of the nodes, for the local answer to a multi-protocol opening;
+ * plain defaults before any node has answered. blob is filled in, r->blob points to it.
+ */
+void nodes_answer(struct nodes *n, struct neg2_resp *r, uint8_t blob[NODE_BLOB_MAX]);
+
+#endif

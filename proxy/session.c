@@ -1,0 +1,269 @@
+/* session.c: the table of sessions and their channels, shared by all workers */
+#include "config.h"
+
+#include "proxy/session.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include <uthash.h>
+
+/*
+ * Sharded by SessionId; each shard's lock is a leaf and never held over a callback. Sessions of
+ * different nodes may carry the same number (they are unique per server, not per site), so a
+ * number leads to a list. A session lives as long as a channel points to it; after LOGOFF it is
+ * out of the table while its channels end.
+ */
+
+#define SHARDS 64
+
+struct channel {
+	struct session *session;
+	struct channel_info info;
+	TAILQ_ENTRY(channel) entry;
+};
+
+struct session {
+	struct session_info info;
+	bool listed;
+	TAILQ_HEAD(, channel) channels;
+	size_t nchannels;
+	struct session *same;	/* of the same number on other nodes */
+	UT_hash_handle hh;
+};
+
+struct shard {
+	pthread_mutex_t lock;
+	struct session *sessions;	/* by number; each the head of its `same` list */
+};
+
+struct sesstab {
+	struct shard shard[SHARDS];
+};
+
+struct sesstab *
+sesstab_new(void)
+{
+	struct sesstab *t = calloc(1, sizeof(*t));
+
+	for (int i = 0; t != NULL && i < SHARDS; i++)
+		pthread_mutex_init(&t->shard[i].lock, NULL);
+	return t;
+}
+
+void
+sesstab_free(struct sesstab **t)
+{
+	/* Every channel has left, so every session is gone. */
+	for (int i = 0; *t != NULL && i < SHARDS; i++)
+		pthread_mutex_destroy(&(*t)->shard[i].lock);
+	free(*t);
+	*t = NULL;
+}
+
+static struct shard *
+shard_of(struct sesstab *t, uint64_t session_id)
+{
+	/* Numbers may be counters or random in the low half: mix all bits. */
+	return &t->shard[(session_id * 0x9e3779b97f4a7c15ull) >> 58];
+}
+
+static struct session *
+head_of(struct shard *sh, uint64_t session_id)
+{
+	struct session *s;
+
+	HASH_FIND(hh, sh->sessions, &session_id, sizeof(session_id), s);
+	return s;
+}
+
+static void
+list_session(struct shard *sh, struct session *s)
+{
+	struct session *head = head_of(sh, s->info.session_id);
+
+	s->listed = true;
+	if (head != NULL) {
+		s->same = head->same;
+		head->same = s;
+	} else {
+		HASH_ADD(hh, sh->sessions, info.session_id, sizeof(s->info.session_id), s);
+	}
+}
+
+static void
+unlist_session(struct shard *sh, struct session *s)
+{
+	struct session *head = head_of(sh, s->info.session_id);
+
+	if (!s->listed)
+		return;
+	s->listed = false;
+	if (head == s) {
+		struct session *rest = s->same;
+
+		HASH_DEL(sh->sessions, s);
+		if (rest != NULL)
+			HASH_ADD(hh, sh->sessions, info.session_id, sizeof(rest->info.session_id),
+			    rest);
+	} else {
+		while (head->same != s)
+			head = head->same;
+		head->same = s->same;
+	}
+	s->same = NULL;
+}
+
+struct channel *
+sesstab_join(struct sesstab *t, const struct session_info *si, const struct channel_info *ci)
+{
+	struct shard *sh = shard_of(t, si->session_id);
+	struct channel *c = calloc(1, sizeof(*c));
+	struct session *s;
+
+	if (c == NULL)
+		return NULL;
+	c->info = *ci;
+	pthread_mutex_lock(&sh->lock);
+	for (s = head_of(sh, si->session_id); s != NULL; s = s->same)
+		if (s->info.node == si->node)
+			break;
+	if (s == NULL) {
+		s = calloc(1, sizeof(*s));
+		if (s == NULL) {
+			pthread_mutex_unlock(&sh->lock);
+			free(c);
+			return NULL;
+		}
+		s->info = *si;
+		TAILQ_INIT(&s->channels);
+		list_session(sh, s);
+	}
+	c->session = s;
+	TAILQ_INSERT_TAIL(&s->channels, c, entry);
+	s->nchannels++;
+	pthread_mutex_unlock(&sh->lock);
+	return c;
+}
+
+void
+channel_leave(struct sesstab *t, struct channel **cp)
+{
+	struct channel *c = *cp;
+	struct session *s;
+	struct shard *sh;
+
+	if (c == NULL)
+		return;
+	*cp = NULL;
+	s = c->session;
+	sh = shard_of(t, s->info.session_id);
+	pthread_mutex_lock(&sh->lock);
+	TAILQ_REMOVE(&s->channels, c, entry);
+	if (--s->nchannels == 0) {
+		unlist_session(sh, s);
+		free(s);
+	}
+	pthread_mutex_unlock(&sh->lock);
+	free(c);
+}
+
+void
+channel_logoff(struct sesstab *t, struct channel *c)
+{
+	struct shard *sh = shard_of(t, c->session->info.session_id);
+
+	pthread_mutex_lock(&sh->lock);
+	unlist_session(sh, c->session);
+	pthread_mutex_unlock(&sh->lock);
+}
+
+uint64_t
+channel_session_id(const struct channel *c)
+{
+	return c->session->info.session_id;
+}
+
+void
+channel_told(struct sesstab *t, struct channel *c, enum session_told told,
+    const struct ifinfo *list, size_t n)
+{
+	struct session_info *si = &c->session->info;
+	struct shard *sh = shard_of(t, si->session_id);
+
+	pthread_mutex_lock(&sh->lock);
+	si->told = told;
+	si->ntold = n < SESSION_TOLD_MAX ? n : SESSION_TOLD_MAX;
+	if (si->ntold > 0)
+		memcpy(si->list, list, si->ntold * sizeof(*list));
+	pthread_mutex_unlock(&sh->lock);
+}
+
+bool
+sesstab_elsewhere(struct sesstab *t, uint64_t session_id, const struct node *node)
+{
+	struct shard *sh = shard_of(t, session_id);
+	bool other = false, here = false;
+
+	pthread_mutex_lock(&sh->lock);
+	for (struct session *s = head_of(sh, session_id); s != NULL; s = s->same) {
+		if (s->info.node == node)
+			here = true;
+		else
+			other = true;
+	}
+	pthread_mutex_unlock(&sh->lock);
+	return other && !here;
+}
+
+struct copy {
+	struct session_info info;
+	struct channel_info *channels;
+	size_t n;
+};
+
+/* -1 when memory is out. */
+static int
+copy_session(const struct session *s, struct copy *dst)
+{
+	const struct channel *c;
+
+	dst->info = s->info;
+	dst->n = 0;
+	dst->channels = calloc(s->nchannels, sizeof(*dst->channels));
+	if (dst->channels == NULL)
+		return -1;
+	TAILQ_FOREACH(c, &s->channels, entry)
+		dst->channels[dst->n++] = c->info;
+	return 0;
+}
+
+void
+sesstab_each(struct sesstab *t, void (*f)(void *arg, const struct session_info *,
+    const struct channel_info *, size_t nchannels), void *arg)
+{
+	for (int i = 0; i < SHARDS; i++) {
+		struct shard *sh = &t->shard[i];
+		struct copy *all;
+		struct session *s, *tmp;
+		size_t n = 0, k = 0;
+
+		pthread_mutex_lock(&sh->lock);
+		HASH_ITER(hh, sh->sessions, s, tmp)
+			for (struct session *x = s; x != NULL; x = x->same)
+				n++;
+		all = calloc(n + 1, sizeof(*all));
+		HASH_ITER(hh, sh->sessions, s, tmp)
+			for (struct session *x = s; all != NULL && x != NULL; x = x->same)
+				if (copy_session(x, &all[k]) == 0)
+					k++;
+		pthread_mutex_unlock(&sh->lock);
+		for (size_t j = 0; j < k; j++) {
+			f(arg, &all[j].info, all[j].channels, all[j].n);
+			free(all[j].channels);
+		}
+		free(all);
+	}
+}

@@ -1,0 +1,81 @@
+/* session.h: the table of sessions and their channels, shared by all workers */
+#ifndef PROXY_SESSION_H
+#define PROXY_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/guid.h"
+#include "smb/ifinfo.h"
+
+struct node;
+struct sesstab;
+struct channel;
+
+/* How many told addresses are remembered for people to look at. */
+#define SESSION_TOLD_MAX 16
+
+/* What became of the last interface query of a session. */
+enum session_told {
+	TOLD_NOTHING,		/* never asked */
+	TOLD_LIST,		/* smbgate's list: see told[] */
+	TOLD_NODES_LIST,	/* the node's own, by policy */
+	TOLD_OPAQUE,		/* the node's own: signed, and smbgate has no key */
+	TOLD_ERROR,		/* the node refused the query */
+};
+
+/* The facts of one session, copied out for show. */
+struct session_info {
+	const struct node *node;
+	uint64_t session_id;
+	uint16_t dialect;
+	uint16_t cipher, signing;
+	bool guest, anonymous, sealed, signing_required;
+	struct guid client_guid;
+	uint64_t since_ms;
+	enum session_told told;
+	size_t ntold;
+	struct ifinfo list[SESSION_TOLD_MAX];
+};
+
+/* One channel: a connection that has logged on to, or bound itself to, a session. */
+struct channel_info {
+	uint64_t conn_id;
+	struct addrport client;
+	struct addrport local;	/* that the client dialled */
+	bool bound;		/* a further channel */
+};
+
+struct sesstab *sesstab_new(void);
+void sesstab_free(struct sesstab **t);
+
+/*
+ * A SESSION_SETUP succeeded: the connection ci is a channel of the session si->session_id on
+ * si->node; both are made if new. The node must stay referenced until channel_leave(). NULL when
+ * memory is out. Reauthentication is not for here: the channel exists already.
+ */
+struct channel *sesstab_join(struct sesstab *t, const struct session_info *si,
+    const struct channel_info *ci);
+
+/* The channel is gone; with the last one the session. Clears the caller's pointer. */
+void channel_leave(struct sesstab *t, struct channel **c);
+
+/* LOGOFF succeeded on this channel: the session is found no more; its channels leave by themselves. */
+void channel_logoff(struct sesstab *t, struct channel *c);
+
+uint64_t channel_session_id(const struct channel *c);
+
+/* Remembers what the session was told; n may exceed what is kept. */
+void channel_told(struct sesstab *t, struct channel *c, enum session_told told,
+    const struct ifinfo *list, size_t n);
+
+/* Is a session of this number known, and not on this node but on another one? */
+bool sesstab_elsewhere(struct sesstab *t, uint64_t session_id, const struct node *node);
+
+/* Every session with its channels, copied out before f is called. */
+void sesstab_each(struct sesstab *t, void (*f)(void *arg, const struct session_info *,
+    const struct channel_info *, size_t nchannels), void *arg);
+
+#endif
