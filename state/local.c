@@ -143,9 +143,9 @@ tell(const struct entry *e, unsigned others, bool fresh, struct state_claim *c)
 	snprintf(c->node, sizeof(c->node), "%s", e->load->node);
 }
 
-static struct state_hold *
+static void
 local_claim(struct state *s, const struct state_key *key, const char *node, state_claim_f cb,
-    void *arg)
+    void *arg, struct state_hold **hold_r)
 {
 	struct local_map *m = ((struct local_state *)s)->map;
 	struct state_hold *h = calloc(1, sizeof(*h));
@@ -154,8 +154,9 @@ local_claim(struct state *s, const struct state_key *key, const char *node, stat
 	bool fresh = false;
 	uint64_t now;
 
+	*hold_r = h;
 	if (h == NULL)
-		return NULL;
+		return;
 	h->map = m;
 	pthread_mutex_lock(&m->lock);
 	now = m->now_ms();
@@ -175,8 +176,7 @@ local_claim(struct state *s, const struct state_key *key, const char *node, stat
 		h->entry = e;
 	}
 	pthread_mutex_unlock(&m->lock);
-	cb(arg, h->entry != NULL ? &c : NULL);
-	return h;
+	cb(arg, e != NULL ? &c : NULL);
 }
 
 static void

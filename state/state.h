@@ -34,13 +34,13 @@ struct state;
 
 /*
  * claim is NULL when the map cannot take or tell (full, out of reach): the asker goes where the
- * hash sent it and has no share to make firm. May be called before the asking function returns.
+ * hash sent it. May be called before the asking function returns.
  */
 typedef void (*state_claim_f)(void *arg, const struct state_claim *claim);
 
 struct state_ops {
-	struct state_hold *(*claim)(struct state *, const struct state_key *, const char *node,
-	    state_claim_f, void *arg);
+	void (*claim)(struct state *, const struct state_key *, const char *node, state_claim_f,
+	    void *arg, struct state_hold **hold_r);
 	void (*move)(struct state_hold *, const char *from, const char *to, state_claim_f, void *arg);
 	void (*firm)(struct state_hold *);
 	void (*release)(struct state_hold *, unsigned linger_ms);
@@ -56,14 +56,15 @@ struct state {
 };
 
 /*
- * Asks for the claim of key, making one for node if there is none; node must be a usable one. The
- * answer comes through cb, once, unless the hold is released before. NULL only when memory is out.
+ * Asks for the claim of key, making one for node if there is none. *hold_r is set before cb can be
+ * called (to NULL only when memory is out, and then cb never is). The answer comes once, unless
+ * the hold is released before.
  */
-static inline struct state_hold *
+static inline void
 state_claim(struct state *s, const struct state_key *key, const char *node, state_claim_f cb,
-    void *arg)
+    void *arg, struct state_hold **hold_r)
 {
-	return s->ops->claim(s, key, node, cb, arg);
+	s->ops->claim(s, key, node, cb, arg, hold_r);
 }
 
 /*

@@ -1,0 +1,22 @@
+/* keyhash.h: keyed 64-bit hash for placement: the same answer in every proxy of a cluster */
+#ifndef AUTH_KEYHASH_H
+#define AUTH_KEYHASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct secret;
+struct keyhash;
+
+/*
+ * SipHash-2-4 under a key derived from the cluster secret, so that nobody can choose ClientGuids
+ * that all meet on one node. Without a secret (len 0) the key is a constant: placement is then
+ * still the same after a restart. One thread's. NULL when memory or the algorithm is missing.
+ */
+struct keyhash *keyhash_new(const struct secret *s);
+void keyhash_free(struct keyhash **k);
+
+/* The hash of a[0..an) followed by b[0..bn). */
+uint64_t keyhash(struct keyhash *k, const void *a, size_t an, const void *b, size_t bn);
+
+#endif

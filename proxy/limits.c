@@ -1,0 +1,196 @@
+/* limits.c: what strangers may cost: accept rate and connections without a logon, per source and in all */
+#include "config.h"
+
+#include "proxy/limits.h"
+
+#include "base/addr.h"
+#include "policy/policy.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+
+/* A connection that would have to wait longer than this for its turn is refused. */
+#define MAX_DELAY_MS 1000
+/* Early drop starts when this share (in percent) of all places is taken. */
+#define EARLY_DROP_FROM 75
+/* Idle sources looked at with each new connection. */
+#define SWEEP_STEP 4
+
+struct source {
+	struct addr addr;
+	unsigned unauthenticated;
+	uint64_t tat_us;	/* generic cell rate algorithm: when the bucket is empty again */
+	UT_hash_handle hh;
+};
+
+struct limits {
+	pthread_mutex_t lock;
+	struct source *sources;
+	struct source *sweep;
+	unsigned unauthenticated;
+};
+
+struct limits *
+limits_new(void)
+{
+	struct limits *l = calloc(1, sizeof(*l));
+
+	if (l != NULL)
+		pthread_mutex_init(&l->lock, NULL);
+	return l;
+}
+
+static void
+source_del(struct limits *l, struct source *s)
+{
+	if (l->sweep == s)
+		l->sweep = s->hh.next;
+	HASH_DEL(l->sources, s);
+	free(s);
+}
+
+void
+limits_free(struct limits **lp)
+{
+	struct limits *l = *lp;
+	struct source *s, *tmp;
+
+	if (l == NULL)
+		return;
+	HASH_ITER(hh, l->sources, s, tmp)
+		source_del(l, s);
+	pthread_mutex_destroy(&l->lock);
+	free(l);
+	*lp = NULL;
+}
+
+/* One household has one IPv6 /64: single addresses in it cost nothing. */
+static struct addr
+source_of(const struct addr *a)
+{
+	struct addr s = *a;
+
+	if (!addr_is_v4(&s))
+		memset(s.b + 8, 0, 8);
+	return s;
+}
+
+static void
+sweep(struct limits *l, uint64_t now_us)
+{
+	for (int i = 0; i < SWEEP_STEP; i++) {
+		struct source *s = l->sweep != NULL ? l->sweep : l->sources;
+
+		if (s == NULL)
+			return;
+		l->sweep = s->hh.next;
+		if (s->unauthenticated == 0 && s->tat_us <= now_us)
+			source_del(l, s);
+	}
+}
+
+static struct source *
+source_get(struct limits *l, const struct addr *src)
+{
+	struct addr key = source_of(src);
+	struct source *s;
+
+	HASH_FIND(hh, l->sources, &key, sizeof(key), s);
+	if (s != NULL)
+		return s;
+	s = calloc(1, sizeof(*s));
+	if (s == NULL)
+		return NULL;
+	s->addr = key;
+	HASH_ADD(hh, l->sources, addr, sizeof(s->addr), s);
+	return s;
+}
+
+/* Random early drop: the fuller, the likelier; so a flood cannot shut the door altogether. */
+static bool
+unlucky(unsigned used, unsigned max)
+{
+	unsigned from = (unsigned)((uint64_t)max * EARLY_DROP_FROM / 100);
+
+	if (used >= max)
+		return true;
+	return used > from && arc4random_uniform(max - from) < used - from;
+}
+
+static bool
+rate_allows(struct source *s, const struct pol_limits *p, uint64_t now_us, unsigned *delay_ms)
+{
+	uint64_t step, tat, room;
+
+	if (p->accept_rate == 0)
+		return true;
+	step = 1000000 / p->accept_rate;
+	room = step * p->accept_burst;
+	tat = s->tat_us > now_us ? s->tat_us : now_us;
+	if (tat > now_us + room) {
+		uint64_t wait_ms = (tat - now_us - room) / 1000 + 1;
+
+		if (wait_ms > MAX_DELAY_MS)
+			return false;
+		*delay_ms = (unsigned)wait_ms;
+	}
+	s->tat_us = tat + step;
+	return true;
+}
+
+bool
+limits_enter(struct limits *l, const struct pol_limits *p, const struct addr *src,
+    uint64_t now_ms, unsigned *delay_ms, enum close_reason *why)
+{
+	uint64_t now_us = now_ms * 1000;
+	struct source *s;
+	bool ok = false;
+
+	*delay_ms = 0;
+	pthread_mutex_lock(&l->lock);
+	sweep(l, now_us);
+	s = source_get(l, src);
+	if (s == NULL) {
+		*why = CLOSE_NO_MEMORY;
+	} else if (unlucky(l->unauthenticated, p->unauthenticated)) {
+		*why = CLOSE_UNAUTH_LIMIT;
+	} else if (s->unauthenticated >= p->unauthenticated_per_source) {
+		*why = CLOSE_UNAUTH_SOURCE;
+	} else if (!rate_allows(s, p, now_us, delay_ms)) {
+		*why = CLOSE_ACCEPT_RATE;
+	} else {
+		s->unauthenticated++;
+		l->unauthenticated++;
+		ok = true;
+	}
+	pthread_mutex_unlock(&l->lock);
+	return ok;
+}
+
+void
+limits_leave(struct limits *l, const struct addr *src)
+{
+	struct addr key = source_of(src);
+	struct source *s;
+
+	pthread_mutex_lock(&l->lock);
+	HASH_FIND(hh, l->sources, &key, sizeof(key), s);
+	if (s != NULL && s->unauthenticated > 0)
+		s->unauthenticated--;
+	l->unauthenticated--;
+	pthread_mutex_unlock(&l->lock);
+}
+
+unsigned
+limits_unauthenticated(struct limits *l)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&l->lock);
+	n = l->unauthenticated;
+	pthread_mutex_unlock(&l->lock);
+	return n;
+}

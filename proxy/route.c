@@ -1,0 +1,207 @@
+/* route.c: choose a connection's node, once, with the map of claims having the last word */
+#include "config.h"
+
+#include "proxy/route.h"
+
+#include "auth/keyhash.h"
+#include "base/addr.h"
+#include "base/clock.h"
+#include "base/guid.h"
+#include "policy/policy.h"
+#include "proxy/node.h"
+#include "proxy/place.h"
+#include "proxy/stats.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/*
+ *	hash ──► wanted ──► claim(key, wanted) ──┬─ fresh ───────────────────────────► wanted
+ *	                                         ├─ live elsewhere ──► its node up? ──► its node, or end
+ *	                                         └─ nobody live ─┬─ its node takes new ─► its node
+ *	                                                         └─ not ──► move(wanted) ─┘ (again)
+ *
+ * A claim with live connections is never moved: its client would be thrown off its first node.
+ */
+
+struct state_key
+route_key_guid(const struct guid *g)
+{
+	struct state_key k = { .b = { STATE_KEY_GUID } };
+
+	memcpy(k.b + 1, g->b, sizeof(g->b));
+	return k;
+}
+
+struct state_key
+route_key_addr(const struct addr *a)
+{
+	struct state_key k = { .b = { STATE_KEY_ADDR } };
+
+	memcpy(k.b + 1, a->b, sizeof(a->b));
+	return k;
+}
+
+static bool
+tried(const struct route *r, const struct node *n)
+{
+	for (unsigned i = 0; i < r->ntried; i++)
+		if (r->tried[i] == n)
+			return true;
+	return false;
+}
+
+/*
+ * The hash's choice among the nodes that may take a new client. Where there is none, the first
+ * one at all, unusable: the map is asked all the same, the client may be live somewhere.
+ */
+static void
+want(struct route *r)
+{
+	struct route_env *env = r->env;
+	struct node *all[POL_NODES_MAX], *fit[POL_NODES_MAX];
+	struct place places[POL_NODES_MAX];
+	uint64_t now = clock_ms();
+	size_t n = nodes_all(env->nodes, all, POL_NODES_MAX), k = 0;
+
+	node_unref(&r->wanted);
+	for (size_t i = 0; i < n; i++) {
+		if (!node_takes_new(all[i]) || tried(r, all[i]))
+			continue;
+		fit[k] = all[i];
+		places[k++] = (struct place){
+			.hash = keyhash(env->hash, r->key.b, sizeof(r->key.b), all[i]->name,
+			    strlen(all[i]->name)),
+			.weight = node_weight(all[i], env->policy->health.slow_start, now),
+			.load = state_clients(env->state, all[i]->id),
+		};
+	}
+	r->wanted_usable = k > 0;
+	if (k > 0)
+		r->wanted = node_ref(fit[place_choose(places, k)]);
+	else if (n > 0)
+		r->wanted = node_ref(all[0]);
+	for (size_t i = 0; i < n; i++)
+		node_unref(&all[i]);
+}
+
+static void
+fail(struct route *r, enum close_reason why)
+{
+	r->done(r->arg, NULL, why);
+}
+
+static void
+arrive(struct route *r, struct node *n, enum stat how)
+{
+	stats_add(r->env->stats, how, 1);
+	r->done(r->arg, n, 0);
+}
+
+static void
+claimed_cb(void *arg, const struct state_claim *c)
+{
+	struct route *r = arg;
+	struct node *n;
+	bool wanted_it;
+
+	r->waiting = false;
+	if (c == NULL) {
+		/* The map cannot help: the hash alone gives every proxy the same answer. */
+		stats_add(r->env->stats, STAT_claims_refused, 1);
+		if (r->wanted_usable)
+			arrive(r, node_ref(r->wanted), STAT_placed_hash);
+		else
+			fail(r, CLOSE_NO_NODE);
+		return;
+	}
+	r->others = c->others;
+	wanted_it = strcmp(c->node, r->wanted->id) == 0;
+	if (wanted_it && r->wanted_usable) {
+		arrive(r, node_ref(r->wanted), c->fresh ? STAT_placed_hash : STAT_placed_claim);
+		return;
+	}
+	n = c->fresh ? NULL : nodes_find(r->env->nodes, c->node);
+	if (c->others > 0) {
+		if (n != NULL && node_takes_more(n) && !tried(r, n)) {
+			arrive(r, n, STAT_placed_claim);
+			return;
+		}
+		node_unref(&n);
+		fail(r, CLOSE_CLAIM_ELSEWHERE);
+		return;
+	}
+	if (n != NULL && node_takes_new(n) && !tried(r, n)) {
+		arrive(r, n, STAT_placed_claim);
+		return;
+	}
+	node_unref(&n);
+	if (!r->wanted_usable || r->moves++ >= ROUTE_TRIES_MAX) {
+		fail(r, CLOSE_NO_NODE);
+		return;
+	}
+	stats_add(r->env->stats, STAT_claims_moved, 1);
+	snprintf(r->claimed, sizeof(r->claimed), "%s", c->node);
+	r->waiting = true;
+	state_move(r->env->state, r->hold, r->claimed, r->wanted->id, claimed_cb, r);
+}
+
+void
+route_start(struct route *r, struct route_env *env, const struct state_key *key, route_f done,
+    void *arg)
+{
+	r->env = env;
+	r->key = *key;
+	r->done = done;
+	r->arg = arg;
+	want(r);
+	if (r->wanted == NULL) {
+		fail(r, CLOSE_NO_NODE);
+		return;
+	}
+	r->waiting = true;
+	state_claim(env->state, key, r->wanted->id, claimed_cb, r, &r->hold);
+	/* No callback comes without a hold. With one, r may be gone already: it called back. */
+	if (r->waiting && r->hold == NULL)
+		fail(r, CLOSE_NO_MEMORY);
+}
+
+void
+route_again(struct route *r, struct node *failed)
+{
+	struct state_claim now;
+
+	if (r->ntried == ROUTE_TRIES_MAX || r->hold == NULL) {
+		fail(r, CLOSE_NODE_CONNECT);
+		return;
+	}
+	r->tried[r->ntried++] = node_ref(failed);
+	want(r);
+	if (!r->wanted_usable) {
+		fail(r, CLOSE_NODE_CONNECT);
+		return;
+	}
+	/* As if the map had just said it: where the claim is, who else is live is checked there. */
+	now = (struct state_claim){ .others = 0 };
+	snprintf(now.node, sizeof(now.node), "%s", failed->id);
+	claimed_cb(r, &now);
+}
+
+void
+route_firm(struct route *r)
+{
+	if (r->hold != NULL)
+		state_firm(r->env->state, r->hold);
+}
+
+void
+route_fini(struct route *r)
+{
+	if (r->env == NULL)
+		return;
+	state_release(r->env->state, &r->hold, r->env->policy->pin_linger);
+	node_unref(&r->wanted);
+	while (r->ntried > 0)
+		node_unref(&r->tried[--r->ntried]);
+	r->env = NULL;
+}
