@@ -194,7 +194,8 @@ classify(const struct track *t, enum dir dir, const uint8_t *p, size_t avail)
 		return end(CLOSE_BAD_FRAME);
 	if (n.len < 4)
 		return end(CLOSE_SHORT_FRAME);
-	if (n.len > t->max_frame)
+	/* A node's NEGOTIATE answer carries a security blob; what the client may send is in track. */
+	if (n.len > t->max_frame && (dir == C2S || t->negotiated || NBSS_HDR_LEN + n.len > HOLD_MAX))
 		return end(CLOSE_LONG_FRAME);
 	if (avail < NBSS_HDR_LEN + 4)
 		return more(NBSS_HDR_LEN + 4);

@@ -141,9 +141,8 @@ claimed_cb(void *arg, const struct state_claim *c)
 		return;
 	}
 	stats_add(r->env->stats, STAT_claims_moved, 1);
-	snprintf(r->claimed, sizeof(r->claimed), "%s", c->node);
 	r->waiting = true;
-	state_move(r->env->state, r->hold, r->claimed, r->wanted->id, claimed_cb, r);
+	state_move(r->env->state, r->hold, c->node, r->wanted->id, claimed_cb, r);
 }
 
 void

@@ -46,7 +46,6 @@ struct route {
 	unsigned moves;
 	unsigned ntried;
 	struct node *tried[ROUTE_TRIES_MAX];	/* references */
-	char claimed[STATE_NODE_LEN];	/* where the claim was last seen */
 	route_f done;
 	void *arg;
 };

@@ -69,7 +69,7 @@ state_claim(struct state *s, const struct state_key *key, const char *node, stat
 
 /*
  * Moves the claim of a hold to node `to`, if it still says `from` and nobody else holds it live.
- * Answers with the claim as it is then, moved or not.
+ * Answers with the claim as it is then, moved or not. Both names are copied where needed.
  */
 static inline void
 state_move(struct state *s, struct state_hold *h, const char *from, const char *to,

@@ -1,0 +1,76 @@
+/* conn.h: one client connection: two legs, two pumps, from accept to the last byte */
+#ifndef PROXY_CONN_H
+#define PROXY_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/guid.h"
+#include "proxy/close.h"
+
+struct conn;
+struct node;
+struct worker;
+
+/*
+ *	FIRST ──┬────────────► ROUTE ─► CONNECT ─┬───────────► RELAY ─► FLUSH ─► DEAD
+ *	        └─► SECOND ──►                   └─► REPLAY ─►
+ *
+ * Any stage may go to FLUSH (something for the client is left) or DEAD.
+ */
+enum conn_stage {
+	CONN_FIRST,		/* no whole frame yet */
+	CONN_SECOND,		/* multi-protocol: answered 0x02ff, the SMB2 NEGOTIATE is to come */
+	CONN_ROUTE,		/* the map of claims is asked */
+	CONN_CONNECT,		/* the node is dialled */
+	CONN_REPLAY,		/* the SMB1 NEGOTIATE went to the node, its answer is to be swallowed */
+	CONN_RELAY,
+	CONN_FLUSH,		/* over, but for bytes that the client is still owed */
+	CONN_DEAD,		/* freed at the end of this turn of the loop */
+};
+
+/* For people. */
+struct conn_info {
+	uint64_t id;
+	enum conn_stage stage;
+	struct addrport client, local;
+	char listener[64];
+	char node[64];		/* empty: none yet */
+	uint16_t dialect;	/* 0: not negotiated */
+	bool smb1;
+	bool logged_on;
+	bool has_guid;
+	struct guid client_guid;
+	uint64_t since_ms;
+	unsigned sessions;
+};
+
+const char *conn_stage_str(enum conn_stage s);
+
+/*
+ * Takes over the accepted socket. delay_ms: do not read before. The connection then lives on this
+ * worker by itself.
+ */
+void conn_new(struct worker *w, int fd, const char *listener, const struct addrport *client,
+    unsigned delay_ms);
+
+/* Ends it: what the client is owed is flushed first where that can be. Safe in any stage. */
+void conn_end(struct conn *c, enum close_reason why);
+/* Ends it at once. */
+void conn_kill(struct conn *c, enum close_reason why);
+
+/* The node, or NULL. */
+const struct node *conn_node(const struct conn *c);
+struct conn *conn_next(const struct conn *c);
+
+/* Once a second: did a peer die while it was not read, does a hung node owe an answer? */
+void conn_tick(struct conn *c, uint64_t now_ms);
+
+void conn_describe(const struct conn *c, struct conn_info *info);
+
+/* Frees a dead one; for the worker's end of turn. */
+void conn_free(struct conn *c);
+
+#endif

@@ -1,0 +1,32 @@
+/* first.h: pure: what kind of opening the first frame of a client is */
+#ifndef PROXY_FIRST_H
+#define PROXY_FIRST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/guid.h"
+#include "proxy/close.h"
+#include "smb/neg1.h"
+
+enum first_kind {
+	FIRST_BAD,		/* see why */
+	FIRST_SMB2,		/* SMB2 NEGOTIATE */
+	FIRST_MULTI,		/* SMB1 NEGOTIATE that offers "SMB 2.???": the GUID comes next */
+	FIRST_SMB2_002,		/* SMB1 NEGOTIATE whose best offer is "SMB 2.002": no GUID will come */
+	FIRST_SMB1,		/* SMB1 NEGOTIATE without SMB2 */
+};
+
+struct first {
+	enum first_kind kind;
+	enum close_reason why;
+	bool has_guid;		/* FIRST_SMB2: the client can be told by its ClientGuid */
+	struct guid guid;
+	struct hdr1 hdr1;	/* the SMB1 kinds */
+};
+
+/* frame: whole, transport header included. */
+struct first first_judge(const uint8_t *frame, size_t len);
+
+#endif

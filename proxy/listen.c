@@ -1,0 +1,209 @@
+/* listen.c: a listening socket of one worker: accept, limits, running out of descriptors */
+#include "config.h"
+
+#include "proxy/listen.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "policy/policy.h"
+#include "proxy/conn.h"
+#include "proxy/limits.h"
+#include "proxy/stats.h"
+#include "proxy/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#define BACKLOG 4096
+/* Connections taken in one go, before those that live have their turn. */
+#define ACCEPT_ROUNDS 64
+/* How long accepting rests when there are no descriptors left. */
+#define PAUSE_MS 100
+
+struct listener {
+	struct worker *w;
+	const char *name;
+	int fd;
+	int reserve;		/* given up for a moment to tell one client that we are full */
+	struct event *ev;
+	struct event *again;
+};
+
+static int
+tcp_socket(const struct addrport *a, bool reuseport)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = addrport_to_sa(a, &ss);
+	int on = 1, saved;
+	int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd == -1)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (ss.ss_family == AF_INET6)
+		/* One family a listener: "::" must not take the port of "0.0.0.0" as well. */
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	if (reuseport)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	if (bind(fd, (struct sockaddr *)&ss, len) == -1)
+		goto fail;
+	return fd;
+fail:
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+int
+listen_bind(const struct addrport *a, int *fds, unsigned n)
+{
+	unsigned i = 0;
+	/* Without SO_REUSEPORT first: a second smbgate must not join the first one unnoticed. */
+	int probe = tcp_socket(a, false), saved;
+
+	if (probe == -1)
+		return -1;
+	close(probe);
+	for (; i < n; i++) {
+		fds[i] = tcp_socket(a, true);
+		if (fds[i] == -1 || listen(fds[i], BACKLOG) == -1)
+			goto fail;
+	}
+	return 0;
+fail:
+	saved = errno;
+	for (unsigned k = 0; k <= i; k++)
+		if (fds[k] != -1)
+			close(fds[k]);
+	errno = saved;
+	return -1;
+}
+
+static void
+refuse(struct listener *l, int fd, enum close_reason why)
+{
+	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+	stats_closed(&l->w->stats, why);
+}
+
+static void
+again_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *l = arg;
+
+	(void)fd;
+	(void)what;
+	if (l->reserve == -1)
+		l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	event_add(l->ev, NULL);
+}
+
+/*
+ * No descriptor is left. The reserve takes the first of the queue to close it, so that its client
+ * knows; then accepting rests, for a level-triggered listener would spin otherwise.
+ */
+static void
+rest(struct listener *l)
+{
+	const struct timeval tv = { 0, PAUSE_MS * 1000 };
+	int fd;
+
+	if (l->reserve != -1) {
+		close(l->reserve);
+		l->reserve = -1;
+		fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
+		if (fd != -1)
+			refuse(l, fd, CLOSE_NO_FILES);
+		l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	}
+	stats_add(&l->w->stats, STAT_accept_paused, 1);
+	event_del(l->ev);
+	event_add(l->again, &tv);
+}
+
+static bool
+out_of_something(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM;
+}
+
+static void
+accept_cb(evutil_socket_t lfd, short what, void *arg)
+{
+	struct listener *l = arg;
+
+	(void)what;
+	for (int i = 0; i < ACCEPT_ROUNDS; i++) {
+		enum close_reason why = CLOSE_UNAUTH_LIMIT;
+		struct sockaddr_storage ss;
+		socklen_t len = sizeof(ss);
+		struct addrport client;
+		unsigned delay;
+		int fd = accept4(lfd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd == -1) {
+			if (out_of_something(errno))
+				rest(l);
+			if (errno == ECONNABORTED || errno == EINTR)
+				continue;
+			return;
+		}
+		if (addrport_from_sa(&client, (struct sockaddr *)&ss) == -1) {
+			close(fd);
+			continue;
+		}
+		if (!limits_enter(l->w->parts->limits, &l->w->policy->limits, &client.addr, clock_ms(),
+		        &delay, &why)) {
+			refuse(l, fd, why);
+			continue;
+		}
+		conn_new(l->w, fd, l->name, &client, delay);
+	}
+}
+
+struct listener *
+listener_new(struct worker *w, int fd, const char *name)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		return NULL;
+	l->w = w;
+	l->fd = fd;
+	l->name = name;
+	l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	l->ev = event_new(w->base, fd, EV_READ | EV_PERSIST, accept_cb, l);
+	l->again = evtimer_new(w->base, again_cb, l);
+	if (l->ev == NULL || l->again == NULL || event_add(l->ev, NULL) == -1)
+		listener_free(&l);
+	return l;
+}
+
+void
+listener_free(struct listener **lp)
+{
+	struct listener *l = *lp;
+
+	if (l == NULL)
+		return;
+	if (l->ev != NULL)
+		event_free(l->ev);
+	if (l->again != NULL)
+		event_free(l->again);
+	if (l->reserve != -1)
+		close(l->reserve);
+	close(l->fd);
+	free(l);
+	*lp = NULL;
+}

@@ -1,0 +1,20 @@
+/* listen.h: a listening socket of one worker: accept, limits, running out of descriptors */
+#ifndef PROXY_LISTEN_H
+#define PROXY_LISTEN_H
+
+#include "base/addr.h"
+
+struct listener;
+struct worker;
+
+/*
+ * Binds n sockets to one address, for n workers, by SO_REUSEPORT: the kernel spreads connections.
+ * 0, or -1 with errno: EADDRINUSE also where another process shares its port out the same way.
+ */
+int listen_bind(const struct addrport *a, int *fds, unsigned n) __attribute__((warn_unused_result));
+
+/* Takes over fd; name is borrowed. NULL when out of memory or descriptors. */
+struct listener *listener_new(struct worker *w, int fd, const char *name);
+void listener_free(struct listener **l);
+
+#endif

@@ -1,0 +1,90 @@
+/* worker.h: one thread with one event loop and every connection that it accepted */
+#ifndef PROXY_WORKER_H
+#define PROXY_WORKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/log.h"
+#include "proxy/mediate.h"
+#include "proxy/route.h"
+#include "proxy/stats.h"
+
+struct conn;
+struct conn_info;
+struct event;
+struct event_base;
+struct limits;
+struct listener;
+struct local_map;
+struct mailbox;
+struct node;
+struct nodes;
+struct policy;
+struct secret;
+struct sesstab;
+
+/* What is received at a time. Shared by all connections of a worker: none owns a buffer. */
+#define WORKER_SCRATCH 131072
+
+/* What all workers share; each part has its own leaf lock. Owned by the gate. */
+struct worker_parts {
+	struct nodes *nodes;
+	struct sesstab *sessions;
+	struct local_map *claims;
+	struct limits *limits;
+	const struct secret *secret;
+	unsigned nworkers;
+};
+
+TAILQ_HEAD(conn_list, conn);
+
+struct worker {
+	unsigned index;
+	const struct worker_parts *parts;
+	struct event_base *base;
+	struct mailbox *mailbox;
+	struct event *tick;		/* once a second: peers that died unnoticed, hung nodes */
+	struct event *reap;		/* frees what died in this turn of the loop */
+	struct conn_list conns;
+	struct conn_list dead;
+	size_t nconns;
+	uint64_t next_id;
+	struct policy *policy;		/* one reference */
+	struct route_env route;
+	struct stats stats;
+	struct log_limit log;
+	struct listener **listeners;
+	size_t nlisteners;
+	struct mediate_env mediate;
+	uint8_t scratch[WORKER_SCRATCH];
+};
+
+/*
+ * Everything but the thread. Takes over the listening sockets fds[i] of names[i] (borrowed for
+ * good). NULL when something is missing: the reason is logged.
+ */
+struct worker *worker_new(unsigned index, const struct worker_parts *parts, struct policy *policy,
+    const int *fds, const char *const *names, size_t n);
+/* Runs the loop until worker_stop(). */
+void worker_run(struct worker *w);
+/* After the loop has ended: closes every connection. */
+void worker_free(struct worker **w);
+
+/* From any thread; each takes effect on the worker's loop. */
+void worker_stop(struct worker *w);
+/* Takes a reference of its own. */
+void worker_policy(struct worker *w, struct policy *p);
+/* The node is dead: its connections end now. */
+void worker_node_down(struct worker *w, struct node *n);
+
+/*
+ * From any thread: done(arg, list, n) runs on the worker's loop with a description of each of its
+ * connections; the list is the callee's, to be freed with free().
+ */
+void worker_describe(struct worker *w, void (*done)(void *arg, struct conn_info *list, size_t n),
+    void *arg);
+
+#endif
