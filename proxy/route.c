@@ -92,7 +92,7 @@ fail(struct route *r, enum close_reason why)
 }
 
 static void
-arrive(struct route *r, struct node *n, enum stat how)
+arrive(struct route *r, struct node *n, enum counter how)
 {
 	stats_add(r->env->stats, how, 1);
 	r->done(r->arg, n, 0);

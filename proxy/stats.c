@@ -29,13 +29,13 @@ stats_sum(struct stats *sum, struct stats *s)
 }
 
 const char *
-stats_name(enum stat which)
+stats_name(enum counter which)
 {
 	return stat_table[which].name;
 }
 
 const char *
-stats_help(enum stat which)
+stats_help(enum counter which)
 {
 	return stat_table[which].help;
 }

@@ -7,7 +7,7 @@
 
 #include "proxy/close.h"
 
-enum stat {
+enum counter {
 #define STAT(name, help) STAT_##name,
 #include "proxy/stat.tbl.h"
 #undef STAT
@@ -21,7 +21,7 @@ struct stats {
 };
 
 static inline void
-stats_add(struct stats *s, enum stat which, uint64_t n)
+stats_add(struct stats *s, enum counter which, uint64_t n)
 {
 	/* One writer: a plain add is enough, the atomic only keeps readers from torn values. */
 	atomic_store_explicit(&s->count[which],
@@ -38,7 +38,7 @@ stats_closed(struct stats *s, enum close_reason why)
 /* Adds what s has counted to sum. */
 void stats_sum(struct stats *sum, struct stats *s);
 
-const char *stats_name(enum stat which);
-const char *stats_help(enum stat which);
+const char *stats_name(enum counter which);
+const char *stats_help(enum counter which);
 
 #endif
