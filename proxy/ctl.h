@@ -1,0 +1,19 @@
+/* ctl.h: the control socket: one JSON request a connection, one JSON answer */
+#ifndef PROXY_CTL_H
+#define PROXY_CTL_H
+
+struct ctl;
+struct gate;
+
+/*
+ * Binds a listening unix socket of mode 0600, making its directory if that is missing. A socket
+ * that a dead process left behind is replaced; one that answers is not. The descriptor, or -1: the
+ * reason is logged.
+ */
+int ctl_bind(const char *path);
+
+/* Serves the socket on the gate's loop; takes over fd. NULL when out of memory. */
+struct ctl *ctl_new(struct gate *g, int fd);
+void ctl_free(struct ctl **c);
+
+#endif

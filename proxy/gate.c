@@ -1,0 +1,295 @@
+/* gate.c: the whole of a running smbgate: start, reload, stop */
+#include "config.h"
+
+#include "proxy/gate.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "policy/policy.h"
+#include "policy/print.h"
+#include "policy/schema.h"
+#include "proxy/conf.h"
+#include "proxy/ctl.h"
+#include "proxy/health.h"
+#include "proxy/limits.h"
+#include "proxy/listen.h"
+#include "proxy/mailbox.h"
+#include "proxy/node.h"
+#include "proxy/session.h"
+#include "state/local.h"
+#include "state/state.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+/* About 200 bytes each: the map cannot eat the machine, whatever GUIDs come. */
+#define CLAIMS_MAX 1000000
+
+struct gate_thread {
+	pthread_t thread;
+	struct worker *w;
+};
+
+int
+gate_bind(struct gate_sockets *s, const struct conf *conf)
+{
+	char text[ADDR_STRLEN];
+	int column[CONF_WORKERS_MAX];
+
+	s->nworkers = conf->workers;
+	if (s->nworkers == 0) {
+		long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+		s->nworkers = cpus < 1 ? 1 : cpus > CONF_WORKERS_MAX ? CONF_WORKERS_MAX : (unsigned)cpus;
+	}
+	s->fds = calloc(s->nworkers * conf->nlisten, sizeof(int));
+	if (s->fds == NULL) {
+		log_error("out of memory");
+		return -1;
+	}
+	for (size_t i = 0; i < conf->nlisten; i++) {
+		if (listen_bind(&conf->listen[i].address, column, s->nworkers) == -1) {
+			log_error("listen \"%s\": cannot bind %s: %s", conf->listen[i].name,
+			    addrport_str(&conf->listen[i].address, text), strerror(errno));
+			return -1;
+		}
+		for (unsigned w = 0; w < s->nworkers; w++)
+			s->fds[w * conf->nlisten + i] = column[w];
+	}
+	s->control = ctl_bind(conf->control);
+	return s->control == -1 ? -1 : 0;
+}
+
+void
+gate_warn(const struct conf *conf, const struct policy *p)
+{
+	for (size_t i = 0; i < p->ninterfaces; i++) {
+		bool known = false;
+
+		for (size_t k = 0; k < conf->nlisten; k++)
+			known |= strcmp(conf->listen[k].name, p->interfaces[i].listener) == 0;
+		if (!known)
+			log_warn("interfaces \"%s\": there is no listener of that name",
+			    p->interfaces[i].listener);
+	}
+}
+
+static void
+node_down(void *arg, struct node *n)
+{
+	struct gate *g = arg;
+
+	for (size_t i = 0; i < g->nworkers; i++)
+		worker_node_down(g->workers[i], n);
+}
+
+static void
+log_change(void *arg, const char *line)
+{
+	(void)arg;
+	log_info("policy: %s", line);
+}
+
+/* Takes over the reference. */
+static void
+enforce(struct gate *g, struct policy *p)
+{
+	struct policy *old = g->policy;
+
+	p->generation = old == NULL ? 1 : old->generation + 1;
+	g->policy = p;
+	g->policy_since_ms = clock_ms();
+	nodes_apply(g->parts.nodes, p, clock_ms());
+	health_policy(g->health, p);
+	for (size_t i = 0; i < g->nworkers; i++)
+		worker_policy(g->workers[i], p);
+	policy_unref(&old);
+}
+
+int
+gate_reload(struct gate *g, struct errlist *e)
+{
+	struct policy *p = schema_load(g->conf->policy, e);
+	unsigned changes;
+
+	if (p == NULL) {
+		g->reloads_bad++;
+		for (size_t i = 0; i < e->n; i++)
+			log_error("%s", e->text[i]);
+		log_error("policy not reloaded: %zu error%s; generation %u stays in force", e->total,
+		    e->total == 1 ? "" : "s", g->policy->generation);
+		return -1;
+	}
+	changes = policy_diff(g->policy, p, log_change, NULL);
+	enforce(g, p);
+	g->reloads_good++;
+	gate_warn(g->conf, p);
+	log_info("policy reloaded: generation %u, %u change%s", p->generation, changes,
+	    changes == 1 ? "" : "s");
+	return 0;
+}
+
+static void *
+thread_main(void *arg)
+{
+	struct gate_thread *t = arg;
+
+	worker_run(t->w);
+	return NULL;
+}
+
+/* Signals are the main thread's business. */
+static int
+start_threads(struct gate *g)
+{
+	sigset_t all, old;
+	int err = 0;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	for (; g->nrunning < g->nworkers; g->nrunning++) {
+		struct gate_thread *t = &g->threads[g->nrunning];
+
+		t->w = g->workers[g->nrunning];
+		err = pthread_create(&t->thread, NULL, thread_main, t);
+		if (err != 0)
+			break;
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err != 0)
+		log_error("cannot start a worker: %s", strerror(err));
+	return err == 0 ? 0 : -1;
+}
+
+struct gate *
+gate_new(const struct conf *conf, struct policy *policy, const struct secret *secret,
+    struct gate_sockets *s)
+{
+	struct gate *g = calloc(1, sizeof(*g));
+	const char *names[CONF_LISTEN_MAX];
+
+	if (g == NULL) {
+		policy_unref(&policy);
+		return NULL;
+	}
+	g->conf = conf;
+	g->started_ms = clock_ms();
+	g->base = event_base_new();
+	g->parts = (struct worker_parts){
+		.nodes = nodes_new(),
+		.sessions = sesstab_new(),
+		.claims = local_map_new(CLAIMS_MAX, clock_ms),
+		.limits = limits_new(),
+		.secret = secret,
+		.nworkers = s->nworkers,
+	};
+	g->workers = calloc(s->nworkers, sizeof(struct worker *));
+	g->threads = calloc(s->nworkers, sizeof(*g->threads));
+	if (g->base == NULL || g->parts.nodes == NULL || g->parts.sessions == NULL ||
+	    g->parts.claims == NULL || g->parts.limits == NULL || g->workers == NULL ||
+	    g->threads == NULL)
+		goto nomem;
+	g->mailbox = mailbox_new(g->base);
+	g->state = local_state_new(g->parts.claims);
+	g->health = health_new(g->base, g->parts.nodes, node_down, g);
+	g->ctl = ctl_new(g, s->control);
+	if (g->mailbox == NULL || g->state == NULL || g->health == NULL || g->ctl == NULL)
+		goto nomem;
+	for (size_t i = 0; i < conf->nlisten; i++)
+		names[i] = conf->listen[i].name;
+	for (; g->nworkers < s->nworkers; g->nworkers++) {
+		g->workers[g->nworkers] = worker_new((unsigned)g->nworkers, &g->parts, policy,
+		    &s->fds[g->nworkers * conf->nlisten], names, conf->nlisten);
+		if (g->workers[g->nworkers] == NULL)
+			goto fail;
+	}
+	enforce(g, policy);
+	policy = NULL;
+	if (start_threads(g) == -1)
+		goto fail;
+	free(s->fds);
+	s->fds = NULL;
+	return g;
+nomem:
+	log_error("out of memory");
+fail:
+	policy_unref(&policy);
+	gate_free(&g);
+	return NULL;
+}
+
+static void
+stop_cb(evutil_socket_t sig, short what, void *arg)
+{
+	struct gate *g = arg;
+
+	(void)what;
+	log_info("stopping: %s", sig == SIGINT ? "SIGINT" : "SIGTERM");
+	event_base_loopbreak(g->base);
+}
+
+static void
+reload_cb(evutil_socket_t sig, short what, void *arg)
+{
+	struct errlist e = { .n = 0 };
+
+	(void)sig;
+	(void)what;
+	gate_reload(arg, &e);
+	errlist_fini(&e);
+}
+
+void
+gate_run(struct gate *g, void (*ready)(void *arg), void *arg)
+{
+	struct event *ev[3] = {
+		evsignal_new(g->base, SIGTERM, stop_cb, g),
+		evsignal_new(g->base, SIGINT, stop_cb, g),
+		evsignal_new(g->base, SIGHUP, reload_cb, g),
+	};
+
+	for (int i = 0; i < 3; i++)
+		if (ev[i] == NULL || event_add(ev[i], NULL) == -1)
+			log_error("out of memory: a signal will not be heard");
+	ready(arg);
+	event_base_dispatch(g->base);
+	for (int i = 0; i < 3; i++)
+		if (ev[i] != NULL)
+			event_free(ev[i]);
+}
+
+void
+gate_free(struct gate **gp)
+{
+	struct gate *g = *gp;
+
+	if (g == NULL)
+		return;
+	for (size_t i = 0; i < g->nrunning; i++)
+		worker_stop(g->workers[i]);
+	for (size_t i = 0; i < g->nrunning; i++)
+		pthread_join(g->threads[i].thread, NULL);
+	ctl_free(&g->ctl);
+	health_free(&g->health);
+	for (size_t i = 0; i < g->nworkers; i++)
+		worker_free(&g->workers[i]);
+	state_free(&g->state);
+	mailbox_free(&g->mailbox);
+	policy_unref(&g->policy);
+	limits_free(&g->parts.limits);
+	local_map_free(&g->parts.claims);
+	sesstab_free(&g->parts.sessions);
+	nodes_free(&g->parts.nodes);
+	if (g->base != NULL)
+		event_base_free(g->base);
+	free(g->threads);
+	free(g->workers);
+	free(g);
+	*gp = NULL;
+}

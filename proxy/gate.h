@@ -1,0 +1,72 @@
+/* gate.h: the whole of a running smbgate: start, reload, stop */
+#ifndef PROXY_GATE_H
+#define PROXY_GATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proxy/worker.h"
+
+struct conf;
+struct ctl;
+struct errlist;
+struct event_base;
+struct health;
+struct mailbox;
+struct policy;
+struct state;
+
+/*
+ * Owner of everything that is one a process. Lives on the main thread, whose loop runs signals,
+ * the control socket and the health checks; only `parts` is shared with the workers. Its fields
+ * are for gate.c, and for the control socket to read.
+ */
+struct gate {
+	const struct conf *conf;
+	struct event_base *base;
+	struct mailbox *mailbox;	/* the main thread's */
+	struct worker_parts parts;
+	struct state *state;		/* the main thread's handle */
+	struct policy *policy;		/* in force */
+	struct health *health;
+	struct ctl *ctl;
+	struct worker **workers;
+	struct gate_thread *threads;
+	size_t nworkers;
+	size_t nrunning;
+	uint64_t started_ms;
+	uint64_t reloads_good, reloads_bad;
+	uint64_t policy_since_ms;
+};
+
+/* Listening sockets, bound before privileges are dropped: nworkers for each listener. */
+struct gate_sockets {
+	unsigned nworkers;
+	int control;			/* listening unix socket */
+	int *fds;			/* [worker * nlisten + listener] */
+};
+
+/* 0, or -1: the reason is logged. */
+int gate_bind(struct gate_sockets *s, const struct conf *conf) __attribute__((warn_unused_result));
+
+/*
+ * Takes over the sockets and the reference to the policy; starts the workers. conf and secret are
+ * borrowed. NULL: the reason is logged.
+ */
+struct gate *gate_new(const struct conf *conf, struct policy *policy, const struct secret *secret,
+    struct gate_sockets *s);
+/* Runs until SIGTERM or SIGINT. ready() is called once when everything serves. */
+void gate_run(struct gate *g, void (*ready)(void *arg), void *arg);
+void gate_free(struct gate **g);
+
+/*
+ * Reads policy.conf again. 0: it is in force. -1: it is not, the old one stays, every error is
+ * logged and in *e.
+ */
+int gate_reload(struct gate *g, struct errlist *e);
+
+/* Warnings about a pair of files that is valid, but says something that cannot be meant. */
+void gate_warn(const struct conf *conf, const struct policy *p);
+
+#endif

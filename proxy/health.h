@@ -1,0 +1,22 @@
+/* health.h: a real SMB NEGOTIATE to every node, again and again, and what its answers mean */
+#ifndef PROXY_HEALTH_H
+#define PROXY_HEALTH_H
+
+struct event_base;
+struct health;
+struct node;
+struct nodes;
+struct policy;
+
+/*
+ * Runs on the main thread's loop. down(arg, node) is called when a node is found dead: its
+ * connections should end. NULL when out of memory.
+ */
+struct health *health_new(struct event_base *base, struct nodes *nodes,
+    void (*down)(void *arg, struct node *node), void *arg);
+void health_free(struct health **h);
+
+/* The policy in force now (health takes a reference) and the nodes that nodes_apply() made of it. */
+void health_policy(struct health *h, struct policy *p);
+
+#endif

@@ -1,0 +1,309 @@
+/* main.c: program smbgate: arguments, order of start, privileges, background */
+#include "config.h"
+
+#include "auth/secret.h"
+#include "base/log.h"
+#include "policy/policy.h"
+#include "policy/schema.h"
+#include "proxy/conf.h"
+#include "proxy/gate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifdef HAVE_LIBSYSTEMD
+#include <systemd/sd-daemon.h>
+#endif
+
+struct options {
+	const char *conf;
+	bool check, background, verbose;
+};
+
+static void
+usage(FILE *out)
+{
+	fputs("usage: smbgate -c smbgate.conf [-t | -d] [-v]\n"
+	      "\n"
+	      "  -c, --config FILE   the configuration, read once (default /etc/smbgate/smbgate.conf)\n"
+	      "  -t, --test          check the configuration and its policy, say every error, and exit\n"
+	      "  -d, --daemon        go to the background once everything serves; log to syslog\n"
+	      "  -v, --verbose       log more\n"
+	      "  -V, --version\n"
+	      "  -h, --help\n"
+	      "\n"
+	      "SIGHUP reads the policy again; a broken one changes nothing. SIGTERM stops.\n",
+	    out);
+}
+
+static int
+parse_options(struct options *o, int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "test", no_argument, NULL, 't' },
+		{ "daemon", no_argument, NULL, 'd' },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	*o = (struct options){ .conf = "/etc/smbgate/smbgate.conf" };
+	while ((c = getopt_long(argc, argv, "c:tdvVh", longs, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			o->conf = optarg;
+			break;
+		case 't':
+			o->check = true;
+			break;
+		case 'd':
+			o->background = true;
+			break;
+		case 'v':
+			o->verbose = true;
+			break;
+		case 'V':
+			puts("smbgate " PACKAGE_VERSION);
+			exit(EXIT_SUCCESS);
+		case 'h':
+			usage(stdout);
+			exit(EXIT_SUCCESS);
+		default:
+			usage(stderr);
+			return -1;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "smbgate: what is \"%s\"?\n", argv[optind]);
+		usage(stderr);
+		return -1;
+	}
+	return 0;
+}
+
+static void
+print_errors(const struct errlist *e)
+{
+	for (size_t i = 0; i < e->n; i++)
+		fprintf(stderr, "%s\n", e->text[i]);
+	if (e->total > e->n)
+		fprintf(stderr, "%zu errors more\n", e->total - e->n);
+}
+
+/* Both files and the secret, or every error of all of them. */
+static int
+load(const struct options *o, struct conf **conf, struct policy **policy, struct secret *secret)
+{
+	struct errlist e = { .n = 0 };
+	const char *why;
+	int r = 0;
+
+	*policy = NULL;
+	*conf = conf_load(o->conf, &e);
+	if (*conf != NULL)
+		*policy = schema_load((*conf)->policy, &e);
+	if (*conf == NULL || *policy == NULL) {
+		print_errors(&e);
+		r = -1;
+	}
+	errlist_fini(&e);
+	secret->len = 0;
+	if (*conf != NULL && (*conf)->cluster_secret != NULL &&
+	    secret_load(secret, (*conf)->cluster_secret, &why) == -1) {
+		fprintf(stderr, "%s: cluster-secret %s: %s\n", o->conf, (*conf)->cluster_secret, why);
+		r = -1;
+	}
+	if (*conf != NULL && (*conf)->user != NULL && geteuid() == 0 &&
+	    getpwnam((*conf)->user) == NULL) {
+		fprintf(stderr, "%s: user \"%s\" does not exist\n", o->conf, (*conf)->user);
+		r = -1;
+	}
+	return r;
+}
+
+/* Two descriptors a client. What is possible is said, so that nobody has to find out at night. */
+static void
+raise_limits(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)
+		return;
+	rl.rlim_cur = rl.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &rl) == 0)
+		log_info("descriptors for about %llu clients",
+		    rl.rlim_cur > 64 ? (unsigned long long)(rl.rlim_cur - 64) / 2 : 0);
+}
+
+static int
+drop_privileges(const struct conf *conf)
+{
+	const struct passwd *pw;
+
+	/* Session keys will be in here: no core, no ptrace by the same user. */
+	prctl(PR_SET_DUMPABLE, 0);
+	if (geteuid() != 0) {
+		if (conf->user != NULL)
+			log_info("not started as root: user \"%s\" is not looked at", conf->user);
+		return 0;
+	}
+	if (conf->user == NULL) {
+		log_warn("running as root: set user in %s", conf->path);
+		return 0;
+	}
+	pw = getpwnam(conf->user);
+	if (pw == NULL || chown(conf->control, pw->pw_uid, pw->pw_gid) == -1 ||
+	    initgroups(pw->pw_name, pw->pw_gid) == -1 || setgid(pw->pw_gid) == -1 ||
+	    setuid(pw->pw_uid) == -1) {
+		log_error("cannot become user \"%s\": %s", conf->user,
+		    pw == NULL ? "no such user" : strerror(errno));
+		return -1;
+	}
+	prctl(PR_SET_DUMPABLE, 0);
+	return 0;
+}
+
+/* The parent waits until the child serves, so that "smbgate -d && mount" works. */
+static int
+to_background(int *ready_fd)
+{
+	int fds[2];
+	char byte;
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) == -1 || (pid = fork()) == -1) {
+		log_error("cannot go to the background: %s", strerror(errno));
+		return -1;
+	}
+	if (pid > 0) {
+		close(fds[1]);
+		_exit(read(fds[0], &byte, 1) == 1 ? EXIT_SUCCESS : EXIT_FAILURE);
+	}
+	close(fds[0]);
+	setsid();
+	*ready_fd = fds[1];
+	return 0;
+}
+
+static void
+write_pid(const char *path)
+{
+	FILE *f = path == NULL ? NULL : fopen(path, "we");
+
+	if (path == NULL)
+		return;
+	if (f == NULL || fprintf(f, "%ld\n", (long)getpid()) < 0)
+		log_warn("cannot write %s: %s", path, strerror(errno));
+	if (f != NULL)
+		fclose(f);
+}
+
+static void
+ready(void *arg)
+{
+	int *fd = arg;
+
+#ifdef HAVE_LIBSYSTEMD
+	sd_notify(0, "READY=1");
+#endif
+	log_info("smbgate " PACKAGE_VERSION " serves");
+	if (*fd == -1)
+		return;
+	if (write(*fd, "", 1) != 1)
+		log_warn("whoever started smbgate is gone");
+	close(*fd);
+}
+
+/* The log is syslog's from here on; the parent has what was said before on its stderr. */
+static void
+let_go_of_terminal(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null == -1)
+		return;
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	dup2(null, STDERR_FILENO);
+	if (chdir("/") == -1)
+		log_warn("cannot leave the working directory: %s", strerror(errno));
+}
+
+static int
+serve(const struct options *o, struct conf *conf, struct policy *policy, struct secret *secret)
+{
+	enum log_level level = o->verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
+	struct gate_sockets sockets = { .control = -1 };
+	struct gate *g;
+	int ready_fd = -1;
+
+	log_open(false, level);
+	signal(SIGPIPE, SIG_IGN);
+	raise_limits();
+	if (o->background && to_background(&ready_fd) == -1)
+		goto fail;
+	if (gate_bind(&sockets, conf) == -1)
+		goto fail;
+	write_pid(conf->pid_file);
+	if (drop_privileges(conf) == -1)
+		goto fail;
+	gate_warn(conf, policy);
+	if (secret->len == 0)
+		log_info("no cluster-secret: placement is not keyed");
+	if (o->background)
+		log_open(true, level);
+	g = gate_new(conf, policy, secret, &sockets);
+	if (g == NULL)
+		return EXIT_FAILURE;
+	if (o->background)
+		let_go_of_terminal();
+	gate_run(g, ready, &ready_fd);
+	gate_free(&g);
+	unlink(conf->control);
+	if (conf->pid_file != NULL)
+		unlink(conf->pid_file);
+	return EXIT_SUCCESS;
+fail:
+	policy_unref(&policy);
+	return EXIT_FAILURE;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct secret secret;
+	struct policy *policy;
+	struct options o;
+	struct conf *conf;
+	int status = EXIT_FAILURE;
+
+	if (parse_options(&o, argc, argv) == -1)
+		return EXIT_FAILURE;
+	if (load(&o, &conf, &policy, &secret) == -1) {
+		policy_unref(&policy);
+	} else if (o.check) {
+		gate_warn(conf, policy);
+		policy_unref(&policy);
+		printf("%s and %s are good\n", conf->path, conf->policy);
+		status = EXIT_SUCCESS;
+	} else {
+		status = serve(&o, conf, policy, &secret);
+	}
+	secret_fini(&secret);
+	conf_free(&conf);
+	return status;
+}
