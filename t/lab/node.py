@@ -172,8 +172,8 @@ class Node:
 
     @property
     def server_guid(self):
-        """What NEGOTIATE tells: the netbios name, padded."""
-        return self.netbios.encode()[:16].ljust(16, b"\0")
+        """What NEGOTIATE tells: the netbios name in lower case, padded."""
+        return self.netbios.lower().encode()[:16].ljust(16, b"\0")
 
     def start(self, wait=True):
         err = open(self.dir + "/stderr", "ab")
