@@ -273,11 +273,11 @@ class Gate:
         return tap.wait_for(lambda: self.closed_since(before), seconds)
 
 
-def settle(gate, seconds=5):
-    """Wait until smbgate holds no client connection any more."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if not sum(n.get(KEYS["node_connections"], 0) for n in gate.node_list().values()):
-            return True
+def settle_closes(gate, quiet=0.15):
+    """Wait until no close has been counted for a moment."""
+    last, since = gate.closes(), time.monotonic()
+    while time.monotonic() - since < quiet:
+        now = gate.closes()
+        if now != last:
+            last, since = now, time.monotonic()
         time.sleep(0.02)
-    return False

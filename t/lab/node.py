@@ -141,15 +141,16 @@ class Lab:
 
 class Node:
     """One smbd.  interfaces: a list of smb.conf interface strings in place of the default one
-    (the node's own address, 1 Gbit/s, RSS)."""
+    (the node's own address, 1 Gbit/s, RSS).  prefix: what the command begins with (nsenter ...)."""
 
     def __init__(self, lab, name="n1", addr="127.0.0.11", port=None, netbios=None, signing="auto",
-                 multichannel=True, interfaces=None, extra=(), loglevel=1, minproto="NT1"):
+                 multichannel=True, interfaces=None, extra=(), loglevel=1, minproto="NT1",
+                 prefix=()):
         self.lab, self.t, self.name, self.addr = lab, lab.t, name, addr
         self.port = port or free_port(addr)
         self.dir = os.path.join(lab.dir, name)
         self.netbios = netbios or name.upper()
-        self.proc = None
+        self.proc, self.prefix = None, list(prefix)
         for d in ("private", "lock", "state", "cache", "pid", "ncalrpc", "data", "torture"):
             os.makedirs(os.path.join(self.dir, d))
         os.chmod(self.dir, 0o755)
@@ -178,7 +179,7 @@ class Node:
     def start(self, wait=True):
         err = open(self.dir + "/stderr", "ab")
         argv_smbd = [SMBD, "-s", self.conf, "--no-process-group", "-F"]
-        argv = ["unshare", "-m", "-u", "-p", "-f", "--kill-child", "--mount-proc", "--propagation",
+        argv = self.prefix + ["unshare", "-m", "-u", "-p", "-f", "--kill-child", "--mount-proc", "--propagation",
                 "private", "sh", "-c", INNER.format(top=self.lab.dir), "node"] + argv_smbd
         self.proc = self.t.spawn(argv, stdin=subprocess.DEVNULL, stdout=err, stderr=err)
         err.close()
