@@ -454,12 +454,33 @@ def signed(t, b):
         c.negotiate(dialects, **kw)
         s = c.login(sign=True)
         m = c.ifinfo_raw(s, c.tree(s, "IPC$"))
-        t.ok(m.flags & smb2.SIGNED and getattr(m, "sig_ok", False), label + ": the node's signature")
+        t.ok(m.flags & smb2.SIGNED and getattr(m, "sig_ok", False),
+             label + ": the node's signature")
         t.same([e.key() for e in smb2.ifinfo_of(m)], REAL, label + ": the node's list")
         after = b.g.stats()
         t.ok(after["ifinfo_opaque"] > before["ifinfo_opaque"], label + ": counted")
         c.close()
+    for label, dialects, kw in (("3.0 AES-128-CCM", [0x0300], {}),
+                                ("3.1.1 AES-128-GCM", [0x0311], {"ciphers": (2,)}),
+                                ("3.1.1 AES-256-CCM", [0x0311], {"ciphers": (3,)})):
+        c, _ = b.connect(A)
+        c.negotiate(dialects, **kw)
+        s = c.login()
+        m = c.ifinfo_raw(s, c.tree(s, "IPC$", sealed=True, sign=False), sealed=True, sign=False)
+        t.ok(m.sealed and [e.key() for e in smb2.ifinfo_of(m)] == REAL,
+             label + ": a sealed query passes")
+        c.close()
     b.policy(ANN, {}, unkeyed="refuse")
+    before = b.g.closes()
+    c, _ = b.connect(A)
+    c.negotiate([0x0300])
+    s = c.login()
+    try:
+        c.ifinfo_raw(s, 0, sealed=True)
+        t.ok(False, "unkeyed = refuse: a sealed frame: closed")
+    except smb2.Closed:
+        t.ok("unkeyed" in b.g.wait_closed(before), "unkeyed = refuse: a sealed frame: closed")
+    c.close()
     before = b.g.closes()
     c, _ = b.connect(A)
     c.negotiate([0x0300])

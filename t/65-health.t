@@ -179,7 +179,8 @@ def drained(t, nodes):
     state(g, n1, "drain", 2)
     t.same(set(spread(g, 30)), {n2.name}, "drain: nobody new is sent to it")
     t.ok(all(x.works() for x in cl), "drain: everybody goes on")
-    t.ok(all(x.channel() == n1.name for x in mine), "drain: who lives there gets new channels there")
+    t.ok(all(x.channel() == n1.name for x in mine),
+         "drain: who lives there gets new channels there")
     g.reload(pin_linger="10m")
     t.same(g.node_states()[n1.name], "drain", "drain: a reload does not end it")
     r = g.ctl_run("undrain", n1.name)

@@ -146,7 +146,8 @@ def main(t):
         c.echo()
     for c in mine:
         with smb2.Conn("127.0.0.1", g.port) as x:
-            t.same(which(x.negotiate([0x0302], guid=c.guid)), "n2", "its client is served elsewhere")
+            t.same(which(x.negotiate([0x0302], guid=c.guid)), "n2",
+                   "vanished: a client of it is served elsewhere")
     far.mend()
     tap.wait_for(lambda: g.node_states()["n1"] == "up", 10, message="not up again")
     t.ok(True, "mended: up again")

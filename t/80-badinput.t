@@ -610,7 +610,8 @@ def crowd(t, nodes):
     took = time.monotonic() - start
     after = g.stats()
     held = after["accept_delayed"] - stats["accept_delayed"]
-    t.ok(good <= 40 + 40 * took + 5, "rate: %d served, %d refused in %.1f s" % (good, refused, took))
+    t.ok(good <= 40 + 40 * took + 5,
+         "rate: %d served, %d refused in %.1f s" % (good, refused, took))
     t.ok(held > 0 or g.closed_since(before).get("accept_rate", 0) > 0,
          "rate: counted: %d made to wait, %s" % (held, g.closed_since(before)))
     start = time.monotonic()

@@ -178,9 +178,10 @@ class Node:
 
     def start(self, wait=True):
         err = open(self.dir + "/stderr", "ab")
-        argv_smbd = [SMBD, "-s", self.conf, "--no-process-group", "-F"]
-        argv = self.prefix + ["unshare", "-m", "-u", "-p", "-f", "--kill-child", "--mount-proc", "--propagation",
-                "private", "sh", "-c", INNER.format(top=self.lab.dir), "node"] + argv_smbd
+        argv = self.prefix + [
+            "unshare", "-m", "-u", "-p", "-f", "--kill-child", "--mount-proc", "--propagation",
+            "private", "sh", "-c", INNER.format(top=self.lab.dir), "node",
+            SMBD, "-s", self.conf, "--no-process-group", "-F"]
         self.proc = self.t.spawn(argv, stdin=subprocess.DEVNULL, stdout=err, stderr=err)
         err.close()
         self.t.defer(self.stop)

@@ -75,6 +75,30 @@ def signature(algo, key, data, mid, from_server, is_cancel=False):
     return AES.new(key, AES.MODE_GCM, nonce=nonce).update(data).digest()
 
 
+def aead(cipher, key, nonce):
+    """Ciphers by their number: 1 AES-128-CCM, 2 AES-128-GCM, 3 and 4 with 256 bits."""
+    if cipher in (1, 3):
+        return AES.new(key, AES.MODE_CCM, nonce=nonce[:11], mac_len=16)
+    return AES.new(key, AES.MODE_GCM, nonce=nonce[:12])
+
+
+def seal(cipher, key, sid, payload):
+    """A transform header and the encrypted payload."""
+    size = 11 if cipher in (1, 3) else 12
+    rest = os.urandom(size).ljust(16, b"\0") + struct.pack("<IHHQ", len(payload), 0, 1, sid)
+    a = aead(cipher, key, rest).update(rest)
+    data, tag = a.encrypt_and_digest(payload)
+    return b"\xfdSMB" + tag + rest + data
+
+
+def unseal(cipher, key, frame_):
+    rest = frame_[20:52]
+    size, = struct.unpack_from("<I", rest, 16)
+    if size != len(frame_) - 52:
+        raise Broken("transform of %d bytes says %d" % (len(frame_) - 52, size))
+    return aead(cipher, key, rest).update(rest).decrypt_and_verify(frame_[52:], frame_[4:20])
+
+
 def hmac_md5(key, data):
     return hmac.new(key, data, hashlib.md5).digest()
 
@@ -297,6 +321,7 @@ class Session:
         self.flags = 0
         self.sign = False           # sign requests of this session?
         self.channels = {}          # Conn -> signing key of that channel
+        self.c2s = self.s2c = None  # cipher keys
 
     def key_for(self, conn):
         return self.channels.get(conn, self.signing_key)
@@ -309,6 +334,7 @@ class Conn:
         self.guid = None
         self.dialect = 0
         self.algo = HMAC_SHA256
+        self.cipher = 1
         self.preauth = bytes(64)
         self.frames = []            # (direction, payload) when recording is on
         self.record = None
@@ -465,8 +491,19 @@ class Conn:
         return m
 
     def recv(self):
-        """The messages of the next frame."""
-        return [self._got(m) for m in split(self.recv_frame())]
+        """The messages of the next frame, decrypted if it is sealed."""
+        payload = self.recv_frame()
+        sealed = payload[:4] == b"\xfdSMB"
+        if sealed:
+            sid, = struct.unpack_from("<Q", payload, 44)
+            payload = unseal(self.cipher, self.sessions[sid].s2c, payload)
+        out = [self._got(m) for m in split(payload)]
+        for m in out:
+            m.sealed = sealed
+        return out
+
+    def send_sealed(self, payload, session):
+        self.send_frame(seal(self.cipher, session.c2s, session.sid, payload))
 
     def answers(self, mids):
         """Final answers for these MessageIds, in this order; interim ones are noted."""
@@ -484,10 +521,13 @@ class Conn:
                 raise Broken("bad signature: %r" % m)
         return [got[m] for m in want]
 
-    def call(self, cmd, body, **kw):
+    def call(self, cmd, body, sealed=False, **kw):
         """Send one request and return its final answer, whatever its status."""
         m = self.build(cmd, body, **kw)
-        self.send_frame(m)
+        if sealed:
+            self.send_sealed(m, kw["session"])
+        else:
+            self.send_frame(m)
         return self.answers([Msg(m).mid])[0]
 
     def calls(self, parts):
@@ -525,6 +565,8 @@ class Conn:
             off, = struct.unpack_from("<I", m.body, 60)
             for _ in range(count):
                 kind, length = struct.unpack_from("<HH", m.raw, off)
+                if kind == 2:
+                    self.cipher, = struct.unpack_from("<H", m.raw, off + 10)
                 if kind == 8:
                     self.algo, = struct.unpack_from("<H", m.raw, off + 10)
                 off += 8 + length + (-length % 8)
@@ -587,6 +629,13 @@ class Conn:
         if bind:
             s.channels[self] = key
         else:
+            if self.dialect == 0x0311:
+                big = 32 if self.cipher > 2 else 16
+                s.c2s = kdf(ntlm.key, b"SMBC2SCipherKey\0", pre, big)
+                s.s2c = kdf(ntlm.key, b"SMBS2CCipherKey\0", pre, big)
+            elif self.dialect >= 0x0300:
+                s.c2s = kdf(ntlm.key, b"SMB2AESCCM\0", b"ServerIn \0")
+                s.s2c = kdf(ntlm.key, b"SMB2AESCCM\0", b"ServerOut\0")
             s.sid, s.key, s.signing_key = sid, ntlm.key, key
             s.flags, = struct.unpack_from("<H", m.body, 2)
             guest = bool(s.flags & 3) or user == ""
