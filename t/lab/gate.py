@@ -1,0 +1,283 @@
+# gate.py: run smbgate with a configuration made from Python values, and ask smbgatectl
+"""All names of JSON keys that tests look at are in KEYS: nothing else knows them."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+
+import node
+import tap
+
+KEYS = {
+    "nodes": "nodes", "node_name": "name", "node_state": "state",
+    "node_connections": "connections", "node_clients": "clients",
+    "clients": "clients", "client_guid": "guid", "client_node": "node",
+    "sessions": "sessions",
+    "policy_generation": "generation", "policy_text": "text",
+    "stats": "stats", "closes": "closes",
+}
+
+
+def build_dir():
+    return os.path.abspath(os.environ.get("SMBGATE_BUILD", "."))
+
+
+def program():
+    return os.path.join(build_dir(), "proxy", "smbgate")
+
+
+def ctl_program():
+    return os.path.join(build_dir(), "ctl", "smbgatectl")
+
+
+def missing():
+    """Why smbgate cannot be run, or None."""
+    for p in (program(), ctl_program()):
+        if not os.access(p, os.X_OK):
+            return "%s is not built (SMBGATE_BUILD names the build directory)" % p
+    return None
+
+
+def value(v):
+    if isinstance(v, bool):
+        return "true" if v else "false"
+    if isinstance(v, int):
+        return str(v)
+    if re.fullmatch(r"[a-z]+", v):
+        return v
+    return '"%s"' % v
+
+
+def names(items):
+    return "{ %s }" % ", ".join('"%s"' % i for i in items)
+
+
+def section(head, fields, indent="\t"):
+    out = head + " {\n"
+    for k, v in fields.items():
+        out += "%s%s = %s\n" % (indent, k.replace("_", "-"), value(v))
+    return out + "}\n"
+
+
+def policy_text(nodes, allow=None, deny=None, deny_file=None, interfaces=None, health=None,
+                limits=None, tcp=None, **top):
+    """nodes: Node-like objects, or (object, {weight, state}).  interfaces: listener ->
+    {"mode": .., "list": [(address, {speed, rss, ifindex}), ..]}.  Other keywords are top-level
+    settings (pin_linger="1s" and so on)."""
+    out = "# policy.conf, made by a test\n"
+    for n in nodes:
+        n, opts = n if isinstance(n, tuple) else (n, {})
+        out += section('node "%s"' % n.name, dict(address=n.endpoint, **opts))
+    if allow is not None or deny is not None or deny_file is not None:
+        out += "addresses {\n"
+        for k, v in (("allow", allow), ("deny", deny), ("deny-file", deny_file)):
+            if v is not None:
+                out += "\t%s = %s\n" % (k, names(v))
+        out += "}\n"
+    for listener, spec in (interfaces or {}).items():
+        out += 'interfaces "%s" {\n' % listener
+        if "mode" in spec:
+            out += "\tmode = %s\n" % spec["mode"]
+        for addr, opts in spec.get("list", ()):
+            out += "\t" + section('address "%s"' % addr, opts, "\t\t").replace("\n}", "\n\t}")
+        out += "}\n"
+    for name, fields in (("health", health), ("limits", limits), ("tcp", tcp)):
+        if fields:
+            out += section(name, fields)
+    for k, v in top.items():
+        out += "%s = %s\n" % (k.replace("_", "-"), value(v))
+    return out
+
+
+FAST = {"interval": "200ms", "timeout": "1s", "rise": 1, "fall": 2, "slow_start": "0s"}
+
+
+class Gate:
+    """One smbgate.  listen: name -> "address:port" (made for 0.0.0.0 when missing)."""
+
+    def __init__(self, t, nodes, listen=None, workers=2, conf="", argv_prefix=(), name="gate",
+                 **policy):
+        self.t, self.nodes, self.name = t, nodes, name
+        self.dir = node.tempdir(t)
+        self.listen = listen or {"lan": "0.0.0.0:%d" % node.free_port("0.0.0.0")}
+        self.port = int(next(iter(self.listen.values())).rsplit(":", 1)[1])
+        self.control = self.dir + "/control.sock"
+        self.conf_file = self.dir + "/smbgate.conf"
+        self.policy_file = self.dir + "/policy.conf"
+        self.argv_prefix = list(argv_prefix)
+        policy.setdefault("health", FAST)
+        self.policy_args = policy
+        self.proc = None
+        with open(self.conf_file, "w") as f:
+            f.write('policy = "policy.conf"\nworkers = %d\ncontrol = "control.sock"\n' % workers)
+            for k, v in self.listen.items():
+                f.write('listen "%s" { address = "%s" }\n' % (k, v))
+            f.write(conf)
+        self.write_policy()
+
+    def write_policy(self, text=None, nodes=None, **changes):
+        """Write policy.conf: the arguments so far with these changes, or this very text."""
+        if nodes is not None:
+            self.nodes = nodes
+        self.policy_args.update(changes)
+        if text is None:
+            text = policy_text(self.nodes, **{k: v for k, v in self.policy_args.items()
+                                              if v is not None})
+        with open(self.policy_file, "w") as f:
+            f.write(text)
+        return text
+
+    def start(self, nodes_up=True):
+        err = open(self.dir + "/stderr", "ab")
+        self.proc = self.t.spawn(self.argv_prefix + [program(), "-c", self.conf_file],
+                                 stdin=subprocess.DEVNULL, stdout=err, stderr=err)
+        err.close()
+        self.t.defer(self.stop)
+        tap.wait_for(self._listening, 10, message="smbgate does not listen: " + self.log()[-3000:])
+        if nodes_up and self.nodes:
+            tap.wait_for(lambda: all(s == "up" for s in self.node_states().values()), 10,
+                         message="nodes do not come up: %s" % self.log()[-3000:])
+        return self
+
+    def _listening(self):
+        if self.proc.poll() is not None:
+            raise RuntimeError("smbgate ended with %d: %s" % (self.proc.returncode, self.log()))
+        for where in self.listen.values():
+            addr, port = where.rsplit(":", 1)
+            addr = addr.strip("[]")
+            addr = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(addr, addr)
+            with socket.socket(socket.AF_INET6 if ":" in addr else socket.AF_INET) as s:
+                s.settimeout(1)
+                if s.connect_ex((addr, int(port))):
+                    return False
+        return os.path.exists(self.control)
+
+    def stop(self, seconds=10):
+        """SIGTERM; returns the exit status.  A crash or a hang is noted in the output."""
+        if self.proc is None:
+            return None
+        p, self.proc = self.proc, None
+        if p.poll() is None:
+            p.send_signal(signal.SIGTERM)
+            try:
+                p.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.t.ok(False, "%s stops on SIGTERM" % self.name)
+        if p.poll() not in (0, None):
+            self.t.ok(False, "%s ended with status %s" % (self.name, p.returncode),
+                      self.log()[-6000:])
+        self.t.kill_group(p)
+        return p.returncode
+
+    def alive(self):
+        return self.proc is not None and self.proc.poll() is None
+
+    def hup(self):
+        self.proc.send_signal(signal.SIGHUP)
+
+    def reload(self, **changes):
+        """Write a policy and SIGHUP; wait until it is in force."""
+        before = self.generation()
+        self.write_policy(**changes)
+        self.hup()
+        tap.wait_for(lambda: self.generation() != before, 5,
+                     message="the new policy is not in force: " + self.log()[-2000:])
+
+    def log(self):
+        with open(self.dir + "/stderr", errors="replace") as f:
+            return f.read()
+
+    def check(self, *args):
+        """smbgate -t: (exit status, output)."""
+        r = subprocess.run([program(), "-t", "-c", self.conf_file, *args], text=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20)
+        return r.returncode, r.stdout
+
+    # -- memory and descriptors
+    def rss_kb(self):
+        with open("/proc/%d/status" % self.proc.pid) as f:
+            return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
+
+    def fds(self):
+        return len(os.listdir("/proc/%d/fd" % self.proc.pid))
+
+    def cpu_seconds(self):
+        with open("/proc/%d/stat" % self.proc.pid) as f:
+            f = f.read().rsplit(")", 1)[1].split()
+        return (int(f[11]) + int(f[12])) / os.sysconf("SC_CLK_TCK")
+
+    # -- smbgatectl
+    def ctl_run(self, *args):
+        return subprocess.run([ctl_program(), "-s", self.control, *args], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=20)
+
+    def ctl(self, *args):
+        r = self.ctl_run("--json", *args)
+        if r.returncode:
+            raise RuntimeError("smbgatectl %s: %s%s" % (" ".join(args), r.stdout, r.stderr))
+        return json.loads(r.stdout)
+
+    def ask(self, request):
+        """The control protocol itself, without the program."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(10)
+            s.connect(self.control)
+            s.sendall(json.dumps(request).encode() + b"\n")
+            out = b""
+            while True:
+                got = s.recv(65536)
+                if not got:
+                    return json.loads(out)
+                out += got
+
+    def show(self, what):
+        return self.ask({"cmd": "show", "what": what})
+
+    def node_list(self):
+        return {n[KEYS["node_name"]]: n for n in self.show("nodes")[KEYS["nodes"]]}
+
+    def node_states(self):
+        return {k: n[KEYS["node_state"]] for k, n in self.node_list().items()}
+
+    def clients(self):
+        return self.show("clients")[KEYS["clients"]]
+
+    def sessions(self):
+        return self.show("sessions")[KEYS["sessions"]]
+
+    def policy(self):
+        return self.show("policy")
+
+    def generation(self):
+        return self.policy()[KEYS["policy_generation"]]
+
+    def stats(self):
+        s = self.show("stats")
+        return s.get(KEYS["stats"], s)
+
+    def closes(self):
+        """Closed connections by reason."""
+        s = self.show("stats")
+        return s.get(KEYS["closes"]) or s[KEYS["stats"]][KEYS["closes"]]
+
+    def closed_since(self, before):
+        """Reasons whose count grew since closes() gave before."""
+        return {k: v - before.get(k, 0) for k, v in self.closes().items() if v > before.get(k, 0)}
+
+    def wait_closed(self, before, seconds=5):
+        """closed_since() as soon as it is not empty."""
+        return tap.wait_for(lambda: self.closed_since(before), seconds)
+
+
+def settle_closes(gate, quiet=0.15):
+    """Wait until no close has been counted for a moment."""
+    last, since = gate.closes(), time.monotonic()
+    while time.monotonic() - since < quiet:
+        now = gate.closes()
+        if now != last:
+            last, since = now, time.monotonic()
+        time.sleep(0.02)
