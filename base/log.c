@@ -1,0 +1,139 @@
+/* log.c: levelled log lines to stderr or syslog */
+#include "config.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+/* A line longer than this is cut: long enough for an error with a path and a reason. */
+#define LINE_MAX_LEN 1024
+
+/* Enough to see what happens, too few to fill a disk or to slow a worker down. */
+#define BUDGET_LINES 100
+#define BUDGET_MS 1000
+
+/* The one setting of the process: written by log_open() before threads exist, then only read. */
+static struct {
+	bool use_syslog;
+	enum log_level max;
+} sink = { .max = LOG_LEVEL_INFO };
+
+static const struct {
+	const char *word;
+	int priority;
+} levels[] = {
+	[LOG_LEVEL_ERROR] = { "error", LOG_ERR },
+	[LOG_LEVEL_WARN] = { "warning", LOG_WARNING },
+	[LOG_LEVEL_INFO] = { "info", LOG_INFO },
+	[LOG_LEVEL_DEBUG] = { "debug", LOG_DEBUG },
+};
+
+static void __attribute__((format(printf, 2, 0)))
+emit(enum log_level level, const char *fmt, va_list ap)
+{
+	/* One byte behind the text and its NUL is left for the newline. */
+	char line[LINE_MAX_LEN + 2];
+	int saved = errno, head, n;
+	size_t len;
+
+	if (level > sink.max)
+		return;
+	head = snprintf(line, LINE_MAX_LEN, "%s: ", levels[level].word);
+	/* "%m" in fmt means the caller's errno. */
+	errno = saved;
+	n = vsnprintf(line + head, LINE_MAX_LEN - (size_t)head, fmt, ap);
+	if (n < 0) {
+		errno = saved;
+		return;
+	}
+	len = strlen(line);
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)line[i];
+
+		if (c < 0x20 || c == 0x7f)
+			line[i] = '?';
+	}
+	if (sink.use_syslog) {
+		syslog(levels[level].priority, "%s", line + head);
+	} else {
+		line[len] = '\n';
+		/* A log that cannot be written is nothing that the process could act on. */
+		while (write(STDERR_FILENO, line, len + 1) < 0 && errno == EINTR)
+			continue;
+	}
+	errno = saved;
+}
+
+void
+log_open(bool use_syslog, enum log_level max)
+{
+	sink.use_syslog = use_syslog;
+	sink.max = max;
+	if (use_syslog)
+		openlog("smbgate", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+}
+
+void
+log_error(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	emit(LOG_LEVEL_ERROR, fmt, ap);
+	va_end(ap);
+}
+
+void
+log_warn(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	emit(LOG_LEVEL_WARN, fmt, ap);
+	va_end(ap);
+}
+
+void
+log_info(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	emit(LOG_LEVEL_INFO, fmt, ap);
+	va_end(ap);
+}
+
+void
+log_debug(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	emit(LOG_LEVEL_DEBUG, fmt, ap);
+	va_end(ap);
+}
+
+bool
+log_allow(struct log_limit *l, uint64_t now_ms, unsigned *suppressed)
+{
+	if (now_ms - l->window_ms >= BUDGET_MS) {
+		l->window_ms = now_ms;
+		l->used = 0;
+	}
+	if (l->used >= BUDGET_LINES) {
+		if (l->suppressed < UINT_MAX)
+			l->suppressed++;
+		*suppressed = 0;
+		return false;
+	}
+	l->used++;
+	*suppressed = l->suppressed;
+	l->suppressed = 0;
+	return true;
+}

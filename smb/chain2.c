@@ -1,0 +1,50 @@
+/* chain2.c: walk the messages of a compounded SMB2 frame */
+#include "config.h"
+
+#include "smb/chain2.h"
+
+#include "smb/const.h"
+
+void
+chain2_init(struct chain2 *c, const uint8_t *frame, size_t len)
+{
+	*c = (struct chain2){ .frame = frame, .len = len };
+}
+
+int
+chain2_next(struct chain2 *c, struct part2 *p)
+{
+	size_t left = c->len - c->off;
+	struct hdr2 *h = &p->hdr;
+	bool related, async;
+
+	if (c->end)
+		return 0;
+	if (c->parts == CHAIN2_MAX_PARTS || left < SMB2_HDR_LEN ||
+	    hdr2_get(h, c->frame + c->off, left) < 0)
+		return -1;
+	if (h->next != 0) {
+		if (h->next < SMB2_HDR_LEN || h->next % 8 != 0 || h->next > left ||
+		    left - h->next < SMB2_HDR_LEN)
+			return -1;
+	}
+
+	/* The first message has none before it: servers take its own values or refuse it. */
+	related = c->parts > 0 && (h->flags & SMB2_FLAGS_RELATED_OPERATIONS) != 0;
+	async = (h->flags & SMB2_FLAGS_ASYNC_COMMAND) != 0;
+	if (!related) {
+		c->last_session = h->session_id;
+		/* The async form has an AsyncId in the place of the TreeId. */
+		c->last_tree = async ? 0 : h->tree_id;
+	}
+	p->session_id = c->last_session;
+	p->tree_id = c->last_tree;
+	p->off = c->off;
+	p->len = h->next != 0 ? h->next : left;
+	p->last = h->next == 0;
+
+	c->parts++;
+	c->off += p->len;
+	c->end = p->last;
+	return 1;
+}

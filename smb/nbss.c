@@ -1,0 +1,25 @@
+/* nbss.c: the 4-byte header in front of every SMB message on TCP */
+#include "config.h"
+
+#include "smb/nbss.h"
+
+#include "base/rd.h"
+
+int
+nbss_get(struct nbss *n, const uint8_t *p, size_t avail)
+{
+	struct rd r = rd_init(p, avail);
+
+	n->type = rd_u8(&r);
+	n->len = rd_be24(&r);
+	return rd_ok(&r) ? 0 : -1;
+}
+
+void
+nbss_put(uint8_t dst[4], uint32_t len)
+{
+	dst[0] = 0;
+	dst[1] = (uint8_t)(len >> 16);
+	dst[2] = (uint8_t)(len >> 8);
+	dst[3] = (uint8_t)len;
+}

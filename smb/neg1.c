@@ -1,0 +1,97 @@
+/* neg1.c: the SMB1 header and the SMB1 (multi-protocol) NEGOTIATE */
+#include "config.h"
+
+#include "smb/neg1.h"
+
+#include "base/rd.h"
+#include "base/wr.h"
+#include "smb/const.h"
+
+#include <string.h>
+
+#define BUFFER_FORMAT_DIALECT 0x02
+
+/* SMB_FLAGS2_SECURITY_SIGNATURE and its "required" twin, [MS-CIFS] 2.2.3.1, [MS-SMB] 2.2.3.1. */
+#define FLAGS2_SIGNATURES 0x0014
+
+static bool
+is_string(const uint8_t *p, size_t n, const char *text)
+{
+	return n == strlen(text) && memcmp(p, text, n) == 0;
+}
+
+int
+hdr1_get(struct hdr1 *h, const uint8_t *p, size_t n)
+{
+	struct rd r = rd_init(p, n);
+	uint32_t protocol;
+
+	protocol = rd_u32(&r);
+	h->command = rd_u8(&r);
+	h->status = rd_u32(&r);
+	h->flags = rd_u8(&r);
+	h->flags2 = rd_u16(&r);
+	h->pid_high = rd_u16(&r);
+	/* SecurityFeatures (the signature) and Reserved. */
+	rd_skip(&r, 8 + 2);
+	h->tid = rd_u16(&r);
+	h->pid = rd_u16(&r);
+	h->uid = rd_u16(&r);
+	h->mid = rd_u16(&r);
+	return rd_ok(&r) && protocol == SMB1_PROTOCOL_ID ? 0 : -1;
+}
+
+int
+neg1_req_get(struct neg1_req *n, const uint8_t *msg, size_t len)
+{
+	struct rd r = rd_init(msg, len), list;
+	uint8_t words;
+	uint16_t bytes;
+
+	*n = (struct neg1_req){ 0 };
+	if (hdr1_get(&n->hdr, msg, len) < 0 || n->hdr.command != SMB1_COM_NEGOTIATE ||
+	    (n->hdr.flags & SMB1_FLAGS_REPLY) != 0)
+		return -1;
+	rd_skip(&r, SMB1_HDR_LEN);
+	words = rd_u8(&r);
+	bytes = rd_u16(&r);
+	list = rd_sub(&r, r.pos, bytes);
+	if (!rd_ok(&r) || words != 0 || bytes == 0)
+		return -1;
+	while (rd_left(&list) > 0) {
+		const uint8_t *text, *nul;
+		size_t left;
+
+		if (rd_u8(&list) != BUFFER_FORMAT_DIALECT)
+			return -1;
+		left = rd_left(&list);
+		text = rd_bytes(&list, left);
+		nul = left > 0 ? memchr(text, '\0', left) : NULL;
+		if (nul == NULL)
+			return -1;
+		rd_seek(&list, (size_t)(nul + 1 - list.base));
+		n->ndialects++;
+		n->smb2_any |= is_string(text, (size_t)(nul - text), "SMB 2.???");
+		n->smb2_002 |= is_string(text, (size_t)(nul - text), "SMB 2.002");
+	}
+	return 0;
+}
+
+void
+neg1_refuse_put(struct wr *w, const struct hdr1 *req)
+{
+	wr_u32(w, SMB1_PROTOCOL_ID);
+	wr_u8(w, SMB1_COM_NEGOTIATE);
+	wr_u32(w, STATUS_SUCCESS);
+	wr_u8(w, req->flags | SMB1_FLAGS_REPLY);
+	wr_u16(w, req->flags2 & (uint16_t)~FLAGS2_SIGNATURES);
+	wr_u16(w, req->pid_high);
+	wr_zero(w, 8 + 2);
+	wr_u16(w, req->tid);
+	wr_u16(w, req->pid);
+	wr_u16(w, req->uid);
+	wr_u16(w, req->mid);
+	wr_u8(w, 1);
+	wr_u16(w, 0xffff);
+	wr_u16(w, 0);
+}

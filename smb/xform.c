@@ -1,0 +1,23 @@
+/* xform.c: the TRANSFORM header in front of encrypted messages */
+#include "config.h"
+
+#include "smb/xform.h"
+
+#include "base/rd.h"
+#include "smb/const.h"
+
+int
+xform_get(struct xform *x, const uint8_t *p, size_t n)
+{
+	struct rd r = rd_init(p, n);
+	uint32_t protocol;
+
+	protocol = rd_u32(&r);
+	rd_copy(&r, x->signature, sizeof(x->signature));
+	rd_copy(&r, x->nonce, sizeof(x->nonce));
+	x->original_size = rd_u32(&r);
+	rd_skip(&r, 2);
+	x->flags = rd_u16(&r);
+	x->session_id = rd_u64(&r);
+	return rd_ok(&r) && protocol == SMB2_TRANSFORM_ID ? 0 : -1;
+}
