@@ -1,0 +1,124 @@
+/* talk.c: one connection between client and node without sockets, for tests */
+#include "config.h"
+
+#include "t/proxy/talk.h"
+
+#include "policy/policy.h"
+#include "policy/schema.h"
+#include "proxy/stats.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct verdict
+head_op(void *arg, const uint8_t *p, size_t avail)
+{
+	struct talk_side *s = arg;
+
+	return classify(&s->talk->m.track, s->dir, p, avail);
+}
+
+static struct verdict
+part_op(void *arg, const uint8_t *p, size_t avail, size_t left)
+{
+	struct talk_side *s = arg;
+
+	return classify_part(&s->talk->m.track, s->dir, p, avail, left);
+}
+
+static struct outcome
+held_op(void *arg, const uint8_t *frame, size_t len)
+{
+	struct talk_side *s = arg;
+
+	s->frames_held++;
+	return mediate_held(&s->talk->m, s->dir, frame, len);
+}
+
+static int
+send_op(void *arg, const uint8_t *p, size_t n)
+{
+	struct talk_side *s = arg;
+
+	return buf_add(&s->out, p, n);
+}
+
+static const struct pump_ops ops = {
+	.head = head_op,
+	.part = part_op,
+	.held = held_op,
+	.send = send_op,
+};
+
+static struct policy *
+load(const char *text)
+{
+	char path[] = "/tmp/smbgate-test-XXXXXX";
+	struct errlist e = { .n = 0 };
+	struct policy *p;
+	int fd = mkstemp(path);
+
+	if (fd == -1 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		abort();
+	close(fd);
+	p = schema_load(path, &e);
+	unlink(path);
+	if (p == NULL) {
+		fprintf(stderr, "%s\n", e.text[0]);
+		abort();
+	}
+	errlist_fini(&e);
+	return p;
+}
+
+void
+talk_init(struct talk *t, const char *policy, const char *listener, const char *dialled)
+{
+	struct channel_info self = { .conn_id = 1 };
+
+	memset(t, 0, sizeof(*t));
+	t->env = calloc(1, sizeof(*t->env));
+	if (t->env == NULL || addr_parse(&self.local.addr, dialled) == -1)
+		abort();
+	t->env->sessions = sesstab_new();
+	t->env->stats = calloc(1, sizeof(struct stats));
+	t->env->policy = load(policy);
+	snprintf(t->node.name, sizeof(t->node.name), "n1");
+	t->node.health = NODE_UP;
+	mediate_init(&t->m, t->env, listener, &self);
+	t->m.node = &t->node;
+	for (int i = 0; i < 2; i++) {
+		t->side[i].talk = t;
+		t->side[i].dir = (enum dir)i;
+	}
+}
+
+void
+talk_fini(struct talk *t)
+{
+	for (int i = 0; i < 2; i++) {
+		pump_fini(&t->side[i].pump);
+		buf_fini(&t->side[i].out);
+	}
+	mediate_fini(&t->m);
+	sesstab_free(&t->env->sessions);
+	policy_unref(&t->env->policy);
+	free(t->env->stats);
+	free(t->env);
+}
+
+bool
+talk_feed(struct talk *t, enum dir dir, const uint8_t *p, size_t n)
+{
+	enum close_reason why = CLOSE_COUNT;
+
+	if (t->closed)
+		return false;
+	if (pump_feed(&t->side[dir].pump, &ops, &t->side[dir], p, n, &why) != PUMP_OK) {
+		t->closed = true;
+		t->why = why;
+	}
+	return !t->closed;
+}
