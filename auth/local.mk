@@ -1,0 +1,7 @@
+# the library of auth/
+noinst_LIBRARIES += auth/libauth.a
+auth_libauth_a_SOURCES = \
+	auth/keyhash.c \
+	auth/keyhash.h \
+	auth/secret.c \
+	auth/secret.h

@@ -1,0 +1,14 @@
+# the library of base/
+noinst_LIBRARIES += base/libbase.a
+base_libbase_a_SOURCES = \
+	base/addr.c \
+	base/addr.h \
+	base/buf.h \
+	base/clock.h \
+	base/guid.h \
+	base/log.c \
+	base/log.h \
+	base/rd.c \
+	base/rd.h \
+	base/wr.c \
+	base/wr.h

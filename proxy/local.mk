@@ -1,0 +1,56 @@
+# smbgate: all but main.c is a library, so that tests can link it
+noinst_LIBRARIES += proxy/libproxy.a
+proxy_libproxy_a_SOURCES = \
+	proxy/announce.c \
+	proxy/announce.h \
+	proxy/classify.c \
+	proxy/classify.h \
+	proxy/close.h \
+	proxy/close.tbl.h \
+	proxy/conf.h \
+	proxy/conn.c \
+	proxy/conn.h \
+	proxy/ctl.h \
+	proxy/first.c \
+	proxy/first.h \
+	proxy/gate.c \
+	proxy/gate.h \
+	proxy/health.c \
+	proxy/health.h \
+	proxy/leg.c \
+	proxy/leg.h \
+	proxy/limits.c \
+	proxy/limits.h \
+	proxy/listen.c \
+	proxy/listen.h \
+	proxy/mailbox.c \
+	proxy/mailbox.h \
+	proxy/mediate.c \
+	proxy/mediate.h \
+	proxy/node.c \
+	proxy/node.h \
+	proxy/place.c \
+	proxy/place.h \
+	proxy/pump.c \
+	proxy/pump.h \
+	proxy/rewrite.c \
+	proxy/rewrite.h \
+	proxy/route.c \
+	proxy/route.h \
+	proxy/session.c \
+	proxy/session.h \
+	proxy/stat.tbl.h \
+	proxy/stats.c \
+	proxy/stats.h \
+	proxy/track.c \
+	proxy/track.h \
+	proxy/verdict.h \
+	proxy/worker.c \
+	proxy/worker.h
+
+sbin_PROGRAMS += proxy/smbgate
+proxy_smbgate_SOURCES = proxy/main.c
+proxy_smbgate_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
+proxy_smbgate_LDADD = proxy/libproxy.a auth/libauth.a policy/libpolicy.a state/libstate.a \
+	smb/libsmb.a base/libbase.a \
+	$(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) $(SYSTEMD_LIBS)

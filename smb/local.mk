@@ -1,0 +1,24 @@
+# the library of smb/
+noinst_LIBRARIES += smb/libsmb.a
+smb_libsmb_a_SOURCES = \
+	smb/chain2.c \
+	smb/chain2.h \
+	smb/const.h \
+	smb/err2.c \
+	smb/err2.h \
+	smb/hdr2.c \
+	smb/hdr2.h \
+	smb/ifinfo.c \
+	smb/ifinfo.h \
+	smb/ioctl2.c \
+	smb/ioctl2.h \
+	smb/nbss.c \
+	smb/nbss.h \
+	smb/neg1.c \
+	smb/neg1.h \
+	smb/neg2.c \
+	smb/neg2.h \
+	smb/sess2.c \
+	smb/sess2.h \
+	smb/xform.c \
+	smb/xform.h

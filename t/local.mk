@@ -1,0 +1,33 @@
+# Tests. `make check` runs the unit tests; prove runs them and the end-to-end tests (contrib/test).
+TEST_EXTENSIONS = .t
+T_LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+AM_TESTS_ENVIRONMENT = srcdir='$(top_srcdir)'; export srcdir;
+
+UNIT_TESTS =
+if HAVE_CMOCKA
+UNIT_TESTS += t/40-state.t t/50-pump.t t/51-split.t t/52-place.t t/53-mediate.t
+endif
+check_PROGRAMS += $(UNIT_TESTS)
+TESTS += $(UNIT_TESTS)
+
+# Each unit test links its own library and those below it, so the linker keeps the layers.
+LINK_BASE = base/libbase.a $(CMOCKA_LIBS)
+LINK_SMB = smb/libsmb.a $(LINK_BASE)
+LINK_POLICY = policy/libpolicy.a $(LINK_BASE) $(CONFUSE_LIBS)
+LINK_STATE = state/libstate.a $(LINK_BASE)
+LINK_AUTH = auth/libauth.a $(LINK_SMB) $(CRYPTO_LIBS)
+LINK_PROXY = proxy/libproxy.a auth/libauth.a policy/libpolicy.a state/libstate.a smb/libsmb.a \
+	base/libbase.a $(CMOCKA_LIBS) $(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS)
+
+t_40_state_t_SOURCES = t/40-state.c
+t_40_state_t_LDADD = $(LINK_STATE)
+t_50_pump_t_SOURCES = t/50-pump.c
+t_50_pump_t_LDADD = $(LINK_PROXY)
+t_51_split_t_SOURCES = t/51-split.c t/proxy/talk.c t/proxy/talk.h
+t_51_split_t_LDADD = $(LINK_PROXY)
+t_52_place_t_SOURCES = t/52-place.c
+t_52_place_t_LDADD = $(LINK_PROXY)
+t_53_mediate_t_SOURCES = t/53-mediate.c t/proxy/talk.c t/proxy/talk.h
+t_53_mediate_t_LDADD = $(LINK_PROXY)
+
+EXTRA_DIST += t/frames t/lab
