@@ -1,0 +1,44 @@
+/* report.h: what an operator is shown, as JSON: one object a question */
+#ifndef PROXY_REPORT_H
+#define PROXY_REPORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+struct conn_info;
+struct nodes;
+struct policy;
+struct sesstab;
+struct state;
+struct stats;
+
+/*
+ * Key names are a public interface, described in doc/smbgatectl.8.md: they may be added to, never
+ * renamed. All functions run on the main thread and return a new object, or NULL when memory is
+ * out; times ending in _s are seconds before now_ms, a time of clock_ms().
+ */
+
+json_t *report_nodes(struct nodes *nodes, struct state *claims, uint64_t now_ms);
+
+/* Every claim, joined with the n live connections and with the sessions on these. */
+json_t *report_clients(struct state *claims, struct sesstab *sessions, const struct conn_info *conns,
+    size_t n, uint64_t now_ms);
+
+json_t *report_sessions(struct sesstab *sessions, uint64_t now_ms);
+
+/* path is the file that it came from; since_ms when it came into force. */
+json_t *report_policy(const struct policy *p, const char *path, uint64_t since_ms,
+    uint64_t now_ms);
+
+/* Every counter of sum by its name, and those of closed connections in an object "closed". */
+json_t *report_stats(const struct stats *sum);
+
+/* How many sessions there are. */
+size_t report_count_sessions(struct sesstab *sessions);
+
+/* A JSON string of any text: bytes that are not UTF-8 become '?'. */
+json_t *report_text(const char *text);
+
+#endif
