@@ -1,8 +1,17 @@
 # the library of policy/
 noinst_LIBRARIES += policy/libpolicy.a
 policy_libpolicy_a_SOURCES = \
+	policy/acl.c \
 	policy/acl.h \
+	policy/conffile.c \
 	policy/conffile.h \
+	policy/denyfile.c \
+	policy/denyfile.h \
+	policy/errlist.c \
+	policy/errlist.h \
+	policy/policy.c \
 	policy/policy.h \
+	policy/print.c \
 	policy/print.h \
+	policy/schema.c \
 	policy/schema.h

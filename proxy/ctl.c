@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "policy/policy.h"
+#include "policy/errlist.h"
 #include "policy/schema.h"
 #include "proxy/conf.h"
 #include "proxy/conn.h"

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "policy/policy.h"
 #include "policy/print.h"
+#include "policy/errlist.h"
 #include "policy/schema.h"
 #include "proxy/conf.h"
 #include "proxy/ctl.h"

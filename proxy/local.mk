@@ -7,9 +7,11 @@ proxy_libproxy_a_SOURCES = \
 	proxy/classify.h \
 	proxy/close.h \
 	proxy/close.tbl.h \
+	proxy/conf.c \
 	proxy/conf.h \
 	proxy/conn.c \
 	proxy/conn.h \
+	proxy/ctl.c \
 	proxy/ctl.h \
 	proxy/first.c \
 	proxy/first.h \
@@ -33,6 +35,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/place.h \
 	proxy/pump.c \
 	proxy/pump.h \
+	proxy/report.c \
+	proxy/report.h \
 	proxy/rewrite.c \
 	proxy/rewrite.h \
 	proxy/route.c \

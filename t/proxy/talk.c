@@ -4,6 +4,7 @@
 #include "t/proxy/talk.h"
 
 #include "policy/policy.h"
+#include "policy/errlist.h"
 #include "policy/schema.h"
 #include "proxy/stats.h"
 

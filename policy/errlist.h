@@ -1,0 +1,26 @@
+/* errlist.h: errors of configuration files, each with file:line */
+#ifndef POLICY_ERRLIST_H
+#define POLICY_ERRLIST_H
+
+#include <stddef.h>
+
+/* Enough for a person to mend in one go; more are counted, not kept. */
+#define ERRLIST_MAX 50
+
+/* Each a line "file:line: text" of its own, in the order of the file. All zero: none. */
+struct errlist {
+	size_t n;		/* kept */
+	size_t total;
+	char *text[ERRLIST_MAX];
+	int line[ERRLIST_MAX];
+};
+
+void errlist_add(struct errlist *e, const char *file, int line, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* Moves all of `from` behind what is there; from is empty then. */
+void errlist_take(struct errlist *e, struct errlist *from);
+/* Puts the errors from the first-th on into the order of their lines. */
+void errlist_sort(struct errlist *e, size_t first);
+void errlist_fini(struct errlist *e);
+
+#endif

@@ -1,0 +1,279 @@
+/* print.c: the effective policy as text in the syntax of policy.conf, and what a reload changed */
+#include "config.h"
+
+#include "policy/print.h"
+
+#include "policy/acl.h"
+#include "policy/policy.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT_MAX 256
+
+static const char *
+duration(unsigned ms, char dst[24])
+{
+	if (ms % 60000 == 0 && ms != 0)
+		snprintf(dst, 24, "%um", ms / 60000);
+	else if (ms % 1000 == 0 && ms != 0)
+		snprintf(dst, 24, "%us", ms / 1000);
+	else
+		snprintf(dst, 24, "%ums", ms);
+	return dst;
+}
+
+/* The scalars in one table, so that what is printed and what is compared is the same. */
+struct scalar {
+	const char *section, *name;
+	unsigned value;
+	bool is_time;
+	const char *word;
+};
+
+#define SCALARS_MAX 32
+
+static size_t
+scalars(const struct policy *p, struct scalar *s)
+{
+	static const char *const gmac[] = { "pass", "refuse", "resign" };
+	const struct scalar all[] = {
+		{ NULL, "smb1", p->smb1, false, p->smb1 == POL_SMB1_ALLOW ? "allow" : "refuse" },
+		{ NULL, "unkeyed", p->unkeyed, false,
+		    p->unkeyed == POL_UNKEYED_REFUSE ? "refuse" : "pass" },
+		{ NULL, "gmac", p->gmac, false, gmac[p->gmac] },
+		{ NULL, "pin-linger", p->pin_linger, true, NULL },
+		{ "health", "interval", p->health.interval, true, NULL },
+		{ "health", "timeout", p->health.timeout, true, NULL },
+		{ "health", "rise", p->health.rise, false, NULL },
+		{ "health", "fall", p->health.fall, false, NULL },
+		{ "health", "slow-start", p->health.slow_start, true, NULL },
+		{ "health", "flap-changes", p->health.flap_changes, false, NULL },
+		{ "health", "flap-window", p->health.flap_window, true, NULL },
+		{ "health", "flap-hold", p->health.flap_hold, true, NULL },
+		{ "health", "hang", p->health.hang, true, NULL },
+		{ "limits", "first-frame", p->limits.first_frame, true, NULL },
+		{ "limits", "negotiate", p->limits.negotiate, true, NULL },
+		{ "limits", "logon", p->limits.logon, true, NULL },
+		{ "limits", "unauthenticated", p->limits.unauthenticated, false, NULL },
+		{ "limits", "unauthenticated-per-source", p->limits.unauthenticated_per_source, false,
+		    NULL },
+		{ "limits", "accept-rate", p->limits.accept_rate, false, NULL },
+		{ "limits", "accept-burst", p->limits.accept_burst, false, NULL },
+		{ "tcp", "keepalive-idle", p->tcp.keepalive_idle, true, NULL },
+		{ "tcp", "keepalive-interval", p->tcp.keepalive_interval, true, NULL },
+		{ "tcp", "keepalive-count", p->tcp.keepalive_count, false, NULL },
+		{ "tcp", "client-timeout", p->tcp.client_timeout, true, NULL },
+		{ "tcp", "node-timeout", p->tcp.node_timeout, true, NULL },
+		{ "tcp", "connect-timeout", p->tcp.connect_timeout, true, NULL },
+	};
+
+	memcpy(s, all, sizeof(all));
+	return sizeof(all) / sizeof(all[0]);
+}
+
+static const char *
+scalar_str(const struct scalar *s, char dst[24])
+{
+	if (s->word != NULL)
+		return s->word;
+	if (s->is_time)
+		return duration(s->value, dst);
+	snprintf(dst, 24, "%u", s->value);
+	return dst;
+}
+
+static void
+print_rules(const struct acl *a, bool deny, FILE *out)
+{
+	char text[ADDR_STRLEN];
+	bool any = false;
+
+	for (size_t i = 0; i < a->n; i++) {
+		if (a->rules[i].deny != deny)
+			continue;
+		fprintf(out, "%s\"%s\"", any ? ", " : deny ? "\tdeny = { " : "\tallow = { ",
+		    prefix_str(&a->rules[i].prefix, text));
+		any = true;
+	}
+	if (any)
+		fputs(" }\n", out);
+}
+
+static void
+print_iface(const struct pol_iface *f, FILE *out)
+{
+	char text[ADDR_STRLEN];
+
+	fprintf(out, "\taddress \"%s\" { speed = \"%" PRIu64 "\" rss = %s ifindex = %" PRIu32 " }\n",
+	    addr_str(&f->addr, text), f->speed, f->rss ? "true" : "false", f->ifindex);
+}
+
+void
+policy_print(const struct policy *p, FILE *out)
+{
+	struct scalar s[SCALARS_MAX];
+	size_t n = scalars(p, s);
+	const char *section = NULL;
+	char text[ADDR_STRLEN], value[24];
+
+	for (size_t i = 0; i < p->nnodes; i++)
+		fprintf(out, "node \"%s\" { address = \"%s\" weight = %u state = %s }\n",
+		    p->nodes[i].name, addrport_str(&p->nodes[i].address, text), p->nodes[i].weight,
+		    pol_nodestate_str(p->nodes[i].state));
+	fputs("addresses {\n", out);
+	print_rules(p->addresses, false, out);
+	print_rules(p->addresses, true, out);
+	fputs("}\n", out);
+	for (size_t i = 0; i < p->ninterfaces; i++) {
+		const struct pol_interfaces *ifs = &p->interfaces[i];
+
+		fprintf(out, "interfaces \"%s\" {\n\tmode = %s\n", ifs->listener,
+		    pol_ifmode_str(ifs->mode));
+		for (size_t k = 0; k < ifs->n; k++)
+			print_iface(&ifs->list[k], out);
+		fputs("}\n", out);
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (s[i].section != section) {
+			if (section != NULL)
+				fputs("}\n", out);
+			fprintf(out, "%s {\n", s[i].section);
+			section = s[i].section;
+		}
+		/* A "#" or a unit needs quotes; words and plain numbers do without. */
+		fprintf(out, s[i].is_time ? "%s%s = \"%s\"\n" : "%s%s = %s\n", section != NULL ? "\t" : "",
+		    s[i].name, scalar_str(&s[i], value));
+	}
+	fputs("}\n", out);
+}
+
+/* Differences. */
+
+struct diff {
+	void (*emit)(void *arg, const char *line);
+	void *arg;
+	unsigned n;
+};
+
+static void __attribute__((format(printf, 2, 3)))
+say(struct diff *d, const char *fmt, ...)
+{
+	char line[TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	d->n++;
+	d->emit(d->arg, line);
+}
+
+static void
+diff_nodes(struct diff *d, const struct policy *a, const struct policy *b)
+{
+	char x[ADDR_STRLEN], y[ADDR_STRLEN];
+
+	for (size_t i = 0; i < a->nnodes; i++)
+		if (policy_node(b, a->nodes[i].name) == NULL)
+			say(d, "node %s removed: it drains", a->nodes[i].name);
+	for (size_t i = 0; i < b->nnodes; i++) {
+		const struct pol_node *n = &b->nodes[i], *o = policy_node(a, n->name);
+
+		addrport_str(&n->address, y);
+		if (o == NULL) {
+			say(d, "node %s added (%s, weight %u)", n->name, y, n->weight);
+			continue;
+		}
+		addrport_str(&o->address, x);
+		if (strcmp(x, y) != 0)
+			say(d, "node %s: address %s -> %s", n->name, x, y);
+		if (o->weight != n->weight)
+			say(d, "node %s: weight %u -> %u", n->name, o->weight, n->weight);
+		if (o->state != n->state)
+			say(d, "node %s: state %s -> %s", n->name, pol_nodestate_str(o->state),
+			    pol_nodestate_str(n->state));
+	}
+}
+
+static bool
+has_rule(const struct acl *a, const struct acl_rule *r)
+{
+	for (size_t i = 0; i < a->n; i++)
+		if (a->rules[i].deny == r->deny && prefix_equal(&a->rules[i].prefix, &r->prefix))
+			return true;
+	return false;
+}
+
+static void
+diff_rules(struct diff *d, const struct acl *a, const struct acl *b, const char *what)
+{
+	char text[ADDR_STRLEN];
+
+	for (size_t i = 0; i < a->n; i++)
+		if (!has_rule(b, &a->rules[i]))
+			say(d, "addresses: %s %s %s", a->rules[i].deny ? "deny" : "allow",
+			    prefix_str(&a->rules[i].prefix, text), what);
+}
+
+static bool
+iface_equal(const struct pol_iface *a, const struct pol_iface *b)
+{
+	return addr_equal(&a->addr, &b->addr) && a->speed == b->speed && a->rss == b->rss &&
+	    a->ifindex == b->ifindex;
+}
+
+static void
+diff_iface_lists(struct diff *d, const struct pol_interfaces *a, const struct pol_interfaces *b)
+{
+	bool same = a->n == b->n;
+
+	for (size_t i = 0; same && i < a->n; i++)
+		same = iface_equal(&a->list[i], &b->list[i]);
+	if (!same)
+		say(d, "interfaces %s: %zu addresses -> %zu", b->listener, a->n, b->n);
+	if (a->mode != b->mode)
+		say(d, "interfaces %s: mode %s -> %s", b->listener, pol_ifmode_str(a->mode),
+		    pol_ifmode_str(b->mode));
+}
+
+static void
+diff_interfaces(struct diff *d, const struct policy *a, const struct policy *b)
+{
+	for (size_t i = 0; i < a->ninterfaces; i++)
+		if (policy_interfaces(b, a->interfaces[i].listener) == NULL)
+			say(d, "interfaces %s removed", a->interfaces[i].listener);
+	for (size_t i = 0; i < b->ninterfaces; i++) {
+		const struct pol_interfaces *old = policy_interfaces(a, b->interfaces[i].listener);
+
+		if (old == NULL)
+			say(d, "interfaces %s added (%s)", b->interfaces[i].listener,
+			    pol_ifmode_str(b->interfaces[i].mode));
+		else
+			diff_iface_lists(d, old, &b->interfaces[i]);
+	}
+}
+
+unsigned
+policy_diff(const struct policy *old, const struct policy *new,
+    void (*emit)(void *arg, const char *line), void *arg)
+{
+	struct diff d = { .emit = emit, .arg = arg };
+	struct scalar a[SCALARS_MAX], b[SCALARS_MAX];
+	size_t n = scalars(old, a);
+	char x[24], y[24];
+
+	scalars(new, b);
+	diff_nodes(&d, old, new);
+	diff_rules(&d, old->addresses, new->addresses, "removed");
+	diff_rules(&d, new->addresses, old->addresses, "added");
+	diff_interfaces(&d, old, new);
+	for (size_t i = 0; i < n; i++)
+		if (a[i].value != b[i].value)
+			say(&d, "%s%s%s: %s -> %s", a[i].section != NULL ? a[i].section : "",
+			    a[i].section != NULL ? " " : "", a[i].name, scalar_str(&a[i], x),
+			    scalar_str(&b[i], y));
+	return d.n;
+}
