@@ -10,6 +10,7 @@ proxy_libproxy_a_SOURCES = \
 	proxy/conf.h \
 	proxy/conn.c \
 	proxy/conn.h \
+	proxy/ctl.c \
 	proxy/ctl.h \
 	proxy/first.c \
 	proxy/first.h \
@@ -33,6 +34,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/place.h \
 	proxy/pump.c \
 	proxy/pump.h \
+	proxy/report.c \
+	proxy/report.h \
 	proxy/rewrite.c \
 	proxy/rewrite.h \
 	proxy/route.c \
