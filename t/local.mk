@@ -5,7 +5,7 @@ AM_TESTS_ENVIRONMENT = srcdir='$(top_srcdir)'; export srcdir;
 
 UNIT_TESTS =
 if HAVE_CMOCKA
-UNIT_TESTS += t/40-state.t t/50-pump.t t/51-split.t t/52-place.t t/53-mediate.t
+UNIT_TESTS += t/40-state.t t/50-pump.t t/51-split.t t/52-place.t t/53-mediate.t t/55-ctl.t
 endif
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -29,5 +29,7 @@ t_52_place_t_SOURCES = t/52-place.c
 t_52_place_t_LDADD = $(LINK_PROXY)
 t_53_mediate_t_SOURCES = t/53-mediate.c t/proxy/talk.c t/proxy/talk.h
 t_53_mediate_t_LDADD = $(LINK_PROXY)
+t_55_ctl_t_SOURCES = t/55-ctl.c
+t_55_ctl_t_LDADD = $(LINK_PROXY)
 
 EXTRA_DIST += t/frames t/lab

@@ -1,0 +1,261 @@
+/* show.c: the answers of smbgate as text for people */
+#include "config.h"
+
+#include "ctl/show.h"
+
+#include "ctl/table.h"
+
+#include <string.h>
+
+#define COLUMNS(heads) sizeof(heads) / sizeof((heads)[0])
+
+static const char *
+text_of(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s == NULL ? "-" : s;
+}
+
+static long long
+int_of(const json_t *o, const char *key)
+{
+	return json_integer_value(json_object_get(o, key));
+}
+
+static bool
+bool_of(const json_t *o, const char *key)
+{
+	return json_is_true(json_object_get(o, key));
+}
+
+/* "45s", "12m03s", "3h05m", "2d04h" */
+static const char *
+duration(long long s, char dst[32])
+{
+	if (s < 60)
+		snprintf(dst, 32, "%llds", s);
+	else if (s < 3600)
+		snprintf(dst, 32, "%lldm%02llds", s / 60, s % 60);
+	else if (s < 86400)
+		snprintf(dst, 32, "%lldh%02lldm", s / 3600, s / 60 % 60);
+	else
+		snprintf(dst, 32, "%lldd%02lldh", s / 86400, s / 3600 % 24);
+	return dst;
+}
+
+void
+show_nodes(const json_t *answer, bool all, FILE *out)
+{
+	static const char *const heads[] = { "NODE", "STATE", "SINCE", "ADDRESS", ">WEIGHT", ">CONNS",
+		">CLIENTS", ">PROBES", ">FAILED", ">ANSWERS IN" };
+	struct table t = { .heads = heads, .ncols = COLUMNS(heads) };
+	const json_t *o;
+	size_t i;
+
+	(void)all;
+	json_array_foreach(json_object_get(answer, "nodes"), i, o) {
+		const char *state = text_of(o, "state");
+		bool also = bool_of(o, "draining") && strcmp(state, "drain") != 0;
+		long long us = int_of(o, "probe_us");
+		char since[32];
+
+		table_add(&t, "%s", text_of(o, "name"));
+		table_add(&t, "%s%s", state, also ? ",drain" : "");
+		table_add(&t, "%s", duration(int_of(o, "since_s"), since));
+		table_add(&t, "%s", text_of(o, "address"));
+		table_add(&t, "%lld", int_of(o, "weight"));
+		table_add(&t, "%lld", int_of(o, "connections"));
+		table_add(&t, "%lld", int_of(o, "clients"));
+		table_add(&t, "%lld", int_of(o, "probes"));
+		table_add(&t, "%lld", int_of(o, "probe_failures"));
+		if (us > 0)
+			table_add(&t, "%lld.%lldms", us / 1000, us / 100 % 10);
+		else
+			table_add(&t, "-");
+	}
+	table_print(&t, out);
+}
+
+/* "announced list: 10.1.0.5, 10.1.0.6"; the addresses are texts, or objects that have one. */
+static void
+print_told(const json_t *session, FILE *out)
+{
+	const char *sep = ": ";
+	const json_t *a;
+	size_t i;
+
+	fputs(text_of(session, "told"), out);
+	json_array_foreach(json_object_get(session, "addresses"), i, a) {
+		fprintf(out, "%s%s", sep, json_is_string(a) ? json_string_value(a)
+		                                              : text_of(a, "address"));
+		sep = ", ";
+	}
+}
+
+static bool
+told_alike(const json_t *a, const json_t *b)
+{
+	return json_equal(json_object_get(a, "told"), json_object_get(b, "told")) &&
+	    json_equal(json_object_get(a, "addresses"), json_object_get(b, "addresses"));
+}
+
+/* The last cell of a row: what each of the sessions was told, the same thing once. */
+static void
+add_told(struct table *t, const json_t *sessions)
+{
+	char *text = NULL;
+	size_t len, i;
+	FILE *f = open_memstream(&text, &len);
+	const json_t *o, *last = NULL;
+
+	if (f != NULL) {
+		json_array_foreach(sessions, i, o) {
+			if (last != NULL && told_alike(o, last))
+				continue;
+			if (last != NULL)
+				fputs("; ", f);
+			print_told(o, f);
+			last = o;
+		}
+		fclose(f);
+	}
+	table_add(t, "%s", text != NULL && text[0] != '\0' ? text : "-");
+	free(text);
+}
+
+void
+show_clients(const json_t *answer, bool all, FILE *out)
+{
+	static const char *const heads[] = { "CLIENT", "ADDRESS", "NODE", ">CONNS", ">SESSIONS",
+		"CLAIM", "TOLD" };
+	struct table t = { .heads = heads, .ncols = COLUMNS(heads) };
+	const json_t *o;
+	size_t i;
+
+	(void)all;
+	json_array_foreach(json_object_get(answer, "clients"), i, o) {
+		const json_t *sessions = json_object_get(o, "sessions");
+		const json_t *first = json_array_get(json_object_get(o, "connections_list"), 0);
+		long long linger = int_of(o, "linger_s");
+		char left[32];
+
+		table_add(&t, "%s", text_of(o, "client"));
+		table_add(&t, "%s", text_of(first, "client_address"));
+		table_add(&t, "%s", text_of(o, "node"));
+		table_add(&t, "%lld", int_of(o, "connections"));
+		table_add(&t, "%zu", json_array_size(sessions));
+		if (linger > 0)
+			table_add(&t, "%s, ends in %s", bool_of(o, "firm") ? "firm" : "provisional",
+			    duration(linger, left));
+		else
+			table_add(&t, "%s", bool_of(o, "firm") ? "firm" : "provisional");
+		add_told(&t, sessions);
+	}
+	table_print(&t, out);
+}
+
+void
+show_sessions(const json_t *answer, bool all, FILE *out)
+{
+	static const char *const heads[] = { "SESSION", "NODE", "CLIENT", "USER", "DIALECT", "SIGNING",
+		"CIPHER", ">CHANNELS", "AGE", "PROTECTION", "TOLD" };
+	struct table t = { .heads = heads, .ncols = COLUMNS(heads) };
+	const json_t *o;
+	size_t i;
+
+	(void)all;
+	json_array_foreach(json_object_get(answer, "sessions"), i, o) {
+		const json_t *channels = json_object_get(o, "channels");
+		const char *why = json_string_value(json_object_get(o, "why"));
+		char age[32];
+		json_t *one;
+
+		table_add(&t, "%s", text_of(o, "session_id"));
+		table_add(&t, "%s", text_of(o, "node"));
+		table_add(&t, "%s", text_of(json_array_get(channels, 0), "client_address"));
+		table_add(&t, "%s", bool_of(o, "anonymous") ? "anonymous"
+		        : bool_of(o, "guest")               ? "guest"
+		                                            : "logged on");
+		table_add(&t, "%s", text_of(o, "dialect"));
+		table_add(&t, "%s%s", text_of(o, "signing_algorithm"),
+		    bool_of(o, "signing_required") ? ", required" : "");
+		table_add(&t, "%s%s", text_of(o, "cipher"), bool_of(o, "encrypted") ? ", required" : "");
+		table_add(&t, "%zu", json_array_size(channels));
+		table_add(&t, "%s", duration(int_of(o, "age_s"), age));
+		if (why != NULL)
+			table_add(&t, "%s (%s)", text_of(o, "protection"), why);
+		else
+			table_add(&t, "%s", text_of(o, "protection"));
+		one = json_pack("[O]", o);
+		add_told(&t, one);
+		json_decref(one);
+	}
+	table_print(&t, out);
+}
+
+void
+show_policy(const json_t *answer, bool all, FILE *out)
+{
+	const json_t *o = json_object_get(answer, "policy");
+	char since[32];
+
+	(void)all;
+	fprintf(out, "# generation %lld, in force for %s, from %s\n", int_of(o, "generation"),
+	    duration(int_of(o, "since_s"), since), text_of(o, "path"));
+	fputs(text_of(o, "text"), out);
+}
+
+static void
+counters(json_t *o, const char *indent, bool all, FILE *out)
+{
+	const char *key;
+	int width = 0;
+	json_t *v;
+
+	json_object_foreach(o, key, v)
+		if (json_is_integer(v) && (all || json_integer_value(v) != 0) &&
+		    (int)strlen(key) > width)
+			width = (int)strlen(key);
+	json_object_foreach(o, key, v)
+		if (json_is_integer(v) && (all || json_integer_value(v) != 0))
+			fprintf(out, "%s%-*s  %*lld\n", indent, width, key, 12,
+			    (long long)json_integer_value(v));
+}
+
+void
+show_stats(const json_t *answer, bool all, FILE *out)
+{
+	json_t *o = json_object_get(answer, "stats");
+
+	counters(o, "", all, out);
+	fputs("closed connections, by reason:\n", out);
+	counters(json_object_get(o, "closed"), "  ", all, out);
+}
+
+void
+show_drain(const json_t *answer, bool all, FILE *out)
+{
+	const char *state = text_of(answer, "state");
+	long long n = int_of(answer, "connections");
+
+	(void)all;
+	if (bool_of(answer, "draining"))
+		fprintf(out, "%s drains: it gets no new clients; %lld connection%s to it stay%s.\n",
+		    text_of(answer, "node"), n, n == 1 ? "" : "s", n == 1 ? "s" : "");
+	else if (strcmp(state, "drain") == 0)
+		fprintf(out, "%s is not drained by hand any more, but policy.conf drains it.\n",
+		    text_of(answer, "node"));
+	else if (strcmp(state, "up") == 0)
+		fprintf(out, "%s takes new clients.\n", text_of(answer, "node"));
+	else
+		fprintf(out, "%s is not drained any more; its state is %s.\n",
+		    text_of(answer, "node"), state);
+}
+
+void
+show_reload(const json_t *answer, bool all, FILE *out)
+{
+	(void)all;
+	fprintf(out, "Policy reloaded: generation %lld is in force.\n", int_of(answer, "generation"));
+}
