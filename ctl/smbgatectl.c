@@ -2,7 +2,7 @@
 #include "config.h"
 
 #include "ctl/show.h"
-#include "policy/schema.h"
+#include "policy/errlist.h"
 #include "proxy/conf.h"
 
 #include <errno.h>
