@@ -155,22 +155,23 @@ class Test:
         if os.getpid() != self.pid:
             os._exit(1)
         signal.alarm(0)
-        bailed = None
-        if kind is Bail:
-            bailed = str(value)
-        elif kind is not None:
-            self.ok(False, "ended by %s" % kind.__name__,
-                    "".join(traceback.format_exception(kind, value, tb)))
-        self._clean()
-        self.over.set()
-        if bailed is not None:
-            print("Bail out! " + bailed, flush=True)
-            os._exit(2)
-        print("1..%d" % self.count, flush=True)
-        self.diag("%d passed, %d failed, %.1f s"
-                  % (self.count - self.failed, self.failed, self.elapsed()))
-        sys.stdout.flush()
-        os._exit(1 if self.failed else 0)
+        status = 2
+        try:
+            if kind is not None and kind is not Bail:
+                self.ok(False, "ended by %s" % kind.__name__,
+                        "".join(traceback.format_exception(kind, value, tb)))
+            self._clean()
+            if kind is Bail:
+                print("Bail out! %s" % value, flush=True)
+            else:
+                print("1..%d" % self.count, flush=True)
+                self.diag("%d passed, %d failed, %.1f s"
+                          % (self.count - self.failed, self.failed, self.elapsed()))
+                status = 1 if self.failed else 0
+        finally:        # also when nobody reads our output any more
+            self._clean()
+            self.over.set()
+            os._exit(status)
 
 
 def skip_all(why):
