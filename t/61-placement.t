@@ -219,6 +219,27 @@ def weights(t):
         f.stop()
 
 
+def restarts(t):
+    """With a cluster secret, every start and every proxy places alike; another secret does not."""
+    fakes = [fake.FakeNode(t, "f%d" % i, "127.0.0.%d" % (40 + i)).start() for i in (1, 2, 3)]
+    guids = [os.urandom(16) for _ in range(200)]
+    seen = []
+    for i, secret in enumerate((b"a secret of some length\n", b"a secret of some length\n",
+                                b"another secret entirely\n")):
+        g = gate.Gate(t, fakes, conf='cluster-secret = "cluster.secret"\n')
+        with open(g.dir + "/cluster.secret", "wb") as f:
+            f.write(secret)
+        os.chmod(g.dir + "/cluster.secret", 0o600)
+        g.start()
+        seen.append([look(g, x, multi=i == 1) for x in guids])
+        t.same(g.stop(), 0, "secret: smbgate ends with status 0")
+    t.same(seen[0], seen[1], "secret: a proxy that starts again places 200 clients as before")
+    same = sum(a == b for a, b in zip(seen[0], seen[2]))
+    t.ok(same < 120, "secret: another secret, another placement: %d of 200 equal" % same)
+    for f in fakes:
+        f.stop()
+
+
 def nothing_before(t):
     """No node is connected to before a whole, valid first frame has come."""
     f = fake.FakeNode(t, "f1", "127.0.0.41").start()
@@ -289,6 +310,7 @@ def main(t):
         take_away(t, nodes, how)
     linger(t, nodes)
     weights(t)
+    restarts(t)
     nothing_before(t)
 
 

@@ -250,6 +250,11 @@ def table(t, b):
                  [e.key() for e in got] == [tuple(w) for w in want], name,
                  "got:  %r" % got, "want: %r" % (want,), "session: %x" % c.dialect)
             c.echo(session=s)
+            shown = [x for x in b.g.sessions() if int(x["session_id"], 16) == s.sid]
+            t.ok(len(shown) == 1 and (section == PAS or [
+                (str(model.fold(a["address"])), a["speed"], a["ifindex"])
+                for a in shown[0]["addresses"]] == [(e.ip, e.speed, e.index) for e in got]),
+                name + ": show sessions tells what the client was told", shown)
         except (smb2.Status, smb2.Broken, smb2.Closed) as e:
             t.ok(False, name, repr(e), "want: %r" % (want,))
         c.close()

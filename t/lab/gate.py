@@ -14,11 +14,10 @@ import tap
 
 KEYS = {
     "nodes": "nodes", "node_name": "name", "node_state": "state",
-    "node_connections": "connections", "node_clients": "clients",
-    "clients": "clients", "client_guid": "guid", "client_node": "node",
-    "sessions": "sessions",
-    "policy_generation": "generation", "policy_text": "text",
-    "stats": "stats", "closes": "closes",
+    "node_connections": "connections",
+    "clients": "clients", "sessions": "sessions",
+    "policy": "policy", "generation": "generation", "policy_text": "text",
+    "stats": "stats", "closes": "closed",
 }
 
 
@@ -250,19 +249,17 @@ class Gate:
         return self.show("sessions")[KEYS["sessions"]]
 
     def policy(self):
-        return self.show("policy")
+        return self.show("policy")[KEYS["policy"]]
 
     def generation(self):
-        return self.policy()[KEYS["policy_generation"]]
+        return self.policy()[KEYS["generation"]]
 
     def stats(self):
-        s = self.show("stats")
-        return s.get(KEYS["stats"], s)
+        return self.show("stats")[KEYS["stats"]]
 
     def closes(self):
         """Closed connections by reason."""
-        s = self.show("stats")
-        return s.get(KEYS["closes"]) or s[KEYS["stats"]][KEYS["closes"]]
+        return self.stats()[KEYS["closes"]]
 
     def closed_since(self, before):
         """Reasons whose count grew since closes() gave before."""
