@@ -250,6 +250,19 @@ conffile_uint(cfg_t *sec, const char *name, const struct setting *settings, uint
 /* Files. */
 
 char *
+conffile_absolute(const char *path)
+{
+	char *cwd = path[0] == '/' ? NULL : getcwd(NULL, 0), *joined;
+
+	if (cwd == NULL)
+		return strdup(path);
+	if (asprintf(&joined, "%s/%s", cwd, path) == -1)
+		joined = NULL;
+	free(cwd);
+	return joined;
+}
+
+char *
 conffile_path(const char *file, const char *path)
 {
 	const char *slash = strrchr(file, '/');
@@ -313,7 +326,7 @@ conffile_read(const char *path, size_t max, const char **why_r)
 	return text;
 }
 
-static void
+static void __attribute__((format(printf, 2, 0)))
 syntax_cb(cfg_t *cfg, const char *fmt, va_list ap)
 {
 	/* The first one is the cause. */
@@ -345,39 +358,50 @@ blank_line(char *text, int line)
 	return true;
 }
 
-/* libconfuse takes a comment that never ends for one that does: half a file would be accepted. */
+/*
+ * Makes spaces of all comments. libconfuse counts the lines of a comment more than once, and takes
+ * one that never ends for one that does: half a file would be accepted. The line where a comment
+ * begins that never ends, else 0.
+ */
 static int
-open_comment(const char *text)
+blank_comments(char *text)
 {
-	int line = 1, begun = 0;
+	int line = 1, begun;
 	char quote = '\0';
+	size_t n;
 
-	for (; *text != '\0'; text++) {
-		if (*text == '\n')
-			line++;
-		if (begun != 0) {
-			if (text[0] == '*' && text[1] == '/') {
-				begun = 0;
-				text++;
-			}
-		} else if (quote != '\0') {
-			if (*text == '\\' && text[1] != '\0' && text[1] != '\n')
-				text++;
-			else if (*text == quote)
-				quote = '\0';
-		} else if (*text == '"' || *text == '\'') {
-			quote = *text;
-		} else if (*text == '#' || (text[0] == '/' && text[1] == '/')) {
-			text += strcspn(text, "\n");
-			if (*text == '\0')
-				break;
-			line++;
-		} else if (text[0] == '/' && text[1] == '*') {
-			begun = line;
-			text++;
+	while (*text != '\0') {
+		if (quote == '\0' && (*text == '#' || (text[0] == '/' && text[1] == '/'))) {
+			n = strcspn(text, "\n");
+			memset(text, ' ', n);
+			text += n;
+			continue;
 		}
+		if (quote == '\0' && text[0] == '/' && text[1] == '*') {
+			const char *end = strstr(text + 2, "*/");
+
+			begun = line;
+			for (; *text != '\0' && (end == NULL || text < end + 2); text++) {
+				if (*text == '\n')
+					line++;
+				else
+					*text = ' ';
+			}
+			if (end == NULL)
+				return begun;
+			continue;
+		}
+		if (quote != '\0' && *text == '\\' && text[1] != '\0' && text[1] != '\n')
+			text++;
+		else if (quote != '\0' && *text == quote)
+			quote = '\0';
+		else if (quote == '\0' && (*text == '"' || *text == '\''))
+			quote = *text;
+		else if (*text == '\n')
+			line++;
+		text++;
 	}
-	return begun;
+	return 0;
 }
 
 cfg_t *
@@ -395,7 +419,7 @@ conffile_parse(const char *path, cfg_opt_t *opts, const struct setting *settings
 		errlist_add(e, path, 0, "%s", why);
 		return NULL;
 	}
-	begun = open_comment(text);
+	begun = blank_comments(text);
 	if (begun != 0)
 		errlist_add(e, path, begun, "a comment that never ends");
 	parsing = &p;

@@ -16,7 +16,7 @@ struct conf_listen {
 	struct addrport address;
 };
 
-/* Paths are absolute, or relative to the working directory: already joined with the file's own. */
+/* All paths are absolute: what was relative was so to the file. */
 struct conf {
 	char *path;
 	char *policy;
