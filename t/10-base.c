@@ -25,8 +25,8 @@
 static void
 rd_values(void **state)
 {
-	static const uint8_t in[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19,
-		20 };
+	static const uint8_t in[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18,
+		19, 20 };
 	struct rd r = rd_init(in, sizeof(in));
 	uint8_t two[2];
 
@@ -142,8 +142,8 @@ rd_ranges(void **state)
 static void
 wr_values(void **state)
 {
-	static const uint8_t want[] = { 1, 3, 2, 7, 6, 5, 4, 15, 14, 13, 12, 11, 10, 9, 8, 1, 2, 3, 'x',
-		'y', 0, 0, 0, 0 };
+	static const uint8_t want[] = { 1, 3, 2, 7, 6, 5, 4, 15, 14, 13, 12, 11, 10, 9, 8, 1, 2, 3,
+		'x', 'y', 0, 0, 0, 0 };
 	uint8_t out[sizeof(want)];
 	struct wr w = wr_init(out, sizeof(out));
 
@@ -246,10 +246,12 @@ addr_texts(void **state)
 		{ "::fffe:10.0.0.1", "::fffe:a00:1", false },
 		{ "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8", false },
 	};
-	static const char *const bad[] = { "", " ", "10.0.0", "10.0.0.256", "10.0.0.01", "10.0.0.1 ",
-		" 10.0.0.1", "10.0.0.1.", "0x0a.0.0.1", "10.1", "node1", "fe80::1%eth0", "fe80::1%2",
-		"[::1]", "::1/128", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", ":::", "::12345", "::1::2",
-		"10.0.0.1:445", "::ffff:10.0.0.1:1", "1111:1111:1111:1111:1111:1111:255.255.255.2555" };
+	static const char *const bad[] = { "", " ", "10.0.0", "10.0.0.256", "10.0.0.01",
+		"10.0.0.1 ", " 10.0.0.1", "10.0.0.1.", "0x0a.0.0.1", "10.1", "node1",
+		"fe80::1%eth0", "fe80::1%2", "[::1]", "::1/128", "1:2:3:4:5:6:7",
+		"1:2:3:4:5:6:7:8:9", ":::", "::12345", "::1::2", "10.0.0.1:445",
+		"::ffff:10.0.0.1:1",
+		"1111:1111:1111:1111:1111:1111:255.255.255.2555" };
 	char text[ADDR_STRLEN];
 	struct addr a, b;
 
@@ -298,7 +300,8 @@ addrport_texts(void **state)
 		{ "10.0.0.1:0445", 445, NULL }, { "10.0.0.1:+445", 445, NULL },
 		{ "10.0.0.1: 445", 445, NULL }, { "10.0.0.1:445 ", 445, NULL },
 		{ "10.0.0.1:445:1", 445, NULL }, { "[10.0.0.1]:445", 445, NULL },
-		{ "[fd00::1]445", 445, NULL }, { "[fd00::1]:", 445, NULL }, { "[fd00::1", 445, NULL },
+		{ "[fd00::1]445", 445, NULL }, { "[fd00::1]:", 445, NULL },
+		{ "[fd00::1", 445, NULL },
 		{ "fd00::1]", 445, NULL }, { "[[fd00::1]]", 445, NULL }, { "[]:445", 445, NULL },
 		{ ":445", 445, NULL }, { "", 445, NULL }, { "node1:445", 445, NULL },
 		{ "[fe80::1%2]:445", 445, NULL },
@@ -381,8 +384,8 @@ prefix_matches(void **state)
 		{ "0.0.0.0/0", "::1.2.3.4", false }, { "10.0.0.1", "10.0.0.1", true },
 		{ "10.0.0.1", "10.0.0.0", false }, { "::ffff:10.0.0.0/104", "10.200.0.1", true },
 		{ "fd00:1::/64", "fd00:1::ffff", true }, { "fd00:1::/64", "fd00:1:0:1::", false },
-		{ "fc00::/7", "fdff::1", true },
-		{ "fc00::/7", "fe00::1", false }, { "::/0", "fd00::1", true },
+		{ "fc00::/7", "fdff::1", true }, { "fc00::/7", "fe00::1", false },
+		{ "::/0", "fd00::1", true },
 		/* IPv6 texts mean IPv6 alone. */
 		{ "::/0", "1.2.3.4", false }, { "::/64", "1.2.3.4", false },
 		{ "::/80", "10.0.0.1", false }, { "::/64", "::1", true },
@@ -412,8 +415,10 @@ addr_kinds(void **state)
 		{ "0.0.0.0", true, false }, { "::", true, false }, { "0.0.0.1", false, false },
 		{ "::1", false, false }, { "169.254.0.0", false, true },
 		{ "169.254.255.255", false, true }, { "169.253.0.1", false, false },
-		{ "169.255.0.1", false, false }, { "fe80::1", false, true }, { "febf::1", false, true },
-		{ "fec0::1", false, false }, { "fe7f::1", false, false }, { "10.0.0.1", false, false },
+		{ "169.255.0.1", false, false }, { "fe80::1", false, true },
+		{ "febf::1", false, true }, { "fec0::1", false, false },
+		{ "fe7f::1", false, false },
+		{ "10.0.0.1", false, false },
 	};
 
 	(void)state;

@@ -165,7 +165,8 @@ hdr_answer(void **state)
 {
 	struct hdr2 req = {
 		.credit_charge = 2, .status = 7, .command = SMB2_IOCTL, .credits = 9,
-		.flags = SMB2_FLAGS_SIGNED | SMB2_FLAGS_RELATED_OPERATIONS | 0x20000000u, .next = 64,
+		.flags = SMB2_FLAGS_SIGNED | SMB2_FLAGS_RELATED_OPERATIONS | 0x20000000u,
+		    .next = 64,
 		.message_id = 5, .process_id = 0xfeff, .tree_id = 3, .session_id = 4,
 		.signature = { 1, 2, 3 },
 	};
@@ -276,7 +277,10 @@ chain_related(void **state)
 static void
 chain_hostile(void **state)
 {
-	/* NextCommand of the first message (72 is right, 268 bytes in all) and of the second (128). */
+	/*
+	 * NextCommand of the first message (72 is right, 268 bytes in all) and of the second
+	 * (128).
+	 */
 	static const struct {
 		uint32_t first, second;
 		int rc[3];	/* what the calls return up to the first error */
@@ -289,9 +293,13 @@ chain_hostile(void **state)
 		{ 200, 128, { 1, 1, 0 } }, { 208, 128, { -1 } }, { 264, 128, { -1 } },
 		{ 268, 128, { -1 } }, { 272, 128, { -1 } }, { 192, 128, { 1, -1 } },
 		{ 64, 128, { 1, -1 } }, { 80, 128, { 1, -1 } },
-		{ 0x7ffffff8, 128, { -1 } }, { 0x80000000, 128, { -1 } }, { 0xfffffff8, 128, { -1 } },
+		{ 0x7ffffff8, 128, { -1 } }, { 0x80000000, 128, { -1 } },
+		{ 0xfffffff8, 128, { -1 } },
 		{ 0xffffffff, 128, { -1 } }, { 0xffffffb8, 128, { -1 } },
-		/* Backwards to the start, onto itself, over the end: counted from the second header. */
+		/*
+		 * Backwards to the start, onto itself, over the end: counted from the second
+		 * header.
+		 */
 		{ 72, 0xffffffb8, { 1, -1 } }, { 72, 0xfffffff8, { 1, -1 } }, { 72, 8, { 1, -1 } },
 		{ 72, 136, { 1, -1 } }, { 72, 192, { 1, -1 } }, { 72, 196, { 1, -1 } },
 		{ 72, 200, { 1, -1 } }, { 72, 120, { 1, 1, -1 } },
@@ -313,7 +321,8 @@ chain_hostile(void **state)
 			int rc = chain2_next(&c, &part);
 
 			if (rc != rows[i].rc[j])
-				fail_msg("next %#x, %#x: call %zu: %d", rows[i].first, rows[i].second,
+				fail_msg("next %#x, %#x: call %zu: %d", rows[i].first,
+				    rows[i].second,
 				    j + 1, rc);
 			/* An error stays one. */
 			if (rc == -1) {
@@ -373,7 +382,8 @@ chain_short(void **state)
 		/* As long as the last has its header, only its own getter can miss the rest. */
 		assert_int_equal(rc, cut >= 200 + SMB2_HDR_LEN ? 0 : -1);
 		/* A message counts only when the header of the next is there, too. */
-		assert_int_equal(got, cut >= 200 + SMB2_HDR_LEN ? 3 : cut >= 72 + SMB2_HDR_LEN ? 1 : 0);
+		assert_int_equal(got,
+		    cut >= 200 + SMB2_HDR_LEN ? 3 : cut >= 72 + SMB2_HDR_LEN ? 1 : 0);
 		free(q);
 	}
 	free(p);
@@ -382,8 +392,8 @@ chain_short(void **state)
 static void
 ioctl_request(void **state)
 {
-	static const uint8_t any[16] = { 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-		255, 255, 255 };
+	static const uint8_t any[16] = { 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
+		255, 255, 255, 255 };
 	struct ioctl2_req q;
 	struct ioctl2_resp a;
 	size_t n;
@@ -417,8 +427,9 @@ ioctl_request_fields(void **state)
 		int rc;
 	} rows[] = {
 		/* 120 bytes of fields and 8 of buffer. */
-		{ 120, 8, 0, 0, 0 }, { 127, 1, 0, 0, 0 }, { 120, 9, 0, 0, -1 }, { 121, 8, 0, 0, -1 },
-		{ 128, 1, 0, 0, -1 }, { 119, 8, 0, 0, -1 }, { 0, 8, 0, 0, -1 }, { 64, 8, 0, 0, -1 },
+		{ 120, 8, 0, 0, 0 }, { 127, 1, 0, 0, 0 }, { 120, 9, 0, 0, -1 },
+		{ 121, 8, 0, 0, -1 }, { 128, 1, 0, 0, -1 }, { 119, 8, 0, 0, -1 },
+		{ 0, 8, 0, 0, -1 }, { 64, 8, 0, 0, -1 },
 		{ 120, 0xffffffff, 0, 0, -1 }, { 0xffffffff, 1, 0, 0, -1 },
 		{ 0xffffffff, 0xffffffff, 0, 0, -1 }, { 0xfffffff8, 8, 0, 0, -1 },
 		{ 0, 0, 120, 8, 0 }, { 0, 0, 120, 9, -1 }, { 0, 0, 0, 1, -1 },
@@ -512,7 +523,8 @@ ioctl_response_fields(void **state)
 		{ 112, 304, 0, 0, 0 }, { 112, 305, 112, 304, -1 }, { 111, 1, 112, 304, -1 },
 		{ 112, 0, 112, 305, -1 }, { 112, 0, 113, 304, -1 }, { 112, 0, 111, 304, -1 },
 		{ 112, 0, 0, 304, -1 }, { 112, 0, 64, 64, -1 }, { 112, 0, 416, 1, -1 },
-		{ 112, 0, 417, 1, -1 }, { 112, 0, 0xffffffff, 1, -1 }, { 112, 0, 112, 0xffffffff, -1 },
+		{ 112, 0, 417, 1, -1 }, { 112, 0, 0xffffffff, 1, -1 },
+		{ 112, 0, 112, 0xffffffff, -1 },
 		{ 112, 0, 0xffffff90, 0x80, -1 }, { 112, 0, 0xffffffff, 0, 0 },
 	};
 	size_t n;

@@ -112,7 +112,8 @@ check_kind(enum vector_kind kind, unsigned at_least, int (*rc_of)(const uint8_t 
 		if (vectors[i].kind == kind) {
 			for (size_t cut = 0; cut < n; cut++) {
 				if (rc_of(p, cut) != -1)
-					fail_msg("%s: %zu of %zu bytes accepted", vectors[i].name, cut, n);
+					fail_msg("%s: %zu of %zu bytes accepted", vectors[i].name,
+					    cut, n);
 			}
 			seen++;
 		}
@@ -180,8 +181,10 @@ req_hostile(void **state)
 		{ REQ_CTX_COUNT, 2, 33, -1 }, { REQ_CTX_COUNT, 2, 65535, -1 },
 		/* Their place: not in front of the dialects' end, aligned, inside. */
 		{ REQ_CTX_OFF, 4, 0, -1 }, { REQ_CTX_OFF, 4, 64, -1 }, { REQ_CTX_OFF, 4, 104, -1 },
-		{ REQ_CTX_OFF, 4, 110, -1 }, { REQ_CTX_OFF, 4, 113, -1 }, { REQ_CTX_OFF, 4, 116, -1 },
-		{ REQ_CTX_OFF, 4, 160, -1 }, { REQ_CTX_OFF, 4, 168, -1 }, { REQ_CTX_OFF, 4, 174, -1 },
+		{ REQ_CTX_OFF, 4, 110, -1 }, { REQ_CTX_OFF, 4, 113, -1 },
+		{ REQ_CTX_OFF, 4, 116, -1 },
+		{ REQ_CTX_OFF, 4, 160, -1 }, { REQ_CTX_OFF, 4, 168, -1 },
+		{ REQ_CTX_OFF, 4, 174, -1 },
 		{ REQ_CTX_OFF, 4, 176, -1 }, { REQ_CTX_OFF, 4, 0x80000070, -1 },
 		{ REQ_CTX_OFF, 4, 0xfffffff8, -1 }, { REQ_CTX_OFF, 4, 0xffffffff, -1 },
 		/* Their lengths. */
@@ -268,7 +271,8 @@ resp_values(void **state)
 		    SMB2_SIGNING_AES_GMAC },
 		{ "300-negotiate-resp", 1, 0x0300, 0x4f, 0x800000, 74, SMB2_CIPHER_AES128_CCM,
 		    SMB2_SIGNING_AES_CMAC },
-		{ "2ff-negotiate-resp", 1, 0x02ff, 0x07, 0x800000, 74, 0, SMB2_SIGNING_HMAC_SHA256 },
+		{ "2ff-negotiate-resp", 1, 0x02ff, 0x07, 0x800000, 74, 0,
+		    SMB2_SIGNING_HMAC_SHA256 },
 		{ "202-negotiate-resp", 1, 0x0202, 0x01, 0x10000, 74, 0, SMB2_SIGNING_HMAC_SHA256 },
 	};
 
@@ -314,7 +318,8 @@ resp_hostile(void **state)
 		{ 0, 0, 0, 0 },
 		{ 12, 2, SMB2_IOCTL, -1 }, { 16, 4, 0, -1 }, { 64, 2, 64, -1 }, { 64, 2, 9, -1 },
 		/* The blob: behind the fields, inside, not in the contexts. */
-		{ RESP_BLOB_OFF, 2, 127, -1 }, { RESP_BLOB_OFF, 2, 0, -1 }, { RESP_BLOB_OFF, 2, 64, -1 },
+		{ RESP_BLOB_OFF, 2, 127, -1 }, { RESP_BLOB_OFF, 2, 0, -1 },
+		{ RESP_BLOB_OFF, 2, 64, -1 },
 		{ RESP_BLOB_OFF, 2, 129, -1 }, { RESP_BLOB_OFF, 2, 508, -1 },
 		{ RESP_BLOB_OFF, 2, 65535, -1 }, { RESP_BLOB_LEN, 2, 321, -1 },
 		{ RESP_BLOB_LEN, 2, 381, -1 }, { RESP_BLOB_LEN, 2, 65535, -1 },
@@ -322,13 +327,16 @@ resp_hostile(void **state)
 		/* Nothing may be anywhere. */
 		{ RESP_BLOB_OFF, 4, 0x0000ffff, 0 }, { RESP_BLOB_OFF, 4, 0, 0 },
 		/* Contexts. */
-		{ RESP_CTX_COUNT, 2, 0, 0 }, { RESP_CTX_COUNT, 2, 1, 0 }, { RESP_CTX_COUNT, 2, 3, -1 },
+		{ RESP_CTX_COUNT, 2, 0, 0 }, { RESP_CTX_COUNT, 2, 1, 0 },
+		{ RESP_CTX_COUNT, 2, 3, -1 },
 		{ RESP_CTX_COUNT, 2, 33, -1 }, { RESP_CTX_COUNT, 2, 65535, -1 },
-		{ RESP_CTX_OFF, 4, 0, -1 }, { RESP_CTX_OFF, 4, 128, -1 }, { RESP_CTX_OFF, 4, 440, -1 },
-		{ RESP_CTX_OFF, 4, 449, -1 }, { RESP_CTX_OFF, 4, 452, -1 }, { RESP_CTX_OFF, 4, 508, -1 },
+		{ RESP_CTX_OFF, 4, 0, -1 }, { RESP_CTX_OFF, 4, 128, -1 },
+		{ RESP_CTX_OFF, 4, 440, -1 },
+		{ RESP_CTX_OFF, 4, 449, -1 }, { RESP_CTX_OFF, 4, 452, -1 },
+		{ RESP_CTX_OFF, 4, 508, -1 },
 		{ RESP_CTX_OFF, 4, 512, -1 }, { RESP_CTX_OFF, 4, 0xffffffff, -1 },
-		{ RESP_CTX_OFF, 4, 0xfffffff8, -1 },
-		{ 450, 2, 65535, -1 }, { 450, 2, 52, -1 }, { 450, 2, 41, -1 }, { 498, 2, 5, -1 },
+		{ RESP_CTX_OFF, 4, 0xfffffff8, -1 }, { 450, 2, 65535, -1 }, { 450, 2, 52, -1 },
+		{ 450, 2, 41, -1 }, { 498, 2, 5, -1 },
 		/* Unknown ones are left out, known ones must be there once at most. */
 		{ 448, 2, 0x1234, 0 }, { 496, 2, 0x1234, 0 }, { 448, 2, 2, -1 }, { 496, 2, 1, -1 },
 		/* Exactly one hash, a salt that fits, exactly one cipher. */
@@ -356,11 +364,14 @@ resp_implied(void **state)
 		{ "300-negotiate-resp", 0x0210, 0x47, 0, SMB2_SIGNING_HMAC_SHA256 },
 		{ "300-negotiate-resp", 0x02ff, 0x47, 0, SMB2_SIGNING_HMAC_SHA256 },
 		{ "300-negotiate-resp", 0x0300, 0x07, 0, SMB2_SIGNING_AES_CMAC },
-		{ "300-negotiate-resp", 0x0300, 0x47, SMB2_CIPHER_AES128_CCM, SMB2_SIGNING_AES_CMAC },
-		{ "300-negotiate-resp", 0x0302, 0x40, SMB2_CIPHER_AES128_CCM, SMB2_SIGNING_AES_CMAC },
+		{ "300-negotiate-resp", 0x0300, 0x47, SMB2_CIPHER_AES128_CCM,
+		    SMB2_SIGNING_AES_CMAC },
+		{ "300-negotiate-resp", 0x0302, 0x40, SMB2_CIPHER_AES128_CCM,
+		    SMB2_SIGNING_AES_CMAC },
 		/* 3.1.1 says it in a context or not at all; the capability means nothing. */
 		{ "300-negotiate-resp", 0x0311, 0x47, 0, SMB2_SIGNING_AES_CMAC },
-		{ "ms-311-negotiate-resp", 0x0311, 0x00, SMB2_CIPHER_AES128_GCM, SMB2_SIGNING_AES_CMAC },
+		{ "ms-311-negotiate-resp", 0x0311, 0x00, SMB2_CIPHER_AES128_GCM,
+		    SMB2_SIGNING_AES_CMAC },
 		/* Before 3.1.1 contexts are not looked at. */
 		{ "ms-311-negotiate-resp", 0x0302, 0x00, 0, SMB2_SIGNING_AES_CMAC },
 	};
@@ -394,7 +405,8 @@ resp_more_contexts(void **state)
 		bool compression;
 	} rows[] = {
 		{ SMB2_COMPRESSION_CAPABILITIES, 10, { 1, 0, 0, 0, 0, 0, 0, 0, 1, 0 }, 0, true },
-		{ SMB2_COMPRESSION_CAPABILITIES, 12, { 2, 0, 0, 0, 1, 0, 0, 0, 2, 0, 4, 0 }, 0, true },
+		{ SMB2_COMPRESSION_CAPABILITIES, 12, { 2, 0, 0, 0, 1, 0, 0, 0, 2, 0, 4, 0 }, 0,
+		    true },
 		/* No algorithm in common. */
 		{ SMB2_COMPRESSION_CAPABILITIES, 10, { 1, 0, 0, 0, 0, 0, 0, 0, 0, 0 }, 0, false },
 		{ SMB2_COMPRESSION_CAPABILITIES, 8, { 0 }, 0, false },
@@ -464,13 +476,14 @@ resp_made(void **state)
 static void
 probe_made(void **state)
 {
-	static const struct guid guid = { { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 } };
+	static const struct guid guid = { { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+		16 } };
 	static const uint16_t dialects[] = { 0x0202, 0x0210, 0x0300, 0x0302, 0x0311 };
 	/* Preauth (SHA-512, salt), ciphers (GCM, CCM), signing (GMAC, CMAC, HMAC) and paddings. */
 	static const uint8_t contexts[] = {
 		1, 0, 38, 0, 0, 0, 0, 0, 1, 0, 32, 0, 1, 0,
-		7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7,
-		0, 0,
+		7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7,
+		7, 7, 7, 7, 0, 0,
 		2, 0, 6, 0, 0, 0, 0, 0, 2, 0, 2, 0, 1, 0, 0, 0,
 		8, 0, 8, 0, 0, 0, 0, 0, 3, 0, 2, 0, 1, 0, 0, 0,
 	};
@@ -723,9 +736,9 @@ static void
 neg1_header(void **state)
 {
 	/* [MS-CIFS] 2.2.3.1, every field another value. */
-	static const uint8_t in[SMB1_HDR_LEN] = { 0xff, 'S', 'M', 'B', 0x72, 1, 2, 3, 4, 0x18, 0x53, 0xc8,
-		5, 6, 0xee, 0xee, 0xee, 0xee, 0xee, 0xee, 0xee, 0xee, 0xee, 0xee, 7, 8, 9, 10, 11, 12,
-		13, 14 };
+	static const uint8_t in[SMB1_HDR_LEN] = { 0xff, 'S', 'M', 'B', 0x72, 1, 2, 3, 4, 0x18, 0x53,
+		0xc8, 5, 6, 0xee, 0xee, 0xee, 0xee, 0xee, 0xee, 0xee, 0xee, 0xee, 0xee, 7, 8, 9, 10,
+		11, 12, 13, 14 };
 	struct hdr1 h;
 
 	(void)state;
