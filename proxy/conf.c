@@ -71,7 +71,7 @@ conf_load(const char *path, struct errlist *e)
 		CFG_SEC("listen", listen, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_END(),
 	};
-	size_t before = e->total, first = e->n;
+	size_t first = e->n;
 	cfg_t *cfg = conffile_parse(path, opts, settings, e);
 	struct conf *c = cfg == NULL ? NULL : calloc(1, sizeof(*c));
 	unsigned n;
@@ -103,10 +103,7 @@ conf_load(const char *path, struct errlist *e)
 	for (unsigned i = 0; i < n && n <= CONF_LISTEN_MAX; i++)
 		load_listen(c, path, cfg_getnsec(cfg, "listen", i), e);
 	cfg_free(cfg);
-	if (e->total > before) {
-		errlist_sort(e, first);
-		conf_free(&c);
-	}
+	errlist_sort(e, first);
 	return c;
 }
 

@@ -30,7 +30,11 @@ struct conf {
 	struct conf_listen listen[CONF_LISTEN_MAX];
 };
 
-/* A new configuration, or NULL with errors in *e (zeroed and freed by the caller). */
+/*
+ * What the file says, with every error in *e (the caller's, zeroed and freed by him): with errors
+ * it is good for one thing, to find the policy and its errors too. NULL, with an error, where there
+ * is nothing to be had of the file.
+ */
 struct conf *conf_load(const char *path, struct errlist *e);
 void conf_free(struct conf **c);
 
