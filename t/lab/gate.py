@@ -14,7 +14,7 @@ import tap
 
 KEYS = {
     "nodes": "nodes", "node_name": "name", "node_state": "state",
-    "node_connections": "connections",
+    "node_connections": "connections", "node_probes": "probes",
     "clients": "clients", "sessions": "sessions",
     "policy": "policy", "generation": "generation", "policy_text": "text",
     "stats": "stats", "closes": "closed",
@@ -141,9 +141,14 @@ class Gate:
         tap.wait_for(self._listening, 10,
                      message=lambda: "smbgate does not listen: " + self.log()[-3000:])
         if nodes_up and self.nodes:
-            tap.wait_for(lambda: all(s == "up" for s in self.node_states().values()), 10,
+            tap.wait_for(self._probed, 10,
                          message=lambda: "nodes do not come up: " + self.log()[-3000:])
         return self
+
+    def _probed(self):
+        """Every node has answered a probe."""
+        return all(n[KEYS["node_state"]] in ("up", "drain") and n[KEYS["node_probes"]]
+                   for n in self.node_list().values())
 
     def _listening(self):
         if self.proc.poll() is not None:
