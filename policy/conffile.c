@@ -250,6 +250,19 @@ conffile_uint(cfg_t *sec, const char *name, const struct setting *settings, uint
 /* Files. */
 
 char *
+conffile_absolute(const char *path)
+{
+	char *cwd = path[0] == '/' ? NULL : getcwd(NULL, 0), *joined;
+
+	if (cwd == NULL)
+		return strdup(path);
+	if (asprintf(&joined, "%s/%s", cwd, path) == -1)
+		joined = NULL;
+	free(cwd);
+	return joined;
+}
+
+char *
 conffile_path(const char *file, const char *path)
 {
 	const char *slash = strrchr(file, '/');
@@ -313,7 +326,7 @@ conffile_read(const char *path, size_t max, const char **why_r)
 	return text;
 }
 
-static void
+static void __attribute__((format(printf, 2, 0)))
 syntax_cb(cfg_t *cfg, const char *fmt, va_list ap)
 {
 	/* The first one is the cause. */
@@ -345,39 +358,70 @@ blank_line(char *text, int line)
 	return true;
 }
 
-/* libconfuse takes a comment that never ends for one that does: half a file would be accepted. */
-static int
-open_comment(const char *text)
+/* What libconfuse lets pass: a comment or a section that has not ended when the file has. */
+struct unended {
+	int comment, section;	/* the line where it begins; 0 = none */
+};
+
+/* Deeper than any section lies. */
+#define DEPTH_MAX 16
+
+/* Makes spaces of a comment that begins at text; returns where it ends. */
+static char *
+blank_comment(char *text, int *line, struct unended *u)
 {
-	int line = 1, begun = 0;
+	bool block = text[0] == '/' && text[1] == '*';
+	const char *end = block ? strstr(text + 2, "*/") : text + strcspn(text, "\n");
+
+	if (end == NULL) {
+		u->comment = *line;
+		end = text + strlen(text);
+	} else if (block) {
+		end += 2;
+	}
+	for (; text < end; text++) {
+		if (*text == '\n')
+			(*line)++;
+		else
+			*text = ' ';
+	}
+	return text;
+}
+
+/*
+ * Makes spaces of all comments, whose lines libconfuse counts more than once, and finds what has no
+ * end: half a file, as an editor or a copy leaves it for a moment, must not pass for a whole one.
+ */
+static struct unended
+prepare(char *text)
+{
+	struct unended u = { .comment = 0 };
+	int begun[DEPTH_MAX], depth = 0, line = 1;
 	char quote = '\0';
 
-	for (; *text != '\0'; text++) {
+	while (*text != '\0') {
+		if (quote == '\0' && (*text == '#' || (text[0] == '/' && strchr("/*", text[1]) != NULL &&
+		        text[1] != '\0'))) {
+			text = blank_comment(text, &line, &u);
+			continue;
+		}
 		if (*text == '\n')
 			line++;
-		if (begun != 0) {
-			if (text[0] == '*' && text[1] == '/') {
-				begun = 0;
-				text++;
-			}
-		} else if (quote != '\0') {
-			if (*text == '\\' && text[1] != '\0' && text[1] != '\n')
-				text++;
-			else if (*text == quote)
-				quote = '\0';
-		} else if (*text == '"' || *text == '\'') {
-			quote = *text;
-		} else if (*text == '#' || (text[0] == '/' && text[1] == '/')) {
-			text += strcspn(text, "\n");
-			if (*text == '\0')
-				break;
-			line++;
-		} else if (text[0] == '/' && text[1] == '*') {
-			begun = line;
+		if (quote != '\0' && *text == '\\' && text[1] != '\0' && text[1] != '\n')
 			text++;
-		}
+		else if (quote != '\0' && *text == quote)
+			quote = '\0';
+		else if (quote == '\0' && (*text == '"' || *text == '\''))
+			quote = *text;
+		else if (quote == '\0' && *text == '{' && depth++ < DEPTH_MAX)
+			begun[depth - 1] = line;
+		else if (quote == '\0' && *text == '}' && depth > 0)
+			depth--;
+		text++;
 	}
-	return begun;
+	if (depth > 0)
+		u.section = begun[depth <= DEPTH_MAX ? depth - 1 : DEPTH_MAX - 1];
+	return u;
 }
 
 cfg_t *
@@ -389,15 +433,17 @@ conffile_parse(const char *path, cfg_opt_t *opts, const struct setting *settings
 	const char *why;
 	char *text = conffile_read(path, FILE_MAX, &why);
 	cfg_t *cfg = NULL;
-	int begun;
+	struct unended u;
 
 	if (text == NULL) {
 		errlist_add(e, path, 0, "%s", why);
 		return NULL;
 	}
-	begun = open_comment(text);
-	if (begun != 0)
-		errlist_add(e, path, begun, "a comment that never ends");
+	u = prepare(text);
+	if (u.comment != 0)
+		errlist_add(e, path, u.comment, "a comment that never ends");
+	if (u.section != 0)
+		errlist_add(e, path, u.section, "a brace that is never closed");
 	parsing = &p;
 	p.values = &values;
 	for (int i = 0; i < PARSES_MAX; i++) {

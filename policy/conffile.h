@@ -53,6 +53,9 @@ int conffile_duration(uint64_t *dst_ms, const char *text) __attribute__((warn_un
 /* 1..63 of letters, digits, '.', '_', '-'. */
 bool conffile_name(const char *text);
 
+/* path from the root on: a program that leaves its working directory still finds it. */
+char *conffile_absolute(const char *path);
+
 /* path as it is when absolute, else joined with the directory of file. The caller frees it. */
 char *conffile_path(const char *file, const char *path);
 

@@ -81,6 +81,13 @@ must_see(const struct track *t, enum dir dir, const struct hdr2 *h, const uint8_
 	}
 }
 
+/* An answer from a client: whoever takes it for a request has been fooled. */
+static bool
+backwards(enum dir dir, const struct hdr2 *h)
+{
+	return dir == C2S && (h->flags & SMB2_FLAGS_SERVER_TO_REDIR) != 0;
+}
+
 /* The parts of a compound that is passed piece by piece; off: bytes in front of p's message. */
 static struct verdict
 piece(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t left, size_t off)
@@ -92,7 +99,7 @@ piece(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_
 		return end(CLOSE_BAD_CHAIN);
 	if (avail < SMB2_HDR_LEN)
 		return more(off + SMB2_HDR_LEN);
-	if (hdr2_get(&h, p, avail) == -1)
+	if (hdr2_get(&h, p, avail) == -1 || backwards(dir, &h))
 		return end(CLOSE_BAD_MESSAGE);
 	if (h.next != 0 && (h.next < SMB2_HDR_LEN || h.next % 8 != 0 || h.next > left - SMB2_HDR_LEN))
 		return end(CLOSE_BAD_CHAIN);
@@ -126,7 +133,7 @@ smb2(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t
 		return more(NBSS_HDR_LEN + SMB2_HDR_LEN);
 	p += NBSS_HDR_LEN;
 	avail -= NBSS_HDR_LEN;
-	if (hdr2_get(&h, p, avail) == -1)
+	if (hdr2_get(&h, p, avail) == -1 || backwards(dir, &h))
 		return end(CLOSE_BAD_MESSAGE);
 	if (h.next != 0) {
 		/*

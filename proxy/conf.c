@@ -35,19 +35,19 @@ path_of(cfg_t *cfg, const char *file, const char *name, const char *dflt)
 }
 
 static void
-load_listen(struct conf *c, cfg_t *sec, struct errlist *e)
+load_listen(struct conf *c, const char *path, cfg_t *sec, struct errlist *e)
 {
 	const char *name = cfg_title(sec), *address = cfg_getstr(sec, "address");
 	struct conf_listen *l = &c->listen[c->nlisten];
 	size_t n = strlen(name);
 
 	if (!conffile_name(name)) {
-		errlist_add(e, c->path, sec->line,
+		errlist_add(e, path, sec->line,
 		    "listen \"%s\": a name has 1 to 63 of A-Z a-z 0-9 . _ -", name);
 		return;
 	}
 	if (address == NULL) {
-		errlist_add(e, c->path, sec->line, "listen \"%s\" has no address", name);
+		errlist_add(e, path, sec->line, "listen \"%s\" has no address", name);
 		return;
 	}
 	if (addrport_parse(&l->address, address, 445) == -1)
@@ -55,7 +55,7 @@ load_listen(struct conf *c, cfg_t *sec, struct errlist *e)
 	for (size_t i = 0; i < c->nlisten; i++)
 		if (addr_equal(&c->listen[i].address.addr, &l->address.addr) &&
 		    c->listen[i].address.port == l->address.port)
-			errlist_add(e, c->path, sec->line, "listen \"%s\" has the address of \"%s\"", name,
+			errlist_add(e, path, sec->line, "listen \"%s\" has the address of \"%s\"", name,
 			    c->listen[i].name);
 	memcpy(l->name, name, n + 1);
 	c->nlisten++;
@@ -71,7 +71,7 @@ conf_load(const char *path, struct errlist *e)
 		CFG_SEC("listen", listen, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_END(),
 	};
-	size_t before = e->total, first = e->n;
+	size_t first = e->n;
 	cfg_t *cfg = conffile_parse(path, opts, settings, e);
 	struct conf *c = cfg == NULL ? NULL : calloc(1, sizeof(*c));
 	unsigned n;
@@ -81,12 +81,18 @@ conf_load(const char *path, struct errlist *e)
 			cfg_free(cfg);
 		return NULL;
 	}
-	c->path = strdup(path);
-	c->policy = path_of(cfg, path, "policy", "policy.conf");
-	c->control = path_of(cfg, path, "control", "/run/smbgate/control.sock");
-	c->keytab = path_of(cfg, path, "keytab", NULL);
-	c->cluster_secret = path_of(cfg, path, "cluster-secret", NULL);
-	c->pid_file = path_of(cfg, path, "pid-file", NULL);
+	c->path = conffile_absolute(path);
+	if (c->path == NULL) {
+		errlist_add(e, path, 0, "out of memory");
+		cfg_free(cfg);
+		conf_free(&c);
+		return NULL;
+	}
+	c->policy = path_of(cfg, c->path, "policy", "policy.conf");
+	c->control = path_of(cfg, c->path, "control", "/run/smbgate/control.sock");
+	c->keytab = path_of(cfg, c->path, "keytab", NULL);
+	c->cluster_secret = path_of(cfg, c->path, "cluster-secret", NULL);
+	c->pid_file = path_of(cfg, c->path, "pid-file", NULL);
 	c->user = cfg_getstr(cfg, "user") == NULL ? NULL : strdup(cfg_getstr(cfg, "user"));
 	c->workers = (unsigned)conffile_uint(cfg, "workers", settings, 0);
 	n = cfg_size(cfg, "listen");
@@ -95,12 +101,9 @@ conf_load(const char *path, struct errlist *e)
 	if (n > CONF_LISTEN_MAX)
 		errlist_add(e, path, cfg->line, "%u listeners, more than %d", n, CONF_LISTEN_MAX);
 	for (unsigned i = 0; i < n && n <= CONF_LISTEN_MAX; i++)
-		load_listen(c, cfg_getnsec(cfg, "listen", i), e);
+		load_listen(c, path, cfg_getnsec(cfg, "listen", i), e);
 	cfg_free(cfg);
-	if (e->total > before) {
-		errlist_sort(e, first);
-		conf_free(&c);
-	}
+	errlist_sort(e, first);
 	return c;
 }
 

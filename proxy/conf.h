@@ -16,7 +16,7 @@ struct conf_listen {
 	struct addrport address;
 };
 
-/* Paths are absolute, or relative to the working directory: already joined with the file's own. */
+/* All paths are absolute: what was relative was so to the file. */
 struct conf {
 	char *path;
 	char *policy;
@@ -30,7 +30,11 @@ struct conf {
 	struct conf_listen listen[CONF_LISTEN_MAX];
 };
 
-/* A new configuration, or NULL with errors in *e (zeroed and freed by the caller). */
+/*
+ * What the file says, with every error in *e (the caller's, zeroed and freed by him): with errors
+ * it is good for one thing, to find the policy and its errors too. NULL, with an error, where there
+ * is nothing to be had of the file.
+ */
 struct conf *conf_load(const char *path, struct errlist *e);
 void conf_free(struct conf **c);
 

@@ -415,6 +415,8 @@ answer_multi(struct conn *c, const uint8_t *frame, size_t len)
 	c->replay_len = len;
 	nodes_answer(c->w->parts->nodes, &r, blob);
 	r.dialect = SMB2_DIALECT_2FF;
+	/* What 2.1 knows, [MS-SMB2] 3.3.5.3.1: the rest depends on a dialect that is not chosen yet. */
+	r.capabilities &= SMB2_GLOBAL_CAP_DFS | SMB2_GLOBAL_CAP_LEASING | SMB2_GLOBAL_CAP_LARGE_MTU;
 	wr_zero(&w, NBSS_HDR_LEN);
 	neg2_resp_put(&w, &r);
 	assert(wr_ok(&w));

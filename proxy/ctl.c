@@ -5,9 +5,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "policy/policy.h"
 #include "policy/errlist.h"
-#include "policy/schema.h"
+#include "policy/policy.h"
 #include "proxy/conf.h"
 #include "proxy/conn.h"
 #include "proxy/gate.h"

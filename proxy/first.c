@@ -21,6 +21,8 @@ smb2(const uint8_t *msg, size_t len)
 	struct neg2_req r;
 	struct hdr2 h;
 
+	if (len < SMB2_HDR_LEN)
+		return bad(CLOSE_SHORT_FRAME);
 	if (hdr2_get(&h, msg, len) == -1)
 		return bad(CLOSE_BAD_MESSAGE);
 	if (h.command != SMB2_NEGOTIATE)

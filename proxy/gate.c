@@ -276,6 +276,11 @@ gate_free(struct gate **gp)
 		worker_stop(g->workers[i]);
 	for (size_t i = 0; i < g->nrunning; i++)
 		pthread_join(g->threads[i].thread, NULL);
+	/* Orders that the loops did not get to own references; reports go on to the control socket. */
+	for (size_t i = 0; i < g->nworkers; i++)
+		mailbox_drain(g->workers[i]->mailbox);
+	if (g->mailbox != NULL)
+		mailbox_drain(g->mailbox);
 	ctl_free(&g->ctl);
 	health_free(&g->health);
 	for (size_t i = 0; i < g->nworkers; i++)

@@ -134,6 +134,18 @@ set_health(struct probe *p, enum node_health to, const char *why)
 		p->h->down(p->h->arg, n);
 }
 
+/* Is there a node for new clients besides this one? */
+static bool
+others_take_new(const struct probe *p)
+{
+	const struct probe *o;
+
+	TAILQ_FOREACH(o, &p->h->probes, entry)
+		if (o != p && node_takes_new(o->node))
+			return true;
+	return false;
+}
+
 static void
 judge(struct probe *p, enum probe_end end, const char *why)
 {
@@ -147,7 +159,8 @@ judge(struct probe *p, enum probe_end end, const char *why)
 		p->good++;
 		if (n->health == NODE_UP)
 			return;
-		if (p->hold_until_ms != 0 && now < p->hold_until_ms) {
+		/* A node that comes and goes is better than none. */
+		if (p->hold_until_ms != 0 && now < p->hold_until_ms && others_take_new(p)) {
 			n->held_down = true;
 			return;
 		}

@@ -27,17 +27,12 @@ struct mailbox {
 	struct event *ev;
 };
 
-static void
-read_cb(evutil_socket_t fd, short what, void *arg)
+void
+mailbox_drain(struct mailbox *m)
 {
-	struct mailbox *m = arg;
 	struct calls todo = STAILQ_HEAD_INITIALIZER(todo);
 	struct call *c;
-	uint64_t n;
 
-	(void)what;
-	if (read(fd, &n, sizeof(n)) != sizeof(n))
-		return;
 	pthread_mutex_lock(&m->lock);
 	STAILQ_CONCAT(&todo, &m->calls);
 	pthread_mutex_unlock(&m->lock);
@@ -46,6 +41,16 @@ read_cb(evutil_socket_t fd, short what, void *arg)
 		c->f(c->arg);
 		free(c);
 	}
+}
+
+static void
+read_cb(evutil_socket_t fd, short what, void *arg)
+{
+	uint64_t n;
+
+	(void)what;
+	if (read(fd, &n, sizeof(n)) == sizeof(n))
+		mailbox_drain(arg);
 }
 
 struct mailbox *

@@ -7,6 +7,9 @@ struct mailbox;
 
 /* A mailbox belongs to the thread that runs base. NULL when out of memory or descriptors. */
 struct mailbox *mailbox_new(struct event_base *base);
+/* Runs what waits now, on the caller's thread: for the end, when the loop has stopped. */
+void mailbox_drain(struct mailbox *m);
+
 /* Undelivered calls are dropped: close it when nobody posts any more. */
 void mailbox_free(struct mailbox **m);
 

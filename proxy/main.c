@@ -117,7 +117,7 @@ load(const struct options *o, struct conf **conf, struct policy **policy, struct
 	*conf = conf_load(o->conf, &e);
 	if (*conf != NULL)
 		*policy = schema_load((*conf)->policy, &e);
-	if (*conf == NULL || *policy == NULL) {
+	if (e.total > 0) {
 		print_errors(&e);
 		r = -1;
 	}

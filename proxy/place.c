@@ -30,11 +30,11 @@ place_choose(const struct place *p, size_t n)
 		clients += p[i].load;
 	}
 	for (size_t i = 0; i < n; i++) {
-		double bound = ceil(PLACE_LOAD_BOUND * clients * p[i].weight / weights);
+		double share = clients * p[i].weight / weights;
 		double d = draw(&p[i]);
 
 		/* The bounds sum up to more than all clients, so one node at least passes. */
-		if (p[i].load + 1 > bound)
+		if (p[i].load + 1 > share * PLACE_LOAD_BOUND && p[i].load + 1 > share + PLACE_LOAD_SLACK)
 			continue;
 		if (!found || d < best) {
 			found = true;

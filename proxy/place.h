@@ -17,6 +17,12 @@ struct place {
  * somebody who chooses his GUIDs can fill one.
  */
 #define PLACE_LOAD_BOUND 1.25
+/*
+ * But a node may always have this many more than its share. Among few clients chance alone goes
+ * past the bound now and then, and a client that is sent elsewhere for it is on another node when
+ * it comes again, or through another proxy.
+ */
+#define PLACE_LOAD_SLACK 32
 
 /* The index of the node to take; n must not be 0. */
 size_t place_choose(const struct place *p, size_t n);

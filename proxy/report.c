@@ -222,6 +222,7 @@ report_nodes(struct nodes *nodes, struct state *claims, uint64_t now_ms)
 		set_int(o, "probe_failures", x->probe_failures);
 		set_int(o, "probe_us", x->probe_us);
 		set_bool(o, "draining", x->drain);
+		set_bool(o, "held_down", x->held_down);
 		set_age(o, "since_s", x->changed_ms, now_ms);
 		node_unref(&all[i]);
 	}

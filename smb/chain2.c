@@ -16,7 +16,7 @@ chain2_next(struct chain2 *c, struct part2 *p)
 {
 	size_t left = c->len - c->off;
 	struct hdr2 *h = &p->hdr;
-	bool related, async;
+	bool related;
 
 	if (c->end)
 		return 0;
@@ -31,11 +31,10 @@ chain2_next(struct chain2 *c, struct part2 *p)
 
 	/* The first message has none before it: servers take its own values or refuse it. */
 	related = c->parts > 0 && (h->flags & SMB2_FLAGS_RELATED_OPERATIONS) != 0;
-	async = (h->flags & SMB2_FLAGS_ASYNC_COMMAND) != 0;
 	if (!related) {
 		c->last_session = h->session_id;
-		/* The async form has an AsyncId in the place of the TreeId. */
-		c->last_tree = async ? 0 : h->tree_id;
+		/* 0 in the async form, which has an AsyncId in its place. */
+		c->last_tree = h->tree_id;
 	}
 	p->session_id = c->last_session;
 	p->tree_id = c->last_tree;

@@ -11,8 +11,11 @@
 
 #define BUFFER_FORMAT_DIALECT 0x02
 
-/* SMB_FLAGS2_SECURITY_SIGNATURE and its "required" twin, [MS-CIFS] 2.2.3.1, [MS-SMB] 2.2.3.1. */
+/* SMB_FLAGS_CASE_INSENSITIVE, the one flag that a server says back: [MS-CIFS] 2.2.3.1. */
+#define FLAGS_CASELESS 0x08
+/* Not in a refusal: signatures (and "required") and a security blob, [MS-SMB] 2.2.3.1. */
 #define FLAGS2_SIGNATURES 0x0014
+#define FLAGS2_EXTENDED_SECURITY 0x0800
 
 static bool
 is_string(const uint8_t *p, size_t n, const char *text)
@@ -83,8 +86,8 @@ neg1_refuse_put(struct wr *w, const struct hdr1 *req)
 	wr_u32(w, SMB1_PROTOCOL_ID);
 	wr_u8(w, SMB1_COM_NEGOTIATE);
 	wr_u32(w, STATUS_SUCCESS);
-	wr_u8(w, req->flags | SMB1_FLAGS_REPLY);
-	wr_u16(w, req->flags2 & (uint16_t)~FLAGS2_SIGNATURES);
+	wr_u8(w, SMB1_FLAGS_REPLY | (req->flags & FLAGS_CASELESS));
+	wr_u16(w, req->flags2 & (uint16_t)~(FLAGS2_SIGNATURES | FLAGS2_EXTENDED_SECURITY));
 	wr_u16(w, req->pid_high);
 	wr_zero(w, 8 + 2);
 	wr_u16(w, req->tid);

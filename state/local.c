@@ -19,8 +19,6 @@
  * are made, a few at a time, so no timer is needed and no call takes long.
  */
 
-/* How long a claim without a logon outlives its last connection: one logon deadline. */
-#define PROVISIONAL_LINGER_MS 30000
 /* Claims looked at by each sweep. */
 #define SWEEP_STEP 4
 
@@ -222,14 +220,14 @@ local_release(struct state_hold *h, unsigned linger_ms)
 	struct entry *e = h->entry;
 
 	if (e != NULL) {
-		uint64_t until;
+		uint64_t now;
 
 		pthread_mutex_lock(&m->lock);
-		until = m->now_ms() + (e->firm ? linger_ms : PROVISIONAL_LINGER_MS);
+		now = m->now_ms();
 		e->live--;
-		if (h->firm || !e->firm)
-			e->until_ms = until;
-		if (entry_over(e, m->now_ms()))
+		if (h->firm)
+			e->until_ms = now + linger_ms;
+		if (entry_over(e, now))
 			entry_del(m, e);
 		pthread_mutex_unlock(&m->lock);
 	}

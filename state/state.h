@@ -19,7 +19,8 @@ struct state_key {
 /*
  * What the map says of a key. A claim is provisional from the moment a NEGOTIATE is sent on and
  * firm after the first successful logon. Claims with live connections are never moved; without,
- * a firm one stays for its linger time, so that a returning client finds its durable handles.
+ * a provisional one is gone, and a firm one stays for its linger time, so that a returning client
+ * finds its durable handles.
  */
 struct state_claim {
 	char node[STATE_NODE_LEN];

@@ -143,17 +143,19 @@ test_provisional(void **state)
 {
 	struct fixture *f = *state;
 	struct told t;
-	struct state_hold *h = claim(f, 1, "n1", &t);
+	struct state_hold *h = claim(f, 1, "n1", &t), *h2 = claim(f, 1, "n2", &t);
 
-	/* Without a logon it outlives its connection for a logon deadline only. */
-	state_release(f->state, &h, 3600000);
-	now += 29999;
+	/* Without a logon it ends with its last connection. */
+	assert_string_equal(t.claim.node, "n1");
+	state_release(f->state, &h, LINGER);
 	h = claim(f, 1, "n2", &t);
 	assert_string_equal(t.claim.node, "n1");
 	assert_false(t.claim.firm);
-	state_release(f->state, &h, 3600000);
-	now += 30000;
+	state_release(f->state, &h2, LINGER);
+	state_release(f->state, &h, LINGER);
+	assert_int_equal(state_clients(f->state, "n1"), 0);
 	h = claim(f, 1, "n2", &t);
+	assert_true(t.claim.fresh);
 	assert_string_equal(t.claim.node, "n2");
 	state_release(f->state, &h, LINGER);
 }
@@ -215,23 +217,21 @@ test_full(void **state)
 	state_move(f->state, h[100], "n1", "n2", told_cb, &t);
 	assert_false(t.have);
 	assert_int_equal(state_clients(f->state, "n1"), 100);
-	for (unsigned i = 0; i <= 100; i++)
+	for (unsigned i = 0; i <= 100; i++) {
+		state_firm(f->state, h[i]);
 		state_release(f->state, &h[i], LINGER);
+	}
+	h[0] = claim(f, 1000, "n1", &t);
+	assert_false(t.have);
+	state_release(f->state, &h[0], LINGER);
 	/* Room comes back as the old ones end, without anybody asking for those. */
-	now += 30000;
-	for (unsigned i = 1000; i < 1100; i++) {
+	now += LINGER;
+	for (unsigned i = 1000; i < 1050; i++) {
 		h[0] = claim(f, i, "n1", &t);
 		state_release(f->state, &h[0], LINGER);
 	}
-	h[0] = claim(f, 2000, "n1", &t);
-	assert_false(t.have);
-	state_release(f->state, &h[0], LINGER);
-	now += 30000;
-	h[0] = claim(f, 2001, "n1", &t);
-	state_release(f->state, &h[0], LINGER);
-	h[0] = claim(f, 2002, "n1", &t);
 	assert_true(t.have);
-	state_release(f->state, &h[0], LINGER);
+	assert_int_equal(state_clients(f->state, "n1"), 0);
 }
 
 static void

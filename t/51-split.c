@@ -74,9 +74,9 @@ tape_load(struct tape *t, const char *path)
 
 /* Plays the tape, record `cut` in two pieces at `at`, or all in single bytes (at == SIZE_MAX). */
 static void
-play(struct talk *t, const struct tape *tape, size_t cut, size_t at)
+play(struct talk *t, struct mediate_env *env, const struct tape *tape, size_t cut, size_t at)
 {
-	talk_init(t, policy, "lan", "127.0.0.2");
+	talk_init(t, env, "lan", "127.0.0.2");
 	for (size_t i = 0; i < tape->n; i++) {
 		const struct record *r = &tape->rec[i];
 
@@ -94,9 +94,9 @@ play(struct talk *t, const struct tape *tape, size_t cut, size_t at)
 
 /* Pieces of any size, across the ends of records of one direction. */
 static void
-play_random(struct talk *t, const struct tape *tape)
+play_random(struct talk *t, struct mediate_env *env, const struct tape *tape)
 {
-	talk_init(t, policy, "lan", "127.0.0.2");
+	talk_init(t, env, "lan", "127.0.0.2");
 	for (size_t i = 0; i < tape->n;) {
 		const struct record *r = &tape->rec[i];
 		struct buf all = { .data = NULL };
@@ -144,6 +144,7 @@ test_tape(void **state)
 {
 	const char *path = *state;
 	struct talk whole, cut;
+	struct mediate_env *env;
 	struct tape tape;
 	size_t runs = 0;
 
@@ -154,7 +155,8 @@ test_tape(void **state)
 		free(tape.data);
 		return;
 	}
-	play(&whole, &tape, 0, 0);
+	env = talk_env_new(policy);
+	play(&whole, env, &tape, 0, 0);
 	assert_false(whole.closed);
 	/* Every byte of a real conversation has left, or was exchanged for others. */
 	assert_true(pump_idle(&whole.side[C2S].pump));
@@ -165,22 +167,23 @@ test_tape(void **state)
 		assert_int_equal(buf_len(&whole.side[S2C].out), total(&tape, S2C));
 	for (size_t i = 0; i < tape.n; i++) {
 		for (size_t at = 1; at < tape.rec[i].n; at++, runs++) {
-			play(&cut, &tape, i, at);
+			play(&cut, env, &tape, i, at);
 			same(&whole, &cut);
 			talk_fini(&cut);
 		}
 	}
-	play(&cut, &tape, 0, SIZE_MAX);
+	play(&cut, env, &tape, 0, SIZE_MAX);
 	same(&whole, &cut);
 	talk_fini(&cut);
 	for (int i = 0; i < 100; i++) {
-		play_random(&cut, &tape);
+		play_random(&cut, env, &tape);
 		same(&whole, &cut);
 		talk_fini(&cut);
 	}
 	printf("# %s: %zu frames, %zu cuts, %u + %u frames held\n", path, tape.n, runs,
 	    whole.side[C2S].frames_held, whole.side[S2C].frames_held);
 	talk_fini(&whole);
+	talk_env_free(env);
 	free(tape.data);
 }
 

@@ -111,6 +111,17 @@ test_bounded(void **state)
 }
 
 static void
+test_few(void **state)
+{
+	unsigned load[NODES] = { 0 };
+
+	(void)state;
+	/* A few clients stay where the hash has them, however they come and go. */
+	for (unsigned c = 0; c < 30; c++)
+		assert_int_equal(place(c, NODES, NULL, load), place(c, NODES, NULL, NULL));
+}
+
+static void
 test_keyed(void **state)
 {
 	struct secret s = { .len = SECRET_MIN, .bytes = "0123456789abcdef" };
@@ -138,6 +149,7 @@ main(void)
 		cmocka_unit_test(test_only_its_clients_move),
 		cmocka_unit_test(test_weights),
 		cmocka_unit_test(test_bounded),
+		cmocka_unit_test(test_few),
 		cmocka_unit_test(test_keyed),
 	};
 	struct secret s = { .len = SECRET_MIN, .bytes = "placement in tests" };

@@ -180,6 +180,16 @@ put_error(struct made *m, uint64_t mid, uint32_t status, uint32_t flags)
 	err2_put(made_next(m), &h);
 }
 
+/* The environment is the talk's own. */
+static void
+end_talk(struct talk *t)
+{
+	struct mediate_env *env = t->env;
+
+	talk_fini(t);
+	talk_env_free(env);
+}
+
 /* A connection that has negotiated 3.0.2 and has one session. */
 static void
 logged_on(struct talk *t, const char *policy, const char *dialled)
@@ -188,7 +198,7 @@ logged_on(struct talk *t, const char *policy, const char *dialled)
 		.max_read = 1 << 20, .max_write = 1 << 20 };
 	struct made *m = malloc(sizeof(*m));
 
-	talk_init(t, policy, "lan", dialled);
+	talk_init(t, talk_env_new(policy), "lan", dialled);
 	track_negotiate_resp(&t->m.track, &neg);
 	made_init(m);
 	put_session_setup(m, 1, 0, 0);
@@ -294,7 +304,7 @@ query(const char *policy, const char *dialled, unsigned at, unsigned of, bool pe
 			assert_int_equal(parts[i].hdr.command, SMB2_ECHO);
 	}
 	assert_int_equal(t.m.track.npending, 0);
-	talk_fini(&t);
+	end_talk(&t);
 	free(m);
 }
 
@@ -354,7 +364,7 @@ test_too_small(void **state)
 	put_error(m, 7, 0xc00000bb, 0);
 	assert_true(talk_feed(&t, S2C, m->b, made_end(m)));
 	assert_memory_equal(buf_head(&t.side[S2C].out), m->b, made_end(m));
-	talk_fini(&t);
+	end_talk(&t);
 	free(m);
 }
 
@@ -374,7 +384,7 @@ test_signed_passes(void **state)
 	assert_true(talk_feed(&t, S2C, m->b, made_end(m)));
 	assert_memory_equal(buf_head(&t.side[S2C].out), m->b, made_end(m));
 	assert_int_equal(count(&t, STAT_ifinfo_opaque), 1);
-	talk_fini(&t);
+	end_talk(&t);
 	free(m);
 }
 
@@ -416,7 +426,7 @@ refused_bind(unsigned at, unsigned of)
 	assert_int_equal(parts[at].hdr.flags, SMB2_FLAGS_SERVER_TO_REDIR);
 	assert_int_equal(count(&t, STAT_binds_refused_address), 1);
 	assert_false(t.closed);
-	talk_fini(&t);
+	end_talk(&t);
 	free(m);
 }
 
@@ -467,7 +477,7 @@ test_bind_elsewhere(void **state)
 	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
 	assert_memory_equal(buf_head(&t.side[C2S].out), m->b, made_end(m));
 	channel_leave(t.env->sessions, &c);
-	talk_fini(&t);
+	end_talk(&t);
 	free(m);
 }
 
@@ -527,7 +537,7 @@ test_sessions(void **state)
 	seen = (struct seen){ 0, 0 };
 	sesstab_each(t.env->sessions, count_cb, &seen);
 	assert_int_equal(seen.sessions, 0);
-	talk_fini(&t);
+	end_talk(&t);
 	free(m);
 }
 
@@ -537,7 +547,7 @@ expect_end(struct talk *t, enum dir d, struct made *m, enum close_reason why)
 {
 	assert_false(talk_feed(t, d, m->b, made_end(m)));
 	assert_string_equal(close_counter(t->why), close_counter(why));
-	talk_fini(t);
+	end_talk(t);
 	free(m);
 }
 

@@ -9,7 +9,8 @@ TESTS += $(TREE_TESTS)
 
 UNIT_TESTS =
 if HAVE_CMOCKA
-UNIT_TESTS += t/40-state.t t/50-pump.t t/51-split.t t/52-place.t t/53-mediate.t t/55-ctl.t
+UNIT_TESTS += t/10-base.t t/20-hdr.t t/21-neg.t t/22-ifinfo.t t/23-bytes.t t/40-state.t t/50-pump.t \
+	t/51-split.t t/52-place.t t/53-mediate.t t/55-ctl.t
 endif
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -23,6 +24,16 @@ LINK_AUTH = auth/libauth.a $(LINK_SMB) $(CRYPTO_LIBS)
 LINK_PROXY = proxy/libproxy.a auth/libauth.a policy/libpolicy.a state/libstate.a smb/libsmb.a \
 	base/libbase.a $(CMOCKA_LIBS) $(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS)
 
+t_10_base_t_SOURCES = t/10-base.c
+t_10_base_t_LDADD = $(LINK_BASE)
+t_20_hdr_t_SOURCES = t/20-hdr.c t/vectors.h t/walk.h
+t_20_hdr_t_LDADD = $(LINK_SMB)
+t_21_neg_t_SOURCES = t/21-neg.c t/vectors.h t/walk.h
+t_21_neg_t_LDADD = $(LINK_SMB)
+t_22_ifinfo_t_SOURCES = t/22-ifinfo.c t/vectors.h t/walk.h
+t_22_ifinfo_t_LDADD = $(LINK_SMB)
+t_23_bytes_t_SOURCES = t/23-bytes.c t/vectors.h t/walk.h
+t_23_bytes_t_LDADD = $(LINK_SMB)
 t_40_state_t_SOURCES = t/40-state.c
 t_40_state_t_LDADD = $(LINK_STATE)
 t_50_pump_t_SOURCES = t/50-pump.c
@@ -45,6 +56,7 @@ E2E_TESTS = \
 	t/64-reload.t \
 	t/65-health.t \
 	t/66-blackhole.t \
+	t/66-ctl.t \
 	t/70-smbtorture.t \
 	t/80-badinput.t
 
@@ -57,3 +69,18 @@ EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
 	t/lab/record.py \
 	t/lab/smb2.py \
 	t/lab/tap.py
+
+# libFuzzer targets: `make fuzz`, then run t/fuzz/fuzz-NAME by hand with a corpus directory.
+FUZZERS = smb2 ifinfo
+FUZZ_CC = clang
+FUZZ_CFLAGS = -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+EXTRA_DIST += t/fuzz/fuzz-smb2.c t/fuzz/fuzz-ifinfo.c
+CLEANFILES = t/fuzz/fuzz-smb2 t/fuzz/fuzz-ifinfo
+.PHONY: fuzz
+fuzz:
+	@$(MKDIR_P) t/fuzz
+	for f in $(FUZZERS); do \
+		$(FUZZ_CC) -std=gnu11 $(FUZZ_CFLAGS) -I$(top_srcdir) -I$(top_builddir) -I. \
+			-o t/fuzz/fuzz-$$f $(top_srcdir)/t/fuzz/fuzz-$$f.c \
+			$(top_srcdir)/smb/*.c $(top_srcdir)/base/*.c || exit 1; \
+	done

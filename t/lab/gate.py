@@ -14,7 +14,7 @@ import tap
 
 KEYS = {
     "nodes": "nodes", "node_name": "name", "node_state": "state",
-    "node_connections": "connections",
+    "node_connections": "connections", "node_probes": "probes",
     "clients": "clients", "sessions": "sessions",
     "policy": "policy", "generation": "generation", "policy_text": "text",
     "stats": "stats", "closes": "closed",
@@ -92,7 +92,9 @@ def policy_text(nodes, allow=None, deny=None, deny_file=None, interfaces=None, h
     return out
 
 
-FAST = {"interval": "200ms", "timeout": "1s", "rise": 1, "fall": 2, "slow_start": "0s"}
+# quick to see a change, and without the memory that slow start and flap damping have
+FAST = {"interval": "200ms", "timeout": "1s", "rise": 1, "fall": 2, "slow_start": "0s",
+        "flap_changes": 0}
 
 
 class Gate:
@@ -136,11 +138,17 @@ class Gate:
                                  stdin=subprocess.DEVNULL, stdout=err, stderr=err)
         err.close()
         self.t.defer(self.stop)
-        tap.wait_for(self._listening, 10, message="smbgate does not listen: " + self.log()[-3000:])
+        tap.wait_for(self._listening, 10,
+                     message=lambda: "smbgate does not listen: " + self.log()[-3000:])
         if nodes_up and self.nodes:
-            tap.wait_for(lambda: all(s == "up" for s in self.node_states().values()), 10,
-                         message="nodes do not come up: %s" % self.log()[-3000:])
+            tap.wait_for(self._probed, 10,
+                         message=lambda: "nodes do not come up: " + self.log()[-3000:])
         return self
+
+    def _probed(self):
+        """Every node has answered a probe."""
+        return all(n[KEYS["node_state"]] in ("up", "drain") and n[KEYS["node_probes"]]
+                   for n in self.node_list().values())
 
     def _listening(self):
         if self.proc.poll() is not None:
@@ -184,7 +192,7 @@ class Gate:
         self.write_policy(**changes)
         self.hup()
         tap.wait_for(lambda: self.generation() != before, 5,
-                     message="the new policy is not in force: " + self.log()[-2000:])
+                     message=lambda: "the new policy is not in force: " + self.log()[-2000:])
 
     def log(self):
         with open(self.dir + "/stderr", errors="replace") as f:
@@ -197,6 +205,11 @@ class Gate:
         return r.returncode, r.stdout
 
     # -- memory and descriptors
+    def sanitized(self):
+        """Built with the address sanitizer: its memory is not the program's."""
+        with open("/proc/%d/maps" % self.proc.pid) as f:
+            return "libasan" in f.read()
+
     def rss_kb(self):
         with open("/proc/%d/status" % self.proc.pid) as f:
             return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
@@ -241,6 +254,10 @@ class Gate:
 
     def node_states(self):
         return {k: n[KEYS["node_state"]] for k, n in self.node_list().items()}
+
+    def live_connections(self):
+        """Connections to nodes, all nodes together."""
+        return sum(n[KEYS["node_connections"]] for n in self.node_list().values())
 
     def clients(self):
         return self.show("clients")[KEYS["clients"]]

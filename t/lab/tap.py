@@ -33,13 +33,14 @@ class Bail(Exception):
 
 
 def wait_for(what, seconds=5.0, every=0.02, message=None):
-    """Call what() until it returns something true; return that, or the last false value."""
+    """Call what() until it returns something true; return that.  After so many seconds return the
+    last false value, or, with a message (or a function that makes one), raise TimeoutError."""
     end = time.monotonic() + seconds
     while True:
         got = what()
         if got or time.monotonic() >= end:
             if not got and message:
-                raise TimeoutError(message)
+                raise TimeoutError(message() if callable(message) else message)
             return got
         time.sleep(every)
 

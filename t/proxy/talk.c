@@ -74,18 +74,37 @@ load(const char *text)
 	return p;
 }
 
+struct mediate_env *
+talk_env_new(const char *policy)
+{
+	struct mediate_env *env = calloc(1, sizeof(*env));
+
+	if (env == NULL)
+		abort();
+	env->sessions = sesstab_new();
+	env->stats = calloc(1, sizeof(struct stats));
+	env->policy = load(policy);
+	return env;
+}
+
 void
-talk_init(struct talk *t, const char *policy, const char *listener, const char *dialled)
+talk_env_free(struct mediate_env *env)
+{
+	sesstab_free(&env->sessions);
+	policy_unref(&env->policy);
+	free(env->stats);
+	free(env);
+}
+
+void
+talk_init(struct talk *t, struct mediate_env *env, const char *listener, const char *dialled)
 {
 	struct channel_info self = { .conn_id = 1 };
 
 	memset(t, 0, sizeof(*t));
-	t->env = calloc(1, sizeof(*t->env));
-	if (t->env == NULL || addr_parse(&self.local.addr, dialled) == -1)
+	t->env = env;
+	if (addr_parse(&self.local.addr, dialled) == -1)
 		abort();
-	t->env->sessions = sesstab_new();
-	t->env->stats = calloc(1, sizeof(struct stats));
-	t->env->policy = load(policy);
 	snprintf(t->node.name, sizeof(t->node.name), "n1");
 	t->node.health = NODE_UP;
 	mediate_init(&t->m, t->env, listener, &self);
@@ -104,10 +123,6 @@ talk_fini(struct talk *t)
 		buf_fini(&t->side[i].out);
 	}
 	mediate_fini(&t->m);
-	sesstab_free(&t->env->sessions);
-	policy_unref(&t->env->policy);
-	free(t->env->stats);
-	free(t->env);
 }
 
 bool

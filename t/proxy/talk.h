@@ -30,8 +30,12 @@ struct talk {
 	enum close_reason why;
 };
 
-/* The policy's text is written to a file and loaded; dialled: the local address of the client. */
-void talk_init(struct talk *t, const char *policy, const char *listener, const char *dialled);
+/* What a worker has; the policy's text is written to a file and loaded. Never NULL. */
+struct mediate_env *talk_env_new(const char *policy);
+void talk_env_free(struct mediate_env *env);
+
+/* dialled: the local address of the client. env must outlive the talk. */
+void talk_init(struct talk *t, struct mediate_env *env, const char *listener, const char *dialled);
 void talk_fini(struct talk *t);
 
 /* Feeds bytes of one direction; false once the talk is closed. */

@@ -1,0 +1,13 @@
+/* fuzz-ifinfo.c: libFuzzer target: an interface list read, written and read again is the same */
+#include "config.h"
+
+#include "t/walk.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	(void)walk_ifinfo(data, size);
+	return 0;
+}

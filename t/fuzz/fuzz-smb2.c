@@ -1,0 +1,16 @@
+/* fuzz-smb2.c: libFuzzer target: frame walk and all message getters on any bytes */
+#include "config.h"
+
+#include "t/walk.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* data is a frame without its transport header; libFuzzer gives it in a block of its size. */
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct walk_count count = { 0 };
+
+	walk_frame(data, size, &count);
+	return 0;
+}
