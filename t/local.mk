@@ -3,6 +3,10 @@ TEST_EXTENSIONS = .t
 T_LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
 AM_TESTS_ENVIRONMENT = srcdir='$(top_srcdir)'; export srcdir;
 
+# Checks of the tree itself; they look for the build in the working directory.
+TREE_TESTS = t/00-layers.t t/01-headers.t t/02-filemap.t t/03-globals.t
+TESTS += $(TREE_TESTS)
+
 UNIT_TESTS =
 if HAVE_CMOCKA
 UNIT_TESTS += t/10-base.t t/20-hdr.t t/21-neg.t t/22-ifinfo.t t/23-bytes.t t/40-state.t t/50-pump.t \
@@ -43,7 +47,28 @@ t_53_mediate_t_LDADD = $(LINK_PROXY)
 t_55_ctl_t_SOURCES = t/55-ctl.c
 t_55_ctl_t_LDADD = $(LINK_PROXY)
 
-EXTRA_DIST += t/frames t/lab
+# End to end: prove runs these, and each says what it wants of the machine.
+E2E_TESTS = \
+	t/60-clients.t \
+	t/61-placement.t \
+	t/62-bind.t \
+	t/63-ifinfo.t \
+	t/64-reload.t \
+	t/65-health.t \
+	t/66-blackhole.t \
+	t/66-ctl.t \
+	t/70-smbtorture.t \
+	t/80-badinput.t
+
+EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
+	t/lab/clients.py \
+	t/lab/fake.py \
+	t/lab/gate.py \
+	t/lab/model.py \
+	t/lab/node.py \
+	t/lab/record.py \
+	t/lab/smb2.py \
+	t/lab/tap.py
 
 # libFuzzer targets: `make fuzz`, then run t/fuzz/fuzz-NAME by hand with a corpus directory.
 FUZZERS = smb2 ifinfo
