@@ -307,6 +307,7 @@ def main(t):
     opening(t, g, control)
     by_address(t, g, [n.name for n in nodes])
     many(t, g, nodes)
+    t.ok(tap.wait_for(lambda: g.fds() < 64, 5), "no descriptor stays: %d" % g.fds())
     t.same(g.stop(), 0, "smbgate ends with status 0")
     for how in ("drained", "removed", "killed"):
         take_away(t, nodes, how)

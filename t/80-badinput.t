@@ -324,7 +324,8 @@ def memory(t, nodes):
     """Thousands of claims of 16 MiB, and of frames that are allowed but never end."""
     quiet = fake.FakeNode(t, "f1", "127.0.0.41").start()
     g = gate.Gate(t, [quiet], limits={"first-frame": "60s", "negotiate": "60s", "logon": "60s",
-                                      "unauthenticated-per-source": 16384, "accept-rate": 0}).start()
+                                      "unauthenticated-per-source": 16384,
+                                      "accept-rate": 0}).start()
     w = smb2.Conn("127.0.0.1", g.port).negotiate([0x0302])
     ws = w.guest()
     rss = g.rss_kb()

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# 66-blackhole.t: a node, and a client, that vanish without a word
+# 67-blackhole.t: a node, and a client, that vanish without a word
 import ctypes
 import os
 import subprocess
