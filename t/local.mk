@@ -55,10 +55,11 @@ E2E_TESTS = \
 	t/63-ifinfo.t \
 	t/64-reload.t \
 	t/65-health.t \
-	t/66-blackhole.t \
 	t/66-ctl.t \
+	t/67-blackhole.t \
 	t/70-smbtorture.t \
-	t/80-badinput.t
+	t/80-badinput.t \
+	t/90-quickstart.t
 
 EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
 	t/lab/clients.py \
