@@ -4,10 +4,10 @@
 PACKAGES_BUILD="autoconf automake make gcc libc6-dev pkg-config libevent-dev libssl-dev libconfuse-dev
 	uthash-dev libhiredis-dev libkrb5-dev libjansson-dev libsystemd-dev"
 # To run two nodes and clients on this machine.
-PACKAGES_NODES="samba smbclient samba-testsuite util-linux procps"
+PACKAGES_NODES="samba smbclient util-linux mount python3"
 # To run the test suite.
-PACKAGES_TEST="clang libclang-rt-14-dev libcmocka-dev perl python3 python3-pycryptodome binutils
-	samba-vfs-modules iproute2 git"
+PACKAGES_TEST="clang libclang-rt-14-dev libcmocka-dev perl python3-pycryptodome binutils samba-testsuite
+	samba-vfs-modules iproute2 nftables procps git"
 
 # Runs as root, or through sudo; says what is wanted where neither can be.
 packages_as_root() {
