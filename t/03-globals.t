@@ -41,7 +41,8 @@ def writable(path):
         if section.startswith(".data.rel.ro") or NOISE.match(m[4]):
             continue
         if section == "*COM*" or re.match(r"\.(data|bss|tdata|tbss)\b", section):
-            out.append((obj, m[4], section))
+            # An optimiser may split a structure into sink.0, sink.1: it is one thing to allow.
+            out.append((obj, re.sub(r"\.\d+$", "", m[4]), section))
     return out
 
 
