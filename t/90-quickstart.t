@@ -99,6 +99,8 @@ with tap.Test(deadline=240) as t:
     quickstart = tree + "/contrib/quickstart"
     before = users()
 
+    status, out = run(t, [quickstart, "--nonsense"])
+    t.ok(status == 2 and "usage:" in out, "an unknown option is refused", out)
     status, out = run(t, [quickstart, "--no-install"])
     t.same(status, 0, "quickstart ends well")
     looks_right(t, out, "quickstart")
