@@ -4,41 +4,71 @@
 PACKAGES_BUILD="autoconf automake make gcc libc6-dev pkg-config libevent-dev libssl-dev libconfuse-dev
 	uthash-dev libhiredis-dev libkrb5-dev libjansson-dev libsystemd-dev"
 # To run two nodes and clients on this machine.
-PACKAGES_NODES="samba smbclient util-linux mount python3"
-# To run the test suite.
-PACKAGES_TEST="clang libclang-rt-14-dev libcmocka-dev perl python3-pycryptodome binutils samba-testsuite
-	samba-vfs-modules iproute2 nftables procps git"
+PACKAGES_NODES="samba smbclient python3 mount util-linux"
+# To run the test suite: the second compiler, unit tests, prove, smbtorture, what t/lab imports,
+# networks that a test makes.
+PACKAGES_TEST="clang libclang-rt-14-dev libcmocka-dev perl samba-testsuite samba-vfs-modules
+	python3-pycryptodome iproute2 procps binutils git"
 
-# Runs as root, or through sudo; says what is wanted where neither can be.
+# packages_missing NAME...: those that are not installed, one a line.
+packages_missing() {
+	local p
+
+	for p in "$@"; do
+		dpkg-query -W -f '${db:Status-Status}\n' "$p" 2> /dev/null | grep -qx installed || echo "$p"
+	done
+}
+
+# As root, or through sudo; packages_install has seen that one of them can be.
 packages_as_root() {
 	if [ "$(id -u)" = 0 ]; then
 		"$@"
-	elif command -v sudo > /dev/null; then
-		sudo "$@"
 	else
-		echo "this needs root: $*" >&2
-		return 1
+		sudo "$@"
 	fi
 }
 
+# In a subshell, for its traps. Debian starts the services that it installs; nobody asked for an
+# smbd on port 445, so that is forbidden for the while, unless the machine has its own policy-rc.d.
+packages_apt() (
+	policy=/usr/sbin/policy-rc.d
+	if [ ! -e $policy ]; then
+		trap 'packages_as_root rm -f $policy' EXIT
+		trap 'exit 130' INT
+		trap 'exit 143' TERM HUP
+		printf '#!/bin/sh\nexit 101\n' | packages_as_root tee $policy > /dev/null
+		packages_as_root chmod 755 $policy
+	fi
+	# An update can fail for one source of many; the install tells whether it mattered.
+	packages_as_root apt-get update -q || true
+	packages_as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
+)
+
 # Installs those of its arguments that are missing, and nothing else; starts no services.
 packages_install() {
-	local missing="" p policy=/usr/sbin/policy-rc.d made="" status=0
+	local missing log
 
-	for p in "$@"; do
-		[ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2> /dev/null)" = installed ] || missing="$missing $p"
-	done
-	[ -z "$missing" ] && return 0
-	echo "# installing:$missing"
-	# Debian starts what it installs; nobody asked for an smbd on port 445.
-	if [ ! -e $policy ] && [ "$(id -u)" = 0 ]; then
-		printf '#!/bin/sh\nexit 101\n' > $policy && chmod 755 $policy && made=yes
+	if ! command -v apt-get > /dev/null || ! command -v dpkg-query > /dev/null; then
+		echo "no apt-get here: install what these Debian packages have, then use --no-install:" >&2
+		echo "$*" >&2
+		return 1
 	fi
-	packages_as_root apt-get update -qq < /dev/null || status=$?
-	# An update can fail for one source of many; the install tells whether it mattered.
+	missing=$(packages_missing "$@" | tr '\n' ' ')
+	[ -n "$missing" ] || return 0
+	if [ "$(id -u)" != 0 ] && ! command -v sudo > /dev/null; then
+		echo "packages are missing; as root:" >&2
+		echo "apt-get install --no-install-recommends $missing" >&2
+		return 1
+	fi
+	echo "# installing: $missing"
+	log=$(mktemp)
 	# shellcheck disable=SC2086
-	packages_as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-		$missing < /dev/null > /dev/null && status=0 || status=$?
-	[ -n "$made" ] && rm -f $policy
-	return $status
+	packages_apt $missing < /dev/null > "$log" 2>&1 || true
+	missing=$(packages_missing "$@" | tr '\n' ' ')
+	if [ -n "$missing" ]; then
+		tail -n 30 "$log" >&2
+		echo "could not install: $missing(see $log)" >&2
+		return 1
+	fi
+	rm -f "$log"
 }
