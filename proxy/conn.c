@@ -3,24 +3,15 @@
 
 #include "proxy/conn.h"
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/wr.h"
 #include "policy/policy.h"
-#include "proxy/first.h"
-#include "proxy/leg.h"
+#include "proxy/inside.h"
 #include "proxy/limits.h"
-#include "proxy/mediate.h"
 #include "proxy/node.h"
-#include "proxy/pump.h"
-#include "proxy/route.h"
-#include "proxy/session.h"
+#include "proxy/opening.h"
 #include "proxy/stats.h"
 #include "proxy/worker.h"
-#include "smb/const.h"
-#include "smb/neg2.h"
-#include "smb/nbss.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -40,44 +31,6 @@
  */
 #define CALM_MS 50
 
-/* One direction: read from its leg, judged by its pump, written to the other side's leg. */
-struct side {
-	struct conn *conn;
-	enum dir dir;
-	bool eof;
-	struct leg leg;
-	struct pump pump;
-	struct buf out;		/* judged, and not yet taken by the other leg's kernel */
-};
-
-struct conn {
-	TAILQ_ENTRY(conn) entry;
-	struct worker *w;
-	enum conn_stage stage;
-	enum first_kind kind;
-	enum close_reason why;	/* of the end, once it is decided */
-	bool counted;		/* among those without a logon, see proxy/limits.h */
-	bool resume;		/* c2s waits for nothing any more */
-	bool raw;		/* the frame that waits is SMB1 and goes to the node unjudged */
-	bool started;		/* its turn by the accept rate has come */
-	bool logged_on;
-	bool negotiated;
-	bool half_closed;	/* the node has been told that the client is through */
-	enum close_reason send_failed;
-	uint64_t accepted_ms;
-	uint64_t connect_by_ms;	/* while CONN_CONNECT */
-	uint64_t end_by_ms;	/* while something is flushed or half closed; 0 = no */
-	uint64_t calm_until_ms;	/* 0 = no */
-	uint64_t owed_since_ms;	/* the client asked then and the node has not sent a byte since */
-	uint8_t *replay;	/* the SMB1 NEGOTIATE of a multi-protocol opening */
-	size_t replay_len;
-	struct node *node;	/* a reference, and counted in its connections */
-	struct route route;
-	struct mediate mediate;
-	struct event timer;
-	struct side side[2];
-};
-
 const char *
 conn_stage_str(enum conn_stage s)
 {
@@ -85,12 +38,6 @@ conn_stage_str(enum conn_stage s)
 		"flush", "dead" };
 
 	return text[s];
-}
-
-static bool
-over(const struct conn *c)
-{
-	return c->stage >= CONN_FLUSH;
 }
 
 /* The peer that this side's bytes go to. */
@@ -225,8 +172,8 @@ deadline(const struct conn *c, enum close_reason *why)
 	return 0;
 }
 
-static void
-arm(struct conn *c)
+void
+conn_arm(struct conn *c)
 {
 	enum close_reason why;
 	uint64_t when = deadline(c, &why), now;
@@ -274,28 +221,28 @@ conn_end(struct conn *c, enum close_reason why)
 	leg_close(&s2c->leg, false);
 	leg_read(&c->side[C2S].leg, false);
 	c->end_by_ms = clock_ms() + FLUSH_MS;
-	arm(c);
+	conn_arm(c);
 }
 
 /* Moving bytes. */
 
-static void
-update_reading(struct conn *c)
+void
+conn_update_reading(struct conn *c)
 {
 	struct side *c2s = &c->side[C2S], *s2c = &c->side[S2C];
 
 	if (c->stage == CONN_DEAD)
 		return;
 	/* A side is read while its last bytes have been taken and no frame of it waits. */
-	leg_read(&c2s->leg, !over(c) && c->started && !c2s->eof && !c2s->pump.waiting &&
+	leg_read(&c2s->leg, !conn_over(c) && c->started && !c2s->eof && !c2s->pump.waiting &&
 	    buf_len(&c2s->out) == 0);
 	leg_read(&s2c->leg, (c->stage == CONN_RELAY || c->stage == CONN_REPLAY) && !s2c->eof &&
 	    !s2c->pump.waiting && buf_len(&s2c->out) == 0);
 }
 
 /* pump_ops.send: to the other leg; what the kernel does not take stays in out. */
-static int
-send_op(void *arg, const uint8_t *p, size_t n)
+int
+conn_send(void *arg, const uint8_t *p, size_t n)
 {
 	struct side *s = arg;
 	struct conn *c = s->conn;
@@ -337,8 +284,8 @@ half_close(struct conn *c)
 }
 
 /* Writable: the bytes that wait for this leg are those of the other side's direction. */
-static void
-write_cb(evutil_socket_t fd, short what, void *arg)
+void
+conn_write_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct side *s = other(arg);
 	struct conn *c = s->conn;
@@ -363,143 +310,7 @@ write_cb(evutil_socket_t fd, short what, void *arg)
 	}
 	if (s->dir == C2S && s->eof)
 		half_close(c);
-	update_reading(c);
-}
-
-/* The first frames. */
-
-static void connect_node(struct conn *c);
-
-static void
-routed_cb(void *arg, struct node *node, enum close_reason why)
-{
-	struct conn *c = arg;
-
-	if (over(c)) {
-		node_unref(&node);
-		return;
-	}
-	if (node == NULL) {
-		conn_end(c, why);
-		return;
-	}
-	c->node = node;
-	atomic_fetch_add(&node->connections, 1);
-	c->mediate.node = node;
-	connect_node(c);
-}
-
-static struct outcome
-wait_for_node(struct conn *c, const struct first *f)
-{
-	struct state_key key = f->has_guid ? route_key_guid(&f->guid)
-	                                   : route_key_addr(&c->mediate.self.client.addr);
-
-	c->stage = CONN_ROUTE;
-	route_start(&c->route, &c->w->route, &key, routed_cb, c);
-	return (struct outcome){ .act = OUTCOME_WAIT };
-}
-
-/* Answer the SMB1 NEGOTIATE with 0x02ff as the node would, and learn the GUID from what follows. */
-static struct outcome
-answer_multi(struct conn *c, const uint8_t *frame, size_t len)
-{
-	uint8_t blob[NODE_BLOB_MAX], out[NBSS_HDR_LEN + SMB2_HDR_LEN + 64 + NODE_BLOB_MAX];
-	struct wr w = wr_init(out, sizeof(out));
-	struct neg2_resp r;
-
-	c->replay = malloc(len);
-	if (c->replay == NULL)
-		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_NO_MEMORY };
-	memcpy(c->replay, frame, len);
-	c->replay_len = len;
-	nodes_answer(c->w->parts->nodes, &r, blob);
-	r.dialect = SMB2_DIALECT_2FF;
-	/* What 2.1 knows, [MS-SMB2] 3.3.5.3.1: the rest depends on a dialect that is not chosen yet. */
-	r.capabilities &= SMB2_GLOBAL_CAP_DFS | SMB2_GLOBAL_CAP_LEASING | SMB2_GLOBAL_CAP_LARGE_MTU;
-	wr_zero(&w, NBSS_HDR_LEN);
-	neg2_resp_put(&w, &r);
-	assert(wr_ok(&w));
-	nbss_put(out, (uint32_t)(wr_len(&w) - NBSS_HDR_LEN));
-	c->stage = CONN_SECOND;
-	stats_add(&c->w->stats, STAT_multi_protocol, 1);
-	if (send_op(&c->side[S2C], out, wr_len(&w)) == -1)
-		return (struct outcome){ .act = OUTCOME_CLOSE, .why = c->send_failed };
-	return (struct outcome){ .act = OUTCOME_DROP };
-}
-
-static struct outcome
-refuse_smb1(struct conn *c, const struct first *f)
-{
-	uint8_t out[NBSS_HDR_LEN + 64];
-	struct wr w = wr_init(out, sizeof(out));
-
-	wr_zero(&w, NBSS_HDR_LEN);
-	neg1_refuse_put(&w, &f->hdr1);
-	assert(wr_ok(&w));
-	nbss_put(out, (uint32_t)(wr_len(&w) - NBSS_HDR_LEN));
-	stats_add(&c->w->stats, STAT_smb1_refused, 1);
-	(void)send_op(&c->side[S2C], out, wr_len(&w));
-	return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_SMB1_REFUSED };
-}
-
-static struct outcome
-first_frame(struct conn *c, const uint8_t *frame, size_t len)
-{
-	struct first f = first_judge(frame, len);
-
-	if (f.kind == FIRST_BAD)
-		return (struct outcome){ .act = OUTCOME_CLOSE, .why = f.why };
-	/* What follows a multi-protocol opening is SMB2 and nothing else. */
-	if (c->stage == CONN_SECOND && f.kind != FIRST_SMB2)
-		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_BAD_SEQUENCE };
-	if (c->stage == CONN_FIRST)
-		c->kind = f.kind;
-	switch (f.kind) {
-	case FIRST_MULTI:
-		return answer_multi(c, frame, len);
-	case FIRST_SMB1:
-		if (c->w->policy->smb1 == POL_SMB1_REFUSE)
-			return refuse_smb1(c, &f);
-		break;
-	default:
-		break;
-	}
-	c->raw = f.kind != FIRST_SMB2;
-	return wait_for_node(c, &f);
-}
-
-/* The first frame of a client whose packet goes to the node as it is. */
-static struct outcome
-pass_raw(struct conn *c)
-{
-	struct track *t = &c->mediate.track;
-	/* The answer to SMB1's NEGOTIATE may be SMB2's, with MessageId 0: [MS-SMB2] 3.3.5.3.2. */
-	const struct pending p = { .kind = PENDING_NEGOTIATE, .command = SMB2_NEGOTIATE };
-	enum close_reason why;
-
-	c->raw = false;
-	t->smb1_offered = c->w->policy->smb1 == POL_SMB1_ALLOW;
-	t->negotiating = true;
-	if (c->kind == FIRST_SMB2_002 && track_ask(t, &p, &why) == -1)
-		return (struct outcome){ .act = OUTCOME_CLOSE, .why = why };
-	return (struct outcome){ .act = OUTCOME_PASS };
-}
-
-/* The node's answer to the replayed SMB1 NEGOTIATE: the client has had its own. */
-static struct outcome
-swallow_answer(struct conn *c, const uint8_t *frame, size_t len)
-{
-	struct neg2_resp r;
-
-	if (neg2_resp_get(&r, frame + NBSS_HDR_LEN, len - NBSS_HDR_LEN) == -1 ||
-	    r.dialect != SMB2_DIALECT_2FF)
-		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_UNEXPECTED_ANSWER };
-	free(c->replay);
-	c->replay = NULL;
-	c->stage = CONN_RELAY;
-	c->resume = true;
-	return (struct outcome){ .act = OUTCOME_DROP };
+	conn_update_reading(c);
 }
 
 /* Pump operations. */
@@ -532,14 +343,14 @@ held_op(void *arg, const uint8_t *frame, size_t len)
 	switch (c->stage) {
 	case CONN_FIRST:
 	case CONN_SECOND:
-		return first_frame(c, frame, len);
+		return opening_frame(c, frame, len);
 	case CONN_REPLAY:
 		if (s->dir == S2C)
-			return swallow_answer(c, frame, len);
+			return opening_swallow(c, frame, len);
 		return (struct outcome){ .act = OUTCOME_WAIT };
 	case CONN_RELAY:
 		if (s->dir == C2S && c->raw)
-			return pass_raw(c);
+			return opening_pass_raw(c);
 		if (s->dir == C2S && c->calm_until_ms != 0)
 			return (struct outcome){ .act = OUTCOME_WAIT };
 		return mediate_held(&c->mediate, s->dir, frame, len);
@@ -552,7 +363,7 @@ static const struct pump_ops ops = {
 	.head = head_op,
 	.part = part_op,
 	.held = held_op,
-	.send = send_op,
+	.send = conn_send,
 };
 
 /* What the facts now say about the connection's progress. */
@@ -565,14 +376,14 @@ progress(struct conn *c)
 		c->negotiated = true;
 		if (c->kind == FIRST_MULTI && c->route.others > 0)
 			c->calm_until_ms = clock_ms() + CALM_MS;
-		arm(c);
+		conn_arm(c);
 	}
 	if (!c->logged_on && t->logged_on) {
 		c->logged_on = true;
 		stranger_no_more(c);
 		route_firm(&c->route);
 		stats_add(&c->w->stats, STAT_logged_on, 1);
-		arm(c);
+		conn_arm(c);
 	}
 }
 
@@ -581,7 +392,7 @@ static bool
 settle(struct conn *c, enum pump_result r, enum close_reason why)
 {
 	for (;;) {
-		if (over(c))
+		if (conn_over(c))
 			return false;
 		if (r != PUMP_OK) {
 			conn_end(c, r == PUMP_CLOSE ? why : c->send_failed);
@@ -593,12 +404,12 @@ settle(struct conn *c, enum pump_result r, enum close_reason why)
 		c->resume = false;
 		r = pump_resume(&c->side[C2S].pump, &ops, &c->side[C2S], &why);
 	}
-	update_reading(c);
+	conn_update_reading(c);
 	return true;
 }
 
-static void
-resume(struct conn *c)
+void
+conn_resume(struct conn *c)
 {
 	c->resume = true;
 	(void)settle(c, PUMP_OK, 0);
@@ -623,8 +434,8 @@ end_of_file(struct side *s)
 	/* SMB has no half-open state: the node hears of it once it has all that the client sent. */
 	c->end_by_ms = clock_ms() + FLUSH_MS;
 	half_close(c);
-	update_reading(c);
-	arm(c);
+	conn_update_reading(c);
+	conn_arm(c);
 }
 
 static void
@@ -638,8 +449,8 @@ note_byte(struct side *s)
 		c->owed_since_ms = clock_ms();
 }
 
-static void
-read_cb(evutil_socket_t fd, short what, void *arg)
+void
+conn_read_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct side *s = arg;
 	struct conn *c = s->conn;
@@ -680,87 +491,6 @@ read_cb(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-/* The node's leg. */
-
-static void
-connect_failed(struct conn *c)
-{
-	struct node *failed = c->node;
-
-	stats_add(&c->w->stats, STAT_node_connect_failed, 1);
-	/* The health checks look at it at once. */
-	atomic_store(&failed->suspect_ms, clock_ms());
-	leg_close(&c->side[S2C].leg, false);
-	c->node = NULL;
-	c->mediate.node = NULL;
-	atomic_fetch_sub(&failed->connections, 1);
-	c->stage = CONN_ROUTE;
-	route_again(&c->route, failed);
-	node_unref(&failed);
-}
-
-static void
-connected(struct conn *c)
-{
-	c->stage = CONN_RELAY;
-	if (c->replay != NULL) {
-		c->stage = CONN_REPLAY;
-		if (send_op(&c->side[C2S], c->replay, c->replay_len) == -1) {
-			conn_end(c, c->send_failed);
-			return;
-		}
-		update_reading(c);
-		arm(c);
-		return;
-	}
-	arm(c);
-	resume(c);
-}
-
-static void
-node_write_cb(evutil_socket_t fd, short what, void *arg)
-{
-	struct side *s = arg;
-	struct conn *c = s->conn;
-	int err = 0;
-	socklen_t len = sizeof(err);
-
-	if (c->stage != CONN_CONNECT) {
-		write_cb(fd, what, arg);
-		return;
-	}
-	leg_write(&s->leg, false);
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1 || err != 0)
-		connect_failed(c);
-	else
-		connected(c);
-}
-
-static void
-connect_node(struct conn *c)
-{
-	const struct pol_tcp *tcp = &c->w->policy->tcp;
-	struct side *s = &c->side[S2C];
-	struct sockaddr_storage ss;
-	socklen_t len = addrport_to_sa(&c->node->address, &ss);
-	int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	if (fd == -1) {
-		conn_end(c, CLOSE_NO_FILES);
-		return;
-	}
-	leg_tcp(fd, tcp, tcp->node_timeout);
-	leg_open(&s->leg, c->w->base, fd, read_cb, node_write_cb, s);
-	c->stage = CONN_CONNECT;
-	c->connect_by_ms = clock_ms() + tcp->connect_timeout;
-	if (connect(fd, (struct sockaddr *)&ss, len) == -1 && errno != EINPROGRESS) {
-		connect_failed(c);
-		return;
-	}
-	leg_write(&s->leg, true);
-	arm(c);
-}
-
 /* Time. */
 
 static void
@@ -774,7 +504,7 @@ timer_cb(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (!c->started) {
 		c->started = true;
-		update_reading(c);
+		conn_update_reading(c);
 	}
 	when = deadline(c, &why);
 	if (when != 0 && now >= when) {
@@ -786,16 +516,16 @@ timer_cb(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	if (c->stage == CONN_CONNECT && now >= c->connect_by_ms) {
-		connect_failed(c);
-		if (over(c))
+		opening_connect_failed(c);
+		if (conn_over(c))
 			return;
 	}
 	if (c->calm_until_ms != 0 && now >= c->calm_until_ms) {
 		c->calm_until_ms = 0;
 		if (c->side[C2S].pump.waiting)
-			resume(c);
+			conn_resume(c);
 	}
-	arm(c);
+	conn_arm(c);
 }
 
 void
@@ -846,14 +576,14 @@ conn_new(struct worker *w, int fd, const char *listener, const struct addrport *
 		leg_init(&c->side[i].leg);
 	}
 	leg_tcp(fd, &w->policy->tcp, w->policy->tcp.client_timeout);
-	leg_open(&c->side[C2S].leg, w->base, fd, read_cb, write_cb, &c->side[C2S]);
+	leg_open(&c->side[C2S].leg, w->base, fd, conn_read_cb, conn_write_cb, &c->side[C2S]);
 	evtimer_assign(&c->timer, w->base, timer_cb, c);
 	TAILQ_INSERT_TAIL(&w->conns, c, entry);
 	w->nconns++;
 	stats_add(&w->stats, STAT_accepted, 1);
-	update_reading(c);
+	conn_update_reading(c);
 	if (c->started) {
-		arm(c);
+		conn_arm(c);
 	} else {
 		const struct timeval tv = { delay_ms / 1000, (suseconds_t)(delay_ms % 1000) * 1000 };
 

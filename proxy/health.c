@@ -198,11 +198,16 @@ hang_up(struct probe *p)
 static void
 finish(struct probe *p, enum probe_end end, const char *why)
 {
+	uint64_t next, now;
+
 	hang_up(p);
 	judge(p, end, why);
 	p->last = end;
 	p->urgent = false;
-	after(p->timer, p->h->policy->health.interval);
+	/* From start to start, so that `fall` misses take `fall` intervals, however they miss. */
+	next = p->started_ms + p->h->policy->health.interval;
+	now = clock_ms();
+	after(p->timer, next > now ? next - now : 0);
 }
 
 static void

@@ -19,6 +19,7 @@ proxy_libproxy_a_SOURCES = \
 	proxy/gate.h \
 	proxy/health.c \
 	proxy/health.h \
+	proxy/inside.h \
 	proxy/leg.c \
 	proxy/leg.h \
 	proxy/limits.c \
@@ -31,6 +32,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/mediate.h \
 	proxy/node.c \
 	proxy/node.h \
+	proxy/opening.c \
+	proxy/opening.h \
 	proxy/place.c \
 	proxy/place.h \
 	proxy/pump.c \

@@ -265,6 +265,8 @@ serve(const struct options *o, struct conf *conf, struct policy *policy, struct 
 	gate_warn(conf, policy);
 	if (secret->len == 0)
 		log_info("no cluster-secret: placement is not keyed");
+	if (conf->keytab != NULL)
+		log_warn("keytab %s is not used: this version has no keyed sessions", conf->keytab);
 	if (o->background)
 		log_open(true, level);
 	g = gate_new(conf, policy, secret, &sockets);

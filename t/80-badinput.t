@@ -3,6 +3,7 @@
 import os
 import random
 import resource
+import socket
 import struct
 import sys
 import time
@@ -407,6 +408,58 @@ def slow_reader(t, nodes):
     t.same(g.stop(), 0, "slow readers: smbgate ends with status 0")
 
 
+def last_bytes(t, nodes):
+    """Who sends and leaves at once: the other side gets all of it, then the end."""
+    got = []
+
+    def node_side(p, m):
+        if not isinstance(m, smb2.Msg):
+            return None
+        if m.cmd == smb2.WRITE:
+            got.append(m.raw[112:])
+            return b""
+        if m.cmd == smb2.READ:
+            p.last = True
+            return b"".join(F(fake.FakeNode.reply(m, struct.pack("<HBBII", 17, 80, 0, 1 << 20, 0)
+                                                  + bytes(4) + d, smb2.OK)) for d in data)
+        return None
+
+    f = fake.FakeNode(t, "last", "127.0.0.45", on_message=node_side).start()
+    data = [os.urandom(1 << 20) for _ in range(4)]
+    g = None
+    for label in ("direct", "through"):
+        if label == "through":
+            g = gate.Gate(t, [f]).start()
+        addr, port = ("127.0.0.1", g.port) if g else (f.addr, f.port)
+        for i in range(5):
+            got.clear()
+            live = f.live()
+            with smb2.Conn(addr, port) as c:
+                c.negotiate([0x0302])
+                s = c.guest()
+                for k, d in enumerate(data):
+                    c.send_frame(smb2.header(smb2.WRITE, c.mid + 16 * k, s.sid, 7, charge=16)
+                                 + struct.pack("<HHIQ", 49, 112, 1 << 20, k << 20) + bytes(32) + d)
+                c.sock.shutdown(socket.SHUT_WR)
+                c.recv_eof(10)
+            tap.wait_for(lambda: f.live() <= live and len(got) == 4, 3)
+            t.ok(got == data, "%s: a client that leaves: the node gets its last 4 MiB" % label,
+                 sum(map(len, got)))
+        for i in range(5):
+            with smb2.Conn(addr, port) as c:
+                c.negotiate([0x0302])
+                s = c.guest()
+                c.send_frame(c.build(smb2.READ, c.read_body(bytes(16), 0, 1 << 20), session=s,
+                                     tid=7))
+                if i % 2:       # not read until long after the node has gone
+                    tap.wait_for(lambda: False, 0.3)
+                out = c.recv_eof(10)
+            t.ok(all(d in out for d in data), "%s: a node that leaves: the client gets its last "
+                 "4 MiB" % label, len(out))
+    t.same(g.stop(), 0, "last bytes: smbgate ends with status 0")
+    f.stop()
+
+
 # -- hostile nodes
 def on(cmd, make):
     def fn(p, m):
@@ -734,7 +787,8 @@ def main(t):
     after_logon(t, g, w)
     fuzz(t, g, w)
     t.same(g.stop(), 0, "smbgate ends with status 0")
-    for part in (time_limits, memory, slow_reader, hostile, mute_node, crowd, descriptors):
+    for part in (time_limits, memory, slow_reader, last_bytes, hostile, mute_node, crowd,
+                 descriptors):
         part(t, nodes)
 
 

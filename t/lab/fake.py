@@ -44,6 +44,7 @@ class Peer:
         self.guid, self.dialect = None, 0
         self.nsid = 0
         self.got = []           # commands seen
+        self.last = False       # close when everything has been sent
 
 
 class FakeNode:
@@ -125,7 +126,8 @@ class FakeNode:
             if mask & selectors.EVENT_READ:
                 got = p.sock.recv(1 << 20)
                 if not got:
-                    self._drop(p)
+                    if not p.last:
+                        self._drop(p)
                     return
                 p.buf += got
                 while len(p.buf) >= 4:
@@ -147,6 +149,9 @@ class FakeNode:
             p.out = p.out[n:]
         except BlockingIOError:
             pass
+        if p.last and not p.out:
+            self._drop(p)
+            return
         self.sel.modify(p.sock, selectors.EVENT_READ | (selectors.EVENT_WRITE if p.out else 0), p)
 
     def _push(self, p, data):

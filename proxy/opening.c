@@ -1,0 +1,239 @@
+/* opening.c: a connection from its first frame to its node */
+#include "config.h"
+
+#include "proxy/opening.h"
+
+#include "base/clock.h"
+#include "base/wr.h"
+#include "policy/policy.h"
+#include "proxy/inside.h"
+#include "proxy/node.h"
+#include "proxy/stats.h"
+#include "proxy/worker.h"
+#include "smb/const.h"
+#include "smb/nbss.h"
+#include "smb/neg2.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/*
+ *	SMB2 NEGOTIATE ─────────────────────────────┐
+ *	SMB1 with "SMB 2.???" ─ 0x02ff ─ NEGOTIATE ─┤ route ─► connect ─┬─────────────────────────► relay
+ *	SMB1 with "SMB 2.002" ──────────────────────┤                   └ replay SMB1, swallow 0x02ff ┘
+ *	SMB1 alone ─ refused, or (policy) ──────────┘
+ */
+
+void
+opening_connect_failed(struct conn *c)
+{
+	struct node *failed = c->node;
+
+	stats_add(&c->w->stats, STAT_node_connect_failed, 1);
+	/* The health checks look at it at once. */
+	atomic_store(&failed->suspect_ms, clock_ms());
+	leg_close(&c->side[S2C].leg, false);
+	c->node = NULL;
+	c->mediate.node = NULL;
+	atomic_fetch_sub(&failed->connections, 1);
+	c->stage = CONN_ROUTE;
+	route_again(&c->route, failed);
+	node_unref(&failed);
+}
+
+static void
+connected(struct conn *c)
+{
+	c->stage = CONN_RELAY;
+	if (c->replay != NULL) {
+		c->stage = CONN_REPLAY;
+		if (conn_send(&c->side[C2S], c->replay, c->replay_len) == -1) {
+			conn_end(c, c->send_failed);
+			return;
+		}
+		conn_update_reading(c);
+		conn_arm(c);
+		return;
+	}
+	conn_arm(c);
+	conn_resume(c);
+}
+
+static void
+node_write_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct side *s = arg;
+	struct conn *c = s->conn;
+	int err = 0;
+	socklen_t len = sizeof(err);
+
+	if (c->stage != CONN_CONNECT) {
+		conn_write_cb(fd, what, arg);
+		return;
+	}
+	leg_write(&s->leg, false);
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1 || err != 0)
+		opening_connect_failed(c);
+	else
+		connected(c);
+}
+
+static void
+connect_node(struct conn *c)
+{
+	const struct pol_tcp *tcp = &c->w->policy->tcp;
+	struct side *s = &c->side[S2C];
+	struct sockaddr_storage ss;
+	socklen_t len = addrport_to_sa(&c->node->address, &ss);
+	int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd == -1) {
+		conn_end(c, CLOSE_NO_FILES);
+		return;
+	}
+	leg_tcp(fd, tcp, tcp->node_timeout);
+	leg_open(&s->leg, c->w->base, fd, conn_read_cb, node_write_cb, s);
+	c->stage = CONN_CONNECT;
+	c->connect_by_ms = clock_ms() + tcp->connect_timeout;
+	if (connect(fd, (struct sockaddr *)&ss, len) == -1 && errno != EINPROGRESS) {
+		opening_connect_failed(c);
+		return;
+	}
+	leg_write(&s->leg, true);
+	conn_arm(c);
+}
+
+static void
+routed_cb(void *arg, struct node *node, enum close_reason why)
+{
+	struct conn *c = arg;
+
+	if (conn_over(c)) {
+		node_unref(&node);
+		return;
+	}
+	if (node == NULL) {
+		conn_end(c, why);
+		return;
+	}
+	c->node = node;
+	atomic_fetch_add(&node->connections, 1);
+	c->mediate.node = node;
+	connect_node(c);
+}
+
+static struct outcome
+wait_for_node(struct conn *c, const struct first *f)
+{
+	struct state_key key = f->has_guid ? route_key_guid(&f->guid)
+	                                   : route_key_addr(&c->mediate.self.client.addr);
+
+	c->stage = CONN_ROUTE;
+	route_start(&c->route, &c->w->route, &key, routed_cb, c);
+	return (struct outcome){ .act = OUTCOME_WAIT };
+}
+
+/* Answer the SMB1 NEGOTIATE with 0x02ff as the node would, and learn the GUID from what follows. */
+static struct outcome
+answer_multi(struct conn *c, const uint8_t *frame, size_t len)
+{
+	uint8_t blob[NODE_BLOB_MAX], out[NBSS_HDR_LEN + SMB2_HDR_LEN + 64 + NODE_BLOB_MAX];
+	struct wr w = wr_init(out, sizeof(out));
+	struct neg2_resp r;
+
+	c->replay = malloc(len);
+	if (c->replay == NULL)
+		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_NO_MEMORY };
+	memcpy(c->replay, frame, len);
+	c->replay_len = len;
+	nodes_answer(c->w->parts->nodes, &r, blob);
+	r.dialect = SMB2_DIALECT_2FF;
+	/* What 2.1 knows, [MS-SMB2] 3.3.5.3.1: the rest depends on a dialect that is not chosen yet. */
+	r.capabilities &= SMB2_GLOBAL_CAP_DFS | SMB2_GLOBAL_CAP_LEASING | SMB2_GLOBAL_CAP_LARGE_MTU;
+	wr_zero(&w, NBSS_HDR_LEN);
+	neg2_resp_put(&w, &r);
+	assert(wr_ok(&w));
+	nbss_put(out, (uint32_t)(wr_len(&w) - NBSS_HDR_LEN));
+	c->stage = CONN_SECOND;
+	stats_add(&c->w->stats, STAT_multi_protocol, 1);
+	if (conn_send(&c->side[S2C], out, wr_len(&w)) == -1)
+		return (struct outcome){ .act = OUTCOME_CLOSE, .why = c->send_failed };
+	return (struct outcome){ .act = OUTCOME_DROP };
+}
+
+static struct outcome
+refuse_smb1(struct conn *c, const struct first *f)
+{
+	uint8_t out[NBSS_HDR_LEN + 64];
+	struct wr w = wr_init(out, sizeof(out));
+
+	wr_zero(&w, NBSS_HDR_LEN);
+	neg1_refuse_put(&w, &f->hdr1);
+	assert(wr_ok(&w));
+	nbss_put(out, (uint32_t)(wr_len(&w) - NBSS_HDR_LEN));
+	stats_add(&c->w->stats, STAT_smb1_refused, 1);
+	(void)conn_send(&c->side[S2C], out, wr_len(&w));
+	return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_SMB1_REFUSED };
+}
+
+struct outcome
+opening_frame(struct conn *c, const uint8_t *frame, size_t len)
+{
+	struct first f = first_judge(frame, len);
+
+	if (f.kind == FIRST_BAD)
+		return (struct outcome){ .act = OUTCOME_CLOSE, .why = f.why };
+	/* What follows a multi-protocol opening is SMB2 and nothing else. */
+	if (c->stage == CONN_SECOND && f.kind != FIRST_SMB2)
+		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_BAD_SEQUENCE };
+	if (c->stage == CONN_FIRST)
+		c->kind = f.kind;
+	switch (f.kind) {
+	case FIRST_MULTI:
+		return answer_multi(c, frame, len);
+	case FIRST_SMB1:
+		if (c->w->policy->smb1 == POL_SMB1_REFUSE)
+			return refuse_smb1(c, &f);
+		break;
+	default:
+		break;
+	}
+	c->raw = f.kind != FIRST_SMB2;
+	return wait_for_node(c, &f);
+}
+
+/* The first frame of a client whose packet goes to the node as it is. */
+struct outcome
+opening_pass_raw(struct conn *c)
+{
+	struct track *t = &c->mediate.track;
+	/* The answer to SMB1's NEGOTIATE may be SMB2's, with MessageId 0: [MS-SMB2] 3.3.5.3.2. */
+	const struct pending p = { .kind = PENDING_NEGOTIATE, .command = SMB2_NEGOTIATE };
+	enum close_reason why;
+
+	c->raw = false;
+	t->smb1_offered = c->w->policy->smb1 == POL_SMB1_ALLOW;
+	t->negotiating = true;
+	if (c->kind == FIRST_SMB2_002 && track_ask(t, &p, &why) == -1)
+		return (struct outcome){ .act = OUTCOME_CLOSE, .why = why };
+	return (struct outcome){ .act = OUTCOME_PASS };
+}
+
+/* The node's answer to the replayed SMB1 NEGOTIATE: the client has had its own. */
+struct outcome
+opening_swallow(struct conn *c, const uint8_t *frame, size_t len)
+{
+	struct neg2_resp r;
+
+	if (neg2_resp_get(&r, frame + NBSS_HDR_LEN, len - NBSS_HDR_LEN) == -1 ||
+	    r.dialect != SMB2_DIALECT_2FF)
+		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_UNEXPECTED_ANSWER };
+	free(c->replay);
+	c->replay = NULL;
+	c->stage = CONN_RELAY;
+	c->resume = true;
+	return (struct outcome){ .act = OUTCOME_DROP };
+}

@@ -1,0 +1,24 @@
+/* opening.h: a connection from its first frame to its node */
+#ifndef PROXY_OPENING_H
+#define PROXY_OPENING_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proxy/verdict.h"
+
+struct conn;
+
+/* A whole frame in CONN_FIRST or CONN_SECOND. May end the connection before it returns. */
+struct outcome opening_frame(struct conn *c, const uint8_t *frame, size_t len);
+
+/* The SMB1 frame that waited for its node: it goes there as it is. */
+struct outcome opening_pass_raw(struct conn *c);
+
+/* The node's answer to the replayed SMB1 NEGOTIATE: the client has had its own. */
+struct outcome opening_swallow(struct conn *c, const uint8_t *frame, size_t len);
+
+/* The node cannot be reached, or not in time: another one, or the end. */
+void opening_connect_failed(struct conn *c);
+
+#endif
