@@ -9,7 +9,6 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lab"))
 
 import clients  # noqa: E402
-import fake  # noqa: E402
 import gate  # noqa: E402
 import node  # noqa: E402
 import smb2  # noqa: E402
@@ -71,44 +70,6 @@ def exchange(t, nodes, src, want, label, addr, port, args):
     return holders
 
 
-<<<<<<< HEAD
-def leave_early(t):
-    """Who sends and leaves without waiting: what was sent arrives, and then the end.
-
-    With a scripted node: smbd ends with writes still in its threads, so that some are lost in every
-    sixth run directly as well."""
-    seen = []
-
-    def keep(peer, m):
-        if isinstance(m, bytes) or m.cmd != smb2.WRITE:
-            return None
-        seen.append(m.body[48:])
-        return smb2.frame(FN.reply(m, struct.pack("<HHIIHH", 17, 0, len(m.body) - 48, 0, 0, 0)))
-    FN = fake.FakeNode
-    f = FN(t, "f1", on_message=keep).start()
-    g = gate.Gate(t, [f]).start()
-    c = smb2.Conn("127.0.0.1", g.port).negotiate([0x0302])
-    s = c.login()
-    tid = c.tree(s)
-    data = [os.urandom(1 << 20) for _ in range(16)]
-    while c.credits < 300:
-        c.echo(credits=256)
-    for i, d in enumerate(data):
-        c.send_frame(c.build(smb2.WRITE, struct.pack("<HHIQ", 49, 112, len(d), i << 20) + bytes(16)
-                             + bytes(16) + d, session=s, tid=tid, charge=16))
-    c.sock.shutdown(socket.SHUT_WR)
-    c.recv_eof(10)
-    c.close()
-    t.ok(tap.wait_for(lambda: len(seen) == len(data), 5) and seen == data,
-         "what a client sends before it leaves arrives: %d of %d MiB" % (len(seen), len(data)))
-    t.ok(tap.wait_for(lambda: not f.guids.get(c.guid) or f.live() == 0, 5),
-         "and then its connection ends")
-    t.same(g.stop(), 0, "leave early: smbgate ends with status 0")
-    f.stop()
-
-
-=======
->>>>>>> lab
 def main(t):
     nodes = node.cluster(t, 2)
     src = node.tempdir(t)
@@ -148,12 +109,7 @@ def main(t):
     t.same(c.recv_eof(2), b"", "and then the connection is closed")
     c.close()
 
-<<<<<<< HEAD
-    leave_early(t)
-    g.reload(nodes=nodes, smb1="allow")
-=======
     g.reload(smb1="allow")
->>>>>>> lab
     r = clients.smbclient("127.0.0.1", g.port, ["put plain.txt", "get plain.txt back.txt"], *nt1,
                           cwd=src)
     t.ok(r.returncode == 0, "smb1 = allow: SMB1 copies through smbgate", r.stdout)
