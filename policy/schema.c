@@ -285,7 +285,7 @@ load_scalars(struct load *l)
 		.unauthenticated = uint_of(m, "unauthenticated", 16384),
 		.unauthenticated_per_source = uint_of(m, "unauthenticated-per-source", 12288),
 		.accept_rate = uint_of(m, "accept-rate", 1000),
-		.accept_burst = uint_of(m, "accept-burst", 2000),
+		.accept_burst = uint_of(m, "accept-burst", 10000),
 	};
 	p->tcp = (struct pol_tcp){
 		.keepalive_idle = uint_of(t, "keepalive-idle", 30000),
