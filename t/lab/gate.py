@@ -147,8 +147,12 @@ class Gate:
 
     def _probed(self):
         """Every node has answered a probe."""
+        try:
+            nodes = self.node_list()
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False        # the control socket has its name, and does not listen yet
         return all(n[KEYS["node_state"]] in ("up", "drain") and n[KEYS["node_probes"]]
-                   for n in self.node_list().values())
+                   for n in nodes.values())
 
     def _listening(self):
         if self.proc.poll() is not None:
