@@ -71,8 +71,11 @@ worker_new(unsigned index, const struct worker_parts *parts, struct policy *poli
 	w->next_id = index + 1;
 	TAILQ_INIT(&w->conns);
 	TAILQ_INIT(&w->dead);
-	/* Nothing but mailbox.c reaches a loop from outside. */
-	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+	/*
+	 * Nothing but mailbox.c reaches a loop from outside. No changelist: its epoll_ctl() comes when
+	 * a closed descriptor may be another worker's already.
+	 */
+	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
 	w->base = event_base_new_with_config(cfg);
 	event_config_free(cfg);
 	cfg = NULL;
