@@ -37,6 +37,19 @@ struct gate_thread {
 	struct worker *w;
 };
 
+/* "::" means IPv4 too, as everywhere on Linux, unless another listener has that port on IPv4. */
+static bool
+takes_both(const struct conf *conf, const struct conf_listen *l)
+{
+	if (addr_is_v4(&l->address.addr) || !addr_is_unspecified(&l->address.addr))
+		return false;
+	for (size_t i = 0; i < conf->nlisten; i++)
+		if (addr_is_v4(&conf->listen[i].address.addr) &&
+		    conf->listen[i].address.port == l->address.port)
+			return false;
+	return true;
+}
+
 int
 gate_bind(struct gate_sockets *s, const struct conf *conf)
 {
@@ -55,7 +68,9 @@ gate_bind(struct gate_sockets *s, const struct conf *conf)
 		return -1;
 	}
 	for (size_t i = 0; i < conf->nlisten; i++) {
-		if (listen_bind(&conf->listen[i].address, column, s->nworkers) == -1) {
+		const struct conf_listen *l = &conf->listen[i];
+
+		if (listen_bind(&l->address, takes_both(conf, l), column, s->nworkers) == -1) {
 			log_error("listen \"%s\": cannot bind %s: %s", conf->listen[i].name,
 			    addrport_str(&conf->listen[i].address, text), strerror(errno));
 			return -1;

@@ -37,19 +37,18 @@ struct listener {
 };
 
 static int
-tcp_socket(const struct addrport *a, bool reuseport)
+tcp_socket(const struct addrport *a, bool both, bool reuseport)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = addrport_to_sa(a, &ss);
-	int on = 1, saved;
+	int on = 1, v6only = !both, saved;
 	int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd == -1)
 		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (ss.ss_family == AF_INET6)
-		/* One family a listener: "::" must not take the port of "0.0.0.0" as well. */
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only));
 	if (reuseport)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 	if (bind(fd, (struct sockaddr *)&ss, len) == -1)
@@ -63,17 +62,17 @@ fail:
 }
 
 int
-listen_bind(const struct addrport *a, int *fds, unsigned n)
+listen_bind(const struct addrport *a, bool both, int *fds, unsigned n)
 {
 	unsigned i = 0;
 	/* Without SO_REUSEPORT first: a second smbgate must not join the first one unnoticed. */
-	int probe = tcp_socket(a, false), saved;
+	int probe = tcp_socket(a, both, false), saved;
 
 	if (probe == -1)
 		return -1;
 	close(probe);
 	for (; i < n; i++) {
-		fds[i] = tcp_socket(a, true);
+		fds[i] = tcp_socket(a, both, true);
 		if (fds[i] == -1 || listen(fds[i], BACKLOG) == -1)
 			goto fail;
 	}

@@ -2,6 +2,8 @@
 #ifndef PROXY_LISTEN_H
 #define PROXY_LISTEN_H
 
+#include <stdbool.h>
+
 #include "base/addr.h"
 
 struct listener;
@@ -9,9 +11,11 @@ struct worker;
 
 /*
  * Binds n sockets to one address, for n workers, by SO_REUSEPORT: the kernel spreads connections.
- * 0, or -1 with errno: EADDRINUSE also where another process shares its port out the same way.
+ * both: "::" takes IPv4 as well. 0, or -1 with errno: EADDRINUSE also where another process shares
+ * its port out the same way.
  */
-int listen_bind(const struct addrport *a, int *fds, unsigned n) __attribute__((warn_unused_result));
+int listen_bind(const struct addrport *a, bool both, int *fds, unsigned n)
+    __attribute__((warn_unused_result));
 
 /* Takes over fd; name is borrowed. NULL when out of memory or descriptors. */
 struct listener *listener_new(struct worker *w, int fd, const char *name);
