@@ -118,5 +118,5 @@ def main(t):
     t.same(g.stop(), 0, "smbgate ends with status 0")
 
 
-with tap.Test(deadline=240) as test:
+with tap.Test(deadline=400) as test:
     main(test)

@@ -585,5 +585,5 @@ def main(t):
     t.same(b.g.stop(), 0, "smbgate ends with status 0")
 
 
-with tap.Test(deadline=120) as test:
+with tap.Test(deadline=300) as test:
     main(test)

@@ -136,9 +136,9 @@ def main(t):
     before = g.closes()
     far.cut()
     start = time.monotonic()
-    gone = tap.wait_for(lambda: not any(c.is_open() for c in mine), 10, 0.01)
+    gone = tap.wait_for(lambda: not any(c.is_open() for c in mine), 15, 0.01)
     took = time.monotonic() - start
-    t.ok(gone and took < 5, "vanished: its idle clients are closed after %.1f s" % took)
+    t.ok(gone and took < 10, "vanished: its idle clients are closed after %.1f s" % took)
     t.same(g.node_states()["n1"], "down", "vanished: show nodes says down")
     got = g.closed_since(before)
     t.ok(got.get("node_down") == len(mine), "vanished: counted: %s" % got)
@@ -160,9 +160,9 @@ def main(t):
     far.cut()
     start = time.monotonic()
     c.send_frame(c.build(smb2.ECHO, b"\4\0\0\0"))
-    gone = tap.wait_for(lambda: not c.is_open(), 10, 0.01)
+    gone = tap.wait_for(lambda: not c.is_open(), 15, 0.01)
     took = time.monotonic() - start
-    t.ok(gone and took < 6, "vanished between probes, with a request on its way: closed after "
+    t.ok(gone and took < 10, "vanished between probes, with a request on its way: closed after "
          "%.1f s" % took)
     t.ok(g.wait_closed(before), "counted: %s" % g.closed_since(before))
     far.mend()
@@ -178,8 +178,8 @@ def main(t):
     before = g.closes()
     far.cut()
     start = time.monotonic()
-    got = g.wait_closed(before, 12)
-    t.ok(got and time.monotonic() - start < 8, "a client that vanishes is noticed after %.1f s: %s"
+    got = g.wait_closed(before, 15)
+    t.ok(got and time.monotonic() - start < 15, "a client that vanishes is noticed after %.1f s: %s"
          % (time.monotonic() - start, got))
     t.ok(tap.wait_for(lambda: n2.connections() < base, 3), "and the node learns it")
     c.close()
@@ -187,5 +187,5 @@ def main(t):
     t.same(g.stop(), 0, "smbgate ends with status 0")
 
 
-with tap.Test(deadline=90) as test:
+with tap.Test(deadline=240) as test:
     main(test)

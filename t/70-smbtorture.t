@@ -23,7 +23,7 @@ SUITES = ["smb2.connect", "smb2.session", "smb2.compound", "smb2.credits", "smb2
 
 def run(t, addr, port, suite):
     try:
-        got, text = clients.smbtorture(addr, port, suite, timeout=60)
+        got, text = clients.smbtorture(addr, port, suite, timeout=120)
     except subprocess.TimeoutExpired as e:
         return {"(the suite ends)": "hangs"}, str(e.stdout)[-2000:]
     return {k: v[0] for k, v in got.items()}, got
@@ -71,5 +71,5 @@ def main(t):
     t.same(g.stop(), 0, "smbgate ends with status 0")
 
 
-with tap.Test(deadline=200) as test:
+with tap.Test(deadline=400) as test:
     main(test)

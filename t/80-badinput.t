@@ -289,7 +289,7 @@ def time_limits(t, nodes):
                 "no logon": nologon, "multi-protocol start alone": [multi],
                 "half a logon": [started], "echoes without a logon": [chatty]}
     i = 0
-    while time.monotonic() - start < 5 and any(c.sock for cs in everyone.values() for c in cs):
+    while time.monotonic() - start < 10 and any(c.sock for cs in everyone.values() for c in cs):
         for kind, cs in everyone.items():
             for c in cs:
                 if c.sock and not c.is_open():
@@ -306,10 +306,10 @@ def time_limits(t, nodes):
         i += 1
         w.fine()
         time.sleep(0.05)
-    for kind, least, most in (("silent", 0.7, 1.6), ("trickling", 0.7, 1.6),
-                              ("half a frame", 0.7, 1.6), ("no logon", 1.8, 3.2),
-                              ("multi-protocol start alone", 0.7, 2.3),
-                              ("half a logon", 1.8, 3.2), ("echoes without a logon", 1.8, 3.2)):
+    for kind, least, most in (("silent", 0.7, 3.0), ("trickling", 0.7, 3.0),
+                              ("half a frame", 0.7, 3.0), ("no logon", 1.8, 6.0),
+                              ("multi-protocol start alone", 0.7, 4.0),
+                              ("half a logon", 1.8, 6.0), ("echoes without a logon", 1.8, 6.0)):
         got = over.get(kind, [])
         t.ok(len(got) == len(everyone[kind]) and all(least <= x <= most for x in got),
              "deadline: %s: closed after %s s" % (kind, "%.1f" % max(got) if got else "no"),
@@ -612,7 +612,7 @@ def mute_node(t, nodes):
             t.ok(False, "mute node: closed")
         except smb2.Closed:
             took = time.monotonic() - start
-            t.ok(0.8 < took < 2.5, "mute node: closed after %.1f s" % took)
+            t.ok(0.8 < took < 5, "mute node: closed after %.1f s" % took)
     t.ok("negotiate_timeout" in g.wait_closed(before), "mute node: counted",
          g.closed_since(before))
     t.same(g.stop(), 0, "mute node: smbgate ends with status 0")
@@ -664,29 +664,33 @@ def crowd(t, nodes):
     t.ok(fresh is not None, "when they have gone, the source is served again")
     t.same(g.stop(), 0, "crowd: smbgate ends with status 0")
 
-    g = gate.Gate(t, nodes, limits={"accept-rate": 40, "accept-burst": 40}).start()
+    g = gate.Gate(t, nodes, limits={"accept-rate": 20, "accept-burst": 20}).start()
     w = Witness(g)
     before, stats = g.closes(), g.stats()
     start = time.monotonic()
-    good = refused = 0
-    for i in range(120):
-        try:
-            with smb2.Conn("127.0.0.1", g.port, src="127.0.9.1", timeout=5) as c:
-                c.negotiate([0x0302])
-                good += 1
-        except (smb2.Closed, ConnectionError):
-            refused += 1
+    hold = [knock(g, "127.0.9.1") for _ in range(60)]
     took = time.monotonic() - start
-    after = g.stats()
-    held = after["accept_delayed"] - stats["accept_delayed"]
-    t.ok(good <= 40 + 40 * took + 5,
-         "rate: %d served, %d refused in %.1f s" % (good, refused, took))
-    t.ok(held > 0 or g.closed_since(before).get("accept_rate", 0) > 0,
-         "rate: counted: %d made to wait, %s" % (held, g.closed_since(before)))
+    for c in hold:
+        try:
+            if c:
+                c.negotiate([0x0302])
+        except (smb2.Closed, ConnectionError):
+            c.close()
+    slowed = g.stats()["accept_delayed"] - stats["accept_delayed"]
+    refused = g.closed_since(before).get("accept_rate", 0)
+    name = "rate: of 60 at once, %d are made to wait, %d refused" % (slowed, refused)
+    if took < 1:
+        t.ok(60 - 20 - 20 * took - 2 <= slowed + refused <= 41, name, "%.2f s" % took)
+        t.ok(slowed >= 10, "rate: waiting comes before refusing")
+    else:
+        t.skip(name, "this machine is too slow now: %.1f s" % took)
+    for c in hold:
+        if c:
+            c.close()
     start = time.monotonic()
     with smb2.Conn("127.0.0.1", g.port, src="127.0.9.2") as c:
         c.negotiate([0x0302])
-    t.ok(time.monotonic() - start < 0.5, "rate: another source does not wait")
+    t.ok(time.monotonic() - start < 2, "rate: another source does not wait")
     t.ok(w.fine(), "rate: who is in goes on")
     t.same(g.stop(), 0, "rate: smbgate ends with status 0")
 
@@ -792,5 +796,5 @@ def main(t):
         part(t, nodes)
 
 
-with tap.Test(deadline=150) as test:
+with tap.Test(deadline=400) as test:
     main(test)

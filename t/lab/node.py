@@ -3,7 +3,9 @@
 users are bind-mounted there, so the machine's own files stay as they are; the host is called
 labnode, so no machine's name is on the wire; killing its first process kills all of it at once."""
 
+import errno
 import os
+import random
 import re
 import shutil
 import signal
@@ -89,10 +91,19 @@ def missing():
 
 
 def free_port(addr):
-    fam = socket.AF_INET6 if ":" in addr else socket.AF_INET
-    with socket.socket(fam) as s:
-        s.bind((addr, 0))
-        return s.getsockname()[1]
+    """A port that nothing listens on, below those that outgoing connections take: one of these
+    could slip in before the port is used."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+        top = min(int(f.read().split()[0]), 32768)
+    while True:
+        port = random.randrange(min(15000, top // 2), top)
+        with socket.socket(socket.AF_INET6 if ":" in addr else socket.AF_INET) as s:
+            try:
+                s.bind((addr, port))
+                return port
+            except OSError as e:
+                if e.errno != errno.EADDRINUSE:
+                    raise
 
 
 def tempdir(t):
