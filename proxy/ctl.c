@@ -399,7 +399,10 @@ set_drain(struct peer *p, const json_t *request, bool drain)
 	}
 	n = nodes_find_name(p->ctl->gate->parts.nodes, name);
 	if (n == NULL) {
-		answer_error(p, "there is no node of that name");
+		char text[POL_NAME_MAX + 64];
+
+		snprintf(text, sizeof(text), "there is no node \"%.63s\"", name);
+		answer_error(p, text);
 		return;
 	}
 	if (n->drain != drain)

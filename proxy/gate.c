@@ -269,10 +269,16 @@ gate_run(struct gate *g, void (*ready)(void *arg), void *arg)
 		evsignal_new(g->base, SIGINT, stop_cb, g),
 		evsignal_new(g->base, SIGHUP, reload_cb, g),
 	};
+	sigset_t heard;
 
 	for (int i = 0; i < 3; i++)
 		if (ev[i] == NULL || event_add(ev[i], NULL) == -1)
 			log_error("out of memory: a signal will not be heard");
+	sigemptyset(&heard);
+	sigaddset(&heard, SIGTERM);
+	sigaddset(&heard, SIGINT);
+	sigaddset(&heard, SIGHUP);
+	sigprocmask(SIG_UNBLOCK, &heard, NULL);
 	ready(arg);
 	event_base_dispatch(g->base);
 	for (int i = 0; i < 3; i++)

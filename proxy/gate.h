@@ -56,7 +56,10 @@ int gate_bind(struct gate_sockets *s, const struct conf *conf) __attribute__((wa
  */
 struct gate *gate_new(const struct conf *conf, struct policy *policy, const struct secret *secret,
     struct gate_sockets *s);
-/* Runs until SIGTERM or SIGINT. ready() is called once when everything serves. */
+/*
+ * Runs until SIGTERM or SIGINT, which the caller has blocked together with SIGHUP: from here on they
+ * are heard. ready() is called once when everything serves.
+ */
 void gate_run(struct gate *g, void (*ready)(void *arg), void *arg);
 void gate_free(struct gate **g);
 

@@ -252,8 +252,16 @@ serve(const struct options *o, struct conf *conf, struct policy *policy, struct 
 	struct gate *g;
 	int ready_fd = -1;
 
+	sigset_t later;
+
 	log_open(false, level);
 	signal(SIGPIPE, SIG_IGN);
+	/* A signal that comes while we start waits until gate_run() can hear it. */
+	sigemptyset(&later);
+	sigaddset(&later, SIGHUP);
+	sigaddset(&later, SIGTERM);
+	sigaddset(&later, SIGINT);
+	sigprocmask(SIG_BLOCK, &later, NULL);
 	raise_limits();
 	if (o->background && to_background(&ready_fd) == -1)
 		goto fail;
