@@ -8,7 +8,8 @@
 int
 acl_add(struct acl *a, const struct prefix *p, bool deny)
 {
-	struct acl_rule *r = reallocarray(a->rules, a->n + 1, sizeof(*r));
+	struct acl_rule *r = a->n == ACL_RULES_MAX ? NULL
+	                                           : reallocarray(a->rules, a->n + 1, sizeof(*r));
 
 	if (r == NULL)
 		return -1;

@@ -18,7 +18,10 @@ struct acl {
 	size_t n;
 };
 
-/* Appends a rule. -1 when memory is out. */
+/* A decision looks at every rule, a reload at every pair of them. */
+#define ACL_RULES_MAX 4096
+
+/* Appends a rule. -1 when there are as many as there may be, or memory is out. */
 int acl_add(struct acl *a, const struct prefix *p, bool deny) __attribute__((warn_unused_result));
 void acl_fini(struct acl *a);
 

@@ -6,28 +6,26 @@
 #include "base/addr.h"
 #include "policy/errlist.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-/* No configuration is longer; a wrong path (a device, a log) must not fill the memory. */
-#define FILE_MAX (4u << 20)
 /* Parses of one file: each goes past one more error of syntax. */
-#define PARSES_MAX 20
+#define PARSES_MAX ERRLIST_MAX
+/* Values of one file, so that looking one up takes no time worth a word. */
+#define VALUES_MAX 16384
 
 /*
  * libconfuse hands its callbacks no argument, so what they need stands here while it parses. It is
  * one thread's and dead outside conffile_parse().
  */
 struct parsing {
-	const char *path;
-	const struct setting *settings;
-	struct errlist *values;		/* wrong values of this parse */
+	struct conffile *f;
+	const struct errlist *said;	/* what is wrong with the text: no word on those lines */
+	struct errlist values;		/* wrong values of this parse */
 	int line;			/* of the error of syntax that ended it; 0 = none */
 	char why[256];
 };
@@ -36,17 +34,24 @@ static _Thread_local struct parsing *parsing;
 
 /* Values. */
 
+/* What is too large is the largest, which no range holds: it is a number all the same. */
+static uint64_t
+times(uint64_t v, uint64_t factor)
+{
+	uint64_t r;
+
+	return __builtin_mul_overflow(v, factor, &r) ? UINT64_MAX : r;
+}
+
 static int
 number(uint64_t *dst, const char *text, const char **end)
 {
 	uint64_t v = 0;
 	const char *p = text;
 
-	for (; *p >= '0' && *p <= '9'; p++) {
-		if (v > (UINT64_MAX - 9) / 10)
-			return -1;
-		v = v * 10 + (uint64_t)(*p - '0');
-	}
+	for (; *p >= '0' && *p <= '9'; p++)
+		if (__builtin_add_overflow(times(v, 10), (uint64_t)(*p - '0'), &v))
+			v = UINT64_MAX;
 	*dst = v;
 	*end = p;
 	return p == text ? -1 : 0;
@@ -63,9 +68,7 @@ scale(uint64_t *dst, uint64_t v, const char *name, const struct unit *units)
 	for (; units->name != NULL; units++) {
 		if (strcmp(units->name, name) != 0)
 			continue;
-		if (units->factor != 0 && v > UINT64_MAX / units->factor)
-			return -1;
-		*dst = v * units->factor;
+		*dst = times(v, units->factor);
 		return 0;
 	}
 	return -1;
@@ -89,6 +92,21 @@ conffile_duration(uint64_t *dst_ms, const char *text)
 	return scale(dst_ms, v, end, units);
 }
 
+const char *
+conffile_duration_str(uint64_t ms, char dst[CONFFILE_STRLEN])
+{
+	static const struct unit units[] = { { "h", 3600000 }, { "m", 60000 }, { "s", 1000 },
+		{ "ms", 1 } };
+	const struct unit *u = units;
+
+	if (ms == 0)
+		return "0";
+	while (ms % u->factor != 0)
+		u++;
+	snprintf(dst, CONFFILE_STRLEN, "%llu%s", (unsigned long long)(ms / u->factor), u->name);
+	return dst;
+}
+
 int
 conffile_speed(uint64_t *dst, const char *text)
 {
@@ -106,9 +124,11 @@ conffile_speed(uint64_t *dst, const char *text)
 		tenths = (uint64_t)(end[1] - '0');
 		end += 2;
 	}
-	if (v > UINT64_MAX / 10 - 1 || scale(dst, v * 10 + tenths, end, units) == -1)
+	if (__builtin_add_overflow(times(v, 10), tenths, &v))
+		v = UINT64_MAX;
+	if (scale(dst, v, end, units) == -1)
 		return -1;
-	*dst /= 10;
+	*dst /= *dst == UINT64_MAX ? 1 : 10;
 	return 0;
 }
 
@@ -162,6 +182,8 @@ value(uint64_t *dst, const struct setting *s, const char *text)
 		return number(dst, text, &end) == -1 || *end != '\0' ? -1 : 0;
 	case SETTING_DURATION:
 		return conffile_duration(dst, text);
+	case SETTING_SECONDS:
+		return conffile_duration(dst, text) == -1 || *dst % 1000 != 0 ? -1 : 0;
 	case SETTING_SPEED:
 		return conffile_speed(dst, text);
 	case SETTING_BOOL:
@@ -185,6 +207,7 @@ expected(const struct setting *s, char *dst, size_t n)
 		[SETTING_TEXT] = "a text",
 		[SETTING_NUMBER] = "a number",
 		[SETTING_DURATION] = "a time with its unit, like \"500ms\", \"30s\" or \"15m\"",
+		[SETTING_SECONDS] = "a time in whole seconds with its unit, like \"30s\"",
 		[SETTING_SPEED] = "a speed in bits per second, like \"25G\"",
 		[SETTING_BOOL] = "true or false",
 		[SETTING_ADDR] = "an IPv4 or IPv6 address",
@@ -201,10 +224,26 @@ expected(const struct setting *s, char *dst, size_t n)
 		used += (size_t)snprintf(dst + used, n - used, "%s%s", i == 0 ? "" : " | ", s->words[i]);
 }
 
-static bool
-has_range(const struct setting *s)
+/* "1..1000", "50ms..24h"; NULL where a kind has none. */
+static const char *
+range(const struct setting *s, char dst[2 * CONFFILE_STRLEN])
 {
-	return s->kind == SETTING_NUMBER || s->kind == SETTING_DURATION || s->kind == SETTING_SPEED;
+	char min[CONFFILE_STRLEN], max[CONFFILE_STRLEN];
+
+	switch (s->kind) {
+	case SETTING_DURATION:
+	case SETTING_SECONDS:
+		snprintf(dst, 2 * CONFFILE_STRLEN, "%s..%s", conffile_duration_str(s->min, min),
+		    conffile_duration_str(s->max, max));
+		return dst;
+	case SETTING_NUMBER:
+	case SETTING_SPEED:
+		snprintf(dst, 2 * CONFFILE_STRLEN, "%llu..%llu", (unsigned long long)s->min,
+		    (unsigned long long)s->max);
+		return dst;
+	default:
+		return NULL;
+	}
 }
 
 static const struct setting *
@@ -216,38 +255,125 @@ find(const struct setting *s, const char *section, const char *name)
 	return NULL;
 }
 
+static void
+judge(const struct setting *s, const char *text, const char *path, int line)
+{
+	char what[256], bounds[2 * CONFFILE_STRLEN];
+	const char *within = range(s, bounds);
+	uint64_t v;
+
+	if (value(&v, s, text) == -1) {
+		expected(s, what, sizeof(what));
+		errlist_add(&parsing->values, path, line, "%s: \"%s\" is not %s%s%s%s", s->name, text,
+		    what, within == NULL ? "" : " (", within == NULL ? "" : within,
+		    within == NULL ? "" : ")");
+	} else if (within != NULL && (v < s->min || v > s->max)) {
+		errlist_add(&parsing->values, path, line, "%s: %s is not within %s", s->name, text,
+		    within);
+	}
+}
+
+/* Where the first value of an option stands; 0 = it has none. */
+static int
+first_line(const struct conffile *f, const cfg_opt_t *opt)
+{
+	for (size_t i = 0; i < f->nvalues; i++)
+		if (f->values[i].opt == opt)
+			return f->values[i].line;
+	return 0;
+}
+
+/* Remembers where a value stands. The option already has room for it: it is the last. */
+static void
+note(struct conffile *f, const cfg_opt_t *opt, int line)
+{
+	int first = opt->nvalues == 1 ? first_line(f, opt) : 0;
+
+	if (first != 0)
+		errlist_add(&parsing->values, f->path, line, "%s stands here again: see line %d",
+		    opt->name, first);
+	if (f->nvalues == VALUES_MAX) {
+		if (!f->full)
+			errlist_add(&parsing->values, f->path, line, "more than %d values", VALUES_MAX);
+		f->full = true;
+		return;
+	}
+	if (f->nvalues % 64 == 0) {
+		struct conffile_value *v = reallocarray(f->values, f->nvalues + 64, sizeof(*v));
+
+		if (v == NULL) {
+			errlist_add(&parsing->values, f->path, line, "out of memory");
+			return;
+		}
+		f->values = v;
+	}
+	f->values[f->nvalues++] = (struct conffile_value){ opt, opt->nvalues - 1, line };
+}
+
+static bool
+was_said(const struct errlist *e, int line)
+{
+	for (size_t i = 0; i < e->n; i++)
+		if (e->line[i] == line)
+			return true;
+	return false;
+}
+
 int
 conffile_check(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 {
-	const struct setting *s = find(parsing->settings, cfg->name, opt->name);
-	char what[256];
-	uint64_t v;
+	struct conffile *f = parsing->f;
+	const struct setting *s = find(f->settings, cfg->name, opt->name);
 
-	if (s != NULL && value(&v, s, text) == -1) {
-		expected(s, what, sizeof(what));
-		errlist_add(parsing->values, parsing->path, cfg->line, "%s: \"%s\" is not %s", opt->name,
-		    text, what);
-	} else if (s != NULL && has_range(s) && (v < s->min || v > s->max)) {
-		errlist_add(parsing->values, parsing->path, cfg->line,
-		    s->kind == SETTING_DURATION ? "%s: %s is not within %llu..%llu ms"
-		                                : "%s: %s is not within %llu..%llu",
-		    opt->name, text, (unsigned long long)s->min, (unsigned long long)s->max);
-	}
+	note(f, opt, cfg->line);
+	if (was_said(parsing->said, cfg->line))
+		;
+	else if (s != NULL)
+		judge(s, text, f->path, cfg->line);
+	else
+		/* libconfuse reads "section|option" as a path; such a value is not in our table. */
+		errlist_add(&parsing->values, f->path, cfg->line, "no such option '%s' here", opt->name);
 	*(const char **)result = text;
 	return 0;
 }
 
 uint64_t
-conffile_uint(cfg_t *sec, const char *name, const struct setting *settings, uint64_t dflt)
+conffile_uint(const struct conffile *f, cfg_t *sec, const char *name, uint64_t dflt)
 {
-	const struct setting *s = find(settings, sec->name, name);
+	const struct setting *s = find(f->settings, sec->name, name);
 	const char *text = cfg_getstr(sec, name);
 	uint64_t v;
 
 	return text == NULL || s == NULL || value(&v, s, text) == -1 ? dflt : v;
 }
 
-/* Files. */
+int
+conffile_line(const struct conffile *f, cfg_t *sec, const char *name, unsigned n)
+{
+	const cfg_opt_t *opt = cfg_getopt(sec, name);
+
+	for (size_t i = f->nvalues; i > 0; i--)
+		if (f->values[i - 1].opt == opt && f->values[i - 1].n == n)
+			return f->values[i - 1].line;
+	return conffile_begin(sec);
+}
+
+int
+conffile_begin(cfg_t *sec)
+{
+	return cfg_getsec(sec, CONFFILE_BEGIN)->line;
+}
+
+bool
+conffile_lacks(const struct conffile *f, cfg_t *sec, const char *name)
+{
+	bool whole = strcmp(sec->name, "root") == 0;
+
+	return cfg_size(sec, name) == 0 && !f->stopped &&
+	    !conftext_lost(&f->text, whole ? 0 : conffile_begin(sec), whole ? INT_MAX : sec->line);
+}
+
+/* Paths. */
 
 char *
 conffile_absolute(const char *path)
@@ -275,56 +401,7 @@ conffile_path(const char *file, const char *path)
 	return joined;
 }
 
-static char *
-slurp(int fd, size_t max, const char **why_r)
-{
-	struct stat st;
-	size_t n = 0;
-	char *text;
-
-	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode)) {
-		*why_r = "not a regular file";
-		return NULL;
-	}
-	if (st.st_size < 0 || (uint64_t)st.st_size > max) {
-		*why_r = "too long";
-		return NULL;
-	}
-	text = malloc((size_t)st.st_size + 1);
-	if (text == NULL) {
-		*why_r = "out of memory";
-		return NULL;
-	}
-	while (n < (size_t)st.st_size) {
-		ssize_t r = read(fd, text + n, (size_t)st.st_size - n);
-
-		if (r <= 0)
-			break;
-		n += (size_t)r;
-	}
-	text[n] = '\0';
-	if (strlen(text) != n) {
-		*why_r = "has a zero byte";
-		free(text);
-		return NULL;
-	}
-	return text;
-}
-
-char *
-conffile_read(const char *path, size_t max, const char **why_r)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	char *text;
-
-	if (fd == -1) {
-		*why_r = strerror(errno);
-		return NULL;
-	}
-	text = slurp(fd, max, why_r);
-	close(fd);
-	return text;
-}
+/* Parsing. */
 
 static void __attribute__((format(printf, 2, 0)))
 syntax_cb(cfg_t *cfg, const char *fmt, va_list ap)
@@ -336,132 +413,121 @@ syntax_cb(cfg_t *cfg, const char *fmt, va_list ap)
 	vsnprintf(parsing->why, sizeof(parsing->why), fmt, ap);
 }
 
-/*
- * Blanks a line, so that the next parse goes past it. Not one with a brace or quote: what comes
- * behind it would be read as something else, and every error said from there on would be wrong.
- */
-static bool
-blank_line(char *text, int line)
+/* The line that the parser has come to: each section counts on from that which it stands in. */
+static int
+furthest(cfg_t *cfg)
 {
-	size_t n;
+	int line = cfg->line;
 
-	for (int i = 1; i < line; i++) {
-		text = strchr(text, '\n');
-		if (text == NULL)
-			return false;
-		text++;
-	}
-	n = strcspn(text, "\n");
-	if (strspn(text, " \t\r") >= n || strcspn(text, "{}/'") < n)
-		return false;
-	memset(text, ' ', n);
-	return true;
-}
+	for (cfg_opt_t *o = cfg->opts; o->name != NULL; o++) {
+		for (unsigned i = 0; o->type == CFGT_SEC && i < o->nvalues; i++) {
+			int l = furthest(o->values[i]->section);
 
-/* What libconfuse lets pass: a comment or a section that has not ended when the file has. */
-struct unended {
-	int comment, section;	/* the line where it begins; 0 = none */
-};
-
-/* Deeper than any section lies. */
-#define DEPTH_MAX 16
-
-/* Makes spaces of a comment that begins at text; returns where it ends. */
-static char *
-blank_comment(char *text, int *line, struct unended *u)
-{
-	bool block = text[0] == '/' && text[1] == '*';
-	const char *end = block ? strstr(text + 2, "*/") : text + strcspn(text, "\n");
-
-	if (end == NULL) {
-		u->comment = *line;
-		end = text + strlen(text);
-	} else if (block) {
-		end += 2;
-	}
-	for (; text < end; text++) {
-		if (*text == '\n')
-			(*line)++;
-		else
-			*text = ' ';
-	}
-	return text;
-}
-
-/*
- * Makes spaces of all comments, whose lines libconfuse counts more than once, and finds what has no
- * end: half a file, as an editor or a copy leaves it for a moment, must not pass for a whole one.
- */
-static struct unended
-prepare(char *text)
-{
-	struct unended u = { .comment = 0 };
-	int begun[DEPTH_MAX], depth = 0, line = 1;
-	char quote = '\0';
-
-	while (*text != '\0') {
-		if (quote == '\0' && (*text == '#' || (text[0] == '/' && strchr("/*", text[1]) != NULL &&
-		        text[1] != '\0'))) {
-			text = blank_comment(text, &line, &u);
-			continue;
+			line = l > line ? l : line;
 		}
-		if (*text == '\n')
-			line++;
-		if (quote != '\0' && *text == '\\' && text[1] != '\0' && text[1] != '\n')
-			text++;
-		else if (quote != '\0' && *text == quote)
-			quote = '\0';
-		else if (quote == '\0' && (*text == '"' || *text == '\''))
-			quote = *text;
-		else if (quote == '\0' && *text == '{' && depth++ < DEPTH_MAX)
-			begun[depth - 1] = line;
-		else if (quote == '\0' && *text == '}' && depth > 0)
-			depth--;
-		text++;
 	}
-	if (depth > 0)
-		u.section = begun[depth <= DEPTH_MAX ? depth - 1 : DEPTH_MAX - 1];
-	return u;
+	return line;
 }
 
-cfg_t *
-conffile_parse(const char *path, cfg_opt_t *opts, const struct setting *settings, struct errlist *e)
+/* One parse. Whether it came to the end; else the line and reason are in p. */
+static bool
+parse(struct parsing *p, cfg_opt_t *opts)
 {
-	struct parsing p = { .path = path, .settings = settings };
-	struct errlist values = { .n = 0 };
-	size_t first = e->n;
-	const char *why;
-	char *text = conffile_read(path, FILE_MAX, &why);
-	cfg_t *cfg = NULL;
-	struct unended u;
+	struct conffile *f = p->f;
 
-	if (text == NULL) {
-		errlist_add(e, path, 0, "%s", why);
-		return NULL;
+	if (f->cfg != NULL)
+		cfg_free(f->cfg);
+	f->nvalues = 0;
+	f->full = false;
+	p->line = 0;
+	snprintf(p->why, sizeof(p->why), "not understood");
+	f->cfg = cfg_init(opts, CFGF_NONE);
+	if (f->cfg == NULL)
+		return false;
+	cfg_set_error_function(f->cfg, syntax_cb);
+	if (cfg_parse_buf(f->cfg, f->text.text) == CFG_SUCCESS)
+		return true;
+	/* An empty name fails without a word. */
+	if (p->line == 0)
+		p->line = furthest(f->cfg);
+	return false;
+}
+
+/* A list that is set to nothing further down than to something: rules would vanish silently. */
+static void
+find_emptied(struct parsing *p)
+{
+	for (size_t i = 0; i < p->f->nvalues; i++) {
+		const struct conffile_value *v = &p->f->values[i];
+
+		if (v->n == 0 && v->opt->nvalues == 0)
+			errlist_add(&p->values, p->f->path, v->line, "%s is made empty further down",
+			    v->opt->name);
 	}
-	u = prepare(text);
-	if (u.comment != 0)
-		errlist_add(e, path, u.comment, "a comment that never ends");
-	if (u.section != 0)
-		errlist_add(e, path, u.section, "a brace that is never closed");
-	parsing = &p;
-	p.values = &values;
-	for (int i = 0; i < PARSES_MAX; i++) {
-		if (cfg != NULL)
-			cfg_free(cfg);
-		errlist_fini(&values);
-		p.line = 0;
-		cfg = cfg_init(opts, CFGF_NONE);
-		cfg_set_error_function(cfg, syntax_cb);
-		if (cfg_parse_buf(cfg, text) == CFG_SUCCESS)
+}
+
+/* Parses until the end is reached or there is no way past an error of syntax. */
+static void
+parse_all(struct parsing *p, cfg_opt_t *opts, struct errlist *e)
+{
+	struct conffile *f = p->f;
+
+	for (int i = 0; i < PARSES_MAX && e->n < ERRLIST_MAX; i++) {
+		const char *why = p->why;
+		int blame;
+
+		if (parse(p, opts)) {
+			find_emptied(p);
+			errlist_merge(e, &p->values, INT_MAX);
+			return;
+		}
+		if (f->cfg == NULL) {
+			errlist_add(e, f->path, 0, "out of memory");
 			break;
-		errlist_add(e, path, p.line, "%s", p.line != 0 ? p.why : "cannot be parsed");
-		if (!blank_line(text, p.line))
+		}
+		/* The end of a file whose end was taken away is no news. */
+		if (conftext_ends(&f->text, p->line) && conftext_lost(&f->text, INT_MAX, INT_MAX)) {
+			errlist_merge(e, &p->values, INT_MAX);
+			break;
+		}
+		blame = conftext_blame(&f->text, p->line, &why);
+		/* What was read behind it was perhaps taken for something else. */
+		errlist_merge(e, &p->values, blame);
+		errlist_add(e, f->path, blame, "%s", why);
+		if (f->text.unclosed != 0 && blame >= f->text.unclosed)
+			break;
+		if (!conftext_pass(&f->text, blame))
 			break;
 	}
-	parsing = NULL;
-	errlist_take(e, &values);
-	errlist_sort(e, first);
-	free(text);
-	return cfg;
+	f->stopped = true;
+}
+
+int
+conffile_parse(struct conffile *f, const char *path, cfg_opt_t *opts,
+    const struct setting *settings, struct errlist *e)
+{
+	struct errlist said = { .n = 0 }, found = { .n = 0 };
+	struct parsing p = { .f = f, .said = &said };
+
+	*f = (struct conffile){ .path = path, .settings = settings };
+	if (conftext_load(&f->text, path, &said) == 0) {
+		parsing = &p;
+		parse_all(&p, opts, &found);
+		parsing = NULL;
+		errlist_fini(&p.values);
+	}
+	errlist_take(&said, &found);
+	errlist_sort(&said, 0);
+	errlist_take(e, &said);
+	return f->cfg == NULL ? -1 : 0;
+}
+
+void
+conffile_fini(struct conffile *f)
+{
+	if (f->cfg != NULL)
+		cfg_free(f->cfg);
+	conftext_fini(&f->text);
+	free(f->values);
+	*f = (struct conffile){ .cfg = NULL };
 }

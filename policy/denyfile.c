@@ -4,7 +4,7 @@
 #include "policy/denyfile.h"
 
 #include "policy/acl.h"
-#include "policy/conffile.h"
+#include "policy/conftext.h"
 #include "policy/errlist.h"
 
 #include <stdio.h>
@@ -14,51 +14,57 @@
 /* Thousands of addresses fit. */
 #define DENYFILE_MAX (1u << 20)
 
-/* "10.1.0.100/24": the address; the length is looked at, so that a mangled line is not taken. */
+/* "10.1.0.100/24": the address. */
 static int
-address(struct addr *dst, char *word)
+address(struct addr *dst, const char *word)
 {
-	char *slash = strchr(word, '/'), *end;
-	unsigned long len;
+	char text[ADDR_STRLEN], *end;
+	const char *slash = strchr(word, '/');
+	size_t n = slash == NULL ? sizeof(text) : (size_t)(slash - word);
+	unsigned long mask;
 
-	if (slash == NULL)
-		return addr_parse(dst, word);
-	*slash = '\0';
-	if (addr_parse(dst, word) == -1 || slash[1] < '0' || slash[1] > '9')
+	if (n >= sizeof(text))
 		return -1;
-	len = strtoul(slash + 1, &end, 10);
-	return *end != '\0' || len > (addr_is_v4(dst) ? 32 : 128) ? -1 : 0;
+	memcpy(text, word, n);
+	text[n] = '\0';
+	if (addr_parse(dst, text) == -1 || slash[1] < '0' || slash[1] > '9')
+		return -1;
+	mask = strtoul(slash + 1, &end, 10);
+	return *end != '\0' || mask > (addr_is_v4(dst) ? 32 : 128) ? -1 : 0;
 }
 
 void
-denyfile_load(struct acl *acl, const char *path, const char *from, int from_line, struct errlist *e)
+denyfile_load(struct acl *acl, const char *path, const char *from, int line,
+    struct errlist *from_errors, struct errlist *errors)
 {
 	const char *why;
-	char *text = conffile_read(path, DENYFILE_MAX, &why), *rest = text, *line;
+	char *text = conftext_read(path, DENYFILE_MAX, &why), *rest = text, *s;
 	int n = 0;
 
 	if (text == NULL) {
-		errlist_add(e, from, from_line, "deny-file %s: %s", path, why);
+		errlist_add(from_errors, from, line, "deny-file %s: %s", path, why);
 		return;
 	}
-	while ((line = strsep(&rest, "\n")) != NULL) {
+	while ((s = strsep(&rest, "\n")) != NULL) {
 		struct prefix p;
 		struct addr a;
 		char *word;
 
 		n++;
-		line[strcspn(line, "#\r")] = '\0';
-		line += strspn(line, " \t");
-		word = strsep(&line, " \t");
+		s[strcspn(s, "#\r")] = '\0';
+		s += strspn(s, " \t");
+		word = strsep(&s, " \t");
 		if (*word == '\0')
 			continue;
 		if (address(&a, word) == -1) {
-			errlist_add(e, path, n, "\"%s\" is not ADDRESS/MASK", word);
+			errlist_add(errors, path, n, "\"%s\" is not ADDRESS/MASK", word);
 			continue;
 		}
 		p = prefix_host(&a);
-		if (acl_add(acl, &p, true) == -1)
-			errlist_add(e, path, n, "out of memory");
+		if (acl_add(acl, &p, true) == -1) {
+			errlist_add(errors, path, n, "more than %d rules for addresses", ACL_RULES_MAX);
+			break;
+		}
 	}
 	free(text);
 }

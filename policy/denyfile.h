@@ -7,8 +7,11 @@ struct errlist;
 
 /*
  * "ADDRESS/MASK INTERFACE[,INTERFACE...]" a line, '#' comments, ctdb(7): every address becomes a
- * deny rule for itself alone. from and line: who names the file, for the error that it is missing.
+ * deny rule for itself alone. The mask is only looked at, but must be there: a line without it may
+ * be cut short, and the address another one. from and line: who names the file; that it cannot be
+ * read goes to from_errors, what is wrong with its own lines to errors.
  */
-void denyfile_load(struct acl *a, const char *path, const char *from, int line, struct errlist *e);
+void denyfile_load(struct acl *a, const char *path, const char *from, int line,
+    struct errlist *from_errors, struct errlist *errors);
 
 #endif

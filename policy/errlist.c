@@ -3,30 +3,69 @@
 
 #include "policy/errlist.h"
 
+#include <limits.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+/* Longer than any text of ours with a value of a sensible length. */
+#define TEXT_MAX 400
 
 void
 errlist_add(struct errlist *e, const char *file, int line, const char *fmt, ...)
 {
-	char *text = NULL, *full = NULL;
+	char text[TEXT_MAX], *full;
 	va_list ap;
+	int n;
 
 	e->total++;
 	if (e->n == ERRLIST_MAX)
 		return;
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) == -1)
-		text = NULL;
+	n = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	if (text == NULL || asprintf(&full, "%s:%d: %s", file, line, text) == -1)
-		full = NULL;
-	free(text);
-	if (full == NULL)
+	if (n >= (int)sizeof(text))
+		strcpy(text + sizeof(text) - 4, "...");
+	for (char *s = text; *s != '\0'; s++)
+		if ((unsigned char)*s < ' ' || *s == 0x7f)
+			*s = '?';
+	if (asprintf(&full, "%s:%d: %s", file, line, text) == -1)
 		return;
 	e->line[e->n] = line;
 	e->text[e->n++] = full;
+}
+
+static bool
+has(const struct errlist *e, const char *text)
+{
+	for (size_t i = 0; i < e->n; i++)
+		if (strcmp(e->text[i], text) == 0)
+			return true;
+	return false;
+}
+
+void
+errlist_merge(struct errlist *e, struct errlist *from, int last)
+{
+	for (size_t i = 0; i < from->n; i++) {
+		if (from->line[i] > last || has(e, from->text[i])) {
+			free(from->text[i]);
+			continue;
+		}
+		e->total++;
+		if (e->n == ERRLIST_MAX) {
+			free(from->text[i]);
+			continue;
+		}
+		e->line[e->n] = from->line[i];
+		e->text[e->n++] = from->text[i];
+	}
+	/* Those that were only counted: which lines they are of is not known. */
+	if (last == INT_MAX)
+		e->total += from->total - from->n;
+	*from = (struct errlist){ .n = 0 };
 }
 
 void

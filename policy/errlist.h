@@ -15,8 +15,11 @@ struct errlist {
 	int line[ERRLIST_MAX];
 };
 
+/* Control bytes are replaced and a long text is cut: it may quote anything. */
 void errlist_add(struct errlist *e, const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* Moves those of the lines up to last that are not there yet; from is empty then. */
+void errlist_merge(struct errlist *e, struct errlist *from, int last);
 /* Moves all of `from` behind what is there; from is empty then. */
 void errlist_take(struct errlist *e, struct errlist *from);
 /* Puts the errors from the first-th on into the order of their lines. */

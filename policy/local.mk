@@ -5,6 +5,8 @@ policy_libpolicy_a_SOURCES = \
 	policy/acl.h \
 	policy/conffile.c \
 	policy/conffile.h \
+	policy/conftext.c \
+	policy/conftext.h \
 	policy/denyfile.c \
 	policy/denyfile.h \
 	policy/errlist.c \

@@ -16,6 +16,38 @@ policy_new(void)
 	if (p == NULL)
 		return NULL;
 	p->refs = 1;
+	p->smb1 = POL_SMB1_REFUSE;
+	p->unkeyed = POL_UNKEYED_PASS;
+	p->gmac = POL_GMAC_PASS;
+	p->pin_linger = 15 * 60000;
+	p->health = (struct pol_health){
+		.interval = 2000,
+		.timeout = 2000,
+		.rise = 2,
+		.fall = 3,
+		.slow_start = 30000,
+		.flap_changes = 3,
+		.flap_window = 60000,
+		.flap_hold = 60000,
+		.hang = 30000,
+	};
+	p->limits = (struct pol_limits){
+		.first_frame = 5000,
+		.negotiate = 10000,
+		.logon = 30000,
+		.unauthenticated = 16384,
+		.unauthenticated_per_source = 12288,
+		.accept_rate = 1000,
+		.accept_burst = 10000,
+	};
+	p->tcp = (struct pol_tcp){
+		.keepalive_idle = 30000,
+		.keepalive_interval = 10000,
+		.keepalive_count = 3,
+		.client_timeout = 60000,
+		.node_timeout = 10000,
+		.connect_timeout = 3000,
+	};
 	p->addresses = calloc(1, sizeof(*p->addresses));
 	if (p->addresses == NULL)
 		policy_unref(&p);

@@ -4,6 +4,7 @@
 #include "policy/print.h"
 
 #include "policy/acl.h"
+#include "policy/conffile.h"
 #include "policy/policy.h"
 
 #include <inttypes.h>
@@ -12,18 +13,6 @@
 #include <string.h>
 
 #define TEXT_MAX 256
-
-static const char *
-duration(unsigned ms, char dst[24])
-{
-	if (ms % 60000 == 0 && ms != 0)
-		snprintf(dst, 24, "%um", ms / 60000);
-	else if (ms % 1000 == 0 && ms != 0)
-		snprintf(dst, 24, "%us", ms / 1000);
-	else
-		snprintf(dst, 24, "%ums", ms);
-	return dst;
-}
 
 /* The scalars in one table, so that what is printed and what is compared is the same. */
 struct scalar {
@@ -70,18 +59,19 @@ scalars(const struct policy *p, struct scalar *s)
 		{ "tcp", "connect-timeout", p->tcp.connect_timeout, true, NULL },
 	};
 
+	_Static_assert(sizeof(all) / sizeof(all[0]) <= SCALARS_MAX, "room for all scalars");
 	memcpy(s, all, sizeof(all));
 	return sizeof(all) / sizeof(all[0]);
 }
 
 static const char *
-scalar_str(const struct scalar *s, char dst[24])
+scalar_str(const struct scalar *s, char dst[CONFFILE_STRLEN])
 {
 	if (s->word != NULL)
 		return s->word;
 	if (s->is_time)
-		return duration(s->value, dst);
-	snprintf(dst, 24, "%u", s->value);
+		return conffile_duration_str(s->value, dst);
+	snprintf(dst, CONFFILE_STRLEN, "%u", s->value);
 	return dst;
 }
 
@@ -117,7 +107,7 @@ policy_print(const struct policy *p, FILE *out)
 	struct scalar s[SCALARS_MAX];
 	size_t n = scalars(p, s);
 	const char *section = NULL;
-	char text[ADDR_STRLEN], value[24];
+	char text[ADDR_STRLEN], value[CONFFILE_STRLEN];
 
 	for (size_t i = 0; i < p->nnodes; i++)
 		fprintf(out, "node \"%s\" { address = \"%s\" weight = %u state = %s }\n",
@@ -137,7 +127,7 @@ policy_print(const struct policy *p, FILE *out)
 		fputs("}\n", out);
 	}
 	for (size_t i = 0; i < n; i++) {
-		if (s[i].section != section) {
+		if (s[i].section != NULL && (section == NULL || strcmp(s[i].section, section) != 0)) {
 			if (section != NULL)
 				fputs("}\n", out);
 			fprintf(out, "%s {\n", s[i].section);
@@ -218,25 +208,71 @@ diff_rules(struct diff *d, const struct acl *a, const struct acl *b, const char 
 			    prefix_str(&a->rules[i].prefix, text), what);
 }
 
-static bool
-iface_equal(const struct pol_iface *a, const struct pol_iface *b)
+static const struct pol_iface *
+find_iface(const struct pol_interfaces *ifs, const struct addr *a)
 {
-	return addr_equal(&a->addr, &b->addr) && a->speed == b->speed && a->rss == b->rss &&
-	    a->ifindex == b->ifindex;
+	for (size_t i = 0; i < ifs->n; i++)
+		if (addr_equal(&ifs->list[i].addr, a))
+			return &ifs->list[i];
+	return NULL;
+}
+
+/* "25G": the largest unit that leaves a whole number. */
+static const char *
+speed_str(uint64_t speed, char dst[CONFFILE_STRLEN])
+{
+	static const char units[] = "KMGT";
+	char unit[2] = "";
+
+	for (int i = 0; units[i] != '\0' && speed != 0 && speed % 1000 == 0; i++) {
+		speed /= 1000;
+		unit[0] = units[i];
+	}
+	snprintf(dst, CONFFILE_STRLEN, "%" PRIu64 "%s", speed, unit);
+	return dst;
+}
+
+static void
+diff_iface(struct diff *d, const char *listener, const struct pol_iface *o,
+    const struct pol_iface *n)
+{
+	char text[ADDR_STRLEN], x[CONFFILE_STRLEN], y[CONFFILE_STRLEN];
+
+	addr_str(&n->addr, text);
+	if (o == NULL) {
+		say(d, "interfaces %s: address %s added (%s%s, ifindex %" PRIu32 ")", listener, text,
+		    speed_str(n->speed, x), n->rss ? ", rss" : "", n->ifindex);
+		return;
+	}
+	if (o->speed != n->speed)
+		say(d, "interfaces %s: address %s: speed %s -> %s", listener, text,
+		    speed_str(o->speed, x), speed_str(n->speed, y));
+	if (o->rss != n->rss)
+		say(d, "interfaces %s: address %s: rss %s", listener, text, n->rss ? "on" : "off");
+	if (o->ifindex != n->ifindex)
+		say(d, "interfaces %s: address %s: ifindex %" PRIu32 " -> %" PRIu32, listener, text,
+		    o->ifindex, n->ifindex);
 }
 
 static void
 diff_iface_lists(struct diff *d, const struct pol_interfaces *a, const struct pol_interfaces *b)
 {
-	bool same = a->n == b->n;
+	char text[ADDR_STRLEN];
+	unsigned before = d->n;
 
-	for (size_t i = 0; same && i < a->n; i++)
-		same = iface_equal(&a->list[i], &b->list[i]);
-	if (!same)
-		say(d, "interfaces %s: %zu addresses -> %zu", b->listener, a->n, b->n);
 	if (a->mode != b->mode)
 		say(d, "interfaces %s: mode %s -> %s", b->listener, pol_ifmode_str(a->mode),
 		    pol_ifmode_str(b->mode));
+	for (size_t i = 0; i < a->n; i++)
+		if (find_iface(b, &a->list[i].addr) == NULL)
+			say(d, "interfaces %s: address %s removed", b->listener,
+			    addr_str(&a->list[i].addr, text));
+	for (size_t i = 0; i < b->n; i++)
+		diff_iface(d, b->listener, find_iface(a, &b->list[i].addr), &b->list[i]);
+	/* Clients prefer what they are told first. */
+	for (size_t i = 0; d->n == before && i < b->n; i++)
+		if (!addr_equal(&a->list[i].addr, &b->list[i].addr))
+			say(d, "interfaces %s: the order of addresses changed", b->listener);
 }
 
 static void
@@ -263,7 +299,7 @@ policy_diff(const struct policy *old, const struct policy *new,
 	struct diff d = { .emit = emit, .arg = arg };
 	struct scalar a[SCALARS_MAX], b[SCALARS_MAX];
 	size_t n = scalars(old, a);
-	char x[24], y[24];
+	char x[CONFFILE_STRLEN], y[CONFFILE_STRLEN];
 
 	scalars(new, b);
 	diff_nodes(&d, old, new);

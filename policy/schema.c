@@ -10,6 +10,7 @@
 #include "policy/policy.h"
 
 #include <confuse.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,10 +21,12 @@ static const char *const ifmode_words[] = { "announce", "filter", "pass", NULL }
 static const char *const state_words[] = { "active", "drain", "maint", NULL };
 
 #define DAY 86400000ull
+/* The kernel takes no more seconds for TCP_KEEPIDLE and TCP_KEEPINTVL. */
+#define KEEPALIVE_MAX 32767000ull
 /* LinkSpeed has 64 bits, but nobody has an exabit. */
 #define SPEED_MAX 1000000000000000ull
 
-/* What an option may say. Its default stands where it is used, below. */
+/* What an option may say. Its default stands in policy_new(). */
 static const struct setting settings[] = {
 	{ "root", "smb1", SETTING_WORD, 0, 0, smb1_words },
 	{ "root", "unkeyed", SETTING_WORD, 0, 0, unkeyed_words },
@@ -55,8 +58,8 @@ static const struct setting settings[] = {
 	{ "limits", "unauthenticated-per-source", SETTING_NUMBER, 1, 10000000, NULL },
 	{ "limits", "accept-rate", SETTING_NUMBER, 0, 1000000, NULL },
 	{ "limits", "accept-burst", SETTING_NUMBER, 1, 1000000, NULL },
-	{ "tcp", "keepalive-idle", SETTING_DURATION, 0, DAY, NULL },
-	{ "tcp", "keepalive-interval", SETTING_DURATION, 1000, DAY, NULL },
+	{ "tcp", "keepalive-idle", SETTING_SECONDS, 0, KEEPALIVE_MAX, NULL },
+	{ "tcp", "keepalive-interval", SETTING_SECONDS, 1000, KEEPALIVE_MAX, NULL },
 	{ "tcp", "keepalive-count", SETTING_NUMBER, 1, 127, NULL },
 	{ "tcp", "client-timeout", SETTING_DURATION, 0, DAY, NULL },
 	{ "tcp", "node-timeout", SETTING_DURATION, 0, DAY, NULL },
@@ -69,24 +72,42 @@ static const struct setting settings[] = {
 
 /* One load: the file, what becomes of it, and its errors. */
 struct load {
+	struct conffile f;
 	const char *path;
-	cfg_t *cfg;
 	struct policy *p;
-	struct errlist *e;
+	struct errlist e;		/* of this file */
+	struct errlist *others;		/* of the files that it names */
 };
 
 static unsigned
-uint_of(cfg_t *sec, const char *name, unsigned dflt)
+uint_of(const struct load *l, cfg_t *sec, const char *name, unsigned dflt)
 {
-	return (unsigned)conffile_uint(sec, name, settings, dflt);
+	return (unsigned)conffile_uint(&l->f, sec, name, dflt);
+}
+
+static bool
+is_multicast(const struct addr *a)
+{
+	return addr_is_v4(a) ? (a->b[12] & 0xf0) == 0xe0 : a->b[0] == 0xff;
 }
 
 static void
-copy_name(char dst[POL_NAME_MAX + 1], const char *name)
+check_node_address(struct load *l, cfg_t *sec, const struct pol_node *n, int line)
 {
-	size_t n = strlen(name);
+	char text[ADDR_STRLEN];
 
-	memcpy(dst, name, n < POL_NAME_MAX ? n : POL_NAME_MAX);
+	addrport_str(&n->address, text);
+	if (addr_is_unspecified(&n->address.addr))
+		errlist_add(&l->e, l->path, line, "node \"%s\": %s is nobody's address", cfg_title(sec),
+		    text);
+	if (is_multicast(&n->address.addr))
+		errlist_add(&l->e, l->path, line, "node \"%s\": %s is a multicast address",
+		    cfg_title(sec), text);
+	for (size_t i = 0; i < l->p->nnodes; i++)
+		if (addr_equal(&l->p->nodes[i].address.addr, &n->address.addr) &&
+		    l->p->nodes[i].address.port == n->address.port)
+			errlist_add(&l->e, l->path, line, "node \"%s\" has the address of node \"%s\"",
+			    cfg_title(sec), l->p->nodes[i].name);
 }
 
 static void
@@ -95,47 +116,36 @@ load_node(struct load *l, cfg_t *sec)
 	struct pol_node *n = &l->p->nodes[l->p->nnodes];
 	const char *name = cfg_title(sec), *address = cfg_getstr(sec, "address");
 
-	if (!conffile_name(name)) {
-		errlist_add(l->e, l->path, sec->line,
+	if (!conffile_name(name))
+		errlist_add(&l->e, l->path, conffile_begin(sec),
 		    "node \"%s\": a name has 1 to 63 of A-Z a-z 0-9 . _ -", name);
+	if (conffile_lacks(&l->f, sec, "address"))
+		errlist_add(&l->e, l->path, conffile_begin(sec), "node \"%s\" has no address", name);
+	if (address == NULL || addrport_parse(&n->address, address, 445) == -1)
 		return;
-	}
-	if (address == NULL) {
-		errlist_add(l->e, l->path, sec->line, "node \"%s\" has no address", name);
-		return;
-	}
-	if (addrport_parse(&n->address, address, 445) == -1)
-		return;
-	if (addr_is_unspecified(&n->address.addr))
-		errlist_add(l->e, l->path, sec->line, "node \"%s\": %s is nobody's address", name,
-		    address);
-	for (size_t i = 0; i < l->p->nnodes; i++)
-		if (addr_equal(&l->p->nodes[i].address.addr, &n->address.addr) &&
-		    l->p->nodes[i].address.port == n->address.port)
-			errlist_add(l->e, l->path, sec->line,
-			    "node \"%s\" has the address of node \"%s\"", name, l->p->nodes[i].name);
-	copy_name(n->name, name);
-	n->weight = uint_of(sec, "weight", 1);
-	n->state = (enum pol_nodestate)uint_of(sec, "state", POL_NODE_ACTIVE);
+	check_node_address(l, sec, n, conffile_line(&l->f, sec, "address", 0));
+	snprintf(n->name, sizeof(n->name), "%s", name);
+	n->weight = uint_of(l, sec, "weight", 1);
+	n->state = (enum pol_nodestate)uint_of(l, sec, "state", POL_NODE_ACTIVE);
 	l->p->nnodes++;
 }
 
 static void
 load_nodes(struct load *l)
 {
-	unsigned n = cfg_size(l->cfg, "node");
+	unsigned n = cfg_size(l->f.cfg, "node");
 
-	if (n == 0) {
-		errlist_add(l->e, l->path, l->cfg->line, "there is no node");
-		return;
-	}
+	if (conffile_lacks(&l->f, l->f.cfg, "node"))
+		errlist_add(&l->e, l->path, l->f.cfg->line, "there is no node");
 	if (n > POL_NODES_MAX) {
-		errlist_add(l->e, l->path, l->cfg->line, "%u nodes, more than %u", n, POL_NODES_MAX);
+		errlist_add(&l->e, l->path,
+		    conffile_begin(cfg_getnsec(l->f.cfg, "node", POL_NODES_MAX)),
+		    "%u nodes: there may be %u", n, POL_NODES_MAX);
 		return;
 	}
-	l->p->nodes = calloc(n, sizeof(struct pol_node));
+	l->p->nodes = calloc(n + 1, sizeof(struct pol_node));
 	for (unsigned i = 0; l->p->nodes != NULL && i < n; i++)
-		load_node(l, cfg_getnsec(l->cfg, "node", i));
+		load_node(l, cfg_getnsec(l->f.cfg, "node", i));
 }
 
 static void
@@ -145,23 +155,28 @@ load_rules(struct load *l, cfg_t *sec, const char *name, bool deny)
 		struct prefix p;
 
 		if (prefix_parse(&p, cfg_getnstr(sec, name, i)) == 0 &&
-		    acl_add(l->p->addresses, &p, deny) == -1)
-			errlist_add(l->e, l->path, sec->line, "out of memory");
+		    acl_add(l->p->addresses, &p, deny) == -1) {
+			errlist_add(&l->e, l->path, conffile_line(&l->f, sec, name, i),
+			    "%s: more than %d rules for addresses", name, ACL_RULES_MAX);
+			return;
+		}
 	}
 }
 
 static void
 load_addresses(struct load *l)
 {
-	cfg_t *sec = cfg_getsec(l->cfg, "addresses");
+	cfg_t *sec = cfg_getsec(l->f.cfg, "addresses");
 
 	load_rules(l, sec, "allow", false);
 	load_rules(l, sec, "deny", true);
 	for (unsigned i = 0; i < cfg_size(sec, "deny-file"); i++) {
-		char *path = conffile_path(l->path, cfg_getnstr(sec, "deny-file", i));
+		const char *text = cfg_getnstr(sec, "deny-file", i);
+		char *path = text[0] == '\0' ? NULL : conffile_path(l->path, text);
 
 		if (path != NULL)
-			denyfile_load(l->p->addresses, path, l->path, sec->line, l->e);
+			denyfile_load(l->p->addresses, path, l->path,
+			    conffile_line(&l->f, sec, "deny-file", i), &l->e, l->others);
 		free(path);
 	}
 }
@@ -174,7 +189,7 @@ unannounceable(const struct addr *a)
 		return "is nobody's address";
 	if (addr_is_linklocal(a))
 		return "is link-local: it means another host to every client";
-	if (addr_is_v4(a) ? (a->b[12] & 0xf0) == 0xe0 : a->b[0] == 0xff)
+	if (is_multicast(a))
 		return "is a multicast address";
 	return NULL;
 }
@@ -184,21 +199,22 @@ load_iface(struct load *l, struct pol_interfaces *ifs, cfg_t *sec)
 {
 	struct pol_iface *f = &ifs->list[ifs->n];
 	const char *text = cfg_title(sec), *why;
+	int line = conffile_begin(sec);
 
 	if (addr_parse(&f->addr, text) == -1) {
-		errlist_add(l->e, l->path, sec->line, "address \"%s\" is not an IPv4 or IPv6 address",
-		    text);
+		errlist_add(&l->e, l->path, line, "address \"%s\" is not an IPv4 or IPv6 address", text);
 		return;
 	}
 	why = unannounceable(&f->addr);
 	if (why != NULL)
-		errlist_add(l->e, l->path, sec->line, "address \"%s\" %s", text, why);
+		errlist_add(&l->e, l->path, line, "address \"%s\" %s", text, why);
+	/* The same text twice is told by the parser; this is for two spellings of one address. */
 	for (size_t i = 0; i < ifs->n; i++)
 		if (addr_equal(&ifs->list[i].addr, &f->addr))
-			errlist_add(l->e, l->path, sec->line, "address \"%s\" stands here twice", text);
-	f->speed = conffile_uint(sec, "speed", settings, 1000000000);
-	f->rss = uint_of(sec, "rss", 0) != 0;
-	f->ifindex = uint_of(sec, "ifindex", 0);
+			errlist_add(&l->e, l->path, line, "address \"%s\" stands here twice", text);
+	f->speed = conffile_uint(&l->f, sec, "speed", 1000000000);
+	f->rss = uint_of(l, sec, "rss", 0) != 0;
+	f->ifindex = uint_of(l, sec, "ifindex", 0);
 	ifs->n++;
 }
 
@@ -222,88 +238,95 @@ number_ifaces(struct pol_interfaces *ifs)
 }
 
 static void
+load_interfaces_of(struct load *l, cfg_t *sec)
+{
+	struct pol_interfaces *ifs = &l->p->interfaces[l->p->ninterfaces++];
+	const char *name = cfg_title(sec);
+	unsigned n = cfg_size(sec, "address");
+
+	if (!conffile_name(name))
+		errlist_add(&l->e, l->path, conffile_begin(sec), "interfaces \"%s\": not a listener's name",
+		    name);
+	snprintf(ifs->listener, sizeof(ifs->listener), "%s", name);
+	ifs->mode = (enum pol_ifmode)uint_of(l, sec, "mode", POL_IF_ANNOUNCE);
+	if (n > 0 && ifs->mode != POL_IF_ANNOUNCE)
+		errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "mode", 0),
+		    "interfaces \"%s\": addresses are announced only with mode = announce", name);
+	if (n > POL_IFACES_MAX) {
+		errlist_add(&l->e, l->path, conffile_begin(cfg_getnsec(sec, "address", POL_IFACES_MAX)),
+		    "interfaces \"%s\": %u addresses: there may be %u", name, n, POL_IFACES_MAX);
+		return;
+	}
+	ifs->list = calloc(n + 1, sizeof(struct pol_iface));
+	for (unsigned i = 0; ifs->list != NULL && i < n; i++)
+		load_iface(l, ifs, cfg_getnsec(sec, "address", i));
+	number_ifaces(ifs);
+}
+
+static void
 load_interfaces(struct load *l)
 {
-	unsigned n = cfg_size(l->cfg, "interfaces");
+	unsigned n = cfg_size(l->f.cfg, "interfaces");
 
 	l->p->interfaces = calloc(n + 1, sizeof(struct pol_interfaces));
-	for (unsigned i = 0; l->p->interfaces != NULL && i < n; i++) {
-		cfg_t *sec = cfg_getnsec(l->cfg, "interfaces", i);
-		struct pol_interfaces *ifs = &l->p->interfaces[l->p->ninterfaces];
-		unsigned k = cfg_size(sec, "address");
-
-		if (!conffile_name(cfg_title(sec))) {
-			errlist_add(l->e, l->path, sec->line, "interfaces \"%s\": not a listener's name",
-			    cfg_title(sec));
-			continue;
-		}
-		if (k > POL_IFACES_MAX) {
-			errlist_add(l->e, l->path, sec->line, "%u addresses, more than %u", k,
-			    POL_IFACES_MAX);
-			continue;
-		}
-		copy_name(ifs->listener, cfg_title(sec));
-		ifs->mode = (enum pol_ifmode)uint_of(sec, "mode", POL_IF_ANNOUNCE);
-		if (k > 0 && ifs->mode != POL_IF_ANNOUNCE)
-			errlist_add(l->e, l->path, sec->line,
-			    "interfaces \"%s\": addresses are announced only with mode = announce",
-			    cfg_title(sec));
-		ifs->list = calloc(k + 1, sizeof(struct pol_iface));
-		l->p->ninterfaces++;
-		for (unsigned j = 0; ifs->list != NULL && j < k; j++)
-			load_iface(l, ifs, cfg_getnsec(sec, "address", j));
-		number_ifaces(ifs);
-	}
+	for (unsigned i = 0; l->p->interfaces != NULL && i < n; i++)
+		load_interfaces_of(l, cfg_getnsec(l->f.cfg, "interfaces", i));
 }
 
 static void
 load_scalars(struct load *l)
 {
-	struct policy *p = l->p;
-	cfg_t *h = cfg_getsec(l->cfg, "health"), *m = cfg_getsec(l->cfg, "limits");
-	cfg_t *t = cfg_getsec(l->cfg, "tcp");
+	struct pol_health *h = &l->p->health;
+	struct pol_limits *m = &l->p->limits;
+	struct pol_tcp *t = &l->p->tcp;
+	cfg_t *sec = l->f.cfg;
 
-	p->smb1 = (enum pol_smb1)uint_of(l->cfg, "smb1", POL_SMB1_REFUSE);
-	p->unkeyed = (enum pol_unkeyed)uint_of(l->cfg, "unkeyed", POL_UNKEYED_PASS);
-	p->gmac = (enum pol_gmac)uint_of(l->cfg, "gmac", POL_GMAC_PASS);
-	p->pin_linger = uint_of(l->cfg, "pin-linger", 15 * 60000);
-	p->health = (struct pol_health){
-		.interval = uint_of(h, "interval", 2000),
-		.timeout = uint_of(h, "timeout", 2000),
-		.rise = uint_of(h, "rise", 2),
-		.fall = uint_of(h, "fall", 3),
-		.slow_start = uint_of(h, "slow-start", 30000),
-		.flap_changes = uint_of(h, "flap-changes", 3),
-		.flap_window = uint_of(h, "flap-window", 60000),
-		.flap_hold = uint_of(h, "flap-hold", 60000),
-		.hang = uint_of(h, "hang", 30000),
-	};
-	p->limits = (struct pol_limits){
-		.first_frame = uint_of(m, "first-frame", 5000),
-		.negotiate = uint_of(m, "negotiate", 10000),
-		.logon = uint_of(m, "logon", 30000),
-		.unauthenticated = uint_of(m, "unauthenticated", 16384),
-		.unauthenticated_per_source = uint_of(m, "unauthenticated-per-source", 12288),
-		.accept_rate = uint_of(m, "accept-rate", 1000),
-		.accept_burst = uint_of(m, "accept-burst", 10000),
-	};
-	p->tcp = (struct pol_tcp){
-		.keepalive_idle = uint_of(t, "keepalive-idle", 30000),
-		.keepalive_interval = uint_of(t, "keepalive-interval", 10000),
-		.keepalive_count = uint_of(t, "keepalive-count", 3),
-		.client_timeout = uint_of(t, "client-timeout", 60000),
-		.node_timeout = uint_of(t, "node-timeout", 10000),
-		.connect_timeout = uint_of(t, "connect-timeout", 3000),
-	};
+	l->p->smb1 = (enum pol_smb1)uint_of(l, sec, "smb1", l->p->smb1);
+	l->p->unkeyed = (enum pol_unkeyed)uint_of(l, sec, "unkeyed", l->p->unkeyed);
+	l->p->gmac = (enum pol_gmac)uint_of(l, sec, "gmac", l->p->gmac);
+	l->p->pin_linger = uint_of(l, sec, "pin-linger", l->p->pin_linger);
+
+	sec = cfg_getsec(l->f.cfg, "health");
+	h->interval = uint_of(l, sec, "interval", h->interval);
+	h->timeout = uint_of(l, sec, "timeout", h->timeout);
+	h->rise = uint_of(l, sec, "rise", h->rise);
+	h->fall = uint_of(l, sec, "fall", h->fall);
+	h->slow_start = uint_of(l, sec, "slow-start", h->slow_start);
+	h->flap_changes = uint_of(l, sec, "flap-changes", h->flap_changes);
+	h->flap_window = uint_of(l, sec, "flap-window", h->flap_window);
+	h->flap_hold = uint_of(l, sec, "flap-hold", h->flap_hold);
+	h->hang = uint_of(l, sec, "hang", h->hang);
+
+	sec = cfg_getsec(l->f.cfg, "limits");
+	m->first_frame = uint_of(l, sec, "first-frame", m->first_frame);
+	m->negotiate = uint_of(l, sec, "negotiate", m->negotiate);
+	m->logon = uint_of(l, sec, "logon", m->logon);
+	m->unauthenticated = uint_of(l, sec, "unauthenticated", m->unauthenticated);
+	m->unauthenticated_per_source =
+	    uint_of(l, sec, "unauthenticated-per-source", m->unauthenticated_per_source);
+	m->accept_rate = uint_of(l, sec, "accept-rate", m->accept_rate);
+	m->accept_burst = uint_of(l, sec, "accept-burst", m->accept_burst);
+
+	sec = cfg_getsec(l->f.cfg, "tcp");
+	t->keepalive_idle = uint_of(l, sec, "keepalive-idle", t->keepalive_idle);
+	t->keepalive_interval = uint_of(l, sec, "keepalive-interval", t->keepalive_interval);
+	t->keepalive_count = uint_of(l, sec, "keepalive-count", t->keepalive_count);
+	t->client_timeout = uint_of(l, sec, "client-timeout", t->client_timeout);
+	t->node_timeout = uint_of(l, sec, "node-timeout", t->node_timeout);
+	t->connect_timeout = uint_of(l, sec, "connect-timeout", t->connect_timeout);
 }
 
 struct policy *
 schema_load(const char *path, struct errlist *e)
 {
-	cfg_opt_t node[] = { OPT("address"), OPT("weight"), OPT("state"), CFG_END() };
-	cfg_opt_t addresses[] = { OPT_LIST("allow"), OPT_LIST("deny"), OPT_LIST("deny-file"), CFG_END() };
-	cfg_opt_t address[] = { OPT("speed"), OPT("rss"), OPT("ifindex"), CFG_END() };
-	cfg_opt_t interfaces[] = { OPT("mode"),
+	cfg_opt_t none[] = { CFG_END() };
+	cfg_opt_t node[] = { CONFFILE_BEGIN_OPT(none), OPT("address"), OPT("weight"), OPT("state"),
+		CFG_END() };
+	cfg_opt_t addresses[] = { CONFFILE_BEGIN_OPT(none), OPT_LIST("allow"), OPT_LIST("deny"),
+		OPT_LIST("deny-file"), CFG_END() };
+	cfg_opt_t address[] = { CONFFILE_BEGIN_OPT(none), OPT("speed"), OPT("rss"), OPT("ifindex"),
+		CFG_END() };
+	cfg_opt_t interfaces[] = { CONFFILE_BEGIN_OPT(none), OPT("mode"),
 		CFG_SEC("address", address, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES), CFG_END() };
 	cfg_opt_t health[] = { OPT("interval"), OPT("timeout"), OPT("rise"), OPT("fall"),
 		OPT("slow-start"), OPT("flap-changes"), OPT("flap-window"), OPT("flap-hold"), OPT("hang"),
@@ -323,25 +346,25 @@ schema_load(const char *path, struct errlist *e)
 		OPT("smb1"), OPT("unkeyed"), OPT("gmac"), OPT("pin-linger"),
 		CFG_END(),
 	};
-	size_t before = e->total, first = e->n;
-	struct load l = { .path = path, .e = e };
+	struct errlist others = { .n = 0 };
+	struct load l = { .path = path, .others = &others };
 
-	l.cfg = conffile_parse(path, opts, settings, e);
-	if (l.cfg == NULL)
-		return NULL;
-	l.p = policy_new();
-	if (l.p == NULL) {
-		errlist_add(e, path, 0, "out of memory");
-	} else {
-		load_nodes(&l);
-		load_addresses(&l);
-		load_interfaces(&l);
-		load_scalars(&l);
+	if (conffile_parse(&l.f, path, opts, settings, &l.e) == 0) {
+		l.p = policy_new();
+		if (l.p == NULL) {
+			errlist_add(&l.e, path, 0, "out of memory");
+		} else {
+			load_nodes(&l);
+			load_addresses(&l);
+			load_interfaces(&l);
+			load_scalars(&l);
+		}
 	}
-	cfg_free(l.cfg);
-	if (e->total > before) {
-		errlist_sort(e, first);
+	conffile_fini(&l.f);
+	if (l.e.total + others.total > 0)
 		policy_unref(&l.p);
-	}
+	errlist_sort(&l.e, 0);
+	errlist_take(e, &l.e);
+	errlist_take(e, &others);
 	return l.p;
 }

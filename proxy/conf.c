@@ -7,8 +7,10 @@
 #include "policy/errlist.h"
 
 #include <confuse.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 static const struct setting settings[] = {
 	{ "root", "policy", SETTING_TEXT, 0, 0, NULL },
@@ -24,87 +26,122 @@ static const struct setting settings[] = {
 
 #define OPT(name) CFG_STR_CB(name, NULL, CFGF_NODEFAULT, conffile_check)
 
+/* One load: the file, what becomes of it, and its errors. */
+struct load {
+	struct conffile f;
+	const char *path;
+	struct conf *c;
+	struct errlist e;
+};
+
 static char *
-path_of(cfg_t *cfg, const char *file, const char *name, const char *dflt)
+path_of(struct load *l, const char *name, const char *dflt)
 {
-	const char *text = cfg_getstr(cfg, name);
+	const char *text = cfg_getstr(l->f.cfg, name);
+	char *path;
 
 	if (text == NULL)
 		text = dflt;
-	return text == NULL ? NULL : conffile_path(file, text);
+	if (text == NULL)
+		return NULL;
+	path = conffile_path(l->c->path, text);
+	if (path == NULL)
+		errlist_add(&l->e, l->path, 0, "out of memory");
+	return path;
 }
 
 static void
-load_listen(struct conf *c, const char *path, cfg_t *sec, struct errlist *e)
+load_paths(struct load *l)
 {
-	const char *name = cfg_title(sec), *address = cfg_getstr(sec, "address");
-	struct conf_listen *l = &c->listen[c->nlisten];
-	size_t n = strlen(name);
+	struct conf *c = l->c;
+	struct sockaddr_un sun;
+	const char *user = cfg_getstr(l->f.cfg, "user");
 
-	if (!conffile_name(name)) {
-		errlist_add(e, path, sec->line,
+	c->policy = path_of(l, "policy", "policy.conf");
+	c->control = path_of(l, "control", "/run/smbgate/control.sock");
+	c->keytab = path_of(l, "keytab", NULL);
+	c->cluster_secret = path_of(l, "cluster-secret", NULL);
+	c->pid_file = path_of(l, "pid-file", NULL);
+	c->user = user == NULL ? NULL : strdup(user);
+	if (c->control != NULL && strlen(c->control) >= sizeof(sun.sun_path))
+		errlist_add(&l->e, l->path, conffile_line(&l->f, l->f.cfg, "control", 0),
+		    "control: %s is longer than the %zu bytes of a socket's path", c->control,
+		    sizeof(sun.sun_path) - 1);
+}
+
+static void
+load_listen(struct load *l, cfg_t *sec)
+{
+	struct conf *c = l->c;
+	struct conf_listen *n = &c->listen[c->nlisten];
+	const char *name = cfg_title(sec), *address = cfg_getstr(sec, "address");
+
+	if (!conffile_name(name))
+		errlist_add(&l->e, l->path, conffile_begin(sec),
 		    "listen \"%s\": a name has 1 to 63 of A-Z a-z 0-9 . _ -", name);
-		return;
-	}
-	if (address == NULL) {
-		errlist_add(e, path, sec->line, "listen \"%s\" has no address", name);
-		return;
-	}
-	if (addrport_parse(&l->address, address, 445) == -1)
+	if (conffile_lacks(&l->f, sec, "address"))
+		errlist_add(&l->e, l->path, conffile_begin(sec), "listen \"%s\" has no address", name);
+	if (address == NULL || addrport_parse(&n->address, address, 445) == -1)
 		return;
 	for (size_t i = 0; i < c->nlisten; i++)
-		if (addr_equal(&c->listen[i].address.addr, &l->address.addr) &&
-		    c->listen[i].address.port == l->address.port)
-			errlist_add(e, path, sec->line, "listen \"%s\" has the address of \"%s\"", name,
-			    c->listen[i].name);
-	memcpy(l->name, name, n + 1);
+		if (addr_equal(&c->listen[i].address.addr, &n->address.addr) &&
+		    c->listen[i].address.port == n->address.port)
+			errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "address", 0),
+			    "listen \"%s\" has the address of listen \"%s\"", name, c->listen[i].name);
+	snprintf(n->name, sizeof(n->name), "%s", name);
 	c->nlisten++;
+}
+
+static void
+load_listeners(struct load *l)
+{
+	unsigned n = cfg_size(l->f.cfg, "listen");
+
+	if (conffile_lacks(&l->f, l->f.cfg, "listen"))
+		errlist_add(&l->e, l->path, l->f.cfg->line,
+		    "there is nothing to listen on: listen \"NAME\" { address = ... }");
+	if (n > CONF_LISTEN_MAX) {
+		errlist_add(&l->e, l->path,
+		    conffile_begin(cfg_getnsec(l->f.cfg, "listen", CONF_LISTEN_MAX)),
+		    "%u listeners: there may be %d", n, CONF_LISTEN_MAX);
+		return;
+	}
+	for (unsigned i = 0; i < n; i++)
+		load_listen(l, cfg_getnsec(l->f.cfg, "listen", i));
 }
 
 struct conf *
 conf_load(const char *path, struct errlist *e)
 {
-	cfg_opt_t listen[] = { OPT("address"), CFG_END() };
+	cfg_opt_t none[] = { CFG_END() };
+	cfg_opt_t listen[] = { CONFFILE_BEGIN_OPT(none), OPT("address"), CFG_END() };
 	cfg_opt_t opts[] = {
 		OPT("policy"), OPT("control"), OPT("user"), OPT("keytab"), OPT("cluster-secret"),
 		OPT("pid-file"), OPT("workers"),
 		CFG_SEC("listen", listen, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_END(),
 	};
-	size_t first = e->n;
-	cfg_t *cfg = conffile_parse(path, opts, settings, e);
-	struct conf *c = cfg == NULL ? NULL : calloc(1, sizeof(*c));
-	unsigned n;
+	struct load l = { .path = path };
 
-	if (c == NULL) {
-		if (cfg != NULL)
-			cfg_free(cfg);
-		return NULL;
+	if (conffile_parse(&l.f, path, opts, settings, &l.e) == 0) {
+		l.c = calloc(1, sizeof(*l.c));
+		if (l.c != NULL)
+			l.c->path = conffile_absolute(path);
+		if (l.c == NULL || l.c->path == NULL) {
+			errlist_add(&l.e, path, 0, "out of memory");
+			conf_free(&l.c);
+		} else {
+			load_paths(&l);
+			load_listeners(&l);
+			l.c->workers = (unsigned)conffile_uint(&l.f, l.f.cfg, "workers", 0);
+		}
 	}
-	c->path = conffile_absolute(path);
-	if (c->path == NULL) {
-		errlist_add(e, path, 0, "out of memory");
-		cfg_free(cfg);
-		conf_free(&c);
-		return NULL;
-	}
-	c->policy = path_of(cfg, c->path, "policy", "policy.conf");
-	c->control = path_of(cfg, c->path, "control", "/run/smbgate/control.sock");
-	c->keytab = path_of(cfg, c->path, "keytab", NULL);
-	c->cluster_secret = path_of(cfg, c->path, "cluster-secret", NULL);
-	c->pid_file = path_of(cfg, c->path, "pid-file", NULL);
-	c->user = cfg_getstr(cfg, "user") == NULL ? NULL : strdup(cfg_getstr(cfg, "user"));
-	c->workers = (unsigned)conffile_uint(cfg, "workers", settings, 0);
-	n = cfg_size(cfg, "listen");
-	if (n == 0)
-		errlist_add(e, path, cfg->line, "there is nothing to listen on: listen \"NAME\" { address = ... }");
-	if (n > CONF_LISTEN_MAX)
-		errlist_add(e, path, cfg->line, "%u listeners, more than %d", n, CONF_LISTEN_MAX);
-	for (unsigned i = 0; i < n && n <= CONF_LISTEN_MAX; i++)
-		load_listen(c, path, cfg_getnsec(cfg, "listen", i), e);
-	cfg_free(cfg);
-	errlist_sort(e, first);
-	return c;
+	conffile_fini(&l.f);
+	if (l.c != NULL && l.c->policy == NULL)
+		conf_free(&l.c);
+	errlist_sort(&l.e, 0);
+	errlist_take(e, &l.e);
+	return l.c;
 }
 
 void

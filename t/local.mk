@@ -9,7 +9,8 @@ TESTS += $(TREE_TESTS)
 
 UNIT_TESTS =
 if HAVE_CMOCKA
-UNIT_TESTS += t/10-base.t t/20-hdr.t t/21-neg.t t/22-ifinfo.t t/23-bytes.t t/40-state.t t/50-pump.t \
+UNIT_TESTS += t/10-base.t t/20-hdr.t t/21-neg.t t/22-ifinfo.t t/23-bytes.t \
+	t/30-policy.t t/31-conf.t t/40-state.t t/50-pump.t \
 	t/51-split.t t/52-place.t t/53-mediate.t t/55-ctl.t
 endif
 check_PROGRAMS += $(UNIT_TESTS)
@@ -34,6 +35,10 @@ t_22_ifinfo_t_SOURCES = t/22-ifinfo.c t/vectors.h t/walk.h
 t_22_ifinfo_t_LDADD = $(LINK_SMB)
 t_23_bytes_t_SOURCES = t/23-bytes.c t/vectors.h t/walk.h
 t_23_bytes_t_LDADD = $(LINK_SMB)
+t_30_policy_t_SOURCES = t/30-policy.c t/policy.h
+t_30_policy_t_LDADD = $(LINK_POLICY)
+t_31_conf_t_SOURCES = t/31-conf.c t/policy.h
+t_31_conf_t_LDADD = $(LINK_PROXY)
 t_40_state_t_SOURCES = t/40-state.c
 t_40_state_t_LDADD = $(LINK_STATE)
 t_50_pump_t_SOURCES = t/50-pump.c

@@ -1,0 +1,435 @@
+/* conftext.c: the text of a configuration file in memory: its comments blanked, its broken places passed over */
+#include "config.h"
+
+#include "policy/conftext.h"
+
+#include "policy/errlist.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* No configuration is longer; a wrong path (a device, a log) must not fill the memory. */
+#define FILE_MAX (4u << 20)
+/* Deeper than any section: interfaces { address { } } and a list. */
+#define DEPTH_MAX 8
+
+/* Reading. */
+
+static char *
+slurp(int fd, size_t max, const char **why_r)
+{
+	struct stat st;
+	size_t n = 0, size;
+	ssize_t r = 0;
+	char *text;
+
+	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode)) {
+		*why_r = "not a regular file";
+		return NULL;
+	}
+	size = (size_t)st.st_size;
+	if (size > max) {
+		*why_r = "too long";
+		return NULL;
+	}
+	text = malloc(size + 1);
+	if (text == NULL) {
+		*why_r = "out of memory";
+		return NULL;
+	}
+	/* One byte more than there should be shows a file that grows. */
+	while (n <= size && (r = read(fd, text + n, size + 1 - n)) > 0)
+		n += (size_t)r;
+	if (r == -1)
+		*why_r = strerror(errno);
+	else if (n != size)
+		*why_r = "was written to while it was read";
+	else if (memchr(text, '\0', n) != NULL)
+		*why_r = "has a zero byte";
+	else {
+		text[n] = '\0';
+		return text;
+	}
+	free(text);
+	return NULL;
+}
+
+char *
+conftext_read(const char *path, size_t max, const char **why_r)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	char *text;
+
+	if (fd == -1) {
+		*why_r = strerror(errno);
+		return NULL;
+	}
+	text = slurp(fd, max, why_r);
+	close(fd);
+	return text;
+}
+
+/* Lines. */
+
+/* The first byte of a line, or of nothing behind the last. */
+static char *
+line_at(const struct conftext *t, int line)
+{
+	char *s = t->text;
+
+	for (; line > 1; line--)
+		s += strcspn(s, "\n") + (strchr(s, '\n') != NULL);
+	return s;
+}
+
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* Blanks [s, end), newlines apart. Returns whether there was anything. */
+static bool
+blank(char *s, const char *end)
+{
+	bool any = false;
+
+	for (; s < end; s++) {
+		if (*s == '\n' || *s == ' ')
+			continue;
+		any = any || (*s != '\t' && *s != '\r');
+		*s = ' ';
+	}
+	return any;
+}
+
+/* Behind "${NAME}", in which quotes and braces are its own; NULL where it does not end on its line. */
+static char *
+variable_end(char *s)
+{
+	s += strcspn(s, "}\n");
+	return *s == '}' ? s + 1 : NULL;
+}
+
+static bool
+is_variable(const char *s)
+{
+	return s[0] == '$' && s[1] == '{';
+}
+
+/* Behind the string that begins at s, or NULL where it does not end on its line. */
+static char *
+string_end(char *s)
+{
+	char quote = *s++;
+
+	while (*s != quote) {
+		if (*s == '\0' || *s == '\n')
+			return NULL;
+		if (*s == '\\' && s[1] != '\0' && s[1] != '\n') {
+			s += 2;
+		} else if (quote == '"' && is_variable(s)) {
+			s = variable_end(s);
+			if (s == NULL)
+				return NULL;
+		} else {
+			s++;
+		}
+	}
+	return s + 1;
+}
+
+static void
+lose(struct conftext *t, int from, int to)
+{
+	if (t->nlost == CONFTEXT_LOST_MAX) {
+		/* Too many to tell apart: from here on everything may be among them. */
+		t->lost[t->nlost - 1].from = 0;
+		t->lost[t->nlost - 1].to = INT_MAX;
+		return;
+	}
+	t->lost[t->nlost].from = from;
+	t->lost[t->nlost++].to = to;
+}
+
+bool
+conftext_lost(const struct conftext *t, int from, int to)
+{
+	for (size_t i = 0; i < t->nlost; i++)
+		if (t->lost[i].from <= to && t->lost[i].to >= from)
+			return true;
+	return false;
+}
+
+/* Making it fit. */
+
+struct tidy {
+	struct conftext *t;
+	const char *path;
+	struct errlist *e;
+	char *s, *start;	/* where it stands, and where that line begins */
+	int line;
+	int depth, opened[DEPTH_MAX];	/* lines of the braces that are open */
+	int depth_before;		/* that at the start of the line */
+};
+
+static void
+next_line(struct tidy *y)
+{
+	y->start = ++y->s;
+	y->line++;
+	y->depth_before = y->depth;
+}
+
+static void
+to_line_end(struct tidy *y)
+{
+	char *end = y->s + strcspn(y->s, "\n");
+
+	blank(y->s, end);
+	y->s = end;
+}
+
+static void
+block_comment(struct tidy *y)
+{
+	char *end = strstr(y->s + 2, "*/");
+
+	if (end == NULL) {
+		errlist_add(y->e, y->path, y->line, "a comment that never ends");
+		lose(y->t, y->line, INT_MAX);
+		y->depth = 0;
+	}
+	end = end == NULL ? y->s + strlen(y->s) : end + 2;
+	while (y->s < end) {
+		if (*y->s == '\n') {
+			next_line(y);
+			continue;
+		}
+		*y->s++ = ' ';
+	}
+}
+
+/*
+ * Something is not ended on this line. Where its braces, those in what seems to be strings
+ * included, are closed again the line is taken out; else nobody knows what the rest is part of.
+ */
+static void
+unended(struct tidy *y, const char *why)
+{
+	size_t n = strcspn(y->start, "\n");
+	int depth = 0;
+	bool closed;
+
+	errlist_add(y->e, y->path, y->line, "%s", why);
+	for (size_t i = 0; i < n; i++) {
+		if (y->start[i] == '{' && (i == 0 || y->start[i - 1] != '$'))
+			depth++;
+		else if (y->start[i] == '}' && depth-- == 0)
+			break;
+	}
+	closed = depth == 0;
+	lose(y->t, y->line, closed ? y->line : INT_MAX);
+	if (!closed)
+		n = strlen(y->start);
+	blank(y->start, y->start + n);
+	y->s = y->start + n;
+	y->depth = closed ? y->depth_before : 0;
+}
+
+static void
+string(struct tidy *y)
+{
+	char *end = string_end(y->s);
+
+	if (end != NULL)
+		y->s = end;
+	else
+		unended(y, "a string does not end on its line: a quote is missing");
+}
+
+static void
+variable(struct tidy *y)
+{
+	char *end = variable_end(y->s);
+
+	if (end != NULL)
+		y->s = end;
+	else
+		unended(y, "\"${\" does not end on its line");
+}
+
+static void
+brace(struct tidy *y)
+{
+	if (*y->s == '{') {
+		if (y->depth < DEPTH_MAX)
+			y->opened[y->depth] = y->line;
+		y->depth++;
+	} else if (y->depth > 0) {
+		y->depth--;
+	} else {
+		errlist_add(y->e, y->path, y->line, "a closing brace too many");
+		lose(y->t, y->line, y->line);
+		*y->s = ' ';
+	}
+	y->s++;
+}
+
+/* libconfuse would leave it out without a word. */
+static void
+stray(struct tidy *y)
+{
+	errlist_add(y->e, y->path, y->line, "unexpected \"%c\"", *y->s);
+	lose(y->t, y->line, y->line);
+	*y->s++ = ' ';
+}
+
+static void
+tidy(struct tidy *y)
+{
+	/* Editors of another system begin a file with it. */
+	if (memcmp(y->s, "\xef\xbb\xbf", strnlen(y->s, 3)) == 0 && strnlen(y->s, 3) == 3)
+		memset(y->s, ' ', 3);
+	while (*y->s != '\0') {
+		if (*y->s == '\n')
+			next_line(y);
+		else if (*y->s == '#' || (y->s[0] == '/' && y->s[1] == '/'))
+			to_line_end(y);
+		else if (y->s[0] == '/' && y->s[1] == '*')
+			block_comment(y);
+		else if (*y->s == '"' || *y->s == '\'')
+			string(y);
+		else if (*y->s == '{' || *y->s == '}')
+			brace(y);
+		else if (is_variable(y->s))
+			variable(y);
+		else if (*y->s == '*' || (y->s[0] == '+' && y->s[1] != '='))
+			stray(y);
+		else
+			y->s++;
+	}
+	if (y->depth > 0) {
+		y->t->unclosed = y->opened[(y->depth < DEPTH_MAX ? y->depth : DEPTH_MAX) - 1];
+		errlist_add(y->e, y->path, y->t->unclosed, "a brace is opened here and never closed");
+		lose(y->t, y->t->unclosed, INT_MAX);
+	}
+}
+
+int
+conftext_load(struct conftext *t, const char *path, struct errlist *e)
+{
+	struct tidy y = { .t = t, .path = path, .e = e, .line = 1 };
+	const char *why;
+	char *text;
+	size_t end;
+
+	*t = (struct conftext){ .text = conftext_read(path, FILE_MAX, &why) };
+	if (t->text == NULL) {
+		errlist_add(e, path, 0, "%s", why);
+		return -1;
+	}
+	/* An error at the end then stands on a line of its own, where nothing else can. */
+	end = strlen(t->text);
+	text = realloc(t->text, end + 2);
+	if (text == NULL) {
+		errlist_add(e, path, 0, "out of memory");
+		conftext_fini(t);
+		return -1;
+	}
+	if (end > 0 && text[end - 1] != '\n')
+		memcpy(text + end, "\n", 2);
+	t->text = y.s = y.start = text;
+	tidy(&y);
+	return 0;
+}
+
+void
+conftext_fini(struct conftext *t)
+{
+	free(t->text);
+	*t = (struct conftext){ .text = NULL };
+}
+
+/* Errors of the parser. */
+
+bool
+conftext_ends(const struct conftext *t, int line)
+{
+	const char *s = line_at(t, line);
+
+	return s[strspn(s, " \t\r\n")] == '\0';
+}
+
+/* The last line before this one with something on it; 0 = none. */
+static int
+line_before(const struct conftext *t, int line)
+{
+	const char *s = line_at(t, line);
+
+	while (s > t->text && is_blank(s[-1]))
+		line -= *--s == '\n';
+	return s == t->text ? 0 : line;
+}
+
+/* What the parser's text has in quotes: the word that it met, or that was left unfinished. */
+static bool
+names(const char *why, const char *s)
+{
+	const char *from = strchr(why, '\''), *to = strrchr(why, '\'');
+	size_t n = from == NULL ? 0 : (size_t)(to - from);
+
+	return n > 1 && memmem(s, strcspn(s, "\n"), from + 1, n - 1) != NULL;
+}
+
+int
+conftext_blame(const struct conftext *t, int line, const char **why_r)
+{
+	int before = line_before(t, line);
+	const char *s = line_at(t, line), *b = line_at(t, before);
+	size_t n = strcspn(b, "\n");
+
+	if (before == 0)
+		return line;
+	while (n > 0 && is_blank(b[n - 1]))
+		n--;
+	s += strspn(s, " \t\r");
+	if (b[n - 1] == '=' && *s != '{') {
+		*why_r = "a value is missing";
+		return before;
+	}
+	return conftext_ends(t, line) || (!names(*why_r, s) && names(*why_r, b)) ? before : line;
+}
+
+bool
+conftext_pass(struct conftext *t, int line)
+{
+	char *s = line_at(t, line), *c;
+	int depth = 0, to = line;
+
+	/* A brace that closes what began before stays, and so does one behind. */
+	s += strspn(s, " \t\r}");
+	for (c = s; *c != '\0'; c++) {
+		if (*c == '"' || *c == '\'')
+			c = string_end(c) - 1;
+		else if (is_variable(c))
+			c = variable_end(c) - 1;
+		else if (*c == '{')
+			depth++;
+		else if (*c == '}' && depth-- == 0)
+			break;
+		else if (*c == '\n' && depth == 0 && c[strspn(c, " \t\r\n")] != '{')
+			break;
+		else if (*c == '\n')
+			to++;
+	}
+	if (!blank(s, c))
+		return false;
+	lose(t, line, to);
+	return true;
+}

@@ -1,0 +1,273 @@
+/* 31-conf.c: unit tests of smbgate.conf: every option, paths, every error */
+#include "config.h"
+
+#include "proxy/conf.h"
+#include "t/policy.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+static char dir[PATH_MAX], path[PATH_MAX];
+
+static struct conf *
+load(const char *text, struct errlist *e)
+{
+	file_write(path, text, strlen(text));
+	*e = (struct errlist){ .n = 0 };
+	return conf_load(path, e);
+}
+
+static struct conf *
+load_good(const char *text)
+{
+	struct errlist e;
+	struct conf *c = load(text, &e);
+
+	if (e.total > 0)
+		fail_msg("%s", e.text[0]);
+	assert_non_null(c);
+	errlist_fini(&e);
+	return c;
+}
+
+#define LISTEN "listen \"lan\" { address = \"127.0.0.1:4450\" }\n"
+
+static void
+check_path(const char *got, const char *name)
+{
+	char want[PATH_MAX];
+
+	file_path(want, dir, name);
+	assert_non_null(got);
+	assert_string_equal(got, want);
+}
+
+static void
+check_listen(const struct conf_listen *l, const char *name, const char *address)
+{
+	char text[ADDR_STRLEN];
+
+	assert_string_equal(l->name, name);
+	assert_string_equal(addrport_str(&l->address, text), address);
+}
+
+static void
+test_defaults(void **state)
+{
+	struct conf *c = load_good(LISTEN);
+
+	(void)state;
+	assert_string_equal(c->path, path);
+	check_path(c->policy, "policy.conf");
+	assert_string_equal(c->control, "/run/smbgate/control.sock");
+	assert_null(c->user);
+	assert_null(c->keytab);
+	assert_null(c->cluster_secret);
+	assert_null(c->pid_file);
+	assert_int_equal(c->workers, 0);
+	assert_int_equal(c->nlisten, 1);
+	check_listen(&c->listen[0], "lan", "127.0.0.1:4450");
+	conf_free(&c);
+	assert_null(c);
+	conf_free(&c);
+}
+
+static void
+test_full(void **state)
+{
+	struct conf *c = load_good("# all of it\n"
+	    "policy  = \"rules/policy.conf\"\n"
+	    "workers = 256\n"
+	    "control = \"/tmp/control.sock\"\n"
+	    "user    = smbgate\n"
+	    "keytab  = 'cluster.keytab'\n"
+	    "cluster-secret = \"../cluster.secret\"\n"
+	    "pid-file = /run/smbgate.pid\n"
+	    "listen \"lan\" { address = \"10.0.0.5\" }\n"
+	    "listen lan6 {\n\taddress = \"[::1]:4450\"\n}\n"
+	    "listen all { address = \"0.0.0.0:446\" }\n"
+	    "listen \"all-6\" { address = \"[::]\" }\n");
+
+	(void)state;
+	check_path(c->policy, "rules/policy.conf");
+	assert_string_equal(c->control, "/tmp/control.sock");
+	assert_string_equal(c->user, "smbgate");
+	check_path(c->keytab, "cluster.keytab");
+	check_path(c->cluster_secret, "../cluster.secret");
+	assert_string_equal(c->pid_file, "/run/smbgate.pid");
+	assert_int_equal(c->workers, 256);
+	assert_int_equal(c->nlisten, 4);
+	check_listen(&c->listen[0], "lan", "10.0.0.5:445");
+	check_listen(&c->listen[1], "lan6", "[::1]:4450");
+	check_listen(&c->listen[2], "all", "0.0.0.0:446");
+	check_listen(&c->listen[3], "all-6", "[::]:445");
+	conf_free(&c);
+}
+
+/* A file named relative to the working directory gives absolute paths all the same. */
+static void
+test_relative(void **state)
+{
+	char before[PATH_MAX], here[PATH_MAX], want[PATH_MAX + 16];
+	struct errlist e = { .n = 0 };
+	struct conf *c;
+
+	(void)state;
+	file_write(path, LISTEN, strlen(LISTEN));
+	assert_non_null(getcwd(before, sizeof(before)));
+	assert_int_equal(chdir(dir), 0);
+	assert_non_null(getcwd(here, sizeof(here)));
+	c = conf_load("smbgate.conf", &e);
+	assert_int_equal(chdir(before), 0);
+	assert_non_null(c);
+	assert_int_equal(e.total, 0);
+	snprintf(want, sizeof(want), "%s/policy.conf", here);
+	assert_string_equal(c->policy, want);
+	snprintf(want, sizeof(want), "%s/smbgate.conf", here);
+	assert_string_equal(c->path, want);
+	conf_free(&c);
+}
+
+#define LONG "x1234567890123456789012345678901234567890123456789012345678901234567890"
+
+static const struct bad bads[] = {
+	{ "an empty file", "", { { 1, "nothing to listen on" } } },
+	{ "no listener", "workers = 1\n\n", { { 3, "nothing to listen on" } } },
+	{ "an unknown option", LISTEN "worker = 3\nworkers = x\n",
+	    { { 2, "no such option 'worker'" }, { 3, "workers" } } },
+	{ "an unknown section", LISTEN "listener \"a\" {\n address = \"10.0.0.1\"\n}\nworkers = x\n",
+	    { { 2, "no such option 'listener'" }, { 5, "workers" } } },
+	{ "an option of policy.conf", LISTEN "smb1 = allow\n", { { 2, "'smb1'" } } },
+	{ "too many workers", LISTEN "workers = 257\n", { { 2, "workers: 257 is not within 0..256" } } },
+	{ "fewer than no workers", LISTEN "workers = -1\n",
+	    { { 2, "workers: \"-1\" is not a number (0..256)" } } },
+	{ "workers by name", LISTEN "workers = many\n", { { 2, "\"many\" is not a number" } } },
+	{ "workers twice", LISTEN "workers = 1\nworkers = 2\n", { { 3, "workers stands here again" } } },
+	{ "an empty path", LISTEN "\npolicy = \"\"\n", { { 3, "policy: \"\" is not a text" } } },
+	{ "an empty user", LISTEN "user = \"\"\n", { { 2, "user" } } },
+	{ "a control socket's long name",
+	    LISTEN "control = \"/" LONG LONG "\"\nuser = \"\"\n",
+	    { { 2, "is longer than the 107 bytes" }, { 3, "user" } } },
+	{ "no address", LISTEN "listen \"b\"\n{\n}\n", { { 3, "listen \"b\" has no address" } } },
+	{ "an empty address", "listen a { address = \"\" }\n", { { 1, "address: \"\" is not ADDRESS:PORT" } } },
+	{ "an address by name", "listen a { address = \"localhost:445\" }\n", { { 1, "\"localhost:445\"" } } },
+	{ "an IPv6 address and port without brackets, not an address", "listen a { address = \"::1::445\" }\n",
+	    { { 1, "\"::1::445\"" } } },
+	{ "port 0", "listen a { address = \"10.0.0.1:0\" }\n", { { 1, "10.0.0.1:0" } } },
+	{ "a port too large", "listen a {\n address = \"10.0.0.1:70000\"\n}\n", { { 2, "10.0.0.1:70000" } } },
+	{ "a zone", "listen a { address = \"[fe80::1%eth0]:445\" }\n", { { 1, "fe80" } } },
+	{ "an address twice", LISTEN "listen b {\n address = \"127.0.0.1:4450\" }\n",
+	    { { 3, "listen \"b\" has the address of listen \"lan\"" } } },
+	{ "an address twice, by its port",
+	    "listen a { address = \"[::1]\" }\nlisten b { address = \"[0::1]:445\" }\n",
+	    { { 2, "listen \"b\" has the address of listen \"a\"" } } },
+	{ "a listener twice", LISTEN "listen \"lan\" {\n address = \"10.0.0.1\"\n}\nworkers = x\n",
+	    { { 2, "found duplicate title 'lan'" }, { 5, "workers" } } },
+	{ "a listener's strange name", "listen \"a b\" { address = \"10.0.0.1\" }\n",
+	    { { 1, "listen \"a b\": a name has 1 to 63" } } },
+	{ "a listener's long name", "listen " LONG " { address = \"10.0.0.1\" }\n", { { 1, "a name has" } } },
+	{ "a listener without a name", "listen { address = \"10.0.0.1\" }\n", { { 1, "missing title" } } },
+	{ "an open string", LISTEN "policy = \"policy.conf\nworkers = x\n",
+	    { { 2, "a quote is missing" }, { 3, "workers" } } },
+	{ "half a file", LISTEN "listen b {\n", { { 2, "never closed" } } },
+	{ "no equal sign", LISTEN "policy \"policy.conf\"\nworkers = x\n",
+	    { { 2, "missing equal sign after option 'policy'" }, { 3, "workers" } } },
+	{ "include", LISTEN "include(\"other.conf\")\n", { { 2, "'include'" } } },
+	{ "a list", LISTEN "policy = { \"a\", \"b\" }\n", { { 2, "unexpected token '{'" } } },
+	{ "many errors", "policy = \"\"\nlisten a { address = x }\nlisten b { adress = y }\nworkers = 999\n"
+	    "nonsense\n", { { 1, "policy" }, { 2, "address" }, { 3, "'adress'" }, { 4, "workers" },
+	        { 5, "nonsense" } } },
+};
+
+static void
+test_bad(void **state)
+{
+	size_t failed = 0;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(bads); i++) {
+		struct errlist e;
+		struct conf *c = load(bads[i].text, &e);
+
+		failed += !errors_match(&bads[i], path, &e);
+		/* Wrong as it is, it leads to the policy and the errors of that. */
+		assert_non_null(c);
+		assert_non_null(c->policy);
+		conf_free(&c);
+		errlist_fini(&e);
+		c = load_good(LISTEN);
+		assert_int_equal(c->nlisten, 1);
+		conf_free(&c);
+	}
+	assert_int_equal(failed, 0);
+}
+
+static void
+test_unreadable(void **state)
+{
+	struct errlist e = { .n = 0 };
+	char name[PATH_MAX];
+
+	(void)state;
+	file_path(name, dir, "gone.conf");
+	assert_null(conf_load(name, &e));
+	assert_int_equal(e.n, 1);
+	assert_non_null(strstr(e.text[0], "gone.conf:0: No such file or directory"));
+	errlist_fini(&e);
+	assert_null(conf_load(dir, &e));
+	assert_int_equal(e.n, 1);
+	errlist_fini(&e);
+}
+
+static void
+test_many(void **state)
+{
+	for (int n = CONF_LISTEN_MAX; n <= CONF_LISTEN_MAX + 1; n++) {
+		char *text = NULL;
+		size_t len = 0;
+		FILE *f = open_memstream(&text, &len);
+		struct errlist e;
+		struct conf *c;
+
+		(void)state;
+		for (int i = 0; i < n; i++)
+			fprintf(f, "listen l%d {\n address = \"10.0.0.1:%d\" }\n", i, 1000 + i);
+		fclose(f);
+		c = load(text, &e);
+		assert_non_null(c);
+		if (n == CONF_LISTEN_MAX) {
+			assert_int_equal(e.total, 0);
+			assert_int_equal(c->nlisten, n);
+		} else {
+			assert_int_equal(e.total, 1);
+			assert_non_null(strstr(e.text[0], ":129: 65 listeners: there may be 64"));
+		}
+		conf_free(&c);
+		errlist_fini(&e);
+		free(text);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_relative),
+		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_unreadable),
+		cmocka_unit_test(test_many),
+	};
+	int failed;
+
+	dir_begin(dir);
+	file_path(path, dir, "smbgate.conf");
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	dir_end(dir);
+	return failed;
+}
