@@ -181,33 +181,19 @@ load_addresses(struct load *l)
 	}
 }
 
-/* Is it an address that a client could dial? */
-static const char *
-unannounceable(const struct addr *a)
-{
-	if (addr_is_unspecified(a))
-		return "is nobody's address";
-	if (addr_is_linklocal(a))
-		return "is link-local: it means another host to every client";
-	if (is_multicast(a))
-		return "is a multicast address";
-	return NULL;
-}
-
 static void
 load_iface(struct load *l, struct pol_interfaces *ifs, cfg_t *sec)
 {
 	struct pol_iface *f = &ifs->list[ifs->n];
-	const char *text = cfg_title(sec), *why;
+	const char *text = cfg_title(sec);
 	int line = conffile_begin(sec);
 
 	if (addr_parse(&f->addr, text) == -1) {
 		errlist_add(&l->e, l->path, line, "address \"%s\" is not an IPv4 or IPv6 address", text);
 		return;
 	}
-	why = unannounceable(&f->addr);
-	if (why != NULL)
-		errlist_add(&l->e, l->path, line, "address \"%s\" %s", text, why);
+	if (is_multicast(&f->addr))
+		errlist_add(&l->e, l->path, line, "address \"%s\" is a multicast address", text);
 	/* The same text twice is told by the parser; this is for two spellings of one address. */
 	for (size_t i = 0; i < ifs->n; i++)
 		if (addr_equal(&ifs->list[i].addr, &f->addr))
@@ -249,9 +235,6 @@ load_interfaces_of(struct load *l, cfg_t *sec)
 		    name);
 	snprintf(ifs->listener, sizeof(ifs->listener), "%s", name);
 	ifs->mode = (enum pol_ifmode)uint_of(l, sec, "mode", POL_IF_ANNOUNCE);
-	if (n > 0 && ifs->mode != POL_IF_ANNOUNCE)
-		errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "mode", 0),
-		    "interfaces \"%s\": addresses are announced only with mode = announce", name);
 	if (n > POL_IFACES_MAX) {
 		errlist_add(&l->e, l->path, conffile_begin(cfg_getnsec(sec, "address", POL_IFACES_MAX)),
 		    "interfaces \"%s\": %u addresses: there may be %u", name, n, POL_IFACES_MAX);

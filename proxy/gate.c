@@ -82,6 +82,23 @@ gate_bind(struct gate_sockets *s, const struct conf *conf)
 	return s->control == -1 ? -1 : 0;
 }
 
+static void
+warn_interfaces(const struct pol_interfaces *ifs)
+{
+	char text[ADDR_STRLEN];
+
+	if (ifs->n > 0 && ifs->mode != POL_IF_ANNOUNCE)
+		log_warn("interfaces \"%s\": the addresses have no effect with mode = %s", ifs->listener,
+		    pol_ifmode_str(ifs->mode));
+	for (size_t i = 0; i < ifs->n; i++) {
+		const struct addr *a = &ifs->list[i].addr;
+
+		if (addr_is_linklocal(a) || addr_is_unspecified(a))
+			log_warn("interfaces \"%s\": nobody is told %s: it is %s", ifs->listener,
+			    addr_str(a, text), addr_is_linklocal(a) ? "link-local" : "nobody's address");
+	}
+}
+
 void
 gate_warn(const struct conf *conf, const struct policy *p)
 {
@@ -93,6 +110,7 @@ gate_warn(const struct conf *conf, const struct policy *p)
 		if (!known)
 			log_warn("interfaces \"%s\": there is no listener of that name",
 			    p->interfaces[i].listener);
+		warn_interfaces(&p->interfaces[i]);
 	}
 }
 

@@ -51,10 +51,8 @@ def breakages(good):
         "a node without an address": (good + "node \"x\" { weight = 1 }\n", None),
         "a node twice": (good + good[good.index("node"):good.index("}") + 2], None),
         "a bad mode": (good.replace("mode = announce", "mode = sometimes"), None),
-        "a link-local address to announce": (good.replace('address "%s"' % A,
-                                                          'address "169.254.1.1"'), None),
-        "addresses where none are announced": (good.replace("mode = announce", "mode = filter"),
-                                               None),
+        "a multicast address to announce": (good.replace('address "%s"' % A,
+                                                         'address "224.0.0.1"'), None),
         "a bad speed": (good.replace("speed = \"1", "speed = \"x"), None),
         "nothing but noise": ("\x00\x01\x02\xff\n", None),
     }
