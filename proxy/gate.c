@@ -247,8 +247,6 @@ gate_new(const struct conf *conf, struct policy *policy, const struct secret *se
 	policy = NULL;
 	if (start_threads(g) == -1)
 		goto fail;
-	free(s->fds);
-	s->fds = NULL;
 	return g;
 nomem:
 	log_error("out of memory");

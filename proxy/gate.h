@@ -47,12 +47,12 @@ struct gate_sockets {
 	int *fds;			/* [worker * nlisten + listener] */
 };
 
-/* 0, or -1: the reason is logged. */
+/* 0, or -1: the reason is logged. The caller frees s->fds in both cases. */
 int gate_bind(struct gate_sockets *s, const struct conf *conf) __attribute__((warn_unused_result));
 
 /*
- * Takes over the sockets and the reference to the policy; starts the workers. conf and secret are
- * borrowed. NULL: the reason is logged.
+ * Takes over the descriptors and the reference to the policy; starts the workers. conf, secret and
+ * the list s itself are borrowed. NULL: the reason is logged.
  */
 struct gate *gate_new(const struct conf *conf, struct policy *policy, const struct secret *secret,
     struct gate_sockets *s);

@@ -278,6 +278,7 @@ serve(const struct options *o, struct conf *conf, struct policy *policy, struct 
 	if (o->background)
 		log_open(true, level);
 	g = gate_new(conf, policy, secret, &sockets);
+	free(sockets.fds);
 	if (g == NULL)
 		return EXIT_FAILURE;
 	if (o->background)
@@ -289,6 +290,7 @@ serve(const struct options *o, struct conf *conf, struct policy *policy, struct 
 		unlink(conf->pid_file);
 	return EXIT_SUCCESS;
 fail:
+	free(sockets.fds);
 	policy_unref(&policy);
 	return EXIT_FAILURE;
 }
