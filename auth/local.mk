@@ -3,5 +3,6 @@ noinst_LIBRARIES += auth/libauth.a
 auth_libauth_a_SOURCES = \
 	auth/keyhash.c \
 	auth/keyhash.h \
+	auth/keyc.h \
 	auth/secret.c \
 	auth/secret.h
