@@ -1,8 +1,24 @@
 # the library of auth/
 noinst_LIBRARIES += auth/libauth.a
 auth_libauth_a_SOURCES = \
+	auth/crypt.c \
+	auth/crypt.h \
+	auth/kdf.c \
+	auth/kdf.h \
+	auth/keyc.h \
 	auth/keyhash.c \
 	auth/keyhash.h \
-	auth/keyc.h \
+	auth/keys.c \
+	auth/keys.h \
+	auth/ntlm.c \
+	auth/ntlm.h \
+	auth/preauth.c \
+	auth/preauth.h \
+	auth/seal.c \
+	auth/seal.h \
 	auth/secret.c \
-	auth/secret.h
+	auth/secret.h \
+	auth/sign.c \
+	auth/sign.h \
+	auth/spnego.c \
+	auth/spnego.h

@@ -4,6 +4,7 @@
 
 /* Direct TCP and NetBIOS session packet types: [MS-SMB2] 2.1, RFC 1002 4.3.1. */
 #define NBSS_HDR_LEN 4
+#define NBSS_LEN_MAX 0xffffff
 #define NBSS_MESSAGE 0x00
 #define NBSS_REQUEST 0x81
 #define NBSS_KEEPALIVE 0x85

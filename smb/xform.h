@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct wr;
+
 /* SMB2 TRANSFORM_HEADER, [MS-SMB2] 2.2.41. */
 struct xform {
 	uint8_t signature[16];
@@ -16,5 +18,8 @@ struct xform {
 
 /* p: at least the 52 bytes of the header. 0, or -1 when it is none. */
 int xform_get(struct xform *x, const uint8_t *p, size_t n) __attribute__((warn_unused_result));
+
+/* Appends the 52 bytes. */
+void xform_put(struct wr *w, const struct xform *x);
 
 #endif

@@ -1,0 +1,30 @@
+/* ntlm.h: what an observer reads out of an NTLM AUTHENTICATE message */
+#ifndef AUTH_NTLM_H
+#define AUTH_NTLM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * NTLM AUTHENTICATE_MESSAGE, [MS-NLMP] 2.2.1.3; the ranges point into the message. Names are UTF-16
+ * little-endian where unicode is set, else the client's code page.
+ */
+struct ntlm_auth {
+	const uint8_t *nt, *domain, *user, *session_key;
+	size_t nt_len, lm_len, domain_len, user_len, session_key_len;
+	uint32_t flags;
+	bool unicode;
+};
+
+#define NTLMSSP_NEGOTIATE_UNICODE 0x00000001u
+#define NTLMSSP_NEGOTIATE_KEY_EXCH 0x40000000u
+
+/* p: from "NTLMSSP" on. 0, or -1 when it is not well formed. */
+int ntlm_auth_get(struct ntlm_auth *a, const uint8_t *p, size_t n)
+    __attribute__((warn_unused_result));
+
+/* Nobody's logon: no name and no response, [MS-NLMP] 3.2.5.1.2. */
+bool ntlm_anonymous(const struct ntlm_auth *a);
+
+#endif

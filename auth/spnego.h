@@ -1,0 +1,34 @@
+/* spnego.h: which mechanism's token a security buffer carries, and where it stands */
+#ifndef AUTH_SPNEGO_H
+#define AUTH_SPNEGO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum token_kind {
+	TOKEN_NONE,		/* nothing that concerns a key: a MIC, a bare state, an unknown mechanism */
+	TOKEN_AP_REQ,		/* [RFC 4121] 4.1 */
+	TOKEN_AP_REP,
+	TOKEN_KRB_ERROR,
+	TOKEN_NTLM_NEGOTIATE,	/* [MS-NLMP] 2.2.1.1 */
+	TOKEN_NTLM_CHALLENGE,
+	TOKEN_NTLM_AUTHENTICATE,
+};
+
+struct token {
+	enum token_kind kind;
+	const uint8_t *p;	/* without any wrapper: AP-REQ from 0x6e on, NTLM from "NTLMSSP" on */
+	size_t len;
+};
+
+/* Length of the whole DER value that begins at p; 0 while that cannot be told, or for no DER. */
+size_t spnego_len(const uint8_t *p, size_t n);
+
+/*
+ * The token in the security buffer of a SESSION_SETUP, [MS-SMB2] 3.2.4.2.3: SPNEGO's first or
+ * later message [RFC 4178] 4.2, a mechanism's own token in GSS framing [RFC 2743] 3.1, bare (DCE
+ * style), or raw NTLMSSP. What cannot be parsed is TOKEN_NONE: an observer does not judge.
+ */
+struct token spnego_token(const uint8_t *p, size_t n);
+
+#endif
