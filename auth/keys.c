@@ -144,6 +144,18 @@ smbkeys_s2c(const struct smbkeys *k)
 	return k->cipher_key[__atomic_load_n(&k->short_cipher_keys, __ATOMIC_RELAXED)].s2c;
 }
 
+void
+smbkeys_prove(struct smbkeys *k, unsigned what)
+{
+	__atomic_fetch_or(&k->proven, what, __ATOMIC_RELAXED);
+}
+
+bool
+smbkeys_proven(const struct smbkeys *k, unsigned what)
+{
+	return (__atomic_load_n(&k->proven, __ATOMIC_RELAXED) & what) != 0;
+}
+
 bool
 smbkeys_try_short(struct smbkeys *k)
 {

@@ -34,6 +34,7 @@ enum keys_variant { KEYS_STANDARD, KEYS_LONG_SIGNING, KEYS_VARIANTS };
 struct smbkeys {
 	unsigned refs;			/* atomic; by smbkeys_ref() and smbkeys_unref() alone */
 	unsigned short_cipher_keys;	/* atomic; see smbkeys_try_short() */
+	unsigned proven;		/* atomic; SMBKEYS_SIGN and SMBKEYS_SEAL */
 	uint16_t dialect;
 	uint16_t cipher;
 	struct signkey signing;
@@ -54,6 +55,12 @@ void smbkeys_unref(struct smbkeys **k);
 size_t smbkeys_cipher_len(const struct smbkeys *k);
 const uint8_t *smbkeys_c2s(const struct smbkeys *k);
 const uint8_t *smbkeys_s2c(const struct smbkeys *k);
+
+/* A signature was theirs, a message was opened with them: until then they are a guess. */
+#define SMBKEYS_SIGN 1u
+#define SMBKEYS_SEAL 2u
+void smbkeys_prove(struct smbkeys *k, unsigned what);
+bool smbkeys_proven(const struct smbkeys *k, unsigned what);
 
 /* Both ends seem to use the other cipher keys. False when there are none, or they are in use. */
 bool smbkeys_try_short(struct smbkeys *k);

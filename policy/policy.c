@@ -19,6 +19,8 @@ policy_new(void)
 	p->smb1 = POL_SMB1_REFUSE;
 	p->unkeyed = POL_UNKEYED_PASS;
 	p->gmac = POL_GMAC_PASS;
+	p->compression = POL_COMPRESSION_REFUSE;
+	p->auth.min_dialect = 0x0202;
 	p->pin_linger = 15 * 60000;
 	p->health = (struct pol_health){
 		.interval = 2000,
@@ -117,4 +119,21 @@ pol_nodestate_str(enum pol_nodestate s)
 	static const char *const text[] = { "active", "drain", "maint" };
 
 	return text[s];
+}
+
+const char *
+pol_dialect_str(uint16_t dialect)
+{
+	switch (dialect) {
+	case 0x0311:
+		return "3.1.1";
+	case 0x0302:
+		return "3.0.2";
+	case 0x0300:
+		return "3.0";
+	case 0x0210:
+		return "2.1";
+	default:
+		return "2.0.2";
+	}
 }

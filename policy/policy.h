@@ -17,6 +17,8 @@
 
 enum pol_smb1 { POL_SMB1_REFUSE, POL_SMB1_ALLOW };
 enum pol_unkeyed { POL_UNKEYED_PASS, POL_UNKEYED_REFUSE };
+enum pol_compression { POL_COMPRESSION_REFUSE, POL_COMPRESSION_PASS };
+enum pol_auth_word { POL_AUTH_ALLOW, POL_AUTH_REFUSE };
 enum pol_gmac { POL_GMAC_PASS, POL_GMAC_REFUSE, POL_GMAC_RESIGN };
 enum pol_ifmode { POL_IF_ANNOUNCE, POL_IF_FILTER, POL_IF_PASS };
 enum pol_nodestate { POL_NODE_ACTIVE, POL_NODE_DRAIN, POL_NODE_MAINT };
@@ -42,6 +44,13 @@ struct pol_interfaces {
 	enum pol_ifmode mode;
 	size_t n;
 	struct pol_iface *list;
+};
+
+/* The door: what a logon may be. */
+struct pol_auth {
+	enum pol_auth_word ntlm;
+	enum pol_auth_word guest;	/* guests and the anonymous */
+	uint16_t min_dialect;		/* SMB2's number: 0x0202 .. 0x0311 */
 };
 
 /* All times in milliseconds. */
@@ -80,6 +89,8 @@ struct policy {
 	enum pol_smb1 smb1;
 	enum pol_unkeyed unkeyed;
 	enum pol_gmac gmac;
+	enum pol_compression compression;
+	struct pol_auth auth;
 	unsigned pin_linger;		/* ms */
 	struct pol_health health;
 	struct pol_limits limits;
@@ -103,5 +114,6 @@ const struct pol_node *policy_node(const struct policy *p, const char *name);
 /* The words of the configuration for these values. */
 const char *pol_ifmode_str(enum pol_ifmode m);
 const char *pol_nodestate_str(enum pol_nodestate s);
+const char *pol_dialect_str(uint16_t dialect);
 
 #endif

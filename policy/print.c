@@ -27,13 +27,20 @@ struct scalar {
 static size_t
 scalars(const struct policy *p, struct scalar *s)
 {
+	static const char *const auth[] = { "allow", "refuse" };
 	static const char *const gmac[] = { "pass", "refuse", "resign" };
 	const struct scalar all[] = {
 		{ NULL, "smb1", p->smb1, false, p->smb1 == POL_SMB1_ALLOW ? "allow" : "refuse" },
 		{ NULL, "unkeyed", p->unkeyed, false,
 		    p->unkeyed == POL_UNKEYED_REFUSE ? "refuse" : "pass" },
 		{ NULL, "gmac", p->gmac, false, gmac[p->gmac] },
+		{ NULL, "compression", p->compression, false,
+		    p->compression == POL_COMPRESSION_PASS ? "pass" : "refuse" },
 		{ NULL, "pin-linger", p->pin_linger, true, NULL },
+		{ "auth", "ntlm", p->auth.ntlm, false, auth[p->auth.ntlm] },
+		{ "auth", "guest", p->auth.guest, false, auth[p->auth.guest] },
+		{ "auth", "min-dialect", p->auth.min_dialect, false,
+		    pol_dialect_str(p->auth.min_dialect) },
 		{ "health", "interval", p->health.interval, true, NULL },
 		{ "health", "timeout", p->health.timeout, true, NULL },
 		{ "health", "rise", p->health.rise, false, NULL },

@@ -17,6 +17,11 @@
 static const char *const smb1_words[] = { "refuse", "allow", NULL };
 static const char *const unkeyed_words[] = { "pass", "refuse", NULL };
 static const char *const gmac_words[] = { "pass", "refuse", "resign", NULL };
+static const char *const compression_words[] = { "refuse", "pass", NULL };
+static const char *const auth_words[] = { "allow", "refuse", NULL };
+static const char *const dialect_words[] = { "2.0.2", "2.1", "3.0", "3.0.2", "3.1.1", NULL };
+/* Of the words above, [MS-SMB2] 2.2.3. */
+static const uint16_t dialects[] = { 0x0202, 0x0210, 0x0300, 0x0302, 0x0311 };
 static const char *const ifmode_words[] = { "announce", "filter", "pass", NULL };
 static const char *const state_words[] = { "active", "drain", "maint", NULL };
 
@@ -31,6 +36,7 @@ static const struct setting settings[] = {
 	{ "root", "smb1", SETTING_WORD, 0, 0, smb1_words },
 	{ "root", "unkeyed", SETTING_WORD, 0, 0, unkeyed_words },
 	{ "root", "gmac", SETTING_WORD, 0, 0, gmac_words },
+	{ "root", "compression", SETTING_WORD, 0, 0, compression_words },
 	{ "root", "pin-linger", SETTING_DURATION, 0, DAY, NULL },
 	{ "node", "address", SETTING_ADDRPORT, 0, 0, NULL },
 	{ "node", "weight", SETTING_NUMBER, 1, POL_WEIGHT_MAX, NULL },
@@ -42,6 +48,9 @@ static const struct setting settings[] = {
 	{ "address", "speed", SETTING_SPEED, 1, SPEED_MAX, NULL },
 	{ "address", "rss", SETTING_BOOL, 0, 0, NULL },
 	{ "address", "ifindex", SETTING_NUMBER, 1, UINT32_MAX, NULL },
+	{ "auth", "ntlm", SETTING_WORD, 0, 0, auth_words },
+	{ "auth", "guest", SETTING_WORD, 0, 0, auth_words },
+	{ "auth", "min-dialect", SETTING_WORD, 0, 0, dialect_words },
 	{ "health", "interval", SETTING_DURATION, 50, DAY, NULL },
 	{ "health", "timeout", SETTING_DURATION, 50, DAY, NULL },
 	{ "health", "rise", SETTING_NUMBER, 1, 100, NULL },
@@ -267,7 +276,13 @@ load_scalars(struct load *l)
 	l->p->smb1 = (enum pol_smb1)uint_of(l, sec, "smb1", l->p->smb1);
 	l->p->unkeyed = (enum pol_unkeyed)uint_of(l, sec, "unkeyed", l->p->unkeyed);
 	l->p->gmac = (enum pol_gmac)uint_of(l, sec, "gmac", l->p->gmac);
+	l->p->compression = (enum pol_compression)uint_of(l, sec, "compression", l->p->compression);
 	l->p->pin_linger = uint_of(l, sec, "pin-linger", l->p->pin_linger);
+
+	sec = cfg_getsec(l->f.cfg, "auth");
+	l->p->auth.ntlm = (enum pol_auth_word)uint_of(l, sec, "ntlm", l->p->auth.ntlm);
+	l->p->auth.guest = (enum pol_auth_word)uint_of(l, sec, "guest", l->p->auth.guest);
+	l->p->auth.min_dialect = dialects[uint_of(l, sec, "min-dialect", 0)];
 
 	sec = cfg_getsec(l->f.cfg, "health");
 	h->interval = uint_of(l, sec, "interval", h->interval);
@@ -317,16 +332,18 @@ schema_load(const char *path, struct errlist *e)
 	cfg_opt_t limits[] = { OPT("first-frame"), OPT("negotiate"), OPT("logon"),
 		OPT("unauthenticated"), OPT("unauthenticated-per-source"), OPT("accept-rate"),
 		OPT("accept-burst"), CFG_END() };
+	cfg_opt_t auth[] = { OPT("ntlm"), OPT("guest"), OPT("min-dialect"), CFG_END() };
 	cfg_opt_t tcp[] = { OPT("keepalive-idle"), OPT("keepalive-interval"), OPT("keepalive-count"),
 		OPT("client-timeout"), OPT("node-timeout"), OPT("connect-timeout"), CFG_END() };
 	cfg_opt_t opts[] = {
 		CFG_SEC("node", node, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("addresses", addresses, CFGF_NONE),
 		CFG_SEC("interfaces", interfaces, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+		CFG_SEC("auth", auth, CFGF_NONE),
 		CFG_SEC("health", health, CFGF_NONE),
 		CFG_SEC("limits", limits, CFGF_NONE),
 		CFG_SEC("tcp", tcp, CFGF_NONE),
-		OPT("smb1"), OPT("unkeyed"), OPT("gmac"), OPT("pin-linger"),
+		OPT("smb1"), OPT("unkeyed"), OPT("gmac"), OPT("compression"), OPT("pin-linger"),
 		CFG_END(),
 	};
 	struct errlist others = { .n = 0 };

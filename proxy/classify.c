@@ -3,12 +3,15 @@
 
 #include "proxy/classify.h"
 
+#include "auth/seal.h"
+#include "base/rd.h"
+#include "proxy/session.h"
 #include "proxy/track.h"
 #include "smb/const.h"
 #include "smb/hdr2.h"
 #include "smb/ioctl2.h"
 #include "smb/nbss.h"
-#include "base/rd.h"
+#include "smb/xform.h"
 
 #include <stdbool.h>
 
@@ -115,9 +118,32 @@ piece(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_
 	return pass(off + len, off + left);
 }
 
+/* As piece(), of an encrypted frame: the head of the part that begins at p is peeked at. */
+static struct verdict
+sealed_piece(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t left,
+    size_t off)
+{
+	const struct sealed_piece *s = &t->piece[dir];
+	const struct smbkeys *k = track_keys(t, s->session_id);
+	size_t want = left < IOCTL2_PEEK_LEN ? left : IOCTL2_PEEK_LEN;
+	uint8_t head[IOCTL2_PEEK_LEN];
+
+	/* The session has ended, or become opaque, while the frame was passing. */
+	if (k == NULL || left > s->size)
+		return pass(off + left, off + left);
+	if (avail < want)
+		return more(off + want);
+	if (seal_peek(t->crypt, k, dir == C2S ? SEAL_C2S : SEAL_S2C, s->nonce, p, s->size - left, want,
+	        head) == -1)
+		return end(CLOSE_BAD_MESSAGE);
+	return piece(t, dir, head, want, left, off);
+}
+
 struct verdict
 classify_part(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t left)
 {
+	if (t->piece[dir].on)
+		return sealed_piece(t, dir, p, avail, left, 0);
 	return piece(t, dir, p, avail, left, 0);
 }
 
@@ -156,6 +182,58 @@ smb2(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t
 	return pass(frame, frame);
 }
 
+/* A TRANSFORM frame: p has at least its first four bytes, of the len behind the transport header. */
+static struct verdict
+sealed(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t len)
+{
+	const size_t front = NBSS_HDR_LEN + SMB2_TRANSFORM_LEN, frame = NBSS_HDR_LEN + len;
+	uint8_t head[IOCTL2_PEEK_LEN];
+	const struct smbkeys *k;
+	struct xform x;
+	struct hdr2 h;
+	size_t want, n = 0;
+
+	/* [MS-SMB2] 3.3.5.2.1.1: encryption came with 3.0. */
+	if (t->dialect < SMB2_DIALECT_300 || t->cipher == 0)
+		return end(CLOSE_BAD_PROTOCOL);
+	if (len < SMB2_TRANSFORM_LEN + SMB2_HDR_LEN)
+		return end(CLOSE_SHORT_FRAME);
+	if (avail < front)
+		return more(front);
+	if (xform_get(&x, p + NBSS_HDR_LEN, avail - NBSS_HDR_LEN) == -1)
+		return end(CLOSE_BAD_MESSAGE);
+	k = track_keys(t, x.session_id);
+	if (k == NULL)
+		return t->refuse_sealed ? end(CLOSE_UNKEYED) : pass(frame, frame);
+	if (x.original_size != len - SMB2_TRANSFORM_LEN)
+		return end(CLOSE_BAD_MESSAGE);
+	/* An answer concerns us only while something is asked. */
+	if (dir == S2C && t->npending == 0)
+		return pass(frame, frame);
+	want = x.original_size < sizeof(head) ? x.original_size : sizeof(head);
+	if (avail < front + want)
+		return more(front + want);
+	if (seal_peek(t->crypt, k, dir == C2S ? SEAL_C2S : SEAL_S2C, x.nonce, p + front, 0, want,
+	        head) == -1)
+		return end(CLOSE_BAD_MESSAGE);
+	/* Not what these keys should show: whoever holds it can try others. */
+	if (hdr2_get(&h, head, want) == -1)
+		return frame <= HOLD_MAX ? hold(frame) : end(CLOSE_BAD_MESSAGE);
+	if (backwards(dir, &h))
+		return end(CLOSE_BAD_MESSAGE);
+	if (h.next != 0)
+		return frame <= HOLD_MAX ? hold(frame)
+		                         : piece(t, dir, head, want, x.original_size, front);
+	switch (must_see(t, dir, &h, head, want, x.original_size, &n)) {
+	case SEEN_YES:
+		return frame <= HOLD_MAX ? hold(frame) : end(CLOSE_LONG_FRAME);
+	case SEEN_MORE:
+	case SEEN_NO:
+		break;
+	}
+	return pass(frame, frame);
+}
+
 static struct verdict
 smb1(enum dir dir, const uint8_t *p, size_t avail, size_t len)
 {
@@ -169,6 +247,15 @@ smb1(enum dir dir, const uint8_t *p, size_t avail, size_t len)
 	if (dir == S2C && p[NBSS_HDR_LEN + 4] == SMB1_COM_SESSION_SETUP_ANDX)
 		return frame <= HOLD_MAX ? hold(frame) : end(CLOSE_LONG_FRAME);
 	return pass(frame, frame);
+}
+
+bool
+classify_seen(const struct track *t, enum dir dir, const struct hdr2 *h, const uint8_t *p,
+    size_t avail, size_t len)
+{
+	size_t n;
+
+	return must_see(t, dir, h, p, avail, len, &n) != SEEN_NO;
 }
 
 struct verdict
@@ -213,14 +300,7 @@ classify(const struct track *t, enum dir dir, const uint8_t *p, size_t avail)
 			return end(CLOSE_BAD_PROTOCOL);
 		return smb2(t, dir, p, avail, n.len);
 	case SMB2_TRANSFORM_ID:
-		/* [MS-SMB2] 3.3.5.2.1.1: encryption came with 3.0. */
-		if (t->dialect < SMB2_DIALECT_300 || t->cipher == 0)
-			return end(CLOSE_BAD_PROTOCOL);
-		if (n.len < SMB2_TRANSFORM_LEN + SMB2_HDR_LEN)
-			return end(CLOSE_SHORT_FRAME);
-		if (t->refuse_sealed)
-			return end(CLOSE_UNKEYED);
-		return pass(NBSS_HDR_LEN + n.len, NBSS_HDR_LEN + n.len);
+		return sealed(t, dir, p, avail, n.len);
 	case SMB2_COMPRESSION_ID:
 		/* Legal only where the node itself has chosen it: no hiding place otherwise. */
 		if (!t->compression)

@@ -2,11 +2,13 @@
 #ifndef PROXY_CLASSIFY_H
 #define PROXY_CLASSIFY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "proxy/verdict.h"
 
+struct hdr2;
 struct track;
 
 /* Longest frame, transport header included, that is ever held: SESSION_SETUP's 64 KiB and change. */
@@ -24,5 +26,9 @@ struct verdict classify(const struct track *t, enum dir dir, const uint8_t *p, s
 /* A later part of a compound that is too long to be held; left bytes of the frame remain. */
 struct verdict classify_part(const struct track *t, enum dir dir, const uint8_t *p, size_t avail,
     size_t left);
+
+/* Must this message of a frame, len bytes long, be seen? p has its first avail bytes, 72 if it has so many. */
+bool classify_seen(const struct track *t, enum dir dir, const struct hdr2 *h, const uint8_t *p,
+    size_t avail, size_t len);
 
 #endif

@@ -323,7 +323,7 @@ head_op(void *arg, const uint8_t *p, size_t avail)
 
 	if (c->stage < CONN_REPLAY || c->raw)
 		return classify_first(&c->mediate.track, p, avail);
-	return classify(&c->mediate.track, s->dir, p, avail);
+	return mediate_head(&c->mediate, s->dir, p, avail);
 }
 
 static struct verdict
@@ -399,20 +399,34 @@ settle(struct conn *c, enum pump_result r, enum close_reason why)
 			return false;
 		}
 		progress(c);
-		if (!c->resume)
-			break;
-		c->resume = false;
-		r = pump_resume(&c->side[C2S].pump, &ops, &c->side[C2S], &why);
+		if (c->resume[C2S] || c->resume[S2C]) {
+			struct side *s = &c->side[c->resume[C2S] ? C2S : S2C];
+
+			c->resume[s->dir] = false;
+			r = pump_resume(&s->pump, &ops, s, &why);
+			continue;
+		}
+		break;
 	}
 	conn_update_reading(c);
 	return true;
 }
 
 void
-conn_resume(struct conn *c)
+conn_resume(struct conn *c, enum dir dir)
 {
-	c->resume = true;
+	c->resume[dir] = true;
 	(void)settle(c, PUMP_OK, 0);
+}
+
+/* mediate_begin(): an answer of the node's that waits for a key may be looked at again. */
+static void
+wake_cb(void *arg)
+{
+	struct conn *c = arg;
+
+	if (c->stage == CONN_RELAY && c->side[S2C].pump.waiting)
+		conn_resume(c, S2C);
 }
 
 /* The peer of this side has sent its last byte. */
@@ -523,7 +537,7 @@ timer_cb(evutil_socket_t fd, short what, void *arg)
 	if (c->calm_until_ms != 0 && now >= c->calm_until_ms) {
 		c->calm_until_ms = 0;
 		if (c->side[C2S].pump.waiting)
-			conn_resume(c);
+			conn_resume(c, C2S);
 	}
 	conn_arm(c);
 }
@@ -570,6 +584,13 @@ conn_new(struct worker *w, int fd, const char *listener, const struct addrport *
 	c->started = delay_ms == 0;
 	c->accepted_ms = clock_ms() + delay_ms;
 	mediate_init(&c->mediate, &w->mediate, listener, &self);
+	if (mediate_begin(&c->mediate, wake_cb, c) == -1) {
+		stats_closed(&w->stats, CLOSE_NO_MEMORY);
+		limits_leave(w->parts->limits, &client->addr);
+		evutil_closesocket(fd);
+		free(c);
+		return;
+	}
 	for (int i = 0; i < 2; i++) {
 		c->side[i].conn = c;
 		c->side[i].dir = (enum dir)i;

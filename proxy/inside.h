@@ -35,7 +35,7 @@ struct conn {
 	enum first_kind kind;
 	enum close_reason why;	/* of the end, once it is decided */
 	bool counted;		/* among those without a logon, see proxy/limits.h */
-	bool resume;		/* c2s waits for nothing any more */
+	bool resume[2];		/* that direction waits for nothing any more */
 	bool raw;		/* the frame that waits is SMB1 and goes to the node unjudged */
 	bool started;		/* its turn by the accept rate has come */
 	bool logged_on;
@@ -72,8 +72,8 @@ int conn_send(void *side, const uint8_t *p, size_t n);
 void conn_arm(struct conn *c);
 /* Reads those legs that may be read now. */
 void conn_update_reading(struct conn *c);
-/* The frame of the client that waits is shown again. */
-void conn_resume(struct conn *c);
+/* The frame of that direction that waits is shown again. */
+void conn_resume(struct conn *c, enum dir dir);
 /* Of a leg whose side is arg. */
 void conn_read_cb(evutil_socket_t fd, short what, void *arg);
 void conn_write_cb(evutil_socket_t fd, short what, void *arg);

@@ -26,6 +26,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/limits.h \
 	proxy/listen.c \
 	proxy/listen.h \
+	proxy/logon.c \
+	proxy/logon.h \
 	proxy/mailbox.c \
 	proxy/mailbox.h \
 	proxy/mediate.c \
@@ -38,6 +40,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/place.h \
 	proxy/pump.c \
 	proxy/pump.h \
+	proxy/query.c \
+	proxy/query.h \
 	proxy/report.c \
 	proxy/report.h \
 	proxy/rewrite.c \
@@ -46,12 +50,15 @@ proxy_libproxy_a_SOURCES = \
 	proxy/route.h \
 	proxy/session.c \
 	proxy/session.h \
+	proxy/setup.c \
+	proxy/setup.h \
 	proxy/stat.tbl.h \
 	proxy/stats.c \
 	proxy/stats.h \
 	proxy/track.c \
 	proxy/track.h \
 	proxy/verdict.h \
+	proxy/view.h \
 	proxy/worker.c \
 	proxy/worker.h
 

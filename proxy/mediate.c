@@ -3,20 +3,23 @@
 
 #include "proxy/mediate.h"
 
+#include "auth/keys.h"
+#include "auth/seal.h"
+#include "auth/sign.h"
 #include "base/clock.h"
 #include "policy/policy.h"
-#include "proxy/announce.h"
+#include "proxy/logon.h"
 #include "proxy/node.h"
-#include "proxy/rewrite.h"
+#include "proxy/query.h"
+#include "proxy/setup.h"
 #include "proxy/stats.h"
-#include "smb/chain2.h"
+#include "proxy/view.h"
 #include "smb/const.h"
 #include "smb/err2.h"
-#include "smb/ifinfo.h"
 #include "smb/ioctl2.h"
+#include "smb/nbss.h"
 #include "smb/neg1.h"
-#include "smb/neg2.h"
-#include "smb/sess2.h"
+#include "smb/xform.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -24,19 +27,14 @@
 /*
  *	        requests                              answers
  *	NEGOTIATE      note                           facts of the connection
- *	SESSION_SETUP  binding? ─ forbidden ─► ECHO   channel of a session
- *	IOCTL          note an interface query        list decided and built anew
+ *	SESSION_SETUP  binding? ─ forbidden ─► ECHO   channel of a session, its keys
+ *	IOCTL          an interface query: query.h    list decided and built anew
  *	LOGOFF         note                           session gone
- *	                                 ECHO's ────► the refusal
+ *	                                 ECHO's ────► the refusal, or our list
  *
  * A refused request is replaced by an ECHO with its MessageId, so that the node's MessageId window
  * and credits go on; the refusal is made of that ECHO's answer. Nothing is dropped or inserted.
  */
-
-struct message {
-	struct part2 part;
-	const uint8_t *bytes;	/* part.len of them */
-};
 
 static struct outcome
 outcome(enum outcome_act act)
@@ -50,8 +48,10 @@ end(enum close_reason why)
 	return (struct outcome){ .act = OUTCOME_CLOSE, .why = why };
 }
 
-static bool
-may_log(struct mediate *m)
+/* Of view.h. */
+
+bool
+view_may_log(struct mediate *m)
 {
 	unsigned left_out;
 
@@ -62,10 +62,9 @@ may_log(struct mediate *m)
 	return true;
 }
 
-/* Requests. Each returns 0, or -1 with the reason; *refuse: this message must not reach the node. */
-
-static int
-ask(struct mediate *m, const struct message *msg, struct pending p, enum close_reason *why)
+int
+view_ask(struct mediate *m, const struct view *v, const struct message *msg, struct pending p,
+    enum close_reason *why)
 {
 	const struct part2 *part = &msg->part;
 
@@ -74,321 +73,144 @@ ask(struct mediate *m, const struct message *msg, struct pending p, enum close_r
 	p.tree_id = part->tree_id;
 	p.process_id = part->hdr.process_id;
 	p.command = part->hdr.command;
+	p.lifted = v->lift;
 	return track_ask(&m->track, &p, why);
 }
 
-static int
-negotiate_req(struct mediate *m, const struct message *msg, enum close_reason *why)
+void
+view_echo(struct view *v, const struct message *msg)
 {
-	struct track *t = &m->track;
-	struct neg2_req r;
+	echo2_put(view_begin(v, msg), &msg->part.hdr);
+	rewrite_end(&v->rw, &msg->part);
+	/* An ECHO needs no session, and so no encryption. */
+	v->plain = v->sealed;
+}
 
-	/* [MS-SMB2] 3.3.5.4: one NEGOTIATE a connection; a second one ends it. */
-	if (t->negotiating || t->negotiated) {
+int
+view_refuse(struct mediate *m, struct view *v, const struct message *msg, uint32_t status,
+    bool sign, enum close_reason *why)
+{
+	const struct pending p = { .kind = PENDING_REFUSED, .status = status, .sign = sign };
+
+	/* No client seals what can be refused: [MS-SMB2] 3.2.4.1.8. */
+	if (v->lift || (v->sealed && !v->alone)) {
 		*why = CLOSE_BAD_SEQUENCE;
 		return -1;
 	}
-	if (neg2_req_get(&r, msg->bytes, msg->part.len) == -1) {
-		*why = CLOSE_BAD_MESSAGE;
+	if (view_ask(m, v, msg, p, why) == -1)
 		return -1;
-	}
-	track_negotiate_req(t, &r);
-	t->refuse_sealed = m->env->policy->unkeyed == POL_UNKEYED_REFUSE;
-	return ask(m, msg, (struct pending){ .kind = PENDING_NEGOTIATE }, why);
+	view_echo(v, msg);
+	return 0;
 }
 
-/* May this bind go to the node? DESIGN: answers, not cuts; see the head of this file. */
-static bool
-bind_allowed(struct mediate *m, uint64_t session_id)
+struct wr *
+view_begin(struct view *v, const struct message *msg)
 {
-	char a[ADDR_STRLEN];
-
-	if (!policy_allows(m->env->policy, &m->self.local.addr)) {
-		stats_add(m->env->stats, STAT_binds_refused_address, 1);
-		if (may_log(m))
-			log_info("conn %" PRIu64 ": bind to session %016" PRIx64
-			         " refused: %s is forbidden",
-			    m->self.conn_id, session_id, addr_str(&m->self.local.addr, a));
-		return false;
-	}
-	if (sesstab_elsewhere(m->env->sessions, session_id, m->node)) {
-		stats_add(m->env->stats, STAT_binds_refused_node, 1);
-		if (may_log(m))
-			log_info("conn %" PRIu64 ": bind to session %016" PRIx64
-			         " refused: it lives on another node than %s",
-			    m->self.conn_id, session_id, m->node->name);
-		return false;
-	}
-	return true;
+	return rewrite_begin(&v->rw, &msg->part);
 }
 
-static int
-session_setup_req(struct mediate *m, const struct message *msg, bool *refuse,
-    enum close_reason *why)
+int
+view_end(struct mediate *m, struct view *v, const struct message *msg, const struct signkey *k)
 {
-	struct pending p = { .kind = PENDING_SESSION_SETUP };
-	struct sess2_req r;
+	struct rewrite *rw = &v->rw;
 
-	if (sess2_req_get(&r, msg->bytes, msg->part.len) == -1) {
-		*why = CLOSE_BAD_MESSAGE;
-		return -1;
-	}
-	p.binding = (r.flags & SMB2_SESSION_FLAG_BINDING) != 0;
-	p.signing_required = (r.security_mode & SMB2_NEGOTIATE_SIGNING_REQUIRED) != 0;
-	if (p.binding && !bind_allowed(m, msg->part.session_id)) {
-		p.kind = PENDING_REFUSED;
-		*refuse = true;
-	}
-	return ask(m, msg, p, why);
-}
-
-static int
-ioctl_req(struct mediate *m, const struct message *msg, enum close_reason *why)
-{
-	struct ioctl2_req r;
-
-	if (ioctl2_peek(msg->bytes, msg->part.len) != FSCTL_QUERY_NETWORK_INTERFACE_INFO)
+	rewrite_end(rw, &msg->part);
+	if (k == NULL || !wr_ok(&rw->w))
 		return 0;
-	if (ioctl2_req_get(&r, msg->bytes, msg->part.len) == -1) {
-		*why = CLOSE_BAD_MESSAGE;
-		return -1;
+	return sign_make(m->env->crypt, k, rw->w.base + rw->start, wr_len(&rw->w) - rw->start);
+}
+
+bool
+view_signature_good(struct mediate *m, const struct message *msg)
+{
+	struct channel *c = track_channel(&m->track, msg->part.session_id);
+	const struct signkey *k = c == NULL || m->env->crypt == NULL ? NULL : channel_signing(c);
+
+	if (k == NULL)
+		return false;
+	if (sign_good(m->env->crypt, k, msg->bytes, msg->part.len)) {
+		smbkeys_prove(channel_keys(c), SMBKEYS_SIGN);
+		return true;
 	}
-	if ((msg->part.hdr.flags & SMB2_FLAGS_SIGNED) != 0 &&
-	    m->env->policy->unkeyed == POL_UNKEYED_REFUSE) {
-		*why = CLOSE_UNKEYED;
-		return -1;
-	}
-	return ask(m, msg, (struct pending){ .kind = PENDING_IFINFO, .max_output = r.max_output },
-	    why);
+	stats_add(m->env->stats, STAT_bad_signatures, 1);
+	if (!smbkeys_proven(channel_keys(c), SMBKEYS_SIGN))
+		channel_opaque(m->env->sessions, c, "the client signs with a key that was not derived");
+	return false;
+}
+
+/* Requests. */
+
+/* In a frame that is lifted nothing stays signed, and every answer must be seen. */
+static int
+lift_part(struct mediate *m, struct view *v, const struct message *msg, enum close_reason *why)
+{
+	struct hdr2 h = msg->part.hdr;
+	struct wr *w = view_begin(v, msg);
+
+	h.flags &= ~SMB2_FLAGS_SIGNED;
+	memset(h.signature, 0, sizeof(h.signature));
+	hdr2_put(w, &h);
+	wr_bytes(w, msg->bytes + SMB2_HDR_LEN, msg->part.len - SMB2_HDR_LEN);
+	rewrite_end(&v->rw, &msg->part);
+	if (track_asked(&m->track, msg->part.hdr.message_id) != NULL)
+		return 0;
+	return view_ask(m, v, msg, (struct pending){ .kind = PENDING_LIFTED }, why);
 }
 
 static int
-request(struct mediate *m, const struct message *msg, struct rewrite *rw, enum close_reason *why)
+request(struct mediate *m, struct view *v, const struct message *msg, enum close_reason *why)
 {
-	bool refuse = false;
 	int r = 0;
 
 	switch (msg->part.hdr.command) {
 	case SMB2_NEGOTIATE:
-		r = negotiate_req(m, msg, why);
-		break;
+		return setup_negotiate_req(m, v, msg, why);
 	case SMB2_SESSION_SETUP:
-		r = session_setup_req(m, msg, &refuse, why);
-		break;
-	case SMB2_IOCTL:
-		r = ioctl_req(m, msg, why);
-		break;
+		return setup_session_req(m, v, msg, why);
 	case SMB2_LOGOFF:
-		r = ask(m, msg, (struct pending){ .kind = PENDING_LOGOFF }, why);
+		return view_ask(m, v, msg, (struct pending){ .kind = PENDING_LOGOFF }, why);
+	case SMB2_IOCTL:
+		r = query_req(m, v, msg, why);
 		break;
 	default:
 		break;
 	}
-	if (r == 0 && refuse) {
-		echo2_put(rewrite_begin(rw, &msg->part), &msg->part.hdr);
-		rewrite_end(rw, &msg->part);
-	}
-	return r;
+	return r == 0 && v->lift ? lift_part(m, v, msg, why) : r;
 }
 
 /* Answers. */
 
 static int
-negotiate_resp(struct mediate *m, const struct message *msg, enum close_reason *why)
+refused_resp(struct mediate *m, struct view *v, const struct message *msg,
+    const struct pending *asked)
 {
-	struct neg2_resp r;
-
-	if (msg->part.hdr.status != STATUS_SUCCESS) {
-		m->track.negotiating = false;
-		return 0;
-	}
-	if (neg2_resp_get(&r, msg->bytes, msg->part.len) == -1) {
-		*why = CLOSE_BAD_MESSAGE;
-		return -1;
-	}
-	/* 0x02ff answers an SMB1 NEGOTIATE only, and those are not ours to see here. */
-	if (r.dialect == SMB2_DIALECT_2FF) {
-		*why = CLOSE_UNEXPECTED_ANSWER;
-		return -1;
-	}
-	track_negotiate_resp(&m->track, &r);
-	return 0;
-}
-
-static int
-session_opened(struct mediate *m, const struct message *msg, const struct pending *asked,
-    uint16_t flags, enum close_reason *why)
-{
-	struct track *t = &m->track;
-	struct channel_info ci = m->self;
-	struct session_info si = {
-		.node = m->node,
-		.session_id = msg->part.hdr.session_id,
-		.dialect = t->dialect,
-		.cipher = t->cipher,
-		.signing = t->signing,
-		.guest = (flags & SMB2_SESSION_FLAG_IS_GUEST) != 0,
-		.anonymous = (flags & SMB2_SESSION_FLAG_IS_NULL) != 0,
-		.sealed = (flags & SMB2_SESSION_FLAG_ENCRYPT_DATA) != 0,
-		.client_guid = t->client_guid,
-		.since_ms = clock_ms(),
-	};
-	struct channel *c;
-
-	si.signing_required = !si.guest && !si.anonymous &&
-	    (asked->signing_required ||
-	        ((t->server_mode | t->client_mode) & SMB2_NEGOTIATE_SIGNING_REQUIRED) != 0);
-	/* Policy wants every session seen, and this one will hide its messages or seal them. */
-	if (m->env->policy->unkeyed == POL_UNKEYED_REFUSE && (si.signing_required || si.sealed)) {
-		*why = CLOSE_UNKEYED;
-		return -1;
-	}
-	t->logged_on = true;
-	/* Reauthentication of a session that this connection has. */
-	if (track_channel(t, si.session_id) != NULL)
-		return 0;
-	ci.bound = asked->binding;
-	c = sesstab_join(m->env->sessions, &si, &ci);
-	if (c == NULL) {
-		*why = CLOSE_NO_MEMORY;
-		return -1;
-	}
-	if (track_channel_add(t, c, why) == -1) {
-		channel_leave(m->env->sessions, &c);
-		return -1;
-	}
-	stats_add(m->env->stats, ci.bound ? STAT_channels_bound : STAT_sessions, 1);
-	return 0;
-}
-
-static int
-session_setup_resp(struct mediate *m, const struct message *msg, const struct pending *asked,
-    enum close_reason *why)
-{
-	uint32_t status = msg->part.hdr.status;
-	struct sess2_resp r;
-
-	if (status == STATUS_MORE_PROCESSING_REQUIRED)
-		return 0;
-	if (status != STATUS_SUCCESS) {
-		stats_add(m->env->stats, STAT_logon_failures, 1);
-		return 0;
-	}
-	if (sess2_resp_get(&r, msg->bytes, msg->part.len) == -1) {
-		*why = CLOSE_BAD_MESSAGE;
-		return -1;
-	}
-	return session_opened(m, msg, asked, r.session_flags, why);
-}
-
-static void
-logoff_resp(struct mediate *m, const struct message *msg, const struct pending *asked)
-{
-	struct channel *c;
-
-	if (msg->part.hdr.status != STATUS_SUCCESS)
-		return;
-	c = track_channel_take(&m->track, asked->session_id);
-	if (c == NULL)
-		return;
-	channel_logoff(m->env->sessions, c);
-	channel_leave(m->env->sessions, &c);
-}
-
-static void
-told(struct mediate *m, const struct pending *asked, enum session_told what,
-    const struct ifinfo *list, size_t n)
-{
-	struct channel *c = track_channel(&m->track, asked->session_id);
-
-	if (c != NULL)
-		channel_told(m->env->sessions, c, what, list, n);
-}
-
-/* The new answer to an interface query: our list under the node's header. */
-static void
-put_list(struct mediate *m, const struct message *msg, const struct pending *asked,
-    const struct ifinfo *list, size_t n, struct rewrite *rw)
-{
-	uint8_t output[IFINFO_MAX * IFINFO_ENTRY_LEN];
-	struct ioctl2_resp r = {
-		.ctl_code = FSCTL_QUERY_NETWORK_INTERFACE_INFO,
-		.output = output,
-	};
-	struct hdr2 h = msg->part.hdr;
-	struct wr *w = rewrite_begin(rw, &msg->part);
-
-	memset(r.file_id, 0xff, sizeof(r.file_id));
-	r.output_len = ifinfo_put(output, sizeof(output), list, n);
-	if (r.output_len > asked->max_output) {
-		/* A list is never cut: [MS-SMB2] 3.3.5.15.11. */
-		stats_add(m->env->stats, STAT_ifinfo_too_small, 1);
-		h.status = STATUS_BUFFER_TOO_SMALL;
-		err2_put(w, &h);
-	} else {
-		h.status = STATUS_SUCCESS;
-		ioctl2_resp_put(w, &h, &r);
-	}
-	rewrite_end(rw, &msg->part);
-}
-
-static int
-ifinfo_resp(struct mediate *m, const struct message *msg, const struct pending *asked,
-    struct rewrite *rw, enum close_reason *why)
-{
-	const struct policy *p = m->env->policy;
-	const struct pol_interfaces *sec = policy_interfaces(p, m->listener);
-	enum pol_ifmode mode = sec == NULL ? POL_IF_ANNOUNCE : sec->mode;
-	uint32_t status = msg->part.hdr.status;
-	struct ifinfo nodes[IFINFO_MAX], list[IFINFO_MAX];
-	struct ioctl2_resp r;
-	size_t n = 0;
-
-	/* The node's list did not fit; ours may. */
-	bool ours = mode == POL_IF_ANNOUNCE && status == STATUS_BUFFER_TOO_SMALL;
-
-	if (status != STATUS_SUCCESS && !ours) {
-		stats_add(m->env->stats, STAT_ifinfo_errors, 1);
-		told(m, asked, TOLD_ERROR, NULL, 0);
-		return 0;
-	}
-	if ((msg->part.hdr.flags & SMB2_FLAGS_SIGNED) != 0) {
-		stats_add(m->env->stats, STAT_ifinfo_opaque, 1);
-		told(m, asked, TOLD_OPAQUE, NULL, 0);
-		return 0;
-	}
-	if (mode == POL_IF_PASS) {
-		stats_add(m->env->stats, STAT_ifinfo_passed, 1);
-		told(m, asked, TOLD_NODES_LIST, NULL, 0);
-		return 0;
-	}
-	if (status == STATUS_SUCCESS &&
-	    (ioctl2_resp_get(&r, msg->bytes, msg->part.len) == -1 ||
-	        r.ctl_code != FSCTL_QUERY_NETWORK_INTERFACE_INFO ||
-	        ifinfo_get(nodes, IFINFO_MAX, &n, r.output, r.output_len) == -1)) {
-		*why = CLOSE_BAD_MESSAGE;
-		return -1;
-	}
-	n = announce(p, m->listener, &m->self.local.addr, nodes, n, list, IFINFO_MAX);
-	put_list(m, msg, asked, list, n, rw);
-	stats_add(m->env->stats, mode == POL_IF_FILTER ? STAT_ifinfo_filtered : STAT_ifinfo_announced,
-	    1);
-	told(m, asked, TOLD_LIST, list, n);
-	return 0;
-}
-
-static void
-refused_resp(const struct message *msg, const struct pending *asked, struct rewrite *rw)
-{
-	struct hdr2 h = hdr2_reply(&msg->part.hdr, STATUS_REQUEST_NOT_ACCEPTED,
-	    msg->part.hdr.credits);
+	struct hdr2 h = hdr2_reply(&msg->part.hdr, asked->status, msg->part.hdr.credits);
+	struct smbkeys *session = NULL;
+	struct signkey k;
+	int r;
 
 	h.command = asked->command;
 	h.session_id = asked->session_id;
 	h.tree_id = asked->tree_id;
 	h.process_id = asked->process_id;
-	err2_put(rewrite_begin(rw, &msg->part), &h);
-	rewrite_end(rw, &msg->part);
+	if (asked->sign && asked->command == SMB2_SESSION_SETUP) {
+		session = sesstab_keys(m->env->sessions, asked->session_id, NULL);
+	} else if (asked->sign) {
+		session = smbkeys_ref(track_keys(&m->track, asked->session_id));
+	}
+	if (session != NULL) {
+		const struct channel *c = track_channel(&m->track, asked->session_id);
+
+		k = asked->command == SMB2_SESSION_SETUP || c == NULL ? session->signing
+		                                                      : *channel_signing(c);
+		if (asked->command == SMB2_SESSION_SETUP)
+			k.alg = m->track.signing;
+	}
+	err2_put(view_begin(v, msg), &h);
+	r = view_end(m, v, msg, session == NULL ? NULL : &k);
+	explicit_bzero(&k, sizeof(k));
+	smbkeys_unref(&session);
+	return r;
 }
 
 static bool
@@ -410,80 +232,260 @@ is_asked_for(const struct message *msg)
 static uint16_t
 expected_command(const struct pending *p)
 {
-	return p->kind == PENDING_REFUSED ? SMB2_ECHO : p->command;
+	return p->kind == PENDING_REFUSED || p->kind == PENDING_SUBSTITUTED ? SMB2_ECHO : p->command;
+}
+
+static bool
+is_interim(const struct message *msg)
+{
+	return msg->part.hdr.status == STATUS_PENDING &&
+	    (msg->part.hdr.flags & SMB2_FLAGS_ASYNC_COMMAND) != 0;
 }
 
 static int
-answer(struct mediate *m, const struct message *msg, struct rewrite *rw, enum close_reason *why)
+final_answer(struct mediate *m, struct view *v, const struct message *msg,
+    const struct pending *asked, enum close_reason *why)
+{
+	switch ((enum pending_kind)asked->kind) {
+	case PENDING_NEGOTIATE:
+		return setup_negotiate_resp(m, msg, why);
+	case PENDING_SESSION_SETUP:
+		return setup_session_resp(m, v, msg, asked, why);
+	case PENDING_LOGOFF:
+		setup_logoff_resp(m, msg, asked);
+		return 0;
+	case PENDING_IFINFO:
+		return query_resp(m, v, msg, asked, why);
+	case PENDING_SUBSTITUTED:
+		return query_substituted(m, v, msg, asked, why);
+	case PENDING_REFUSED:
+		*why = CLOSE_NO_MEMORY;
+		return refused_resp(m, v, msg, asked);
+	case PENDING_LIFTED:
+		return 0;
+	}
+	return 0;
+}
+
+/*
+ * An answer that came sealed because we sealed its request goes to the client as the client asked:
+ * plain and signed. What query_resp() has exchanged is signed by the caller, see lower_part().
+ */
+static int
+lower_part(struct mediate *m, struct view *v, const struct message *msg,
+    const struct pending *asked, bool exchanged, enum close_reason *why)
+{
+	const struct channel *c = track_channel(&m->track, asked->session_id);
+	const struct signkey *k = c == NULL ? NULL : channel_signing(c);
+	struct rewrite *rw = &v->rw;
+
+	*why = CLOSE_UNEXPECTED_ANSWER;
+	if (k == NULL)
+		return -1;
+	if (!exchanged) {
+		wr_bytes(view_begin(v, msg), msg->bytes, msg->part.len);
+		rewrite_end(rw, &msg->part);
+	}
+	/* An interim answer is not signed, [MS-SMB2] 3.3.4.1.1, and shares its MessageId's nonce. */
+	if (is_interim(msg) || !wr_ok(&rw->w))
+		return 0;
+	return sign_make(m->env->crypt, k, rw->w.base + rw->start, wr_len(&rw->w) - rw->start);
+}
+
+static int
+answer(struct mediate *m, struct view *v, const struct message *msg, enum close_reason *why)
 {
 	const struct pending *found = track_asked(&m->track, msg->part.hdr.message_id);
+	size_t done = v->rw.done;
 	struct pending asked;
 	int r = 0;
 
 	if (found == NULL) {
 		/* Most answers of a compound are none of our business; some must not come unasked. */
-		if (is_asked_for(msg))
+		if (is_asked_for(msg) && !v->lower)
 			return 0;
 		*why = CLOSE_UNEXPECTED_ANSWER;
 		return -1;
 	}
 	asked = *found;
-	if (msg->part.hdr.command != expected_command(&asked)) {
+	if (msg->part.hdr.command != expected_command(&asked) || asked.lifted != v->lower) {
 		*why = CLOSE_UNEXPECTED_ANSWER;
 		return -1;
 	}
 	/* Interim: the real answer follows, with the same MessageId, [MS-SMB2] 3.3.4.2. */
-	if (msg->part.hdr.status == STATUS_PENDING &&
-	    (msg->part.hdr.flags & SMB2_FLAGS_ASYNC_COMMAND) != 0)
-		return 0;
-	switch ((enum pending_kind)asked.kind) {
-	case PENDING_NEGOTIATE:
-		r = negotiate_resp(m, msg, why);
-		break;
-	case PENDING_SESSION_SETUP:
-		r = session_setup_resp(m, msg, &asked, why);
-		break;
-	case PENDING_LOGOFF:
-		logoff_resp(m, msg, &asked);
-		break;
-	case PENDING_IFINFO:
-		r = ifinfo_resp(m, msg, &asked, rw, why);
-		break;
-	case PENDING_REFUSED:
-		refused_resp(msg, &asked, rw);
-		break;
+	if (!is_interim(msg)) {
+		r = final_answer(m, v, msg, &asked, why);
+		if (v->wait)
+			return 0;
+		track_answered(&m->track, asked.message_id);
 	}
-	track_answered(&m->track, asked.message_id);
+	if (r == 0 && v->lower)
+		r = lower_part(m, v, msg, &asked, v->rw.done != done, why);
 	return r;
+}
+
+/* Frames. */
+
+/* Is there a message in a sealed compound that must be seen? Peeked at, so it only selects. */
+static bool
+worth_opening(const struct mediate *m, const struct view *v, const struct xform *x,
+    const uint8_t *body, size_t len)
+{
+	uint8_t head[IOCTL2_PEEK_LEN];
+	struct hdr2 h;
+	size_t off = 0;
+
+	for (unsigned i = 0; i < CHAIN2_MAX_PARTS; i++) {
+		size_t left = len - off, n = left < sizeof(head) ? left : sizeof(head);
+
+		/* What does not look as it should is for seal_open() to judge. */
+		if (seal_peek(m->env->crypt, v->keys, v->dir == C2S ? SEAL_C2S : SEAL_S2C, x->nonce,
+		        body + off, off, n, head) == -1 ||
+		    hdr2_get(&h, head, n) == -1)
+			return true;
+		if (classify_seen(&m->track, v->dir, &h, head, n, h.next != 0 ? h.next : left))
+			return true;
+		if (h.next == 0)
+			return false;
+		if (h.next % 8 != 0 || h.next > left || left - h.next < SMB2_HDR_LEN)
+			return true;
+		off += h.next;
+	}
+	return true;
+}
+
+static bool
+open_with(struct mediate *m, const struct view *v, const uint8_t *msg, size_t len)
+{
+	return seal_open(m->env->crypt, v->keys, v->dir == C2S ? SEAL_C2S : SEAL_S2C, msg, len,
+	           m->env->plain) == 0;
+}
+
+/* 1: v shows what was sealed. 0: the frame goes on as it is. -1: the connection ends. */
+static int
+unseal(struct mediate *m, struct view *v, enum close_reason *why)
+{
+	struct xform x;
+
+	if (xform_get(&x, v->msg, v->len) == -1) {
+		*why = CLOSE_BAD_MESSAGE;
+		return -1;
+	}
+	v->sealed = true;
+	v->session_id = x.session_id;
+	v->keys = track_keys(&m->track, x.session_id);
+	if (v->keys == NULL || !worth_opening(m, v, &x, v->msg + SMB2_TRANSFORM_LEN,
+	        v->len - SMB2_TRANSFORM_LEN))
+		return 0;
+	if (open_with(m, v, v->msg, v->len) ||
+	    (!smbkeys_proven(v->keys, SMBKEYS_SEAL) && smbkeys_try_short(v->keys) &&
+	        open_with(m, v, v->msg, v->len))) {
+		smbkeys_prove(v->keys, SMBKEYS_SEAL);
+		v->msg = m->env->plain;
+		v->len -= SMB2_TRANSFORM_LEN;
+		return 1;
+	}
+	stats_add(m->env->stats, STAT_bad_seals, 1);
+	*why = CLOSE_BAD_SEAL;
+	if (smbkeys_proven(v->keys, SMBKEYS_SEAL))
+		return -1;
+	channel_opaque(m->env->sessions, track_channel(&m->track, x.session_id),
+	    "its encrypted messages do not open with the derived keys");
+	if (view_may_log(m))
+		log_warn("conn %" PRIu64 ": session %016" PRIx64
+		         " is opaque: its encrypted messages do not open with the derived keys",
+		    m->self.conn_id, x.session_id);
+	*why = CLOSE_UNKEYED;
+	return m->env->policy->unkeyed == POL_UNKEYED_REFUSE ? -1 : 0;
+}
+
+/* The answer to a frame that was lifted: it came sealed, and each part of it was asked so. */
+static bool
+is_lowered(const struct mediate *m, const struct view *v)
+{
+	const struct pending *p;
+	struct hdr2 h;
+
+	if (v->dir != S2C || !v->sealed || hdr2_get(&h, v->msg, v->len) == -1)
+		return false;
+	p = track_asked(&m->track, h.message_id);
+	return p != NULL && p->lifted;
+}
+
+/* The changed frame, sealed where it has to be. */
+static struct outcome
+replace(struct mediate *m, struct view *v)
+{
+	uint8_t *edit = m->env->edit;
+	size_t n = rewrite_finish(&v->rw);
+	bool sealed = v->sealed ? !v->plain && !v->lower : v->lift || v->seal;
+
+	if (n == 0 || n + SMB2_TRANSFORM_LEN - NBSS_HDR_LEN > NBSS_LEN_MAX)
+		return end(CLOSE_LONG_FRAME);
+	if (!sealed)
+		return (struct outcome){ .act = OUTCOME_REPLACE, .bytes = v->rw.w.base, .len = n };
+	/* rewrite_init() left room in front for the TRANSFORM header. */
+	n -= NBSS_HDR_LEN;
+	if (v->keys == NULL ||
+	    seal_make(m->env->crypt, v->keys, v->dir == C2S ? SEAL_C2S : SEAL_S2C, v->session_id,
+	        edit + NBSS_HDR_LEN, n) == -1)
+		return end(CLOSE_NO_MEMORY);
+	nbss_put(edit, (uint32_t)(SMB2_TRANSFORM_LEN + n));
+	return (struct outcome){ .act = OUTCOME_REPLACE, .bytes = edit,
+		.len = NBSS_HDR_LEN + SMB2_TRANSFORM_LEN + n };
+}
+
+static bool
+is_sealed(const struct view *v)
+{
+	return v->len >= SMB2_TRANSFORM_LEN && v->msg[0] == (SMB2_TRANSFORM_ID & 0xff);
 }
 
 static struct outcome
 messages(struct mediate *m, enum dir dir, const uint8_t *frame, size_t len)
 {
-	const uint8_t *first = frame + NBSS_HDR_LEN;
+	struct view v = { .dir = dir, .msg = frame + NBSS_HDR_LEN, .len = len - NBSS_HDR_LEN };
 	enum close_reason why = CLOSE_BAD_MESSAGE;
 	struct chain2 chain;
 	struct message msg;
-	struct rewrite rw;
-	size_t n;
 	int r;
 
-	rewrite_init(&rw, frame, len, m->env->edit, sizeof(m->env->edit));
-	chain2_init(&chain, first, len - NBSS_HDR_LEN);
+	if (is_sealed(&v)) {
+		r = unseal(m, &v, &why);
+		if (r != 1)
+			return r == 0 ? outcome(OUTCOME_PASS) : end(why);
+	}
+	chain2_init(&chain, v.msg, v.len);
+	v.alone = chain2_next(&chain, &msg.part) == 1 && msg.part.last;
+	v.lower = is_lowered(m, &v);
+	if (dir == C2S)
+		query_way(m, &v);
+	rewrite_init(&v.rw, v.msg, v.len, m->env->edit + SMB2_TRANSFORM_LEN,
+	    sizeof(m->env->edit) - SMB2_TRANSFORM_LEN);
+	chain2_init(&chain, v.msg, v.len);
 	while ((r = chain2_next(&chain, &msg.part)) == 1) {
-		msg.bytes = first + msg.part.off;
-		r = dir == C2S ? request(m, &msg, &rw, &why) : answer(m, &msg, &rw, &why);
+		msg.bytes = v.msg + msg.part.off;
+		r = dir == C2S ? request(m, &v, &msg, &why) : answer(m, &v, &msg, &why);
 		if (r == -1)
 			return end(why);
+		if (v.wait)
+			return outcome(OUTCOME_WAIT);
 	}
 	if (r == -1)
 		return end(CLOSE_BAD_CHAIN);
-	if (!rw.changed)
-		return outcome(OUTCOME_PASS);
-	n = rewrite_finish(&rw);
-	if (n == 0)
-		return end(CLOSE_LONG_FRAME);
-	return (struct outcome){ .act = OUTCOME_REPLACE, .bytes = m->env->edit, .len = n };
+	return v.rw.changed ? replace(m, &v) : outcome(OUTCOME_PASS);
+}
+
+struct verdict
+mediate_head(struct mediate *m, enum dir dir, const uint8_t *p, size_t avail)
+{
+	struct verdict v = classify(&m->track, dir, p, avail);
+	bool piecewise = v.act == VERDICT_PASS && v.n < v.frame;
+
+	/* Only a compound that is too long to be held is asked about again. */
+	if (piecewise || m->track.piece[dir].on)
+		track_piece(&m->track, dir, piecewise ? p : NULL, avail);
+	return v;
 }
 
 /* SMB1 answers that are held: the one that chooses SMB1, and those to logons. */
@@ -495,7 +497,7 @@ smb1_answer(struct mediate *m, const uint8_t *msg, size_t len)
 	if (hdr1_get(&h, msg, len) == -1)
 		return end(CLOSE_BAD_MESSAGE);
 	m->track.smb1 = true;
-	m->track.max_frame = 0xffffff;
+	m->track.max_frame = NBSS_LEN_MAX;
 	if (h.command == SMB1_COM_SESSION_SETUP_ANDX && h.status == STATUS_SUCCESS)
 		m->track.logged_on = true;
 	return outcome(OUTCOME_PASS);
@@ -516,6 +518,25 @@ mediate_init(struct mediate *m, struct mediate_env *env, const char *listener,
 {
 	*m = (struct mediate){ .env = env, .listener = listener, .self = *self };
 	track_init(&m->track);
+	m->track.crypt = env->crypt;
+}
+
+static void
+ready(void *arg)
+{
+	struct mediate *m = arg;
+
+	if (m->wake != NULL)
+		m->wake(m->wake_arg);
+}
+
+int
+mediate_begin(struct mediate *m, void (*wake)(void *arg), void *arg)
+{
+	m->wake = wake;
+	m->wake_arg = arg;
+	m->logons = logons_new(m->env->keyc, ready, m);
+	return m->logons == NULL ? -1 : 0;
 }
 
 void
@@ -523,6 +544,7 @@ mediate_fini(struct mediate *m)
 {
 	struct channel *c;
 
+	logons_free(&m->logons);
 	while ((c = track_channel_any(&m->track)) != NULL)
 		channel_leave(m->env->sessions, &c);
 	track_fini(&m->track);

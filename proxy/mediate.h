@@ -11,20 +11,26 @@
 #include "proxy/track.h"
 #include "proxy/verdict.h"
 
+struct crypt;
+struct keyc;
+struct logons;
 struct node;
 struct policy;
 struct stats;
 
-/* A rewritten frame: a held one, in which every list may have grown. */
-#define MEDIATE_EDIT_MAX (HOLD_MAX + 65536)
+/* A rewritten frame: a held one, in which every list may have grown, and room to seal it. */
+#define MEDIATE_EDIT_MAX (HOLD_MAX + 65536 + 64)
 
 /* What all connections of one worker share. */
 struct mediate_env {
 	struct sesstab *sessions;
 	struct stats *stats;
 	struct policy *policy;		/* in force now; the worker's reference */
+	struct keyc *keyc;		/* NULL: no keytab */
+	struct crypt *crypt;		/* NULL: no session is keyed */
 	struct log_limit log;
 	uint8_t edit[MEDIATE_EDIT_MAX];
+	uint8_t plain[HOLD_MAX];	/* of a sealed frame */
 };
 
 /*
@@ -37,12 +43,24 @@ struct mediate {
 	struct node *node;
 	const char *listener;
 	struct channel_info self;
+	struct logons *logons;
+	void (*wake)(void *arg);
+	void *wake_arg;
 };
 
 void mediate_init(struct mediate *m, struct mediate_env *env, const char *listener,
     const struct channel_info *self);
+/*
+ * Before the first frame is judged. wake(arg) runs, from the loop, when an answer of the node's that
+ * had to wait for a key need not wait any more. -1 when memory is out.
+ */
+int mediate_begin(struct mediate *m, void (*wake)(void *arg), void *arg)
+    __attribute__((warn_unused_result));
 /* Leaves all sessions. */
 void mediate_fini(struct mediate *m);
+
+/* The verdict on the head of a frame of a connection that has its node, as classify(). */
+struct verdict mediate_head(struct mediate *m, enum dir dir, const uint8_t *p, size_t avail);
 
 /* A whole frame, transport header included, that classify() wanted held. */
 struct outcome mediate_held(struct mediate *m, enum dir dir, const uint8_t *frame, size_t len);

@@ -251,6 +251,12 @@ node_learn(struct node *n, const struct neg2_resp *r)
 	pthread_mutex_unlock(&n->table->lock);
 }
 
+uint32_t
+node_capabilities(const struct node *n)
+{
+	return n->capabilities;
+}
+
 void
 nodes_answer(struct nodes *n, struct neg2_resp *r, uint8_t blob[NODE_BLOB_MAX])
 {

@@ -55,7 +55,8 @@ struct node {
 	bool facts;
 	uint16_t security_mode;
 	struct guid server_guid;
-	uint32_t capabilities, max_transact, max_read, max_write;
+	_Atomic uint32_t capabilities;	/* also read without the lock */
+	uint32_t max_transact, max_read, max_write;
 	size_t blob_len;
 	uint8_t blob[NODE_BLOB_MAX];
 };
@@ -94,6 +95,8 @@ const char *node_state(const struct node *n);
 
 /* Remembers what an answer to NEGOTIATE said. Main thread. */
 void node_learn(struct node *n, const struct neg2_resp *r);
+/* The Capabilities of that answer, 0 before there was one. Any thread. */
+uint32_t node_capabilities(const struct node *n);
 /*
  * A NEGOTIATE answer like those of the nodes, for the local answer to a multi-protocol opening;
  * plain defaults before any node has answered. blob is filled in, r->blob points to it.

@@ -59,7 +59,7 @@ connected(struct conn *c)
 		return;
 	}
 	conn_arm(c);
-	conn_resume(c);
+	conn_resume(c, C2S);
 }
 
 static void
@@ -234,6 +234,6 @@ opening_swallow(struct conn *c, const uint8_t *frame, size_t len)
 	free(c->replay);
 	c->replay = NULL;
 	c->stage = CONN_RELAY;
-	c->resume = true;
+	c->resume[C2S] = true;
 	return (struct outcome){ .act = OUTCOME_DROP };
 }

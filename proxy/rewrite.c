@@ -11,13 +11,9 @@
 #define HDR2_NEXT 20
 
 void
-rewrite_init(struct rewrite *r, const uint8_t *frame, size_t len, uint8_t *dst, size_t cap)
+rewrite_init(struct rewrite *r, const uint8_t *msg, size_t len, uint8_t *dst, size_t cap)
 {
-	*r = (struct rewrite){
-		.w = wr_init(dst, cap),
-		.msg = frame + NBSS_HDR_LEN,
-		.len = len - NBSS_HDR_LEN,
-	};
+	*r = (struct rewrite){ .w = wr_init(dst, cap), .msg = msg, .len = len };
 }
 
 struct wr *
@@ -52,7 +48,7 @@ rewrite_finish(struct rewrite *r)
 
 	wr_bytes(&r->w, r->msg + r->done, r->len - r->done);
 	n = wr_len(&r->w);
-	if (!wr_ok(&r->w) || n - NBSS_HDR_LEN > 0xffffff)
+	if (!wr_ok(&r->w) || n - NBSS_HDR_LEN > NBSS_LEN_MAX)
 		return 0;
 	nbss_put(r->w.base, (uint32_t)(n - NBSS_HDR_LEN));
 	return n;

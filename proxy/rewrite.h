@@ -24,8 +24,8 @@ struct rewrite {
 	bool changed;
 };
 
-/* frame: a whole held frame with its transport header; dst must not overlap it. */
-void rewrite_init(struct rewrite *r, const uint8_t *frame, size_t len, uint8_t *dst, size_t cap);
+/* msg: a frame behind its transport header; dst must not overlap it. */
+void rewrite_init(struct rewrite *r, const uint8_t *msg, size_t len, uint8_t *dst, size_t cap);
 
 /*
  * Between the two the caller writes the new message, header first, to the returned writer. The

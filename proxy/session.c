@@ -3,7 +3,10 @@
 
 #include "proxy/session.h"
 
+#include "auth/keys.h"
+
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -21,12 +24,15 @@
 
 struct channel {
 	struct session *session;
+	struct smbkeys *keys;		/* a reference; NULL: opaque */
+	struct signkey signing;		/* with keys */
 	struct channel_info info;
 	TAILQ_ENTRY(channel) entry;
 };
 
 struct session {
 	struct session_info info;
+	struct smbkeys *keys;		/* a reference; NULL: opaque */
 	bool listed;
 	TAILQ_HEAD(, channel) channels;
 	size_t nchannels;
@@ -116,8 +122,19 @@ unlist_session(struct shard *sh, struct session *s)
 	s->same = NULL;
 }
 
+/* A further channel has its own signing key, and all else of the session. */
+static void
+share_keys(struct session *s, struct channel *c, const struct signkey *signing)
+{
+	if (s->keys == NULL || signing == NULL)
+		return;
+	c->keys = smbkeys_ref(s->keys);
+	c->signing = *signing;
+}
+
 struct channel *
-sesstab_join(struct sesstab *t, const struct session_info *si, const struct channel_info *ci)
+sesstab_join(struct sesstab *t, const struct session_info *si, const struct channel_info *ci,
+    struct smbkeys *keys, const struct signkey *signing)
 {
 	struct shard *sh = shard_of(t, si->session_id);
 	struct channel *c = calloc(1, sizeof(*c));
@@ -138,10 +155,12 @@ sesstab_join(struct sesstab *t, const struct session_info *si, const struct chan
 			return NULL;
 		}
 		s->info = *si;
+		s->keys = smbkeys_ref(keys);
 		TAILQ_INIT(&s->channels);
 		list_session(sh, s);
 	}
 	c->session = s;
+	share_keys(s, c, signing);
 	TAILQ_INSERT_TAIL(&s->channels, c, entry);
 	s->nchannels++;
 	pthread_mutex_unlock(&sh->lock);
@@ -164,9 +183,12 @@ channel_leave(struct sesstab *t, struct channel **cp)
 	TAILQ_REMOVE(&s->channels, c, entry);
 	if (--s->nchannels == 0) {
 		unlist_session(sh, s);
+		smbkeys_unref(&s->keys);
 		free(s);
 	}
 	pthread_mutex_unlock(&sh->lock);
+	smbkeys_unref(&c->keys);
+	explicit_bzero(&c->signing, sizeof(c->signing));
 	free(c);
 }
 
@@ -184,6 +206,52 @@ uint64_t
 channel_session_id(const struct channel *c)
 {
 	return c->session->info.session_id;
+}
+
+struct smbkeys *
+channel_keys(const struct channel *c)
+{
+	return c->keys;
+}
+
+const struct signkey *
+channel_signing(const struct channel *c)
+{
+	return c->keys == NULL ? NULL : &c->signing;
+}
+
+void
+channel_opaque(struct sesstab *t, struct channel *c, const char *because)
+{
+	struct session_info *si = &c->session->info;
+	struct shard *sh = shard_of(t, si->session_id);
+
+	smbkeys_unref(&c->keys);
+	pthread_mutex_lock(&sh->lock);
+	si->keyed = false;
+	snprintf(si->opaque_because, sizeof(si->opaque_because), "%s", because);
+	pthread_mutex_unlock(&sh->lock);
+}
+
+struct smbkeys *
+sesstab_keys(struct sesstab *t, uint64_t session_id, const struct node *node)
+{
+	struct shard *sh = shard_of(t, session_id);
+	struct session *found = NULL;
+	struct smbkeys *keys = NULL;
+	unsigned n = 0;
+
+	pthread_mutex_lock(&sh->lock);
+	for (struct session *s = head_of(sh, session_id); s != NULL; s = s->same) {
+		if (node != NULL && s->info.node != node)
+			continue;
+		found = s;
+		n++;
+	}
+	if (n == 1)
+		keys = smbkeys_ref(found->keys);
+	pthread_mutex_unlock(&sh->lock);
+	return keys;
 }
 
 void

@@ -13,6 +13,8 @@
 struct node;
 struct sesstab;
 struct channel;
+struct signkey;
+struct smbkeys;
 
 /* How many told addresses are remembered for people to look at. */
 #define SESSION_TOLD_MAX 16
@@ -22,9 +24,14 @@ enum session_told {
 	TOLD_NOTHING,		/* never asked */
 	TOLD_LIST,		/* smbgate's list: see told[] */
 	TOLD_NODES_LIST,	/* the node's own, by policy */
-	TOLD_OPAQUE,		/* the node's own: signed, and smbgate has no key */
+	TOLD_OPAQUE,		/* the node's own: protected, and smbgate has no key */
+	TOLD_GMAC,		/* the node's own: GMAC leaves no way, and policy lets it pass */
+	TOLD_REFUSED,		/* nothing: GMAC leaves no way, and policy refuses */
 	TOLD_ERROR,		/* the node refused the query */
 };
+
+/* Names and reasons are for people: what is longer is cut. */
+#define SESSION_TEXT_MAX 128
 
 /* The facts of one session, copied out for show. */
 struct session_info {
@@ -33,6 +40,9 @@ struct session_info {
 	uint16_t dialect;
 	uint16_t cipher, signing;
 	bool guest, anonymous, sealed, signing_required;
+	bool keyed;				/* smbgate has the session's keys */
+	char opaque_because[SESSION_TEXT_MAX];	/* why not; "" where there is nothing to have */
+	char principal[SESSION_TEXT_MAX];	/* who logged on; "" where that is not known */
 	struct guid client_guid;
 	uint64_t since_ms;
 	enum session_told told;
@@ -54,10 +64,11 @@ void sesstab_free(struct sesstab **t);
 /*
  * A SESSION_SETUP succeeded: the connection ci is a channel of the session si->session_id on
  * si->node; both are made if new. The node must stay referenced until channel_leave(). NULL when
- * memory is out. Reauthentication is not for here: the channel exists already.
+ * memory is out. Reauthentication is not for here: the channel exists already. keys are those of
+ * the session if this is its first channel, signing is the channel's own; NULL: not known.
  */
 struct channel *sesstab_join(struct sesstab *t, const struct session_info *si,
-    const struct channel_info *ci);
+    const struct channel_info *ci, struct smbkeys *keys, const struct signkey *signing);
 
 /* The channel is gone; with the last one the session. Clears the caller's pointer. */
 void channel_leave(struct sesstab *t, struct channel **c);
@@ -66,6 +77,22 @@ void channel_leave(struct sesstab *t, struct channel **c);
 void channel_logoff(struct sesstab *t, struct channel *c);
 
 uint64_t channel_session_id(const struct channel *c);
+
+/*
+ * The keys of the session and of this channel, or NULL: it is opaque. Both or none. For the
+ * channel's own thread.
+ */
+struct smbkeys *channel_keys(const struct channel *c);
+const struct signkey *channel_signing(const struct channel *c);
+
+/* The keys have proved wrong: they are forgotten for this channel, and the reason is shown. */
+void channel_opaque(struct sesstab *t, struct channel *c, const char *because);
+
+/*
+ * A reference to the keys of a session, or NULL; node NULL: wherever it lives, if that is one
+ * place.
+ */
+struct smbkeys *sesstab_keys(struct sesstab *t, uint64_t session_id, const struct node *node);
 
 /* Remembers what the session was told; n may exceed what is kept. */
 void channel_told(struct sesstab *t, struct channel *c, enum session_told told,

@@ -6,6 +6,7 @@
 #include "proxy/session.h"
 #include "smb/const.h"
 #include "smb/neg2.h"
+#include "smb/xform.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -133,6 +134,30 @@ track_channel(const struct track *t, uint64_t session_id)
 		if (channel_session_id(t->channels[i]) == session_id)
 			return t->channels[i];
 	return NULL;
+}
+
+struct smbkeys *
+track_keys(const struct track *t, uint64_t session_id)
+{
+	const struct channel *c = t->crypt == NULL ? NULL : track_channel(t, session_id);
+
+	return c == NULL ? NULL : channel_keys(c);
+}
+
+void
+track_piece(struct track *t, enum dir dir, const uint8_t *p, size_t avail)
+{
+	struct sealed_piece *s = &t->piece[dir];
+	struct xform x;
+
+	s->on = false;
+	if (p == NULL || avail < NBSS_HDR_LEN ||
+	    xform_get(&x, p + NBSS_HDR_LEN, avail - NBSS_HDR_LEN) == -1)
+		return;
+	s->on = true;
+	memcpy(s->nonce, x.nonce, sizeof(s->nonce));
+	s->size = x.original_size;
+	s->session_id = x.session_id;
 }
 
 int

@@ -7,12 +7,14 @@
 #include <stdint.h>
 
 #include "base/guid.h"
-#include "proxy/close.h"
+#include "proxy/verdict.h"
 
 struct channel;
+struct crypt;
 struct neg2_req;
 struct neg2_resp;
 struct part2;
+struct smbkeys;
 
 /* Requests whose answers must be seen. RELIABILITY: real clients have one or two at a time. */
 #define TRACK_PENDING_MAX 512
@@ -25,6 +27,8 @@ enum pending_kind {
 	PENDING_LOGOFF,
 	PENDING_IFINFO,
 	PENDING_REFUSED,	/* an ECHO went to the node in its place */
+	PENDING_SUBSTITUTED,	/* an interface query, and an ECHO went to the node in its place */
+	PENDING_LIFTED,		/* a neighbour of an interface query in a frame that was lifted */
 };
 
 /* A request on its way, by MessageId. */
@@ -34,10 +38,22 @@ struct pending {
 	uint32_t tree_id;
 	uint32_t process_id;
 	uint32_t max_output;	/* PENDING_IFINFO */
-	uint16_t command;	/* PENDING_REFUSED: what the client sent */
+	uint32_t status;	/* PENDING_REFUSED: what the client is told */
+	uint16_t command;	/* what the client sent */
 	uint8_t kind;
 	bool binding;		/* PENDING_SESSION_SETUP */
 	bool signing_required;	/* PENDING_SESSION_SETUP: the client's SecurityMode */
+	bool sealed;		/* came encrypted, and its answer must go encrypted */
+	bool sign;		/* PENDING_REFUSED: the client's request was signed, and rightly */
+	bool lifted;		/* came signed and went on encrypted: see proxy/query.h */
+};
+
+/* An encrypted compound that passes piece by piece: what is needed to look into its next part. */
+struct sealed_piece {
+	bool on;
+	uint8_t nonce[16];
+	uint32_t size;		/* of what is encrypted */
+	uint64_t session_id;
 };
 
 struct track {
@@ -60,6 +76,9 @@ struct track {
 	unsigned npending, pending_cap;
 	struct channel **channels;
 	unsigned nchannels;
+
+	struct crypt *crypt;		/* the worker's; NULL: nothing can be looked into */
+	struct sealed_piece piece[2];	/* by direction */
 };
 
 void track_init(struct track *t);
@@ -80,6 +99,10 @@ void track_negotiate_resp(struct track *t, const struct neg2_resp *r);
 
 /* The channel of a session on this connection, or NULL. */
 struct channel *track_channel(const struct track *t, uint64_t session_id);
+/* The keys of that session, or NULL: it is opaque, or not known here. */
+struct smbkeys *track_keys(const struct track *t, uint64_t session_id);
+/* The frame at p, whole or not, passes piece by piece, or (p NULL) none does. */
+void track_piece(struct track *t, enum dir dir, const uint8_t *p, size_t avail);
 /* Takes the channel over: 0, or -1 with the reason (then the caller still owns it). */
 int track_channel_add(struct track *t, struct channel *c, enum close_reason *why)
     __attribute__((warn_unused_result));

@@ -3,6 +3,7 @@
 
 #include "proxy/worker.h"
 
+#include "auth/crypt.h"
 #include "auth/keyhash.h"
 #include "base/clock.h"
 #include "policy/policy.h"
@@ -90,10 +91,11 @@ worker_new(unsigned index, const struct worker_parts *parts, struct policy *poli
 	w->route.stats = &w->stats;
 	w->mediate.sessions = parts->sessions;
 	w->mediate.stats = &w->stats;
+	w->mediate.crypt = crypt_new();
 	use_policy(w, policy);
 	w->listeners = calloc(n, sizeof(struct listener *));
 	if (w->mailbox == NULL || w->tick == NULL || w->reap == NULL || w->route.state == NULL ||
-	    w->route.hash == NULL || w->listeners == NULL || event_add(w->tick, &second) == -1)
+	    w->route.hash == NULL || w->mediate.crypt == NULL || w->listeners == NULL || event_add(w->tick, &second) == -1)
 		goto fail;
 	for (; w->nlisteners < n; w->nlisteners++) {
 		size_t i = w->nlisteners;
@@ -138,6 +140,7 @@ worker_free(struct worker **wp)
 		event_free(w->reap);
 	state_free(&w->route.state);
 	keyhash_free(&w->route.hash);
+	crypt_free(&w->mediate.crypt);
 	policy_unref(&w->policy);
 	if (w->base != NULL)
 		event_base_free(w->base);

@@ -1,0 +1,384 @@
+/* logon.c: the logons under way on one connection, watched for what their keys are made of */
+#include "config.h"
+
+#include "proxy/logon.h"
+
+#include "auth/keyc.h"
+#include "auth/ntlm.h"
+#include "auth/preauth.h"
+#include "base/buf.h"
+#include "proxy/track.h"
+#include "smb/const.h"
+#include "smb/hdr2.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+/*
+ *	NEGOTIATE, its answer ──► hash of the connection ─┐ copied
+ *	SESSION_SETUP request ──► hash of the logon ◄─────┘      token ──► smbgate-keyd
+ *	  more processing     ──► hash of the logon              token ──► smbgate-keyd
+ *	  ...
+ *	  success             ── not hashed ── AP-REP ──► key ──► keys, which must have signed this
+ */
+
+/* Windows sends a long token in pieces of what fits a SESSION_SETUP, [MS-SPNG] 3.1.5.4. */
+#define TOKEN_MAX 131072
+
+struct logon {
+	TAILQ_ENTRY(logon) entry;
+	struct logons *all;
+	uint64_t message_id;		/* of the last request */
+	uint64_t session_id;		/* 0: not known yet */
+	bool binding;
+	bool anonymous;
+	bool answered;			/* the last answer's token has been taken */
+	const char *because;		/* there can be no key; NULL: there may */
+	struct preauth hash;
+	struct keyx *keyx;
+	struct buf pieces;		/* of a token */
+	bool whole;			/* they are all there */
+};
+
+struct logons {
+	struct keyc *keyc;
+	void (*ready)(void *arg);
+	void *arg;
+	struct preauth hash;
+	bool broken;			/* memory was out: the hash is worth nothing */
+	unsigned n;
+	TAILQ_HEAD(, logon) list;
+};
+
+struct logons *
+logons_new(struct keyc *keyc, void (*ready)(void *arg), void *arg)
+{
+	struct logons *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		return NULL;
+	l->keyc = keyc;
+	l->ready = ready;
+	l->arg = arg;
+	TAILQ_INIT(&l->list);
+	return l;
+}
+
+static void
+drop(struct logon *x)
+{
+	TAILQ_REMOVE(&x->all->list, x, entry);
+	x->all->n--;
+	keyx_free(&x->keyx);
+	buf_fini(&x->pieces);
+	free(x);
+}
+
+void
+logons_free(struct logons **lp)
+{
+	struct logons *l = *lp;
+	struct logon *x;
+
+	if (l == NULL)
+		return;
+	while ((x = TAILQ_FIRST(&l->list)) != NULL)
+		drop(x);
+	free(l);
+	*lp = NULL;
+}
+
+void
+logons_negotiate(struct logons *l, const uint8_t *msg, size_t len)
+{
+	/* Without smbgate-keyd nobody asks what the hash is. */
+	if (l->keyc != NULL && preauth_add(&l->hash, msg, len) == -1)
+		l->broken = true;
+}
+
+static struct logon *
+by_session(const struct logons *l, uint64_t session_id, bool binding)
+{
+	struct logon *x;
+
+	TAILQ_FOREACH(x, &l->list, entry)
+		if (session_id != 0 && x->session_id == session_id && x->binding == binding)
+			return x;
+	return NULL;
+}
+
+static struct logon *
+by_message(const struct logons *l, uint64_t message_id)
+{
+	struct logon *x;
+
+	TAILQ_FOREACH(x, &l->list, entry)
+		if (x->message_id == message_id)
+			return x;
+	return NULL;
+}
+
+static void
+ready_cb(void *arg)
+{
+	struct logon *x = arg;
+
+	x->all->ready(x->all->arg);
+}
+
+/* NULL when memory is out. */
+static struct logon *
+begin(struct logons *l, const struct setup *s)
+{
+	struct logon *x = calloc(1, sizeof(*x));
+
+	if (x == NULL)
+		return NULL;
+	x->all = l;
+	x->session_id = s->session_id;
+	x->binding = s->binding;
+	x->hash = l->hash;
+	if (l->broken)
+		x->because = "out of memory while the logon was watched";
+	if (l->keyc == NULL)
+		x->because = "no keytab is configured";
+	else
+		x->keyx = keyx_new(l->keyc, ready_cb, x);
+	if (l->keyc != NULL && x->keyx == NULL)
+		x->because = "out of memory while the logon was watched";
+	TAILQ_INSERT_TAIL(&l->list, x, entry);
+	l->n++;
+	return x;
+}
+
+static void
+hash(struct logon *x, const struct setup *s)
+{
+	if (x->keyx == NULL)
+		return;
+	if (!s->alone)
+		x->because = "its SESSION_SETUP was part of a compound";
+	else if (preauth_add(&x->hash, s->msg, s->len) == -1)
+		x->because = "out of memory while the logon was watched";
+}
+
+/* The token of a security buffer, which may be the last piece of several. */
+static struct token
+assemble(struct logon *x, const struct setup *s)
+{
+	size_t whole = spnego_len(s->blob, s->blob_len);
+
+	if (x->whole)
+		buf_fini(&x->pieces);
+	x->whole = false;
+	if (buf_len(&x->pieces) == 0 && whole <= s->blob_len)
+		return spnego_token(s->blob, s->blob_len);
+	if (buf_len(&x->pieces) == 0 && whole > TOKEN_MAX)
+		return (struct token){ .kind = TOKEN_NONE };
+	if (buf_len(&x->pieces) + s->blob_len > TOKEN_MAX ||
+	    buf_add(&x->pieces, s->blob, s->blob_len) == -1) {
+		buf_fini(&x->pieces);
+		x->because = "its token is too long";
+		return (struct token){ .kind = TOKEN_NONE };
+	}
+	whole = spnego_len(buf_head(&x->pieces), buf_len(&x->pieces));
+	if (whole > buf_len(&x->pieces))
+		return (struct token){ .kind = TOKEN_NONE };
+	x->whole = true;
+	return spnego_token(buf_head(&x->pieces), buf_len(&x->pieces));
+}
+
+static void
+from_client(struct logon *x, const struct token *t)
+{
+	struct ntlm_auth a;
+
+	if (t->kind == TOKEN_NTLM_AUTHENTICATE)
+		x->anonymous = ntlm_auth_get(&a, t->p, t->len) == 0 && ntlm_anonymous(&a);
+	if (x->keyx == NULL || x->anonymous)
+		return;
+	/* A client's AP-REP, the third leg of DCE style, carries no key. */
+	if (t->kind == TOKEN_AP_REQ)
+		keyx_ap_req(x->keyx, t->p, t->len);
+	else if (t->kind == TOKEN_NTLM_AUTHENTICATE)
+		keyx_ntlm_auth(x->keyx, t->p, t->len);
+}
+
+static void
+from_node(struct logon *x, const struct setup *s)
+{
+	const struct token t = spnego_token(s->blob, s->blob_len);
+
+	if (x->keyx == NULL)
+		return;
+	if (t.kind == TOKEN_AP_REP)
+		keyx_ap_rep(x->keyx, t.p, t.len);
+	else if (t.kind == TOKEN_NTLM_CHALLENGE)
+		keyx_ntlm_challenge(x->keyx, t.p, t.len);
+}
+
+int
+logons_request(struct logons *l, const struct setup *s, struct token *t, enum close_reason *why)
+{
+	struct logon *x = by_session(l, s->session_id, s->binding);
+
+	if (x == NULL) {
+		if (l->n == LOGONS_MAX) {
+			*why = CLOSE_PENDING_FULL;
+			return -1;
+		}
+		x = begin(l, s);
+	}
+	if (x == NULL) {
+		*why = CLOSE_NO_MEMORY;
+		return -1;
+	}
+	x->message_id = s->message_id;
+	x->answered = false;
+	hash(x, s);
+	*t = assemble(x, s);
+	from_client(x, t);
+	return 0;
+}
+
+void
+logons_more(struct logons *l, const struct setup *s)
+{
+	struct logon *x = by_message(l, s->message_id);
+
+	if (x == NULL)
+		return;
+	x->session_id = s->session_id;
+	hash(x, s);
+	from_node(x, s);
+}
+
+void
+logons_drop(struct logons *l, uint64_t message_id)
+{
+	struct logon *x = by_message(l, message_id);
+
+	if (x != NULL)
+		drop(x);
+}
+
+/* Is the answer signed with this key, or is there no signature to tell by? */
+static bool
+believable(struct crypt *crypt, const struct signkey *k, const struct setup *s)
+{
+	struct hdr2 h;
+
+	return hdr2_get(&h, s->msg, s->len) == 0 &&
+	    ((h.flags & SMB2_FLAGS_SIGNED) == 0 || sign_good(crypt, k, s->msg, s->len));
+}
+
+static bool
+signed_at_all(const struct setup *s)
+{
+	struct hdr2 h;
+
+	return hdr2_get(&h, s->msg, s->len) == 0 && (h.flags & SMB2_FLAGS_SIGNED) != 0;
+}
+
+/* The keys of a first channel: false when none of the known derivations is the node's. */
+static bool
+session_keys(const struct logon_facts *f, struct crypt *crypt, const struct setup *s,
+    struct logon_end *e)
+{
+	for (int v = 0; v < KEYS_VARIANTS; v++) {
+		e->keys = smbkeys_derive(f, (enum keys_variant)v);
+		if (e->keys != NULL && believable(crypt, &e->keys->signing, s)) {
+			e->signing = e->keys->signing;
+			if (signed_at_all(s))
+				smbkeys_prove(e->keys, SMBKEYS_SIGN);
+			return true;
+		}
+		smbkeys_unref(&e->keys);
+	}
+	return false;
+}
+
+static bool
+channel_key(const struct logon_facts *f, struct crypt *crypt, const struct setup *s,
+    struct logon_end *e)
+{
+	for (int v = 0; v < KEYS_VARIANTS; v++)
+		if (signkey_derive(&e->signing, f, (enum keys_variant)v) == 0 &&
+		    believable(crypt, &e->signing, s))
+			return true;
+	return false;
+}
+
+static void
+opaque(struct logon_end *e, const char *because)
+{
+	e->state = LOGON_OPAQUE;
+	snprintf(e->because, sizeof(e->because), "%s", because);
+}
+
+static void
+derive(const struct logon *x, const struct keyx_result *r, const struct setup *s,
+    const struct track *t, struct crypt *crypt, struct smbkeys *session, struct logon_end *e)
+{
+	const struct logon_facts f = {
+		.dialect = t->dialect,
+		.cipher = t->cipher,
+		.signing = t->signing,
+		.key = r->key,
+		.key_len = r->key_len,
+		.preauth = t->dialect >= SMB2_DIALECT_311 ? &x->hash : NULL,
+	};
+
+	e->state = LOGON_KEYED;
+	if (!x->binding) {
+		if (!session_keys(&f, crypt, s, e))
+			opaque(e, "the node signed with a key that could not be derived");
+		return;
+	}
+	if (session == NULL)
+		opaque(e, "the session's first channel is opaque");
+	else if (!channel_key(&f, crypt, s, e))
+		opaque(e, "the node signed with a key that could not be derived");
+	else
+		e->keys = smbkeys_ref(session);
+}
+
+void
+logons_success(struct logons *l, const struct setup *s, const struct track *t,
+    struct crypt *crypt, struct smbkeys *session, struct logon_end *e)
+{
+	struct logon *x = by_message(l, s->message_id);
+	const struct keyx_result *r;
+
+	*e = (struct logon_end){ .state = LOGON_OPAQUE };
+	if (x == NULL) {
+		opaque(e, "its logon was not seen");
+		return;
+	}
+	e->anonymous = x->anonymous;
+	if (x->because != NULL || x->anonymous || x->keyx == NULL) {
+		opaque(e, x->because == NULL ? "" : x->because);
+		drop(x);
+		return;
+	}
+	/* Shown again after a wait: the AP-REP must not be sent twice. */
+	if (!x->answered) {
+		x->answered = true;
+		from_node(x, s);
+	}
+	r = keyx_result(x->keyx);
+	if (r->state == KEYX_ASKING && s->alone) {
+		e->state = LOGON_WAIT;
+		return;
+	}
+	snprintf(e->principal, sizeof(e->principal), "%.*s", SESSION_TEXT_MAX - 1, r->principal);
+	if (r->state == KEYX_READY)
+		derive(x, r, s, t, crypt, session, e);
+	else if (r->state == KEYX_FAILED)
+		opaque(e, r->why);
+	else
+		opaque(e, "neither Kerberos nor NTLM was seen");
+	drop(x);
+}
