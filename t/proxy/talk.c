@@ -18,7 +18,7 @@ head_op(void *arg, const uint8_t *p, size_t avail)
 {
 	struct talk_side *s = arg;
 
-	return classify(&s->talk->m.track, s->dir, p, avail);
+	return mediate_head(&s->talk->m, s->dir, p, avail);
 }
 
 static struct verdict
@@ -108,6 +108,7 @@ talk_init(struct talk *t, struct mediate_env *env, const char *listener, const c
 	snprintf(t->node.name, sizeof(t->node.name), "n1");
 	t->node.health = NODE_UP;
 	mediate_init(&t->m, t->env, listener, &self);
+	assert_int_equal(mediate_begin(&t->m, NULL, NULL), 0);
 	t->m.node = &t->node;
 	for (int i = 0; i < 2; i++) {
 		t->side[i].talk = t;
