@@ -10,8 +10,8 @@ TESTS += $(TREE_TESTS)
 UNIT_TESTS =
 if HAVE_CMOCKA
 UNIT_TESTS += t/10-base.t t/20-hdr.t t/21-neg.t t/22-ifinfo.t t/23-bytes.t \
-	t/30-policy.t t/31-conf.t t/40-state.t t/50-pump.t \
-	t/51-split.t t/52-place.t t/53-mediate.t t/55-ctl.t
+	t/30-policy.t t/31-conf.t t/35-auth.t t/36-seal.t t/37-token.t t/40-state.t \
+	t/50-pump.t t/51-split.t t/52-place.t t/53-mediate.t t/55-ctl.t
 endif
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -39,6 +39,12 @@ t_30_policy_t_SOURCES = t/30-policy.c t/policy.h
 t_30_policy_t_LDADD = $(LINK_POLICY)
 t_31_conf_t_SOURCES = t/31-conf.c t/policy.h
 t_31_conf_t_LDADD = $(LINK_PROXY)
+t_35_auth_t_SOURCES = t/35-auth.c t/authvec.h t/vectors.h
+t_35_auth_t_LDADD = $(LINK_AUTH)
+t_36_seal_t_SOURCES = t/36-seal.c t/authvec.h t/vectors.h
+t_36_seal_t_LDADD = $(LINK_AUTH)
+t_37_token_t_SOURCES = t/37-token.c t/vectors.h t/walk.h t/walkauth.h
+t_37_token_t_LDADD = $(LINK_AUTH)
 t_40_state_t_SOURCES = t/40-state.c
 t_40_state_t_LDADD = $(LINK_STATE)
 t_50_pump_t_SOURCES = t/50-pump.c
