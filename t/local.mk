@@ -83,16 +83,24 @@ EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
 	t/lab/tap.py
 
 # libFuzzer targets: `make fuzz`, then run t/fuzz/fuzz-NAME by hand with a corpus directory.
-FUZZERS = smb2 ifinfo
+FUZZERS = smb2 ifinfo auth
+# What a target needs beyond smb/ and base/.
+FUZZ_AUTH = auth/crypt.c auth/kdf.c auth/keys.c auth/ntlm.c auth/preauth.c auth/seal.c auth/sign.c \
+	auth/spnego.c
 FUZZ_CC = clang
 FUZZ_CFLAGS = -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
-EXTRA_DIST += t/fuzz/fuzz-smb2.c t/fuzz/fuzz-ifinfo.c
-CLEANFILES = t/fuzz/fuzz-smb2 t/fuzz/fuzz-ifinfo
+EXTRA_DIST += t/fuzz/fuzz-smb2.c t/fuzz/fuzz-ifinfo.c t/fuzz/fuzz-auth.c
+CLEANFILES = t/fuzz/fuzz-smb2 t/fuzz/fuzz-ifinfo t/fuzz/fuzz-auth
 .PHONY: fuzz
 fuzz:
 	@$(MKDIR_P) t/fuzz
 	for f in $(FUZZERS); do \
+		more=; \
+		if test $$f = auth; then \
+			for s in $(FUZZ_AUTH); do more="$$more $(top_srcdir)/$$s"; done; \
+			more="$$more $(CRYPTO_CFLAGS) $(CRYPTO_LIBS)"; \
+		fi; \
 		$(FUZZ_CC) -std=gnu11 $(FUZZ_CFLAGS) -I$(top_srcdir) -I$(top_builddir) -I. \
 			-o t/fuzz/fuzz-$$f $(top_srcdir)/t/fuzz/fuzz-$$f.c \
-			$(top_srcdir)/smb/*.c $(top_srcdir)/base/*.c || exit 1; \
+			$(top_srcdir)/smb/*.c $(top_srcdir)/base/*.c $$more || exit 1; \
 	done
