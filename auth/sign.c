@@ -85,11 +85,14 @@ sign_make(struct crypt *c, const struct signkey *k, uint8_t *msg, size_t len)
 
 	if (len > NBSS_LEN_MAX || hdr2_get(&h, msg, len) == -1)
 		return -1;
-	h.flags |= SMB2_FLAGS_SIGNED;
 	w.pos = HDR2_FLAGS;
-	wr_u32(&w, h.flags);
-	if (signature(c, k, &h, msg, len, out) == -1)
+	wr_u32(&w, h.flags | SMB2_FLAGS_SIGNED);
+	if (signature(c, k, &h, msg, len, out) == -1) {
+		/* Or it would claim a signature that it has not got. */
+		w.pos = HDR2_FLAGS;
+		wr_u32(&w, h.flags);
 		return -1;
+	}
 	memcpy(msg + HDR2_SIGNATURE, out, MAC_LEN);
 	return 0;
 }

@@ -18,8 +18,8 @@ struct signkey {
 
 /*
  * [MS-SMB2] 3.1.4.1. msg: one message of a frame from its header to where the next one begins,
- * padding included. Sets SMB2_FLAGS_SIGNED and the Signature in place. -1: too short, no such
- * algorithm, or a MessageId that GMAC must not sign.
+ * padding included. Sets SMB2_FLAGS_SIGNED and the Signature in place. -1, and it is as it was: too
+ * short, no such algorithm, or a MessageId that GMAC must not sign.
  */
 int sign_make(struct crypt *c, const struct signkey *k, uint8_t *msg, size_t len)
     __attribute__((warn_unused_result));

@@ -97,7 +97,7 @@ ntlm(const struct rd *in)
 
 	rd_skip(&r, 8);
 	type = rd_u32(&r);
-	if (!rd_ok(&r) || type >= sizeof(kinds) / sizeof(kinds[0]))
+	if (!rd_ok(&r) || type == 0 || type >= sizeof(kinds) / sizeof(kinds[0]))
 		return nothing;
 	return token(kinds[type], in);
 }
@@ -108,21 +108,22 @@ is(const struct rd *r, const uint8_t *oid, size_t n)
 	return rd_ok(r) && r->len == n && memcmp(r->base, oid, n) == 0;
 }
 
-/* [RFC 4121] 4.1: two bytes say what follows the mechanism's name. */
+/* [RFC 4121] 4.1: two bytes say what follows the mechanism's name; its tag has to agree. */
 static struct token
 krb5(struct rd *in)
 {
 	const uint8_t *id = rd_bytes(in, 2);
-	struct rd r;
+	struct rd r = rd_sub(in, in->pos, rd_left(in));
+	uint8_t tag;
 
-	if (id == NULL)
+	if (id == NULL || r.len == 0)
 		return nothing;
-	r = rd_sub(in, in->pos, rd_left(in));
-	if (id[0] == 1 && id[1] == 0)
+	tag = r.base[0];
+	if (id[0] == 1 && id[1] == 0 && tag == DER_AP_REQ)
 		return token(TOKEN_AP_REQ, &r);
-	if (id[0] == 2 && id[1] == 0)
+	if (id[0] == 2 && id[1] == 0 && tag == DER_AP_REP)
 		return token(TOKEN_AP_REP, &r);
-	if (id[0] == 3 && id[1] == 0)
+	if (id[0] == 3 && id[1] == 0 && tag == DER_KRB_ERROR)
 		return token(TOKEN_KRB_ERROR, &r);
 	return nothing;
 }

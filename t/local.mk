@@ -10,8 +10,8 @@ TESTS += $(TREE_TESTS)
 UNIT_TESTS =
 if HAVE_CMOCKA
 UNIT_TESTS += t/10-base.t t/20-hdr.t t/21-neg.t t/22-ifinfo.t t/23-bytes.t \
-	t/30-policy.t t/31-conf.t t/40-state.t t/50-pump.t \
-	t/51-split.t t/52-place.t t/53-mediate.t t/55-ctl.t
+	t/30-policy.t t/31-conf.t t/35-auth.t t/36-seal.t t/37-token.t t/40-state.t \
+	t/50-pump.t t/51-split.t t/52-place.t t/53-mediate.t t/55-ctl.t
 endif
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -39,6 +39,12 @@ t_30_policy_t_SOURCES = t/30-policy.c t/policy.h
 t_30_policy_t_LDADD = $(LINK_POLICY)
 t_31_conf_t_SOURCES = t/31-conf.c t/policy.h
 t_31_conf_t_LDADD = $(LINK_PROXY)
+t_35_auth_t_SOURCES = t/35-auth.c t/authvec.h t/vectors.h
+t_35_auth_t_LDADD = $(LINK_AUTH)
+t_36_seal_t_SOURCES = t/36-seal.c t/authvec.h t/vectors.h
+t_36_seal_t_LDADD = $(LINK_AUTH)
+t_37_token_t_SOURCES = t/37-token.c t/vectors.h t/walk.h t/walkauth.h
+t_37_token_t_LDADD = $(LINK_AUTH)
 t_40_state_t_SOURCES = t/40-state.c
 t_40_state_t_LDADD = $(LINK_STATE)
 t_50_pump_t_SOURCES = t/50-pump.c
@@ -77,16 +83,24 @@ EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
 	t/lab/tap.py
 
 # libFuzzer targets: `make fuzz`, then run t/fuzz/fuzz-NAME by hand with a corpus directory.
-FUZZERS = smb2 ifinfo
+FUZZERS = smb2 ifinfo auth
+# What a target needs beyond smb/ and base/.
+FUZZ_AUTH = auth/crypt.c auth/kdf.c auth/keys.c auth/ntlm.c auth/preauth.c auth/seal.c auth/sign.c \
+	auth/spnego.c
 FUZZ_CC = clang
 FUZZ_CFLAGS = -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
-EXTRA_DIST += t/fuzz/fuzz-smb2.c t/fuzz/fuzz-ifinfo.c
-CLEANFILES = t/fuzz/fuzz-smb2 t/fuzz/fuzz-ifinfo
+EXTRA_DIST += t/fuzz/fuzz-smb2.c t/fuzz/fuzz-ifinfo.c t/fuzz/fuzz-auth.c
+CLEANFILES = t/fuzz/fuzz-smb2 t/fuzz/fuzz-ifinfo t/fuzz/fuzz-auth
 .PHONY: fuzz
 fuzz:
 	@$(MKDIR_P) t/fuzz
 	for f in $(FUZZERS); do \
+		more=; \
+		if test $$f = auth; then \
+			for s in $(FUZZ_AUTH); do more="$$more $(top_srcdir)/$$s"; done; \
+			more="$$more $(CRYPTO_CFLAGS) $(CRYPTO_LIBS)"; \
+		fi; \
 		$(FUZZ_CC) -std=gnu11 $(FUZZ_CFLAGS) -I$(top_srcdir) -I$(top_builddir) -I. \
 			-o t/fuzz/fuzz-$$f $(top_srcdir)/t/fuzz/fuzz-$$f.c \
-			$(top_srcdir)/smb/*.c $(top_srcdir)/base/*.c || exit 1; \
+			$(top_srcdir)/smb/*.c $(top_srcdir)/base/*.c $$more || exit 1; \
 	done
