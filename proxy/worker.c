@@ -3,6 +3,7 @@
 
 #include "proxy/worker.h"
 
+#include "auth/keyc.h"
 #include "auth/keyhash.h"
 #include "base/clock.h"
 #include "policy/policy.h"
@@ -14,6 +15,7 @@
 #include "state/state.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 
@@ -91,6 +93,8 @@ worker_new(unsigned index, const struct worker_parts *parts, struct policy *poli
 	w->mediate.sessions = parts->sessions;
 	w->mediate.stats = &w->stats;
 	use_policy(w, policy);
+	if (parts->keyed && (w->keyc = keyc_new(w->base)) == NULL)
+		goto fail;
 	w->listeners = calloc(n, sizeof(struct listener *));
 	if (w->mailbox == NULL || w->tick == NULL || w->reap == NULL || w->route.state == NULL ||
 	    w->route.hash == NULL || w->listeners == NULL || event_add(w->tick, &second) == -1)
@@ -131,6 +135,7 @@ worker_free(struct worker **wp)
 	for (size_t i = 0; i < w->nlisteners; i++)
 		listener_free(&w->listeners[i]);
 	free(w->listeners);
+	keyc_free(&w->keyc);
 	mailbox_free(&w->mailbox);
 	if (w->tick != NULL)
 		event_free(w->tick);
@@ -165,6 +170,7 @@ struct order {
 	struct worker *w;
 	struct policy *policy;
 	struct node *node;
+	int fd;
 	void (*done)(void *arg, struct conn_info *list, size_t n);
 	void *arg;
 };
@@ -183,6 +189,8 @@ post(struct order order, void (*call)(void *arg))
 	log_error("out of memory: worker %u misses an order", order.w->index);
 	policy_unref(&order.policy);
 	node_unref(&order.node);
+	if (order.fd > 0)
+		close(order.fd);
 	if (order.done != NULL)
 		order.done(order.arg, NULL, 0);
 }
@@ -201,6 +209,24 @@ void
 worker_policy(struct worker *w, struct policy *p)
 {
 	post((struct order){ .w = w, .policy = policy_ref(p) }, policy_call);
+}
+
+static void
+keyd_call(void *arg)
+{
+	struct order *o = arg;
+
+	if (o->w->keyc != NULL)
+		keyc_attach(o->w->keyc, o->fd);
+	else
+		close(o->fd);
+	free(o);
+}
+
+void
+worker_keyd(struct worker *w, int fd)
+{
+	post((struct order){ .w = w, .fd = fd }, keyd_call);
 }
 
 static void
