@@ -5,9 +5,12 @@ auth_libauth_a_SOURCES = \
 	auth/crypt.h \
 	auth/kdf.c \
 	auth/kdf.h \
+	auth/keyc.c \
 	auth/keyc.h \
 	auth/keyhash.c \
 	auth/keyhash.h \
+	auth/keymsg.c \
+	auth/keymsg.h \
 	auth/keys.c \
 	auth/keys.h \
 	auth/ntlm.c \

@@ -17,6 +17,8 @@ static const struct setting settings[] = {
 	{ "root", "control", SETTING_TEXT, 0, 0, NULL },
 	{ "root", "user", SETTING_TEXT, 0, 0, NULL },
 	{ "root", "keytab", SETTING_TEXT, 0, 0, NULL },
+	{ "root", "keyd-user", SETTING_TEXT, 0, 0, NULL },
+	{ "root", "auth-winbind", SETTING_BOOL, 0, 0, NULL },
 	{ "root", "cluster-secret", SETTING_TEXT, 0, 0, NULL },
 	{ "root", "pid-file", SETTING_TEXT, 0, 0, NULL },
 	{ "root", "workers", SETTING_NUMBER, 0, CONF_WORKERS_MAX, NULL },
@@ -56,6 +58,7 @@ load_paths(struct load *l)
 	struct conf *c = l->c;
 	struct sockaddr_un sun;
 	const char *user = cfg_getstr(l->f.cfg, "user");
+	const char *keyd_user = cfg_getstr(l->f.cfg, "keyd-user");
 
 	c->policy = path_of(l, "policy", "policy.conf");
 	c->control = path_of(l, "control", "/run/smbgate/control.sock");
@@ -63,10 +66,20 @@ load_paths(struct load *l)
 	c->cluster_secret = path_of(l, "cluster-secret", NULL);
 	c->pid_file = path_of(l, "pid-file", NULL);
 	c->user = user == NULL ? NULL : strdup(user);
+	c->keyd_user = keyd_user == NULL ? NULL : strdup(keyd_user);
 	if (c->control != NULL && strlen(c->control) >= sizeof(sun.sun_path))
 		errlist_add(&l->e, l->path, conffile_line(&l->f, l->f.cfg, "control", 0),
 		    "control: %s is longer than the %zu bytes of a socket's path", c->control,
 		    sizeof(sun.sun_path) - 1);
+}
+
+/* Known, so that whoever asks for it is told, and not that there is no such option. */
+static void
+check_winbind(struct load *l)
+{
+	if (conffile_uint(&l->f, l->f.cfg, "auth-winbind", 0) != 0)
+		errlist_add(&l->e, l->path, conffile_line(&l->f, l->f.cfg, "auth-winbind", 0),
+		    "auth-winbind: asking winbind for keys is not supported");
 }
 
 static void
@@ -116,8 +129,8 @@ conf_load(const char *path, struct errlist *e)
 	cfg_opt_t none[] = { CFG_END() };
 	cfg_opt_t listen[] = { CONFFILE_BEGIN_OPT(none), OPT("address"), CFG_END() };
 	cfg_opt_t opts[] = {
-		OPT("policy"), OPT("control"), OPT("user"), OPT("keytab"), OPT("cluster-secret"),
-		OPT("pid-file"), OPT("workers"),
+		OPT("policy"), OPT("control"), OPT("user"), OPT("keytab"), OPT("keyd-user"),
+		OPT("auth-winbind"), OPT("cluster-secret"), OPT("pid-file"), OPT("workers"),
 		CFG_SEC("listen", listen, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_END(),
 	};
@@ -132,6 +145,7 @@ conf_load(const char *path, struct errlist *e)
 			conf_free(&l.c);
 		} else {
 			load_paths(&l);
+			check_winbind(&l);
 			load_listeners(&l);
 			l.c->workers = (unsigned)conffile_uint(&l.f, l.f.cfg, "workers", 0);
 		}
@@ -156,6 +170,7 @@ conf_free(struct conf **cp)
 	free(c->control);
 	free(c->user);
 	free(c->keytab);
+	free(c->keyd_user);
 	free(c->cluster_secret);
 	free(c->pid_file);
 	free(c);

@@ -23,6 +23,7 @@ struct conf {
 	char *control;		/* default /run/smbgate/control.sock */
 	char *user;		/* NULL: keep the identity */
 	char *keytab;		/* NULL: none */
+	char *keyd_user;	/* NULL: smbgate-keyd's own */
 	char *cluster_secret;	/* NULL: none */
 	char *pid_file;		/* NULL: none */
 	unsigned workers;	/* 0: one per CPU */

@@ -4,6 +4,7 @@
 #include "proxy/worker.h"
 
 #include "auth/crypt.h"
+#include "auth/keyc.h"
 #include "auth/keyhash.h"
 #include "base/clock.h"
 #include "policy/policy.h"
@@ -15,6 +16,7 @@
 #include "state/state.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 
@@ -93,9 +95,13 @@ worker_new(unsigned index, const struct worker_parts *parts, struct policy *poli
 	w->mediate.stats = &w->stats;
 	w->mediate.crypt = crypt_new();
 	use_policy(w, policy);
+	if (parts->keyed && (w->keyc = keyc_new(w->base)) == NULL)
+		goto fail;
+	w->mediate.keyc = w->keyc;
 	w->listeners = calloc(n, sizeof(struct listener *));
 	if (w->mailbox == NULL || w->tick == NULL || w->reap == NULL || w->route.state == NULL ||
-	    w->route.hash == NULL || w->mediate.crypt == NULL || w->listeners == NULL || event_add(w->tick, &second) == -1)
+	    w->route.hash == NULL || w->mediate.crypt == NULL || w->listeners == NULL ||
+	    event_add(w->tick, &second) == -1)
 		goto fail;
 	for (; w->nlisteners < n; w->nlisteners++) {
 		size_t i = w->nlisteners;
@@ -133,6 +139,7 @@ worker_free(struct worker **wp)
 	for (size_t i = 0; i < w->nlisteners; i++)
 		listener_free(&w->listeners[i]);
 	free(w->listeners);
+	keyc_free(&w->keyc);
 	mailbox_free(&w->mailbox);
 	if (w->tick != NULL)
 		event_free(w->tick);
@@ -168,6 +175,7 @@ struct order {
 	struct worker *w;
 	struct policy *policy;
 	struct node *node;
+	int fd;
 	void (*done)(void *arg, struct conn_info *list, size_t n);
 	void *arg;
 };
@@ -186,6 +194,8 @@ post(struct order order, void (*call)(void *arg))
 	log_error("out of memory: worker %u misses an order", order.w->index);
 	policy_unref(&order.policy);
 	node_unref(&order.node);
+	if (order.fd > 0)
+		close(order.fd);
 	if (order.done != NULL)
 		order.done(order.arg, NULL, 0);
 }
@@ -204,6 +214,24 @@ void
 worker_policy(struct worker *w, struct policy *p)
 {
 	post((struct order){ .w = w, .policy = policy_ref(p) }, policy_call);
+}
+
+static void
+keyd_call(void *arg)
+{
+	struct order *o = arg;
+
+	if (o->w->keyc != NULL)
+		keyc_attach(o->w->keyc, o->fd);
+	else
+		close(o->fd);
+	free(o);
+}
+
+void
+worker_keyd(struct worker *w, int fd)
+{
+	post((struct order){ .w = w, .fd = fd }, keyd_call);
 }
 
 static void

@@ -16,6 +16,7 @@ struct conn;
 struct conn_info;
 struct event;
 struct event_base;
+struct keyc;
 struct limits;
 struct listener;
 struct local_map;
@@ -37,6 +38,7 @@ struct worker_parts {
 	struct limits *limits;
 	const struct secret *secret;
 	unsigned nworkers;
+	bool keyed;			/* there is a keytab, and so a smbgate-keyd */
 };
 
 TAILQ_HEAD(conn_list, conn);
@@ -53,6 +55,7 @@ struct worker {
 	size_t nconns;
 	uint64_t next_id;
 	struct policy *policy;		/* one reference */
+	struct keyc *keyc;		/* NULL: there is no keytab */
 	struct route_env route;
 	struct stats stats;
 	struct log_limit log;
@@ -77,6 +80,8 @@ void worker_free(struct worker **w);
 void worker_stop(struct worker *w);
 /* Takes a reference of its own. */
 void worker_policy(struct worker *w, struct policy *p);
+/* A smbgate-keyd has been started: the connection to it, taken over. */
+void worker_keyd(struct worker *w, int fd);
 /* The node is dead: its connections end now. */
 void worker_node_down(struct worker *w, struct node *n);
 

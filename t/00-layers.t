@@ -21,13 +21,15 @@ ROOMS = {
 
 # Headers of libraries, and the files that may include them: rooms end in "/".
 LIBRARIES = [
-    (r"event2/|event\.h$", ["proxy/"]),
+    (r"event2/|event\.h$", ["proxy/", "auth/keyc.c"]),
     (r"openssl/", ["auth/"]),
     (r"confuse\.h$", ["policy/", "proxy/conf.c"]),
     (r"jansson\.h$", ["proxy/ctl.c", "proxy/report.c", "proxy/report.h", "ctl/"]),
-    (r"ut(hash|list|array|string)\.h$", ["state/", "proxy/session.c", "proxy/limits.c"]),
+    (r"ut(hash|list|array|string)\.h$", ["state/", "proxy/session.c", "proxy/limits.c",
+                                         "auth/keyc.c", "auth/keyd_exchange.c"]),
     (r"systemd/", ["proxy/main.c"]),
-    (r"krb5|gssapi", []),
+    (r"krb5|gssapi|profile\.h$", ["auth/keyd_krb5.c"]),
+    (r"seccomp\.h$", ["auth/keyd_sandbox.c"]),
     (r"hiredis", []),
 ]
 
@@ -113,8 +115,12 @@ PLANTS = [
     ("proxy/gate.c", "#include <jansson.h>", "belongs to proxy/ctl.c"),
     ("proxy/gate.c", "#include <uthash.h>", "belongs to state/"),
     ("proxy/gate.c", "#include <systemd/sd-daemon.h>", "belongs to proxy/main.c"),
-    ("auth/secret.c", "#include <krb5.h>", "belongs to nobody yet"),
-    ("auth/secret.c", "#include <krb5/krb5.h>", "belongs to nobody yet"),
+    ("auth/keyc.h", "#include <event2/event.h>", "belongs to proxy/"),
+    ("auth/secret.c", "#include <uthash.h>", "belongs to state/"),
+    ("auth/secret.c", "#include <krb5.h>", "belongs to auth/keyd_krb5.c"),
+    ("auth/keyc.c", "#include <krb5/krb5.h>", "belongs to auth/keyd_krb5.c"),
+    ("proxy/guard.c", "#include <gssapi/gssapi.h>", "belongs to auth/keyd_krb5.c"),
+    ("auth/keyd.c", "#include <seccomp.h>", "belongs to auth/keyd_sandbox.c"),
     ("state/local.c", "#include <hiredis/hiredis.h>", "belongs to nobody yet"),
 ]
 

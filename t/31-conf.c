@@ -65,6 +65,7 @@ test_defaults(void **state)
 	assert_string_equal(c->control, "/run/smbgate/control.sock");
 	assert_null(c->user);
 	assert_null(c->keytab);
+	assert_null(c->keyd_user);
 	assert_null(c->cluster_secret);
 	assert_null(c->pid_file);
 	assert_int_equal(c->workers, 0);
@@ -84,6 +85,8 @@ test_full(void **state)
 	    "control = \"/tmp/control.sock\"\n"
 	    "user    = smbgate\n"
 	    "keytab  = 'cluster.keytab'\n"
+	    "keyd-user = smbgate-keyd\n"
+	    "auth-winbind = no\n"
 	    "cluster-secret = \"../cluster.secret\"\n"
 	    "pid-file = /run/smbgate.pid\n"
 	    "listen \"lan\" { address = \"10.0.0.5\" }\n"
@@ -96,6 +99,7 @@ test_full(void **state)
 	assert_string_equal(c->control, "/tmp/control.sock");
 	assert_string_equal(c->user, "smbgate");
 	check_path(c->keytab, "cluster.keytab");
+	assert_string_equal(c->keyd_user, "smbgate-keyd");
 	check_path(c->cluster_secret, "../cluster.secret");
 	assert_string_equal(c->pid_file, "/run/smbgate.pid");
 	assert_int_equal(c->workers, 256);
@@ -147,6 +151,9 @@ static const struct bad bads[] = {
 	{ "workers by name", LISTEN "workers = many\n", { { 2, "\"many\" is not a number" } } },
 	{ "workers twice", LISTEN "workers = 1\nworkers = 2\n", { { 3, "workers stands here again" } } },
 	{ "an empty path", LISTEN "\npolicy = \"\"\n", { { 3, "policy: \"\" is not a text" } } },
+	{ "winbind", "\n" LISTEN "auth-winbind = yes\n", { { 3, "winbind for keys is not supported" } } },
+	{ "winbind, perhaps", LISTEN "auth-winbind = perhaps\n", { { 2, "true or false" } } },
+	{ "an empty user for smbgate-keyd", LISTEN "keyd-user = \"\"\n", { { 2, "keyd-user" } } },
 	{ "an empty user", LISTEN "user = \"\"\n", { { 2, "user" } } },
 	{ "a control socket's long name",
 	    LISTEN "control = \"/" LONG LONG "\"\nuser = \"\"\n",
