@@ -98,10 +98,11 @@ FAST = {"interval": "200ms", "timeout": "1s", "rise": 1, "fall": 2, "slow_start"
 
 
 class Gate:
-    """One smbgate.  listen: name -> "address:port" (made for 0.0.0.0 when missing)."""
+    """One smbgate.  listen: name -> "address:port" (made for 0.0.0.0 when missing).  keytab: a
+    file of keys, for keyed sessions."""
 
     def __init__(self, t, nodes, listen=None, workers=2, conf="", argv_prefix=(), name="gate",
-                 **policy):
+                 keytab=None, **policy):
         self.t, self.nodes, self.name = t, nodes, name
         self.dir = node.tempdir(t)
         self.listen = listen or {"lan": "0.0.0.0:%d" % node.free_port("0.0.0.0")}
@@ -115,6 +116,8 @@ class Gate:
         self.proc = None
         with open(self.conf_file, "w") as f:
             f.write('policy = "policy.conf"\nworkers = %d\ncontrol = "control.sock"\n' % workers)
+            if keytab:
+                f.write('keytab = "%s"\n' % keytab)
             for k, v in self.listen.items():
                 f.write('listen "%s" { address = "%s" }\n' % (k, v))
             f.write(conf)
