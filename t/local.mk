@@ -68,6 +68,7 @@ E2E_TESTS = \
 
 EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
 	t/lab/ad.py \
+	t/lab/capture.py \
 	t/lab/clients.py \
 	t/lab/fake.py \
 	t/lab/gate.py \

@@ -20,7 +20,9 @@ import subprocess
 import sys
 import time
 
+import krb
 import node
+import smb2
 import tap
 
 REALM, DOMAIN = "LAB.EXAMPLE", "LAB"
@@ -471,6 +473,28 @@ class Domain:
                        input=USERS[user] + "\n", check=True, stdout=subprocess.DEVNULL,
                        timeout=30)
         return cache
+
+    def as_user(self, user="alice", kerberos=True):
+        """(arguments, environment) with which Samba's clients log on as that user."""
+        if kerberos:    # --use-krb5-ccache does not do it in 4.17
+            return ["-N", "--use-kerberos=required"], dict(self.env, KRB5CCNAME=self.caches[user])
+        return (["--use-kerberos=off", "-U%s\\%s%%%s" % (DOMAIN, user, USERS[user])], self.env)
+
+    def smbclient(self, host, script, *args, share="data", user="alice", kerberos=True, cwd=None,
+                  timeout=60):
+        """Run a list of smbclient commands; the CompletedProcess."""
+        who, env = self.as_user(user, kerberos)
+        return subprocess.run(
+            ["smbclient", "//%s.lab.example/%s" % (host, share), "-s", "/dev/null",
+             "--option=interfaces=" + CLIENT + "/16", *who, *args, "-c", "; ".join(script)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, cwd=cwd, text=True,
+            errors="replace", timeout=timeout, stdin=subprocess.DEVNULL)
+
+    def auth(self, kind, host="gw", user="alice"):
+        """A mechanism for the raw client: "kerberos" or "ntlm"."""
+        if kind == "kerberos":
+            return krb.Kerberos(self.caches[user], host + ".lab.example")
+        return smb2.Ntlm(user, USERS[user], DOMAIN, spnego=True)
 
     def keytab_of(self, name, entries):
         """A keytab file of that name in the domain's directory."""

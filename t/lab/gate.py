@@ -17,7 +17,8 @@ KEYS = {
     "node_connections": "connections", "node_probes": "probes",
     "clients": "clients", "sessions": "sessions",
     "policy": "policy", "generation": "generation", "policy_text": "text",
-    "stats": "stats", "closes": "closed",
+    "stats": "stats", "closes": "closed", "session_id": "session_id",
+    "keyed": "keyed", "opaque_because": "opaque_because", "principal": "principal",
 }
 
 
@@ -271,6 +272,18 @@ class Gate:
 
     def sessions(self):
         return self.show("sessions")[KEYS["sessions"]]
+
+    def session(self, sid):
+        """What is known of the session with that id; {} while there is none."""
+        for s in self.sessions():
+            if int(s[KEYS["session_id"]], 16) == sid:
+                return s
+        return {}
+
+    def keyed(self, sid):
+        """(keyed?, why not, principal) of a session."""
+        s = self.session(sid)
+        return tuple(s.get(KEYS[k]) for k in ("keyed", "opaque_because", "principal"))
 
     def policy(self):
         return self.show("policy")[KEYS["policy"]]
