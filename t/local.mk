@@ -72,6 +72,7 @@ EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
 	t/lab/clients.py \
 	t/lab/fake.py \
 	t/lab/gate.py \
+	t/lab/keyed.py \
 	t/lab/krb.py \
 	t/lab/model.py \
 	t/lab/node.py \

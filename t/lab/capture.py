@@ -201,7 +201,7 @@ class Decoder:
                         yield Seen(way, m, True, True, f[20:20 + size], key)
                 elif f[:4] == b"\xfeSMB":
                     for m in smb2.split(f):
-                        k = self.keys.get(m.sid)
+                        k = self.keys.get(m.owner)
                         good, key = None, None
                         if k and m.flags & smb2.SIGNED:
                             good, key = self._check(k, way, m)
@@ -224,7 +224,7 @@ def addresses(stream, decoder, way=1):
     for s in decoder.messages(stream):
         if s.way == way and s.msg.cmd == smb2.IOCTL and s.msg.status == 0 \
                 and struct.unpack_from("<I", s.msg.body, 4)[0] == smb2.IFINFO:
-            out.append((s.msg.sid, [e.ip for e in smb2.ifinfo_of(s.msg)]))
+            out.append((s.msg.owner, [e.ip for e in smb2.ifinfo_of(s.msg)]))
     return out
 
 

@@ -218,18 +218,22 @@ class Msg:
 
 
 def split(payload):
-    """Walk a frame's compound strictly; every offset must be sane."""
-    out, off = [], 0
+    """Walk a frame's compound strictly; every offset must be sane.  A related message is of the
+    session before it, whatever its header says: that is its .owner."""
+    out, off, owner = [], 0, ANY64
     while True:
         if len(payload) - off < 64:
             raise Broken("compound part of %d bytes" % (len(payload) - off))
         nxt, = struct.unpack_from("<I", payload, off + 20)
-        if nxt == 0:
-            out.append(Msg(payload[off:]))
-            return out
-        if nxt < 64 or nxt % 8 or nxt > len(payload) - off - 64:
+        if nxt and (nxt < 64 or nxt % 8 or nxt > len(payload) - off - 64):
             raise Broken("NextCommand %d of %d" % (nxt, len(payload) - off))
-        out.append(Msg(payload[off:off + nxt]))
+        m = Msg(payload[off:off + nxt] if nxt else payload[off:])
+        if m.sid != ANY64:
+            owner = m.sid
+        m.owner = owner
+        out.append(m)
+        if nxt == 0:
+            return out
         off += nxt
 
 
@@ -517,7 +521,7 @@ class Conn:
 
     def _got(self, m):
         self.credits += m.credits
-        s = self.sessions.get(m.sid)
+        s = self.sessions.get(m.owner)
         if s and s.strict and m.status not in (PENDING, USER_SESSION_DELETED) and m.mid != ANY64:
             if s.seal and not m.sealed:
                 raise Broken("not sealed: %r" % m)
