@@ -217,17 +217,6 @@ class Bench:
         return c, s, c.tree(s, "IPC$")
 
 
-def wanted(got, want):
-    """Whether the parsed list is the wanted one; an index of None may be any, but of its own."""
-    if [e.key()[:3] for e in got] != [(str(model.fold(w[0])),) + tuple(w[1:3]) for w in want]:
-        return False
-    given = [w[3] for w in want]
-    if any(g is not None and e.index != g for e, g in zip(got, given)):
-        return False
-    free = [e.index for e, g in zip(got, given) if g is None]
-    return len(set(free)) == len(free) and not set(free) & {g for g in given if g is not None}
-
-
 def table(t, b):
     t.ok(b.mapped, "a listener on [::] takes IPv4 too")
     for name, section, dialled, spec, kind in CASES:
@@ -239,7 +228,7 @@ def table(t, b):
             want = b.lists[kind]
         try:
             got = c.ifinfo(s, tid)
-            t.ok(wanted(got, want) if section != PAS else
+            t.ok(model.wanted(got, want) if section != PAS else
                  [e.key() for e in got] == [tuple(w) for w in want], name,
                  "got:  %r" % got, "want: %r" % (want,), "session: %x" % c.dialect)
             c.echo(session=s)
@@ -305,7 +294,7 @@ def compounds(t, b):
         good = True
         for p, m in zip(parts, out):
             if p is q:
-                good = good and m.status == 0 and wanted(smb2.ifinfo_of(m), want)
+                good = good and m.status == 0 and model.wanted(smb2.ifinfo_of(m), want)
             elif p is small:
                 good = good and m.status == smb2.BUFFER_TOO_SMALL
             else:
@@ -316,20 +305,20 @@ def compounds(t, b):
     for parts in ([first, dict(q, **rel)], [q, dict(q, **rel)],
                   [first, dict(q, **rel), dict(q, **rel)]):
         out = c.calls(parts)
-        t.ok(all(wanted(smb2.ifinfo_of(m), want) for m in out if m.cmd == smb2.IOCTL),
+        t.ok(all(model.wanted(smb2.ifinfo_of(m), want) for m in out if m.cmd == smb2.IOCTL),
              "related compound of %d" % len(parts), out)
     # several questions in flight, each in a frame of its own
     sent = [c.build(smb2.IOCTL, smb2.ioctl_body(), session=s, tid=tid) for _ in range(20)]
     for m in sent:
         c.send_frame(m)
     out = c.answers([smb2.Msg(m).mid for m in sent])
-    t.ok(all(wanted(smb2.ifinfo_of(m), want) for m in out), "twenty in flight")
+    t.ok(all(model.wanted(smb2.ifinfo_of(m), want) for m in out), "twenty in flight")
     # all of it byte by byte
     m = c.build(smb2.IOCTL, smb2.ioctl_body(), session=s, tid=tid)
     for x in smb2.frame(m):
         c.send_raw(bytes([x]))
     out = c.answers([smb2.Msg(m).mid])
-    t.ok(wanted(smb2.ifinfo_of(out[0]), want), "a question that trickles in")
+    t.ok(model.wanted(smb2.ifinfo_of(out[0]), want), "a question that trickles in")
     c.close()
 
 
@@ -363,7 +352,7 @@ def large_compounds(t, b):
                 try:
                     out = c.calls(parts)
                     got = [smb2.ifinfo_of(m) for m in out if m.cmd == smb2.IOCTL][0]
-                    t.ok(label == "direct" or wanted(got, model.told(model.Acl(), ANN, A, REAL)),
+                    t.ok(label == "direct" or model.wanted(got, model.told(model.Acl(), ANN, A, REAL)),
                          "%s: with a query and %d bytes: %s" % (label, size, "the node's list"
                                                                if label == "direct" else "told"))
                 except smb2.Closed:
@@ -407,7 +396,7 @@ def pending(t, b):
         m = c.ifinfo_raw(s, tid)
         t.ok(len(c.pendings) == 1 and m.flags & smb2.ASYNC and m.async_id == 77 + m.mid,
              "pending: interim and final answer come, with their AsyncId", c.pendings, m)
-        t.ok(wanted(smb2.ifinfo_of(m), want), "pending: the final one is rewritten",
+        t.ok(model.wanted(smb2.ifinfo_of(m), want), "pending: the final one is rewritten",
              smb2.ifinfo_of(m), want)
     except (smb2.Closed, smb2.Broken) as e:
         t.ok(False, "pending: answered", repr(e))
@@ -426,14 +415,14 @@ def channels(t, b):
         c.negotiate([0x0302], guid=a.guid)
         if can:
             c.login(bind=s)
-            t.ok(wanted(c.ifinfo(s, tid, sign=False), model.told(acl, ANN, addr, REAL)),
+            t.ok(model.wanted(c.ifinfo(s, tid, sign=False), model.told(acl, ANN, addr, REAL)),
                  "second channel: told the list, asked on it")
         else:
             other = c.login()
-            t.ok(wanted(c.ifinfo(other, c.tree(other, "IPC$")), model.told(acl, ANN, addr, REAL)),
+            t.ok(model.wanted(c.ifinfo(other, c.tree(other, "IPC$")), model.told(acl, ANN, addr, REAL)),
                  "a connection at the forbidden address is told that one alone")
         c.close()
-    t.ok(wanted(a.ifinfo(s, tid), model.told(acl, ANN, A, REAL)), "the first channel: still so")
+    t.ok(model.wanted(a.ifinfo(s, tid), model.told(acl, ANN, A, REAL)), "the first channel: still so")
     a.close()
 
 
@@ -444,12 +433,12 @@ def listeners(t, b):
     acl = model.Acl()
     c4, s4, t4 = b.session(A, ([0x0300], "user"))
     c6, s6, t6 = b.session("::1", ([0x0300], "user"))
-    t.ok(wanted(c4.ifinfo(s4, t4), model.told(acl, ANN, A, REAL)), "listener lan: its own list")
-    t.ok(wanted(c6.ifinfo(s6, t6), model.told(acl, {"list": SIX}, "::1", REAL)),
+    t.ok(model.wanted(c4.ifinfo(s4, t4), model.told(acl, ANN, A, REAL)), "listener lan: its own list")
+    t.ok(model.wanted(c6.ifinfo(s6, t6), model.told(acl, {"list": SIX}, "::1", REAL)),
          "listener six: its own list")
     b.g.reload(interfaces={"lan": PAS})
     t.same([e.key() for e in c4.ifinfo(s4, t4)], REAL, "reload: the live connection: pass")
-    t.ok(wanted(c6.ifinfo(s6, t6), model.told(acl, None, "::1", REAL)),
+    t.ok(model.wanted(c6.ifinfo(s6, t6), model.told(acl, None, "::1", REAL)),
          "reload: the listener without a section: the dialled address")
     c4.close()
     c6.close()
@@ -544,7 +533,7 @@ def signed(t, b):
         t.ok("unkeyed" in b.g.wait_closed(before), "unkeyed = refuse: closed, and counted")
     c.close()
     c, s, tid = b.session(A, ([0x0300], "user"))
-    t.ok(wanted(c.ifinfo(s, tid), model.told(model.Acl(), ANN, A, REAL)),
+    t.ok(model.wanted(c.ifinfo(s, tid), model.told(model.Acl(), ANN, A, REAL)),
          "unkeyed = refuse: an unsigned session goes on and is told the list")
     c.close()
     b.g.reload(unkeyed="pass")

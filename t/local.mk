@@ -73,9 +73,13 @@ E2E_TESTS = \
 	t/90-quickstart.t
 
 EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
+	t/lab/ad.py \
+	t/lab/capture.py \
 	t/lab/clients.py \
 	t/lab/fake.py \
 	t/lab/gate.py \
+	t/lab/keyed.py \
+	t/lab/krb.py \
 	t/lab/model.py \
 	t/lab/node.py \
 	t/lab/record.py \

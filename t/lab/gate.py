@@ -17,7 +17,8 @@ KEYS = {
     "node_connections": "connections", "node_probes": "probes",
     "clients": "clients", "sessions": "sessions",
     "policy": "policy", "generation": "generation", "policy_text": "text",
-    "stats": "stats", "closes": "closed",
+    "stats": "stats", "closes": "closed", "session_id": "session_id",
+    "keyed": "keyed", "opaque_because": "opaque_because", "principal": "principal",
 }
 
 
@@ -98,10 +99,11 @@ FAST = {"interval": "200ms", "timeout": "1s", "rise": 1, "fall": 2, "slow_start"
 
 
 class Gate:
-    """One smbgate.  listen: name -> "address:port" (made for 0.0.0.0 when missing)."""
+    """One smbgate.  listen: name -> "address:port" (made for 0.0.0.0 when missing).  keytab: a
+    file of keys, for keyed sessions."""
 
     def __init__(self, t, nodes, listen=None, workers=2, conf="", argv_prefix=(), name="gate",
-                 **policy):
+                 keytab=None, **policy):
         self.t, self.nodes, self.name = t, nodes, name
         self.dir = node.tempdir(t)
         self.listen = listen or {"lan": "0.0.0.0:%d" % node.free_port("0.0.0.0")}
@@ -115,6 +117,8 @@ class Gate:
         self.proc = None
         with open(self.conf_file, "w") as f:
             f.write('policy = "policy.conf"\nworkers = %d\ncontrol = "control.sock"\n' % workers)
+            if keytab:
+                f.write('keytab = "%s"\n' % keytab)
             for k, v in self.listen.items():
                 f.write('listen "%s" { address = "%s" }\n' % (k, v))
             f.write(conf)
@@ -268,6 +272,18 @@ class Gate:
 
     def sessions(self):
         return self.show("sessions")[KEYS["sessions"]]
+
+    def session(self, sid):
+        """What is known of the session with that id; {} while there is none."""
+        for s in self.sessions():
+            if int(s[KEYS["session_id"]], 16) == sid:
+                return s
+        return {}
+
+    def keyed(self, sid):
+        """(keyed?, why not, principal) of a session."""
+        s = self.session(sid)
+        return tuple(s.get(KEYS[k]) for k in ("keyed", "opaque_because", "principal"))
 
     def policy(self):
         return self.show("policy")[KEYS["policy"]]

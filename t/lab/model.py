@@ -83,3 +83,14 @@ def told(acl, section, dialled, nodes):
         return [one]
     source = nodes if mode == "filter" else own or [(dialled, DEFAULT_SPEED, 0, None)]
     return [e for e in source if acl.allows(e[0]) and not unspeakable(e[0])]
+
+
+def wanted(got, want):
+    """Whether the parsed list is the wanted one; an index of None may be any, but of its own."""
+    if [e.key()[:3] for e in got] != [(str(fold(w[0])),) + tuple(w[1:3]) for w in want]:
+        return False
+    given = [w[3] for w in want]
+    if any(g is not None and e.index != g for e, g in zip(got, given)):
+        return False
+    free = [e.index for e, g in zip(got, given) if g is None]
+    return len(set(free)) == len(free) and not set(free) & {g for g in given if g is not None}

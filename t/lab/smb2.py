@@ -103,18 +103,52 @@ def hmac_md5(key, data):
     return hmac.new(key, data, hashlib.md5).digest()
 
 
+# -- SPNEGO, as far as NTLMSSP alone needs it ------------------------------------------------
+def der(tag, *parts):
+    body = b"".join(parts)
+    if len(body) < 128:
+        return bytes([tag, len(body)]) + body
+    size = len(body).to_bytes((len(body).bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 | len(size)]) + size + body
+
+
+NTLMSSP_OID = der(6, bytes.fromhex("2b06010401823702020a"))
+
+
+def spnego_init(token):
+    return der(0x60, der(6, bytes.fromhex("2b0601050502")), der(0xA0, der(
+        0x30, der(0xA0, der(0x30, NTLMSSP_OID)), der(0xA2, der(4, token)))))
+
+
+def spnego_resp(token):
+    return der(0xA1, der(0x30, der(0xA2, der(4, token))))
+
+
 # -- NTLMSSP --------------------------------------------------------------------------------
 NTLM_FLAGS = 0x00000001 | 0x00000004 | 0x00000010 | 0x00000200 | 0x00008000 | 0x00080000 \
     | 0x20000000 | 0x40000000
 
 
 class Ntlm:
-    """Raw NTLMSSP, NTLMv2 with key exchange; user "" is anonymous."""
+    """NTLMSSP, NTLMv2 with key exchange; user "" is anonymous.  Raw, or wrapped in SPNEGO."""
 
-    def __init__(self, user, password, domain="", workstation="LABCLIENT"):
+    def __init__(self, user, password, domain="", workstation="LABCLIENT", spnego=False):
         self.user, self.password, self.domain = user, password, domain
-        self.ws = workstation
+        self.ws, self.spnego = workstation, spnego
         self.key = bytes(16)
+
+    # what login() asks of every mechanism: the next token, and the key when all is said
+    def step(self, token):
+        if token is None:
+            mine = self.negotiate()
+            return spnego_init(mine) if self.spnego else mine
+        if self.spnego:
+            token = token[token.index(b"NTLMSSP\0"):]
+        mine = self.authenticate(token)
+        return spnego_resp(mine) if self.spnego else mine
+
+    def finish(self, token):
+        pass
 
     def negotiate(self):
         return b"NTLMSSP\0" + struct.pack("<II", 1, NTLM_FLAGS) + bytes(16)
@@ -184,18 +218,22 @@ class Msg:
 
 
 def split(payload):
-    """Walk a frame's compound strictly; every offset must be sane."""
-    out, off = [], 0
+    """Walk a frame's compound strictly; every offset must be sane.  A related message is of the
+    session before it, whatever its header says: that is its .owner."""
+    out, off, owner = [], 0, ANY64
     while True:
         if len(payload) - off < 64:
             raise Broken("compound part of %d bytes" % (len(payload) - off))
         nxt, = struct.unpack_from("<I", payload, off + 20)
-        if nxt == 0:
-            out.append(Msg(payload[off:]))
-            return out
-        if nxt < 64 or nxt % 8 or nxt > len(payload) - off - 64:
+        if nxt and (nxt < 64 or nxt % 8 or nxt > len(payload) - off - 64):
             raise Broken("NextCommand %d of %d" % (nxt, len(payload) - off))
-        out.append(Msg(payload[off:off + nxt]))
+        m = Msg(payload[off:off + nxt] if nxt else payload[off:])
+        if m.sid != ANY64:
+            owner = m.sid
+        m.owner = owner
+        out.append(m)
+        if nxt == 0:
+            return out
         off += nxt
 
 
@@ -320,6 +358,8 @@ class Session:
         self.signing_key = None     # of the first channel
         self.flags = 0
         self.sign = False           # sign requests of this session?
+        self.seal = False           # seal them?  then they are not signed
+        self.strict = False         # every answer must be signed, or sealed where that was asked
         self.channels = {}          # Conn -> signing key of that channel
         self.c2s = self.s2c = None  # cipher keys
 
@@ -481,7 +521,12 @@ class Conn:
 
     def _got(self, m):
         self.credits += m.credits
-        s = self.sessions.get(m.sid)
+        s = self.sessions.get(m.owner)
+        if s and s.strict and m.status not in (PENDING, USER_SESSION_DELETED) and m.mid != ANY64:
+            if s.seal and not m.sealed:
+                raise Broken("not sealed: %r" % m)
+            if s.sign and not m.sealed and not m.flags & SIGNED:
+                raise Broken("not signed: %r" % m)
         if m.flags & SIGNED and s and m.status != PENDING and not (
                 m.cmd == SESSION_SETUP and m.status in (MORE_PROCESSING,)):
             key = s.key_for(self)
@@ -497,9 +542,10 @@ class Conn:
         if sealed:
             sid, = struct.unpack_from("<Q", payload, 44)
             payload = unseal(self.cipher, self.sessions[sid].s2c, payload)
-        out = [self._got(m) for m in split(payload)]
+        out = split(payload)
         for m in out:
             m.sealed = sealed
+            self._got(m)
         return out
 
     def send_sealed(self, payload, session):
@@ -523,9 +569,10 @@ class Conn:
 
     def call(self, cmd, body, sealed=False, **kw):
         """Send one request and return its final answer, whatever its status."""
+        s = kw.get("session")
         m = self.build(cmd, body, **kw)
-        if sealed:
-            self.send_sealed(m, kw["session"])
+        if sealed or s and s.seal:
+            self.send_sealed(m, s)
         else:
             self.send_frame(m)
         return self.answers([Msg(m).mid])[0]
@@ -533,7 +580,11 @@ class Conn:
     def calls(self, parts):
         """Send one compound; the answers in the order of the requests."""
         p = self.compound(parts)
-        self.send_frame(p)
+        sealing = [x["session"] for x in parts if x.get("session") and x["session"].seal]
+        if sealing:
+            self.send_sealed(p, sealing[0])
+        else:
+            self.send_frame(p)
         return self.answers([m.mid for m in split(p)])
 
     @staticmethod
@@ -595,55 +646,62 @@ class Conn:
         return self.build(SESSION_SETUP, body, session=session, sid=sid, sign=sign, mid=mid)
 
     def login(self, user="alice", password="Alice-pw-1", bind=None, prev=0, security=1,
-              session=None, sign=None, allow=()):
-        """Log on (bind=: as a further channel of that session; session=: again, on it).  Returns
-        the Session.  Raises Status with the answer if it is refused at any leg."""
-        ntlm = Ntlm(user, password)
+              session=None, sign=None, allow=(), domain="", auth=None, seal=False, strict=False):
+        """Log on (bind=: as a further channel of that session; session=: again, on it).  auth: a
+        mechanism, instead of raw NTLMSSP with user and password.  Returns the Session.  Raises
+        Status with the answer if it is refused at any leg."""
+        auth = auth or Ntlm(user, password, domain)
         s = bind or session or Session()
         pre = self.preauth
         flags = BINDING if bind else 0
-        sid = s.sid
+        sid, blob, leg = s.sid, auth.step(None), 0
         signed = bool(bind) or bool(session and session.sign)
-        req = self.setup_request(ntlm.negotiate(), s, sid, flags, prev, security, signed)
-        pre = hashlib.sha512(pre + req).digest()
-        self.send_frame(req)
-        m, = self.answers_setup(Msg(req).mid)
-        self.check(m, "session setup 1", MORE_PROCESSING, *allow)
-        if m.status != MORE_PROCESSING:
+        while True:
+            leg += 1
+            req = self.setup_request(blob, s, sid, flags, prev, security, signed)
+            pre = hashlib.sha512(pre + req).digest()
+            self.send_frame(req)
+            m, = self.answers_setup(Msg(req).mid)
+            if m.status != MORE_PROCESSING:
+                break
+            pre = hashlib.sha512(pre + m.raw).digest()
+            sid, blob = m.sid, auth.step(m.secbuf)
+        if m.status and m.status in allow:
             return m
-        pre = hashlib.sha512(pre + m.raw).digest()
-        sid = m.sid
-        req = self.setup_request(ntlm.authenticate(m.secbuf), s, sid, flags, prev, security, signed)
-        pre = hashlib.sha512(pre + req).digest()
-        self.send_frame(req)
-        m, = self.answers_setup(Msg(req).mid)
-        self.check(m, "session setup 2")
+        self.check(m, "session setup %d" % leg)
+        auth.finish(m.secbuf)
         if session:
             return session
+        sid, full = m.sid, auth.key
+        gss = full[:16].ljust(16, b"\0")
         if self.dialect == 0x0311:
-            key = kdf(ntlm.key, b"SMBSigningKey\0", pre)
+            key = kdf(gss, b"SMBSigningKey\0", pre)
         elif self.dialect >= 0x0300 and self.dialect != 0x02FF:
-            key = kdf(ntlm.key, b"SMB2AESCMAC\0", b"SmbSign\0")
+            key = kdf(gss, b"SMB2AESCMAC\0", b"SmbSign\0")
         else:
-            key = ntlm.key
+            key = gss
         if bind:
             s.channels[self] = key
         else:
             if self.dialect == 0x0311:
                 big = 32 if self.cipher > 2 else 16
-                s.c2s = kdf(ntlm.key, b"SMBC2SCipherKey\0", pre, big)
-                s.s2c = kdf(ntlm.key, b"SMBS2CCipherKey\0", pre, big)
+                ki = full if big == 32 else gss     # MS-SMB2 3.3.5.5.3: FullSessionKey
+                s.c2s = kdf(ki, b"SMBC2SCipherKey\0", pre, big)
+                s.s2c = kdf(ki, b"SMBS2CCipherKey\0", pre, big)
             elif self.dialect >= 0x0300:
-                s.c2s = kdf(ntlm.key, b"SMB2AESCCM\0", b"ServerIn \0")
-                s.s2c = kdf(ntlm.key, b"SMB2AESCCM\0", b"ServerOut\0")
-            s.sid, s.key, s.signing_key = sid, ntlm.key, key
+                s.c2s = kdf(gss, b"SMB2AESCCM\0", b"ServerIn \0")
+                s.s2c = kdf(gss, b"SMB2AESCCM\0", b"ServerOut\0")
+            s.sid, s.key, s.full_key, s.signing_key = sid, gss, full, key
             s.flags, = struct.unpack_from("<H", m.body, 2)
-            guest = bool(s.flags & 3) or user == ""
+            guest = bool(s.flags & 3) or (isinstance(auth, Ntlm) and auth.user == "")
             if guest:
                 s.signing_key = None
+            s.seal, s.strict = seal, strict
             s.sign = sign if sign is not None else (
-                not guest and (self.dialect == 0x0311 or bool(self.security & 2)))
+                not seal and not guest and (self.dialect == 0x0311 or bool(self.security & 2)))
         self.sessions[s.sid] = s
+        if strict and not m.flags & SIGNED:
+            raise Broken("final SESSION_SETUP answer: not signed")
         if m.flags & SIGNED and s.key_for(self):
             want = signature(self.algo, s.key_for(self), m.raw[:48] + bytes(16) + m.raw[64:],
                              m.mid, True)
