@@ -169,6 +169,7 @@ show_sessions(const json_t *answer, bool all, FILE *out)
 	json_array_foreach(json_object_get(answer, "sessions"), i, o) {
 		const json_t *channels = json_object_get(o, "channels");
 		const char *why = json_string_value(json_object_get(o, "why"));
+		const char *principal = json_string_value(json_object_get(o, "principal"));
 		char age[32];
 		json_t *one;
 
@@ -177,6 +178,7 @@ show_sessions(const json_t *answer, bool all, FILE *out)
 		table_add(&t, "%s", text_of(json_array_get(channels, 0), "client_address"));
 		table_add(&t, "%s", bool_of(o, "anonymous") ? "anonymous"
 		        : bool_of(o, "guest")               ? "guest"
+		        : principal != NULL                 ? principal
 		                                            : "logged on");
 		table_add(&t, "%s", text_of(o, "dialect"));
 		table_add(&t, "%s%s", text_of(o, "signing_algorithm"),

@@ -34,6 +34,7 @@ smb2(const uint8_t *msg, size_t len)
 	/* 2.0.2 has no ClientGuid, [MS-SMB2] 2.2.3, and some libraries send zeros for everybody. */
 	f.has_guid = r.max_dialect >= SMB2_DIALECT_210 && !guid_is_zero(&r.client_guid);
 	f.guid = r.client_guid;
+	f.max_dialect = r.max_dialect;
 	return f;
 }
 

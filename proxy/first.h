@@ -23,6 +23,7 @@ struct first {
 	enum close_reason why;
 	bool has_guid;		/* FIRST_SMB2: the client can be told by its ClientGuid */
 	struct guid guid;
+	uint16_t max_dialect;	/* FIRST_SMB2: the best that is offered */
 	struct hdr1 hdr1;	/* the SMB1 kinds */
 };
 

@@ -142,9 +142,7 @@ begin(struct logons *l, const struct setup *s)
 	x->hash = l->hash;
 	if (l->broken)
 		x->because = "out of memory while the logon was watched";
-	if (l->keyc == NULL)
-		x->because = "no keytab is configured";
-	else
+	if (l->keyc != NULL)
 		x->keyx = keyx_new(l->keyc, ready_cb, x);
 	if (l->keyc != NULL && x->keyx == NULL)
 		x->because = "out of memory while the logon was watched";
@@ -315,7 +313,7 @@ static void
 opaque(struct logon_end *e, const char *because)
 {
 	e->state = LOGON_OPAQUE;
-	snprintf(e->because, sizeof(e->because), "%s", because);
+	snprintf(e->because, sizeof(e->because), "%.*s", SESSION_TEXT_MAX - 1, because);
 }
 
 static void

@@ -11,6 +11,8 @@
 #include "proxy/stats.h"
 #include "proxy/worker.h"
 #include "smb/const.h"
+#include "smb/err2.h"
+#include "smb/hdr2.h"
 #include "smb/nbss.h"
 #include "smb/neg2.h"
 
@@ -179,6 +181,26 @@ refuse_smb1(struct conn *c, const struct first *f)
 	return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_SMB1_REFUSED };
 }
 
+/* None of the dialects is new enough for the policy: the answer of a server that knows none. */
+static struct outcome
+refuse_dialect(struct conn *c, const uint8_t *frame)
+{
+	uint8_t out[NBSS_HDR_LEN + ERR2_LEN];
+	struct wr w = wr_init(out, sizeof(out));
+	struct hdr2 req, h;
+
+	stats_add(&c->w->stats, STAT_dialects_refused, 1);
+	/* first_judge() has read this header. */
+	if (hdr2_get(&req, frame + NBSS_HDR_LEN, SMB2_HDR_LEN) == 0) {
+		h = hdr2_reply(&req, STATUS_NOT_SUPPORTED, 1);
+		wr_zero(&w, NBSS_HDR_LEN);
+		err2_put(&w, &h);
+		nbss_put(out, (uint32_t)(wr_len(&w) - NBSS_HDR_LEN));
+		(void)conn_send(&c->side[S2C], out, wr_len(&w));
+	}
+	return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_DIALECT_REFUSED };
+}
+
 struct outcome
 opening_frame(struct conn *c, const uint8_t *frame, size_t len)
 {
@@ -192,6 +214,16 @@ opening_frame(struct conn *c, const uint8_t *frame, size_t len)
 	if (c->stage == CONN_FIRST)
 		c->kind = f.kind;
 	switch (f.kind) {
+	case FIRST_SMB2:
+		if (f.max_dialect < c->w->policy->auth.min_dialect)
+			return refuse_dialect(c, frame);
+		break;
+	case FIRST_SMB2_002:
+		if (c->w->policy->auth.min_dialect > SMB2_DIALECT_202) {
+			stats_add(&c->w->stats, STAT_dialects_refused, 1);
+			return refuse_smb1(c, &f);
+		}
+		break;
 	case FIRST_MULTI:
 		return answer_multi(c, frame, len);
 	case FIRST_SMB1:

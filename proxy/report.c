@@ -184,6 +184,10 @@ told_str(enum session_told told)
 		return "node's list";
 	case TOLD_OPAQUE:
 		return "opaque";
+	case TOLD_GMAC:
+		return "node's list: GMAC";
+	case TOLD_REFUSED:
+		return "refused: GMAC";
 	case TOLD_ERROR:
 		return "error";
 	}
@@ -194,6 +198,10 @@ told_str(enum session_told told)
 static const char *
 opaque_why(const struct session_info *si)
 {
+	if (si->keyed)
+		return NULL;
+	if (si->opaque_because[0] != '\0')
+		return si->opaque_because;
 	if (si->sealed)
 		return "no key: encryption is required";
 	if (si->signing_required)
@@ -454,9 +462,12 @@ one_session(void *arg, const struct session_info *si, const struct channel_info 
 	set_bool(o, "encrypted", si->sealed);
 	set_text(o, "signing_algorithm", signing_str(si->dialect, si->signing));
 	set_text(o, "cipher", cipher_str(si->cipher));
-	set_text(o, "protection", why == NULL ? "unsigned" : "opaque");
+	set_bool(o, "keyed", si->keyed);
+	set_text(o, "protection", si->keyed ? "keyed" : why == NULL ? "unsigned" : "opaque");
 	if (why != NULL)
 		set_text(o, "why", why);
+	set_text(o, "opaque_because", why);
+	set_text(o, "principal", si->principal[0] == '\0' ? NULL : si->principal);
 	set_text(o, "told", told_str(si->told));
 	told_interfaces(o, si);
 	list = set_array(o, "channels");

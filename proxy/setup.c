@@ -117,7 +117,7 @@ bind_signed(struct mediate *m, const struct message *msg)
 	return good;
 }
 
-static const struct setup
+static struct setup
 setup_of(const struct view *v, const struct message *msg, const uint8_t *blob, size_t blob_len)
 {
 	return (struct setup){

@@ -461,7 +461,7 @@ test_bind_elsewhere(void **state)
 	buf_fini(&t.side[C2S].out);
 	/* Known on another node: refused here. */
 	si.node = &other_node;
-	c = sesstab_join(t.env->sessions, &si, &ci);
+	c = sesstab_join(t.env->sessions, &si, &ci, NULL, NULL);
 	made_init(m);
 	put_session_setup(m, 11, 0xabcd, SMB2_SESSION_FLAG_BINDING);
 	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
@@ -471,7 +471,7 @@ test_bind_elsewhere(void **state)
 	channel_leave(t.env->sessions, &c);
 	/* Known on this one: it goes. */
 	si.node = &t.node;
-	c = sesstab_join(t.env->sessions, &si, &ci);
+	c = sesstab_join(t.env->sessions, &si, &ci, NULL, NULL);
 	made_init(m);
 	put_session_setup(m, 12, 0xabcd, SMB2_SESSION_FLAG_BINDING);
 	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));

@@ -441,8 +441,8 @@ test_clients(void **state)
 	state_firm(g->state, h[2]);
 	state_release(g->state, &h[2], 59500);
 	/* The session's first channel is gone already: it is found by the second. */
-	c[0] = sesstab_join(g->parts.sessions, &si, &ci);
-	c[1] = sesstab_join(g->parts.sessions, &si, &bound);
+	c[0] = sesstab_join(g->parts.sessions, &si, &ci, NULL, NULL);
+	c[1] = sesstab_join(g->parts.sessions, &si, &bound, NULL, NULL);
 	channel_told(g->parts.sessions, c[1], TOLD_LIST, &told, 1);
 
 	o = report_clients(g->state, g->parts.sessions, conns, 4, clock_ms());
