@@ -74,6 +74,7 @@ const char *keymsg_name(enum keymsg_type type);
  */
 #define KEYTAB_FILE 'F'		/* to smbgate-keyd: here it is, a descriptor comes with it */
 #define KEYTAB_ABSENT 'A'	/* to smbgate-keyd: the text says why there is none */
+#define KEYTAB_SAME 'E'		/* to smbgate-keyd, when it wanted it: it is what was given last */
 #define KEYTAB_WANTED 'W'	/* to the guard: give it again */
 #define KEYD_SERVES 'S'		/* to the guard, once: a keytab has been looked at, good or bad */
 #define KEYD_UNFIT 'U'		/* to the guard: it cannot work, the text says why */

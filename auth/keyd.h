@@ -1,0 +1,22 @@
+/* keyd.h: what the parts of smbgate-keyd share: an answer, and a reason */
+#ifndef AUTH_KEYD_H
+#define AUTH_KEYD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "auth/keymsg.h"
+
+/* A reason for people: no key, no token. */
+#define KEYD_WHY 160
+
+/* What became of a token; whoever has it wipes it. */
+struct keyd_answer {
+	bool mutual;
+	size_t key_len;
+	uint8_t key[KEYMSG_KEY_MAX];
+	char principal[KEYMSG_TEXT_MAX + 1];
+};
+
+#endif

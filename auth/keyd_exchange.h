@@ -1,0 +1,38 @@
+/* keyd_exchange.h: the exchanges of one worker: which message may come when, and its answer */
+#ifndef AUTH_KEYD_EXCHANGE_H
+#define AUTH_KEYD_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "auth/keyd.h"
+
+struct exchanges;
+struct kerb;
+struct keyd_keys;
+
+/* The oldest goes when there are more. */
+#define EXCHANGES_MAX 4096
+/* No logon takes that long; a FORGET was lost. */
+#define EXCHANGE_LIFE_MS (5 * 60 * 1000)
+/* So many of them may wait for a newer keytab; others fail at once. */
+#define EXCHANGES_WAITING_MAX 64
+
+/* NULL when memory is out. answer() runs from the calls below, with a message that it may read only. */
+struct exchanges *exchanges_new(struct kerb *k, void (*answer)(void *arg, const struct keymsg *m),
+    void *arg);
+void exchanges_free(struct exchanges **e);
+
+/* One message of the worker. -1: it must not come now; why says what is wrong. */
+int exchanges_take(struct exchanges *e, struct keyd_keys *keys, const struct keymsg *m,
+    uint64_t now_ms, char why[KEYD_WHY]) __attribute__((warn_unused_result));
+
+/* Is there a ticket that none of the keys opened, but perhaps a newer keytab's would? */
+bool exchanges_waiting(const struct exchanges *e);
+/* There is no newer one than this: those that wait are answered. */
+void exchanges_retry(struct exchanges *e, struct keyd_keys *keys);
+
+/* Drops what is too old; are there any left? */
+bool exchanges_expire(struct exchanges *e, uint64_t now_ms);
+
+#endif

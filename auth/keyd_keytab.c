@@ -1,0 +1,168 @@
+/* keyd_keytab.c: the file format of keytabs, version 0x0502 */
+#include "config.h"
+
+#include "auth/keyd_keytab.h"
+
+#include "base/rd.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * 05 02, then records: a signed length, and as many bytes; a negative one is a hole, where an entry
+ * was deleted. All numbers are big-endian. An entry:
+ *
+ *	u16 number of components, u16+bytes realm, u16+bytes each component, u32 name type,
+ *	u32 timestamp, u8 kvno, u16 enctype, u16+bytes key, and where there is room: u32 kvno
+ */
+#define FORMAT 0x0502
+
+static const struct {
+	uint32_t enctype;
+	size_t key_len;
+	const char *name;
+} enctypes[] = {
+	{ KEYTAB_AES128_SHA1, 16, "aes128-cts-hmac-sha1-96" },
+	{ KEYTAB_AES256_SHA1, 32, "aes256-cts-hmac-sha1-96" },
+	{ KEYTAB_AES128_SHA2, 16, "aes128-cts-hmac-sha256-128" },
+	{ KEYTAB_AES256_SHA2, 32, "aes256-cts-hmac-sha384-192" },
+	{ KEYTAB_RC4, 16, "rc4-hmac" },
+};
+#define NENCTYPES (sizeof(enctypes) / sizeof(enctypes[0]))
+
+static uint16_t
+be16(struct rd *r)
+{
+	uint16_t high = rd_u8(r);
+
+	return (uint16_t)(high << 8 | rd_u8(r));
+}
+
+static uint32_t
+be32(struct rd *r)
+{
+	uint32_t high = be16(r);
+
+	return high << 16 | be16(r);
+}
+
+static int __attribute__((format(printf, 3, 4)))
+wrong(char why[KEYD_WHY], size_t record, const char *fmt, ...)
+{
+	int n = snprintf(why, KEYD_WHY, "keytab: entry %zu: ", record);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why + n, KEYD_WHY - (size_t)n, fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+/* A name with a NUL in it would be another one to whoever prints or compares it. */
+static struct keytab_text
+text(struct rd *r)
+{
+	struct keytab_text t = { .n = be16(r) };
+
+	t.p = (const char *)rd_bytes(r, t.n);
+	if (t.p == NULL || memchr(t.p, '\0', t.n) != NULL)
+		r->bad = true;
+	return t;
+}
+
+static int
+get_entry(struct keytab_entry *e, struct rd r, size_t record, char why[KEYD_WHY])
+{
+	*e = (struct keytab_entry){ .ncomponents = be16(&r) };
+	if (e->ncomponents > KEYTAB_COMPONENTS_MAX)
+		return wrong(why, record, "%zu components", e->ncomponents);
+	e->realm = text(&r);
+	for (size_t i = 0; i < e->ncomponents; i++)
+		e->component[i] = text(&r);
+	e->name_type = be32(&r);
+	rd_skip(&r, 4);
+	e->kvno = rd_u8(&r);
+	e->enctype = be16(&r);
+	e->key_len = be16(&r);
+	e->key = rd_bytes(&r, e->key_len);
+	if (!rd_ok(&r))
+		return wrong(why, record, "does not keep to its length");
+	/* Zero is padding: an older program has reused a longer hole. */
+	if (rd_left(&r) >= 4) {
+		uint32_t kvno = be32(&r);
+
+		if (kvno != 0)
+			e->kvno = kvno;
+	}
+	return 0;
+}
+
+/* 1: one to use. 0: of no use here. -1: wrong. */
+static int
+judge(const struct keytab_entry *e, size_t record, char why[KEYD_WHY])
+{
+	for (size_t i = 0; i < NENCTYPES; i++) {
+		if (enctypes[i].enctype != e->enctype)
+			continue;
+		if (e->key_len != enctypes[i].key_len)
+			return wrong(why, record, "%zu bytes are no key of %s", e->key_len,
+			    enctypes[i].name);
+		return 1;
+	}
+	return 0;
+}
+
+int
+keytab_parse(const uint8_t *p, size_t n, int (*each)(void *arg, const struct keytab_entry *e),
+    void *arg, size_t *unknown, char why[KEYD_WHY])
+{
+	struct rd r = rd_init(p, n);
+	uint16_t version = be16(&r);
+
+	*unknown = 0;
+	if (!rd_ok(&r) || version != FORMAT) {
+		snprintf(why, KEYD_WHY, n == 0 ? "keytab: it is empty" :
+		    "keytab: not a keytab file of version 0x%04x", FORMAT);
+		return -1;
+	}
+	for (size_t record = 1; rd_left(&r) > 0; record++) {
+		uint32_t len = be32(&r);
+		struct keytab_entry e;
+		struct rd sub;
+		int use;
+
+		if (!rd_ok(&r))
+			return wrong(why, record, "the file ends in its length");
+		/* As libkrb5 has it: nothing comes behind a zero. */
+		if (len == 0)
+			break;
+		if (len >= 0x80000000) {
+			rd_skip(&r, 0u - len);
+			if (!rd_ok(&r))
+				return wrong(why, record, "the file ends in a hole");
+			continue;
+		}
+		sub = rd_sub(&r, r.pos, len);
+		rd_skip(&r, len);
+		if (!rd_ok(&r))
+			return wrong(why, record, "the file ends in it");
+		if (get_entry(&e, sub, record, why) == -1 || (use = judge(&e, record, why)) == -1)
+			return -1;
+		if (use == 0)
+			(*unknown)++;
+		else if (each(arg, &e) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+const char *
+keytab_enctype_str(uint32_t enctype, char dst[32])
+{
+	for (size_t i = 0; i < NENCTYPES; i++)
+		if (enctypes[i].enctype == enctype)
+			return enctypes[i].name;
+	snprintf(dst, 32, "enctype %u", enctype);
+	return dst;
+}
