@@ -3,6 +3,8 @@
 
 #include "t/proxy/talk.h"
 
+#include "auth/crypt.h"
+
 #include "policy/policy.h"
 #include "policy/errlist.h"
 #include "policy/schema.h"
@@ -84,6 +86,7 @@ talk_env_new(const char *policy)
 	env->sessions = sesstab_new();
 	env->stats = calloc(1, sizeof(struct stats));
 	env->policy = load(policy);
+	env->crypt = crypt_new();
 	return env;
 }
 
@@ -92,6 +95,7 @@ talk_env_free(struct mediate_env *env)
 {
 	sesstab_free(&env->sessions);
 	policy_unref(&env->policy);
+	crypt_free(&env->crypt);
 	free(env->stats);
 	free(env);
 }
