@@ -405,10 +405,12 @@ start(const struct options *o, char why[KEYD_WHY])
 	setlocale(LC_CTYPE, "C.UTF-8");
 	tzset();
 	sandbox_prepare();
-	if (ntlm_selftest(why) == -1 || keyd_keys_selftest(why) == -1)
+	if (ntlm_selftest(why) == -1)
 		return NULL;
 	kerb = kerb_new(why);
-	if (kerb == NULL || sandbox_enter(o->change_id, o->uid, o->gid, why) == -1)
+	/* What may be locked depends on the user. */
+	if (kerb == NULL || sandbox_enter(o->change_id, o->uid, o->gid, why) == -1 ||
+	    keyd_keys_selftest(why) == -1)
 		return NULL;
 	d = keyd_new(kerb, o->workers);
 	if (d == NULL)

@@ -142,10 +142,8 @@ sandbox_enter(bool change_id, uid_t uid, gid_t gid, char why[KEYD_WHY])
 	/* Both are set back when the user changes. */
 	prctl(PR_SET_DUMPABLE, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (filter(why) == -1)
-		return -1;
 	log_info("smbgate-keyd is sandboxed as uid %u, %s", (unsigned)geteuid(),
 	    alone ? "in a network namespace of its own" :
 	    "in the network namespace of smbgate, without socket()");
-	return 0;
+	return filter(why);
 }

@@ -11,6 +11,7 @@
 #include "policy/schema.h"
 #include "proxy/conf.h"
 #include "proxy/ctl.h"
+#include "proxy/guard.h"
 #include "proxy/health.h"
 #include "proxy/limits.h"
 #include "proxy/listen.h"
@@ -152,6 +153,8 @@ gate_reload(struct gate *g, struct errlist *e)
 	struct policy *p = schema_load(g->conf->policy, e);
 	unsigned changes;
 
+	if (g->guard_ev != NULL)
+		guard_reload(g->guard);
 	if (p == NULL) {
 		g->reloads_bad++;
 		for (size_t i = 0; i < e->n; i++)
@@ -201,6 +204,43 @@ start_threads(struct gate *g)
 	return err == 0 ? 0 : -1;
 }
 
+static void
+keyd_cb(void *arg, unsigned worker, int fd)
+{
+	struct gate *g = arg;
+
+	if (worker < g->nworkers)
+		worker_keyd(g->workers[worker], fd);
+	else
+		close(fd);
+}
+
+static void
+guard_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct gate *g = arg;
+
+	(void)fd;
+	(void)what;
+	if (guard_read(g->guard) == 0)
+		return;
+	log_error("the guard of the keytab died: until smbgate is started again, no new session is keyed");
+	event_free(g->guard_ev);
+	g->guard_ev = NULL;
+}
+
+static int
+listen_to_guard(struct gate *g)
+{
+	if (g->guard == NULL)
+		return 0;
+	g->guard_ev = event_new(g->base, guard_fd(g->guard), EV_READ | EV_PERSIST, guard_cb, g);
+	if (g->guard_ev == NULL || event_add(g->guard_ev, NULL) == -1)
+		return -1;
+	guard_listen(g->guard, keyd_cb, g);
+	return 0;
+}
+
 struct gate *
 gate_new(const struct conf *conf, struct policy *policy, const struct secret *secret,
     struct gate_sockets *s)
@@ -213,6 +253,7 @@ gate_new(const struct conf *conf, struct policy *policy, const struct secret *se
 		return NULL;
 	}
 	g->conf = conf;
+	g->guard = s->guard;
 	g->started_ms = clock_ms();
 	g->base = event_base_new();
 	g->parts = (struct worker_parts){
@@ -222,6 +263,7 @@ gate_new(const struct conf *conf, struct policy *policy, const struct secret *se
 		.limits = limits_new(),
 		.secret = secret,
 		.nworkers = s->nworkers,
+		.keyed = s->guard != NULL,
 	};
 	g->workers = calloc(s->nworkers, sizeof(struct worker *));
 	g->threads = calloc(s->nworkers, sizeof(*g->threads));
@@ -245,6 +287,8 @@ gate_new(const struct conf *conf, struct policy *policy, const struct secret *se
 	}
 	enforce(g, policy);
 	policy = NULL;
+	if (listen_to_guard(g) == -1)
+		goto nomem;
 	if (start_threads(g) == -1)
 		goto fail;
 	return g;
@@ -318,6 +362,8 @@ gate_free(struct gate **gp)
 		mailbox_drain(g->workers[i]->mailbox);
 	if (g->mailbox != NULL)
 		mailbox_drain(g->mailbox);
+	if (g->guard_ev != NULL)
+		event_free(g->guard_ev);
 	ctl_free(&g->ctl);
 	health_free(&g->health);
 	for (size_t i = 0; i < g->nworkers; i++)

@@ -11,7 +11,9 @@
 struct conf;
 struct ctl;
 struct errlist;
+struct event;
 struct event_base;
+struct guard;
 struct health;
 struct mailbox;
 struct policy;
@@ -31,6 +33,8 @@ struct gate {
 	struct policy *policy;		/* in force */
 	struct health *health;
 	struct ctl *ctl;
+	struct guard *guard;		/* NULL: there is no keytab; borrowed */
+	struct event *guard_ev;		/* NULL when the guard is gone */
 	struct worker **workers;
 	struct gate_thread *threads;
 	size_t nworkers;
@@ -40,9 +44,13 @@ struct gate {
 	uint64_t policy_since_ms;
 };
 
-/* Listening sockets, bound before privileges are dropped: nworkers for each listener. */
+/*
+ * What is made before privileges are dropped: listening sockets, nworkers for each listener, and
+ * the guard of the keytab.
+ */
 struct gate_sockets {
 	unsigned nworkers;
+	struct guard *guard;		/* NULL: there is no keytab */
 	int control;			/* listening unix socket */
 	int *fds;			/* [worker * nlisten + listener] */
 };
@@ -51,8 +59,8 @@ struct gate_sockets {
 int gate_bind(struct gate_sockets *s, const struct conf *conf) __attribute__((warn_unused_result));
 
 /*
- * Takes over the descriptors and the reference to the policy; starts the workers. conf, secret and
- * the list s itself are borrowed. NULL: the reason is logged.
+ * Takes over the descriptors and the reference to the policy; starts the workers. conf, secret,
+ * the guard and the list s itself are borrowed. NULL: the reason is logged.
  */
 struct gate *gate_new(const struct conf *conf, struct policy *policy, const struct secret *secret,
     struct gate_sockets *s);
@@ -64,8 +72,8 @@ void gate_run(struct gate *g, void (*ready)(void *arg), void *arg);
 void gate_free(struct gate **g);
 
 /*
- * Reads policy.conf again. 0: it is in force. -1: it is not, the old one stays, every error is
- * logged and in *e.
+ * Reads policy.conf again, and has the keytab read again. 0: the policy is in force. -1: it is not,
+ * the old one stays, every error is logged and in *e.
  */
 int gate_reload(struct gate *g, struct errlist *e);
 

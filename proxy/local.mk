@@ -17,6 +17,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/first.h \
 	proxy/gate.c \
 	proxy/gate.h \
+	proxy/guard.c \
+	proxy/guard.h \
 	proxy/health.c \
 	proxy/health.h \
 	proxy/inside.h \

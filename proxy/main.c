@@ -8,6 +8,7 @@
 #include "policy/schema.h"
 #include "proxy/conf.h"
 #include "proxy/gate.h"
+#include "proxy/guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -105,6 +106,15 @@ print_errors(const struct errlist *e)
 		fprintf(stderr, "%zu errors more\n", e->total - e->n);
 }
 
+static bool
+user_is_missing(const struct options *o, const char *name)
+{
+	if (name == NULL || geteuid() != 0 || getpwnam(name) != NULL)
+		return false;
+	fprintf(stderr, "%s: user \"%s\" does not exist\n", o->conf, name);
+	return true;
+}
+
 /* Both files and the secret, or every error of all of them. */
 static int
 load(const struct options *o, struct conf **conf, struct policy **policy, struct secret *secret)
@@ -128,11 +138,9 @@ load(const struct options *o, struct conf **conf, struct policy **policy, struct
 		fprintf(stderr, "%s: cluster-secret %s: %s\n", o->conf, (*conf)->cluster_secret, why);
 		r = -1;
 	}
-	if (*conf != NULL && (*conf)->user != NULL && geteuid() == 0 &&
-	    getpwnam((*conf)->user) == NULL) {
-		fprintf(stderr, "%s: user \"%s\" does not exist\n", o->conf, (*conf)->user);
+	if (*conf != NULL &&
+	    (user_is_missing(o, (*conf)->user) || user_is_missing(o, (*conf)->keyd_user)))
 		r = -1;
-	}
 	return r;
 }
 
@@ -268,28 +276,37 @@ serve(const struct options *o, struct conf *conf, struct policy *policy, struct 
 	if (gate_bind(&sockets, conf) == -1)
 		goto fail;
 	write_pid(conf->pid_file);
+	if (conf->keytab != NULL) {
+		sockets.guard = guard_new(conf, sockets.nworkers, o->background, o->verbose, secret);
+		if (sockets.guard == NULL)
+			goto fail;
+	}
 	if (drop_privileges(conf) == -1)
 		goto fail;
 	gate_warn(conf, policy);
 	if (secret->len == 0)
 		log_info("no cluster-secret: placement is not keyed");
-	if (conf->keytab != NULL)
-		log_warn("keytab %s is not used: this version has no keyed sessions", conf->keytab);
+	if (sockets.guard != NULL && guard_wait(sockets.guard) == -1)
+		goto fail;
 	if (o->background)
 		log_open(true, level);
 	g = gate_new(conf, policy, secret, &sockets);
 	free(sockets.fds);
-	if (g == NULL)
+	if (g == NULL) {
+		guard_free(&sockets.guard);
 		return EXIT_FAILURE;
+	}
 	if (o->background)
 		let_go_of_terminal();
 	gate_run(g, ready, &ready_fd);
 	gate_free(&g);
+	guard_free(&sockets.guard);
 	unlink(conf->control);
 	if (conf->pid_file != NULL)
 		unlink(conf->pid_file);
 	return EXIT_SUCCESS;
 fail:
+	guard_free(&sockets.guard);
 	free(sockets.fds);
 	policy_unref(&policy);
 	return EXIT_FAILURE;
