@@ -70,6 +70,7 @@ E2E_TESTS = \
 	t/65-health.t \
 	t/66-ctl.t \
 	t/67-blackhole.t \
+	t/69-door.t \
 	t/70-smbtorture.t \
 	t/80-badinput.t \
 	t/90-quickstart.t

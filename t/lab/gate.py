@@ -64,7 +64,7 @@ def section(head, fields, indent="\t"):
 
 
 def policy_text(nodes, allow=None, deny=None, deny_file=None, interfaces=None, health=None,
-                limits=None, tcp=None, **top):
+                limits=None, tcp=None, auth=None, **top):
     """nodes: Node-like objects, or (object, {weight, state}).  interfaces: listener ->
     {"mode": .., "list": [(address, {speed, rss, ifindex}), ..]}.  Other keywords are top-level
     settings (pin_linger="1s" and so on)."""
@@ -85,7 +85,7 @@ def policy_text(nodes, allow=None, deny=None, deny_file=None, interfaces=None, h
         for addr, opts in spec.get("list", ()):
             out += "\t" + section('address "%s"' % addr, opts, "\t\t").replace("\n}", "\n\t}")
         out += "}\n"
-    for name, fields in (("health", health), ("limits", limits), ("tcp", tcp)):
+    for name, fields in (("health", health), ("limits", limits), ("tcp", tcp), ("auth", auth)):
         if fields:
             out += section(name, fields)
     for k, v in top.items():
