@@ -308,7 +308,8 @@ static const char full[] =
     "interfaces \"vpn\" { mode = \"pass\" }\n"
     "interfaces \"bare\" { }\n"
     "smb1 = allow unkeyed = \"refuse\"\n"
-    "gmac=resign\n"
+    "gmac=resign compression = pass\n"
+    "auth { ntlm = refuse guest = \"refuse\" min-dialect = 3.0.2 }\n"
     "pin-linger = \"1h\"\n"
     "health { interval = 50ms timeout = \"1s\" rise = 1 fall = 2 slow-start = 0\n"
     "\tflap-changes = 4 flap-window = \"61s\" flap-hold = \"62s\" hang = \"33s\" }\n"
@@ -386,6 +387,10 @@ test_full(void **state)
 	assert_int_equal(p->smb1, POL_SMB1_ALLOW);
 	assert_int_equal(p->unkeyed, POL_UNKEYED_REFUSE);
 	assert_int_equal(p->gmac, POL_GMAC_RESIGN);
+	assert_int_equal(p->compression, POL_COMPRESSION_PASS);
+	assert_int_equal(p->auth.ntlm, POL_AUTH_REFUSE);
+	assert_int_equal(p->auth.guest, POL_AUTH_REFUSE);
+	assert_int_equal(p->auth.min_dialect, 0x0302);
 	assert_int_equal(p->pin_linger, 3600000);
 	assert_memory_equal(&p->health,
 	    (&(struct pol_health){ .interval = 50, .timeout = 1000, .rise = 1, .fall = 2,
@@ -418,6 +423,10 @@ test_defaults(void **state)
 		assert_int_equal(x->smb1, POL_SMB1_REFUSE);
 		assert_int_equal(x->unkeyed, POL_UNKEYED_PASS);
 		assert_int_equal(x->gmac, POL_GMAC_PASS);
+		assert_int_equal(x->compression, POL_COMPRESSION_REFUSE);
+		assert_int_equal(x->auth.ntlm, POL_AUTH_ALLOW);
+		assert_int_equal(x->auth.guest, POL_AUTH_ALLOW);
+		assert_int_equal(x->auth.min_dialect, 0x0202);
 		assert_int_equal(x->pin_linger, 900000);
 		assert_memory_equal(&x->health,
 		    (&(struct pol_health){ .interval = 2000, .timeout = 2000, .rise = 2, .fall = 3,
@@ -523,6 +532,11 @@ static const struct bad bads[] = {
 	{ "a word in the wrong case", NODE "smb1 = Allow\n", { { 2, "\"Allow\" is not" } } },
 	{ "an empty value", NODE "gmac = \"\"\n", { { 2, "gmac: \"\" is not pass | refuse | resign" } } },
 	{ "unkeyed", NODE "\nunkeyed = yes\n", { { 3, "unkeyed: \"yes\" is not pass | refuse" } } },
+	{ "compression", NODE "compression = on\n", { { 2, "compression: \"on\" is not refuse | pass" } } },
+	{ "the door", NODE "auth {\n ntlm = no\n guest = maybe\n min-dialect = \"3.1\"\n}\n",
+	    { { 3, "ntlm: \"no\" is not allow | refuse" }, { 4, "guest" },
+	      { 5, "min-dialect: \"3.1\" is not 2.0.2 | 2.1 | 3.0 | 3.0.2 | 3.1.1" } } },
+	{ "an unknown option of the door", NODE "auth { kerberos = allow }\n", { { 2, "kerberos" } } },
 	{ "a word twice", NODE "smb1 = allow\nsmb1 = refuse\n",
 	    { { 3, "smb1 stands here again: see line 2" } } },
 	{ "a time without unit", NODE "pin-linger = 15\n", { { 2, "with its unit" } } },

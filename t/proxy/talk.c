@@ -100,6 +100,22 @@ talk_env_free(struct mediate_env *env)
 	free(env);
 }
 
+/* As conn.c does it: an answer that waited for a key is looked at again. */
+static void
+wake(void *arg)
+{
+	struct talk *t = arg;
+	struct talk_side *s = &t->side[S2C];
+	enum close_reason why = CLOSE_COUNT;
+
+	if (t->closed || !s->pump.waiting)
+		return;
+	if (pump_resume(&s->pump, &ops, s, &why) != PUMP_OK) {
+		t->closed = true;
+		t->why = why;
+	}
+}
+
 void
 talk_init(struct talk *t, struct mediate_env *env, const char *listener, const char *dialled)
 {
@@ -112,7 +128,7 @@ talk_init(struct talk *t, struct mediate_env *env, const char *listener, const c
 	snprintf(t->node.name, sizeof(t->node.name), "n1");
 	t->node.health = NODE_UP;
 	mediate_init(&t->m, t->env, listener, &self);
-	if (mediate_begin(&t->m, NULL, NULL) == -1)
+	if (mediate_begin(&t->m, wake, t) == -1)
 		abort();
 	t->m.node = &t->node;
 	for (int i = 0; i < 2; i++) {
