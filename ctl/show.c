@@ -198,6 +198,26 @@ show_sessions(const json_t *answer, bool all, FILE *out)
 }
 
 void
+show_explain(const json_t *answer, bool all, FILE *out)
+{
+	const json_t *sessions = json_object_get(answer, "sessions"), *o, *text;
+	size_t i, k;
+
+	(void)all;
+	if (json_array_size(sessions) == 0)
+		fputs("no session of that name is live\n", out);
+	json_array_foreach(sessions, i, o) {
+		const json_t *first = json_array_get(json_object_get(o, "channels"), 0);
+
+		fprintf(out, "session %s of %s, %s, on node %s, %s, %s\n", text_of(o, "session_id"),
+		    text_of(o, "principal"), text_of(first, "client_address"), text_of(o, "node"),
+		    text_of(o, "dialect"), text_of(o, "protection"));
+		json_array_foreach(json_object_get(o, "findings"), k, text)
+			fprintf(out, "  - %s\n", json_string_value(text));
+	}
+}
+
+void
 show_policy(const json_t *answer, bool all, FILE *out)
 {
 	const json_t *o = json_object_get(answer, "policy");

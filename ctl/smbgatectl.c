@@ -29,20 +29,20 @@ struct options {
 	bool json, all;
 };
 
-/* Every request there is; what: the object of show; node: an argument follows. */
+/* Every request there is; what: the object of show; arg: the key of the argument that follows. */
 static const struct command {
-	const char *word, *what;
-	bool node;
+	const char *word, *what, *arg;
 	void (*show)(const json_t *answer, bool all, FILE *out);
 } commands[] = {
-	{ "show", "nodes", false, show_nodes },
-	{ "show", "clients", false, show_clients },
-	{ "show", "sessions", false, show_sessions },
-	{ "show", "policy", false, show_policy },
-	{ "show", "stats", false, show_stats },
-	{ "drain", NULL, true, show_drain },
-	{ "undrain", NULL, true, show_drain },
-	{ "reload", NULL, false, show_reload },
+	{ "show", "nodes", NULL, show_nodes },
+	{ "show", "clients", NULL, show_clients },
+	{ "show", "sessions", NULL, show_sessions },
+	{ "show", "policy", NULL, show_policy },
+	{ "show", "stats", NULL, show_stats },
+	{ "explain", NULL, "who", show_explain },
+	{ "drain", NULL, "node", show_drain },
+	{ "undrain", NULL, "node", show_drain },
+	{ "reload", NULL, NULL, show_reload },
 };
 
 static void
@@ -55,6 +55,8 @@ usage(FILE *out)
 	      "  show sessions       sessions, their protection and what they were told\n"
 	      "  show policy         the policy in force\n"
 	      "  show stats          counters; --all: those that are zero, too\n"
+	      "  explain WHO         why a client has one channel or several: its address or GUID, a\n"
+	      "                      session, or a part of a user's name\n"
 	      "  drain NODE          no new clients for a node; live ones stay\n"
 	      "  undrain NODE\n"
 	      "  reload              read policy.conf again; a broken one changes nothing\n"
@@ -122,7 +124,7 @@ parse_words(int n, char **words)
 {
 	for (size_t i = 0; n > 0 && i < sizeof(commands) / sizeof(commands[0]); i++) {
 		const struct command *c = &commands[i];
-		int wanted = 1 + (c->what != NULL) + c->node;
+		int wanted = 1 + (c->what != NULL) + (c->arg != NULL);
 
 		if (strcmp(words[0], c->word) == 0 && n == wanted &&
 		    (c->what == NULL || strcmp(words[1], c->what) == 0))
@@ -258,15 +260,16 @@ print_error(const json_t *answer)
 
 /* The exit status. */
 static int
-run(const struct options *o, const struct command *c, const char *node)
+run(const struct options *o, const struct command *c, const char *arg)
 {
-	json_t *request = json_pack("{s:s, s:s*, s:s*}", "cmd", c->word, "what", c->what, "node", node);
+	json_t *request = json_pack("{s:s, s:s*, s:s*}", "cmd", c->word, "what", c->what,
+	    c->arg == NULL ? "arg" : c->arg, arg);
 	char *path = socket_path(o);
 	json_t *answer = NULL;
 	bool good;
 
 	if (request == NULL)
-		fputs("smbgatectl: the name of a node is UTF-8 text\n", stderr);
+		fputs("smbgatectl: a name is UTF-8 text\n", stderr);
 	else if (path != NULL)
 		answer = ask(path, request);
 	json_decref(request);
@@ -304,5 +307,5 @@ main(int argc, char **argv)
 		usage(stderr);
 		return EXIT_USAGE;
 	}
-	return run(&o, c, c->node ? argv[optind + 1] : NULL);
+	return run(&o, c, c->arg != NULL ? argv[optind + 1] : NULL);
 }

@@ -388,6 +388,18 @@ cmd_show(struct peer *p, const json_t *request)
 }
 
 static void
+cmd_explain(struct peer *p, const json_t *request)
+{
+	struct gate *g = p->ctl->gate;
+	const char *who = json_string_value(json_object_get(request, "who"));
+
+	if (who == NULL || who[0] == '\0')
+		answer_error(p, "explain whom? a client's address or GUID, a session, a user");
+	else
+		answer(p, report_explain(g->parts.sessions, g->policy, who, clock_ms()));
+}
+
+static void
 set_drain(struct peer *p, const json_t *request, bool drain)
 {
 	const char *name = json_string_value(json_object_get(request, "node"));
@@ -460,6 +472,7 @@ static const struct {
 	void (*run)(struct peer *p, const json_t *request);
 } commands[] = {
 	{ "show", cmd_show },
+	{ "explain", cmd_explain },
 	{ "drain", cmd_drain },
 	{ "undrain", cmd_undrain },
 	{ "reload", cmd_reload },

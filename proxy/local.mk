@@ -13,6 +13,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/conn.h \
 	proxy/ctl.c \
 	proxy/ctl.h \
+	proxy/explain.c \
+	proxy/explain.h \
 	proxy/first.c \
 	proxy/first.h \
 	proxy/gate.c \

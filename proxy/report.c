@@ -9,6 +9,7 @@
 #include "policy/policy.h"
 #include "policy/print.h"
 #include "proxy/conn.h"
+#include "proxy/explain.h"
 #include "proxy/node.h"
 #include "proxy/session.h"
 #include "proxy/stats.h"
@@ -441,17 +442,28 @@ done:
 struct session_list {
 	json_t *list;
 	uint64_t now_ms;
+	const struct policy *policy;	/* to explain with */
+	const char *who;		/* NULL: all, and nothing is explained */
 };
+
+static void
+one_finding(void *arg, const char *text)
+{
+	json_array_append_new(arg, report_text(text));
+}
 
 static void
 one_session(void *arg, const struct session_info *si, const struct channel_info *channels,
     size_t n)
 {
 	struct session_list *l = arg;
-	json_t *o = append_object(l->list), *list;
+	json_t *o, *list;
 	const char *why = opaque_why(si);
 	char guid[GUID_STRLEN];
 
+	if (l->who != NULL && !explain_names(l->who, si, channels, n))
+		return;
+	o = append_object(l->list);
 	set_session_id(o, si->session_id);
 	set_text(o, "node", si->node->name);
 	set_text(o, "dialect", dialect_str(si->dialect));
@@ -480,6 +492,19 @@ one_session(void *arg, const struct session_info *si, const struct channel_info 
 		set_bool(c, "bound", channels[i].bound);
 	}
 	set_age(o, "age_s", si->since_ms, l->now_ms);
+	if (l->who != NULL)
+		explain(l->policy, si, channels, n, one_finding, set_array(o, "findings"));
+}
+
+json_t *
+report_explain(struct sesstab *sessions, const struct policy *p, const char *who, uint64_t now_ms)
+{
+	json_t *root = json_object();
+	struct session_list l = { .list = set_array(root, "sessions"), .now_ms = now_ms,
+		.policy = p, .who = who };
+
+	sesstab_each(sessions, one_session, &l);
+	return root;
 }
 
 json_t *

@@ -28,6 +28,10 @@ json_t *report_clients(struct state *claims, struct sesstab *sessions, const str
 
 json_t *report_sessions(struct sesstab *sessions, uint64_t now_ms);
 
+/* The sessions that `who` names, see explain_names(), each with its findings. */
+json_t *report_explain(struct sesstab *sessions, const struct policy *p, const char *who,
+    uint64_t now_ms);
+
 /* path is the file that it came from; since_ms when it came into force. */
 json_t *report_policy(const struct policy *p, const char *path, uint64_t since_ms,
     uint64_t now_ms);

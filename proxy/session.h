@@ -40,6 +40,7 @@ struct session_info {
 	uint16_t dialect;
 	uint16_t cipher, signing;
 	bool guest, anonymous, sealed, signing_required;
+	bool client_multichannel, node_multichannel;	/* as said in NEGOTIATE */
 	bool keyed;				/* smbgate has the session's keys */
 	char opaque_because[SESSION_TEXT_MAX];	/* why not; "" where there is nothing to have */
 	char principal[SESSION_TEXT_MAX];	/* who logged on; "" where that is not known */

@@ -210,6 +210,8 @@ session_info(const struct mediate *m, const struct message *msg, const struct pe
 		.anonymous = (flags & SMB2_SESSION_FLAG_IS_NULL) != 0,
 		.sealed = (flags & SMB2_SESSION_FLAG_ENCRYPT_DATA) != 0,
 		.client_guid = t->client_guid,
+		.client_multichannel = (t->client_caps & SMB2_GLOBAL_CAP_MULTI_CHANNEL) != 0,
+		.node_multichannel = (t->server_caps & SMB2_GLOBAL_CAP_MULTI_CHANNEL) != 0,
 		.since_ms = clock_ms(),
 	};
 

@@ -126,6 +126,32 @@ def keyed(t, n, g):
     t.ok("is opaque:" in g.log(), "and one line of the log says why", g.log()[-1500:])
 
 
+def findings(g, who):
+    return [f for x in g.ctl("explain", who)["sessions"] for f in x["findings"]]
+
+
+def explained(t, n, g):
+    with smb2.Conn(ADDR, g.port) as a, smb2.Conn(FORBIDDEN, g.port) as b:
+        a.negotiate([0x0311])
+        s = a.login(security=2, sign=True)
+        t.ok(any("has not asked" in f for f in findings(g, "alice")), "explain: it has not asked",
+             findings(g, "alice"))
+        a.ifinfo(s, a.tree(s, "IPC$"))
+        sid = "0x%016x" % s.sid
+        for who in ("alice@lab", sid, sid[2:].upper()):
+            t.ok(any("without RSS" in f and ADDR in f for f in findings(g, who)),
+                 "explain %s: one address, no RSS" % who, findings(g, who))
+        b.negotiate([0x0210])
+        b.guest()
+        said = " ".join(findings(g, "127.0.0.1"))
+        t.ok("came with SMB 3.0" in said and "a guest's" in said and FORBIDDEN in said,
+             "explain by address: the guest at the forbidden one too", said)
+        t.same(findings(g, "nobody@nowhere"), [], "explain: nobody")
+        r = g.ctl_run("explain", "alice")
+        t.ok(r.returncode == 0 and "alice@LAB.EXAMPLE" in r.stdout and "without RSS" in r.stdout,
+             "explain for people", r.stdout)
+
+
 with tap.Test(deadline=120) as t:
     n, = node.cluster(t, 1)
     keytab = ad.write_keytab(node.tempdir(t) + "/keytab", [
@@ -136,3 +162,4 @@ with tap.Test(deadline=120) as t:
     g.stop()
     g = gate.Gate(t, [n], deny=[FORBIDDEN], keytab=keytab, name="keyed").start()
     keyed(t, n, g)
+    explained(t, n, g)
