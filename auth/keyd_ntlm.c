@@ -118,10 +118,11 @@ utf8_next(struct rd *r)
 	static const uint32_t smallest[] = { 0, 0x80, 0x800, 0x10000 };
 	uint8_t c = rd_u8(r);
 	int more = c < 0x80 ? 0 : c < 0xc2 ? -1 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : c < 0xf5 ? 3 : -1;
-	uint32_t v = more == 0 ? c : c & (0x3fu >> more);
+	uint32_t v;
 
 	if (more == -1)
 		return -1;
+	v = more == 0 ? c : c & (0x3fu >> more);
 	for (int i = 0; i < more; i++) {
 		c = rd_u8(r);
 		if ((c & 0xc0) != 0x80)

@@ -10,7 +10,11 @@ import tempfile
 
 BUILD = os.path.abspath(os.environ.get("SMBGATE_BUILD", "."))
 ROOMS = ["base", "smb", "auth", "policy", "state", "proxy", "ctl"]
-PROGRAMS = ["proxy/smbgate", "ctl/smbgatectl"]
+PROGRAMS = ["proxy/smbgate", "ctl/smbgatectl", "auth/smbgate-keyd"]
+
+# The one program with the keytab, and what no other may be able to do.
+KEYD = "auth/smbgate-keyd"
+KEYD_LIBS = ["libkrb5", "libseccomp"]
 
 # (object, symbol): why it may be written to.
 ALLOWED = {
@@ -83,11 +87,18 @@ def sanitized(path):
                 re.search(r"__[at]san_init", readelf("-s", path)))
 
 
-def linked_wrong(path):
+def linked_wrong(path, keyd):
     dynamic, bad = readelf("-d", path), []
     for lib in re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic):
-        if re.match(r"lib(krb5|k5crypto|com_err|gssapi|hiredis)", lib):
+        if re.match(r"libhiredis", lib):
             bad.append("%s is linked, and nothing uses it yet" % lib)
+        if re.match(r"lib(krb5|k5crypto|com_err|gssapi|seccomp)", lib) and not keyd:
+            bad.append("%s is linked, which is smbgate-keyd's" % lib)
+        if re.match(r"lib(event|confuse|jansson|systemd)", lib) and keyd:
+            bad.append("%s is linked, which smbgate-keyd must do without" % lib)
+    for lib in KEYD_LIBS if keyd else []:
+        if not re.search(r"\(NEEDED\).*\[%s\." % lib, dynamic):
+            bad.append("%s is not linked" % lib)
     if sanitized(path):
         return bad
     if not re.search(r"Type:\s+DYN", readelf("-h", path)):
@@ -109,6 +120,7 @@ def main():
     built = [a for room in ROOMS for a in sorted(glob.glob(os.path.join(BUILD, room, "*.a")))]
     built += sorted(glob.glob(os.path.join(BUILD, "ctl", "*.o")))
     built += sorted(glob.glob(os.path.join(BUILD, "proxy", "smbgate-*.o")))
+    built += sorted(glob.glob(os.path.join(BUILD, "auth", "smbgate_keyd-*.o")))
     if not any(b.endswith(".a") for b in built):
         print("1..0 # SKIP no libraries in %s: set SMBGATE_BUILD to a build" % BUILD)
         return 0
@@ -124,7 +136,7 @@ def main():
     for program in PROGRAMS:
         path = os.path.join(BUILD, program)
         tests.append(("%s is linked as it should be" % program,
-                      linked_wrong(path) if os.path.exists(path) else ["it is not there"]))
+                      linked_wrong(path, program == KEYD) if os.path.exists(path) else ["it is not there"]))
     cc = compiler()
     for name, text, wanted in PLANTS if cc else []:
         for flags in ["-O0"], ["-O2", "-fcommon"]:

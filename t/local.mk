@@ -10,7 +10,7 @@ TESTS += $(TREE_TESTS)
 UNIT_TESTS =
 if HAVE_CMOCKA
 UNIT_TESTS += t/10-base.t t/20-hdr.t t/21-neg.t t/22-ifinfo.t t/23-bytes.t \
-	t/30-policy.t t/31-conf.t t/35-auth.t t/36-seal.t t/37-token.t t/40-state.t \
+	t/30-policy.t t/31-conf.t t/35-auth.t t/36-seal.t t/37-token.t t/38-keyd.t t/40-state.t \
 	t/50-pump.t t/51-split.t t/52-place.t t/53-mediate.t t/54-keyed.t t/55-ctl.t t/57-logon.t
 endif
 check_PROGRAMS += $(UNIT_TESTS)
@@ -62,6 +62,19 @@ t_57_logon_t_LDADD = $(LINK_PROXY)
 t_55_ctl_t_SOURCES = t/55-ctl.c
 t_55_ctl_t_LDADD = $(LINK_PROXY)
 
+t_38_keyd_t_SOURCES = t/38-keyd.c t/vectors.h auth/arena.c auth/keyd_apreq.c auth/keyd_keytab.c \
+	auth/keyd_ntlm.c
+t_38_keyd_t_LDADD = $(LINK_AUTH)
+
+# What t/68-keyd.t runs: real tickets, and smbgate's side of smbgate-keyd without SMB.
+check_PROGRAMS += t/lab/gss t/lab/keyc
+t_lab_gss_SOURCES = t/lab/gss.c
+t_lab_gss_CFLAGS = $(AM_CFLAGS) $(KRB5_GSSAPI_CFLAGS)
+t_lab_gss_LDADD = $(KRB5_GSSAPI_LIBS)
+t_lab_keyc_SOURCES = t/lab/keyc.c
+t_lab_keyc_LDADD = proxy/libproxy.a auth/libauth.a policy/libpolicy.a state/libstate.a smb/libsmb.a \
+	base/libbase.a $(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS)
+
 # End to end: prove runs these, and each says what it wants of the machine.
 E2E_TESTS = \
 	t/60-clients.t \
@@ -72,8 +85,11 @@ E2E_TESTS = \
 	t/65-health.t \
 	t/66-ctl.t \
 	t/67-blackhole.t \
+	t/68-keyd.t \
 	t/69-door.t \
 	t/70-smbtorture.t \
+	t/72-keyed.t \
+	t/73-nonces.t \
 	t/80-badinput.t \
 	t/90-quickstart.t
 

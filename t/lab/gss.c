@@ -1,0 +1,117 @@
+/* gss.c: both ends of a Kerberos logon, for tests: prints its tokens and the key that SMB would use */
+#include "config.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <gssapi/gssapi.h>
+#include <gssapi/gssapi_ext.h>
+#include <gssapi/gssapi_krb5.h>
+
+/* The longest header of a GSS token, RFC 2743 3.1, and the two bytes of its kind. */
+#define KRB5_OID_DER "\x06\x09\x2a\x86\x48\x86\xf7\x12\x01\x02\x02"
+
+static void
+check(const char *what, OM_uint32 major, OM_uint32 minor)
+{
+	gss_buffer_desc text;
+	OM_uint32 more = 0, m;
+
+	if (!GSS_ERROR(major))
+		return;
+	fprintf(stderr, "%s: ", what);
+	do {
+		gss_display_status(&m, minor != 0 ? minor : major,
+		    minor != 0 ? GSS_C_MECH_CODE : GSS_C_GSS_CODE, GSS_C_NO_OID, &more, &text);
+		fprintf(stderr, "%.*s ", (int)text.length, (const char *)text.value);
+	} while (more != 0);
+	fputs("\n", stderr);
+	exit(EXIT_FAILURE);
+}
+
+/* Without the GSS header, where there is one. */
+static void
+print_token(const char *name, const gss_buffer_desc *t)
+{
+	const unsigned char *p = t->value;
+	size_t n = t->length, i = 2;
+
+	if (n > 20 && p[0] == 0x60) {
+		if (p[1] > 0x80)
+			i += p[1] & 0x7f;
+		if (memcmp(p + i, KRB5_OID_DER, 11) == 0)
+			i += 13;
+		else
+			i = 0;
+	} else {
+		i = 0;
+	}
+	printf("%s ", name);
+	for (; i < n; i++)
+		printf("%02x", p[i]);
+	puts("");
+}
+
+static gss_buffer_desc
+session_key(gss_ctx_id_t ctx)
+{
+	gss_buffer_set_t set = GSS_C_NO_BUFFER_SET;
+	OM_uint32 minor, major;
+
+	major = gss_inquire_sec_context_by_oid(&minor, ctx, GSS_C_INQ_SSPI_SESSION_KEY, &set);
+	check("session key", major, minor);
+	return set->elements[0];
+}
+
+/* gss plain|mutual|dce PRINCIPAL; the environment says which ccache, keytab and configuration. */
+int
+main(int argc, char **argv)
+{
+	gss_ctx_id_t us = GSS_C_NO_CONTEXT, them = GSS_C_NO_CONTEXT;
+	gss_buffer_desc name = { .length = 0 }, in = { .length = 0 }, out = { .length = 0 }, a, b;
+	static const char *const names[] = { "ap_req", "ap_rep", "third" };
+	OM_uint32 flags = GSS_C_INTEG_FLAG | GSS_C_CONF_FLAG, minor, major, accepted = 0;
+	gss_name_t target;
+
+	if (argc != 3)
+		return 2;
+	if (strcmp(argv[1], "plain") != 0)
+		flags |= GSS_C_MUTUAL_FLAG;
+	if (strcmp(argv[1], "dce") == 0)
+		flags |= GSS_C_DCE_STYLE;
+	name.value = argv[2];
+	name.length = strlen(argv[2]);
+	major = gss_import_name(&minor, &name, GSS_KRB5_NT_PRINCIPAL_NAME, &target);
+	check("name", major, minor);
+	for (int leg = 0; leg < 3; leg++) {
+		if (leg == 1)
+			accepted = major = gss_accept_sec_context(&minor, &them, GSS_C_NO_CREDENTIAL, &in,
+			    GSS_C_NO_CHANNEL_BINDINGS, NULL, NULL, &out, NULL, NULL, NULL);
+		else
+			major = gss_init_sec_context(&minor, GSS_C_NO_CREDENTIAL, &us, target,
+			    GSS_C_NO_OID, flags, 0, GSS_C_NO_CHANNEL_BINDINGS, &in, NULL, &out, NULL, NULL);
+		check(names[leg], major, minor);
+		if (out.length == 0)
+			break;
+		print_token(names[leg], &out);
+		in = out;
+		out = (gss_buffer_desc){ .length = 0 };
+	}
+	if (accepted == GSS_S_CONTINUE_NEEDED) {
+		major = gss_accept_sec_context(&minor, &them, GSS_C_NO_CREDENTIAL, &in,
+		    GSS_C_NO_CHANNEL_BINDINGS, NULL, NULL, &out, NULL, NULL, NULL);
+		check("third", major, minor);
+	}
+	a = session_key(us);
+	b = session_key(them);
+	if (a.length != b.length || memcmp(a.value, b.value, a.length) != 0) {
+		fputs("the ends have different keys\n", stderr);
+		return EXIT_FAILURE;
+	}
+	print_token("key", &a);
+	/* Everything is the end of the process's to free. */
+	fflush(stdout);
+	_Exit(EXIT_SUCCESS);
+}
