@@ -90,9 +90,10 @@ int
 view_refuse(struct mediate *m, struct view *v, const struct message *msg, uint32_t status,
     bool sign, enum close_reason *why)
 {
-	const struct pending p = { .kind = PENDING_REFUSED, .status = status, .sign = sign };
+	const struct pending p = { .kind = PENDING_REFUSED, .status = status, .sign = sign,
+		.sealed = v->sealed };
 
-	/* No client seals what can be refused: [MS-SMB2] 3.2.4.1.8. */
+	/* No client seals a bind, [MS-SMB2] 3.2.4.1.8, nor puts any of these in a compound. */
 	if (v->lift || (v->sealed && !v->alone)) {
 		*why = CLOSE_BAD_SEQUENCE;
 		return -1;
@@ -180,36 +181,50 @@ request(struct mediate *m, struct view *v, const struct message *msg, enum close
 
 /* Answers. */
 
+/* What a refusal is signed with: 1, or 0 when it is not. A bind's by the session, see setup.c. */
+static int
+refusal_key(struct mediate *m, const struct pending *asked, struct signkey *k)
+{
+	const struct channel *c = track_channel(&m->track, asked->session_id);
+	struct smbkeys *session;
+
+	if (!asked->sign)
+		return 0;
+	if (asked->command != SMB2_SESSION_SETUP) {
+		if (c == NULL || channel_signing(c) == NULL)
+			return 0;
+		*k = *channel_signing(c);
+		return 1;
+	}
+	session = sesstab_keys(m->env->sessions, asked->session_id, NULL);
+	if (session == NULL)
+		return 0;
+	*k = session->signing;
+	k->alg = m->track.signing;
+	smbkeys_unref(&session);
+	return 1;
+}
+
 static int
 refused_resp(struct mediate *m, struct view *v, const struct message *msg,
     const struct pending *asked)
 {
 	struct hdr2 h = hdr2_reply(&msg->part.hdr, asked->status, msg->part.hdr.credits);
-	struct smbkeys *session = NULL;
 	struct signkey k;
-	int r;
+	int is_signed = refusal_key(m, asked, &k), r;
 
 	h.command = asked->command;
 	h.session_id = asked->session_id;
 	h.tree_id = asked->tree_id;
 	h.process_id = asked->process_id;
-	if (asked->sign && asked->command == SMB2_SESSION_SETUP) {
-		session = sesstab_keys(m->env->sessions, asked->session_id, NULL);
-	} else if (asked->sign) {
-		session = smbkeys_ref(track_keys(&m->track, asked->session_id));
-	}
-	if (session != NULL) {
-		const struct channel *c = track_channel(&m->track, asked->session_id);
-
-		k = asked->command == SMB2_SESSION_SETUP || c == NULL ? session->signing
-		                                                      : *channel_signing(c);
-		if (asked->command == SMB2_SESSION_SETUP)
-			k.alg = m->track.signing;
+	if (asked->sealed) {
+		v->seal = true;
+		v->session_id = asked->session_id;
+		v->keys = track_keys(&m->track, asked->session_id);
 	}
 	err2_put(view_begin(v, msg), &h);
-	r = view_end(m, v, msg, session == NULL ? NULL : &k);
+	r = view_end(m, v, msg, is_signed ? &k : NULL);
 	explicit_bzero(&k, sizeof(k));
-	smbkeys_unref(&session);
 	return r;
 }
 
