@@ -7,16 +7,10 @@ PACKAGES_BUILD="autoconf automake make gcc libc6-dev pkg-config libevent-dev lib
 # To run two nodes and clients on this machine.
 PACKAGES_NODES="samba smbclient python3 mount util-linux"
 # To run the test suite: the second compiler, unit tests, prove, smbtorture, what t/lab imports,
-<<<<<<< HEAD
-# networks that a test makes, a domain, captures and their decoder.
+# networks that a test makes, a KDC, a domain, captures and their decoder.
 PACKAGES_TEST="clang libclang-rt-14-dev libcmocka-dev perl samba-testsuite samba-vfs-modules
-	python3-pycryptodome iproute2 procps binutils git samba-dsdb-modules samba-ad-provision
-	python3-samba winbind libnss-winbind krb5-user tcpdump tshark"
-=======
-# networks that a test makes, a KDC.
-PACKAGES_TEST="clang libclang-rt-14-dev libcmocka-dev perl samba-testsuite samba-vfs-modules
-	python3-pycryptodome iproute2 procps binutils git krb5-kdc krb5-admin-server krb5-user"
->>>>>>> refs/heads/keyd
+	python3-pycryptodome iproute2 procps binutils git krb5-kdc krb5-admin-server krb5-user
+	samba-dsdb-modules samba-ad-provision python3-samba winbind libnss-winbind tcpdump tshark"
 
 # packages_missing NAME...: those that are not installed, one a line.
 packages_missing() {
