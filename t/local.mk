@@ -67,12 +67,12 @@ t_38_keyd_t_SOURCES = t/38-keyd.c t/vectors.h auth/arena.c auth/keyd_apreq.c aut
 t_38_keyd_t_LDADD = $(LINK_AUTH)
 
 # What t/68-keyd.t runs: real tickets, and smbgate's side of smbgate-keyd without SMB.
-check_PROGRAMS += t/lab/gss t/lab/keyc
-t_lab_gss_SOURCES = t/lab/gss.c
-t_lab_gss_CFLAGS = $(AM_CFLAGS) $(KRB5_GSSAPI_CFLAGS)
-t_lab_gss_LDADD = $(KRB5_GSSAPI_LIBS)
-t_lab_keyc_SOURCES = t/lab/keyc.c
-t_lab_keyc_LDADD = proxy/libproxy.a auth/libauth.a policy/libpolicy.a state/libstate.a smb/libsmb.a \
+check_PROGRAMS += t/gss t/keyc
+t_gss_SOURCES = t/lab/gss.c
+t_gss_CFLAGS = $(AM_CFLAGS) $(KRB5_GSSAPI_CFLAGS)
+t_gss_LDADD = $(KRB5_GSSAPI_LIBS)
+t_keyc_SOURCES = t/lab/keyc.c
+t_keyc_LDADD = proxy/libproxy.a auth/libauth.a policy/libpolicy.a state/libstate.a smb/libsmb.a \
 	base/libbase.a $(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS)
 
 # End to end: prove runs these, and each says what it wants of the machine.
