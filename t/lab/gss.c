@@ -1,4 +1,4 @@
-/* gss.c: both ends of a Kerberos logon, for tests: prints its tokens and the key that SMB would use */
+/* gss.c: both ends of a Kerberos logon, for tests: prints its tokens and the key SMB would use */
 #include "config.h"
 
 #include <stdbool.h>
@@ -91,7 +91,8 @@ main(int argc, char **argv)
 			    GSS_C_NO_CHANNEL_BINDINGS, NULL, NULL, &out, NULL, NULL, NULL);
 		else
 			major = gss_init_sec_context(&minor, GSS_C_NO_CREDENTIAL, &us, target,
-			    GSS_C_NO_OID, flags, 0, GSS_C_NO_CHANNEL_BINDINGS, &in, NULL, &out, NULL, NULL);
+			    GSS_C_NO_OID, flags, 0, GSS_C_NO_CHANNEL_BINDINGS, &in, NULL, &out, NULL,
+			    NULL);
 		check(names[leg], major, minor);
 		if (out.length == 0)
 			break;
