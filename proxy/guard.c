@@ -131,9 +131,10 @@ recv_packet(int from, void *p, size_t cap, int *fd)
 	ssize_t n;
 
 	*fd = -1;
+	/* Who dies before it has read everything is reported first, and what it said comes then. */
 	do
 		n = recvmsg(from, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	while (n == -1 && errno == EINTR);
+	while (n == -1 && (errno == EINTR || errno == ECONNRESET));
 	if (n <= 0)
 		return n;
 	c = CMSG_FIRSTHDR(&msg);

@@ -227,6 +227,9 @@ def logons(t, kdc, sh):
             t.ok(split(got)[1:] == ("mutual", ALICE), name + ": opened", got)
             got = sh.ask("ap_rep", k["ap_rep"], x)
             t.same(split(got), (k["key"], "final", ALICE), name)
+    k = kdc.tokens("fast", "cifs/aes256")
+    t.same(split(sh.ask("ap_req", k["ap_req"])), (k["key"], "final", ALICE),
+           "a clock two hours fast is for the node to mind")
     # Not waiting for the first answer.
     k, x = kdc.tokens("mutual", "cifs/aes256"), sh.name()
     sh.say("1 %s ap_req %s\n1 %s ap_rep %s" % (x, k["ap_req"], x, k["ap_rep"]))
