@@ -13,7 +13,8 @@ struct arena {
 };
 
 /* 0, or -1 with a static text: memory that cannot be locked is not taken. */
-int arena_init(struct arena *a, size_t size, const char **why_r) __attribute__((warn_unused_result));
+int arena_init(struct arena *a, size_t size, const char **why_r)
+    __attribute__((warn_unused_result));
 void arena_fini(struct arena *a);
 
 /* Zeroed and aligned for anything, or NULL when it does not fit. */

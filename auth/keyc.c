@@ -103,7 +103,8 @@ arm_timeout(struct keyc *c)
 		return;
 	}
 	ms = x->deadline > now ? x->deadline - now : 0;
-	tv = (struct timeval){ .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+	tv.tv_sec = (time_t)(ms / 1000);
+	tv.tv_usec = (suseconds_t)(ms % 1000) * 1000;
 	event_add(c->timeout, &tv);
 }
 
@@ -411,7 +412,7 @@ take_answer(struct keyc *c, const uint8_t *p, size_t n)
 	} else {
 		char why[KEYMSG_TEXT_MAX + 1];
 
-		/* An AP-REP that is on its way meets an id that is known no more, and so does this. */
+		/* The answer to an AP-REP that is on its way will find nobody. */
 		copy_text(why, sizeof(why), &m);
 		fail(x, "%s", why);
 	}
@@ -437,7 +438,8 @@ read_cb(evutil_socket_t fd, short what, void *arg)
 			break;
 		}
 		if ((size_t)n > KEYMSG_ANSWER_MAX || take_answer(c, bytes, (size_t)n) == -1) {
-			log_error("smbgate-keyd does not speak version %d of its protocol", KEYMSG_VERSION);
+			log_error("smbgate-keyd does not speak version %d of its protocol",
+			    KEYMSG_VERSION);
 			detach(c, "smbgate-keyd does not speak its protocol");
 			break;
 		}

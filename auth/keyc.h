@@ -61,8 +61,8 @@ void keyx_ntlm_challenge(struct keyx *x, const uint8_t *p, size_t n);
 void keyx_ntlm_auth(struct keyx *x, const uint8_t *p, size_t n);
 
 /*
- * As it stands now, `mutual` being false again once the AP-REP was answered; valid until the next call
- * about x, or the next turn of the loop.
+ * As it stands now, `mutual` being false again once the AP-REP was answered; valid until the next
+ * call about x, or the next turn of the loop.
  */
 const struct keyx_result *keyx_result(const struct keyx *x);
 

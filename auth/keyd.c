@@ -1,4 +1,4 @@
-/* keyd.c: program smbgate-keyd: the only one that knows the keytab; answers which key a logon has */
+/* keyd.c: program smbgate-keyd: the one that knows the keytab; answers which key a logon has */
 #include "config.h"
 
 #include "auth/keyd.h"

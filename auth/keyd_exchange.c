@@ -17,7 +17,7 @@
 
 /*
  *	NEW ──AP_REQ──► OPENED ──AP_REP──► (gone)
- *	 │   └────────► WAITING ──AP_REP──► WAITING_BOTH		for a newer keytab
+ *	 │   └────────► WAITING ──AP_REP──► WAITING_BOTH	(for a newer keytab)
  *	 └─CHALLENGE──► CHALLENGED ──AUTH──► (gone)
  */
 enum stage {
@@ -280,7 +280,7 @@ do_challenge(struct request *r)
 	char why[KEYD_WHY];
 	struct exchange *x;
 
-	/* It is not answered: what is wrong with it is said to the AUTH, to which nothing is known. */
+	/* It is not answered; the AUTH will be told that there was none. */
 	if (ntlm_challenge_get(challenge, r->m->data, r->m->len, why) == -1)
 		return;
 	x = add(r, CHALLENGED);

@@ -18,7 +18,7 @@ struct keyd_keys;
 /* So many of them may wait for a newer keytab; others fail at once. */
 #define EXCHANGES_WAITING_MAX 64
 
-/* NULL when memory is out. answer() runs from the calls below, with a message that it may read only. */
+/* NULL when memory is out. answer() runs out of the calls below; the message is borrowed. */
 struct exchanges *exchanges_new(struct kerb *k, void (*answer)(void *arg, const struct keymsg *m),
     void *arg);
 void exchanges_free(struct exchanges **e);

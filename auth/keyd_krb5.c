@@ -229,7 +229,8 @@ explain_no_key(const struct kerb_keys *keys, const struct apreq *req, krb5_error
 	if (e >= ENCTYPES_MAX || (keys->enctypes & 1u << e) == 0)
 		snprintf(lack, sizeof(lack), "it has none of that kind");
 	else if (req->has_kvno && (req->kvno < keys->oldest[e] || req->kvno > keys->newest[e]))
-		snprintf(lack, sizeof(lack), "it has kvno %u to %u", keys->oldest[e], keys->newest[e]);
+		snprintf(lack, sizeof(lack), "it has kvno %u to %u", keys->oldest[e],
+		    keys->newest[e]);
 	else
 		snprintf(lack, sizeof(lack), "its key is another one");
 	n = snprintf(why, KEYD_WHY, "keytab: no %s key, %s, for %s: %s",
@@ -339,7 +340,7 @@ kerb_ap_req(struct kerb *k, struct kerb_keys *keys, const uint8_t *p, size_t n,
 		return KERB_BAD;
 	}
 	e = krb5_auth_con_init(k->ctx, &ac);
-	/* Without DO_TIME there is no replay cache: that is the node's, which sees the same bytes. */
+	/* Without DO_TIME there is no replay cache: that is the node's, which sees it as well. */
 	if (e == 0)
 		e = krb5_auth_con_setflags(k->ctx, ac, 0);
 	if (e == 0)

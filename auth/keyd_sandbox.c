@@ -57,8 +57,8 @@ sandbox_prepare(void)
 	prctl(PR_SET_DUMPABLE, 0);
 	setrlimit(RLIMIT_CORE, &none);
 	/*
-	 * Where there is no limit, all memory is locked, libkrb5's copies of keys included. With one,
-	 * that would make any allocation fail some day; the arenas, which must be locked, fit in it.
+	 * Where there is no limit, all memory is locked, libkrb5's copies of keys included. With
+	 * one, that would make any allocation fail some day; the arenas, which must be locked, fit.
 	 */
 	if (setrlimit(RLIMIT_MEMLOCK, &all) == 0 && mlockall(MCL_CURRENT | MCL_FUTURE) == -1)
 		log_info("not all memory is locked: %s", strerror(errno));

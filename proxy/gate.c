@@ -224,7 +224,7 @@ guard_cb(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (guard_read(g->guard) == 0)
 		return;
-	log_error("the guard of the keytab died: until smbgate is started again, no new session is keyed");
+	log_error("the guard of the keytab died: no new session is keyed before the next start");
 	event_free(g->guard_ev);
 	g->guard_ev = NULL;
 }

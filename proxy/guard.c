@@ -43,7 +43,7 @@
 #define ALIVE_MS 10000
 
 /* Packets between smbgate and its guard: the first byte. */
-#define WORKER 'W'		/* from the guard: a worker's index follows, its socket comes with it */
+#define WORKER 'W'		/* from the guard: a worker's index, its socket comes with it */
 #define SERVES 'S'		/* from the guard: the first smbgate-keyd is there */
 #define UNFIT 'U'		/* from the guard: it cannot be; a text follows */
 #define RELOAD 'H'		/* to the guard */
@@ -74,7 +74,7 @@ struct post {
 	int main_fd;
 	int keyd_fd;			/* -1: there is none */
 	pid_t keyd;
-	bool served;			/* smbgate has been told that there is one, or that there is none */
+	bool served;			/* there has been one that serves */
 	bool over;			/* the first one was unfit: nothing is left to do */
 	char unfit[PACKET_MAX];		/* what it said before it died */
 	uint64_t started_ms, restart_ms, stat_ms;
@@ -131,9 +131,10 @@ recv_packet(int from, void *p, size_t cap, int *fd)
 	ssize_t n;
 
 	*fd = -1;
+	/* Who dies before it has read everything is reported first, and what it said comes then. */
 	do
 		n = recvmsg(from, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	while (n == -1 && errno == EINTR);
+	while (n == -1 && (errno == EINTR || errno == ECONNRESET));
 	if (n <= 0)
 		return n;
 	c = CMSG_FIRSTHDR(&msg);
@@ -449,7 +450,7 @@ stand(struct post *p)
 	}
 }
 
-/* What smbgate has and the guard must not have: its descriptors, its secret, its way with signals. */
+/* Without what smbgate has and the guard must not: descriptors, the secret, the way with signals. */
 static int
 become_guard(int *fd, bool use_syslog, bool verbose, struct secret *secret)
 {
@@ -481,7 +482,8 @@ become_guard(int *fd, bool use_syslog, bool verbose, struct secret *secret)
 static void
 identity(const struct conf *conf, uid_t *uid, gid_t *gid)
 {
-	const struct passwd *pw = getpwnam(conf->keyd_user != NULL ? conf->keyd_user : "smbgate-keyd");
+	const char *name = conf->keyd_user != NULL ? conf->keyd_user : "smbgate-keyd";
+	const struct passwd *pw = getpwnam(name);
 
 	*uid = pw == NULL ? KEYD_UID : pw->pw_uid;
 	*gid = pw == NULL ? KEYD_UID : pw->pw_gid;

@@ -1,4 +1,4 @@
-/* 38-keyd.c: unit tests of smbgate-keyd: its messages, keytabs, NTLM, and the order that it enforces */
+/* 38-keyd.c: unit tests of smbgate-keyd: messages, keytabs, NTLM, and the order that it enforces */
 #include "config.h"
 
 #include "auth/arena.h"
@@ -87,7 +87,8 @@ test_keymsg_bounds(void **state)
 	assert_int_equal(keymsg_put(b, KEYMSG_MAX, &m), 0);
 	m = (struct keymsg){ .type = KEYMSG_KEY, .data = big, .len = KEYMSG_KEY_MAX + 1 };
 	assert_int_equal(keymsg_put(b, KEYMSG_MAX, &m), 0);
-	m = (struct keymsg){ .type = KEYMSG_FAIL, .text = (char *)big, .text_len = KEYMSG_TEXT_MAX + 1 };
+	m = (struct keymsg){ .type = KEYMSG_FAIL, .text = (char *)big,
+	    .text_len = KEYMSG_TEXT_MAX + 1 };
 	assert_int_equal(keymsg_put(b, KEYMSG_MAX, &m), 0);
 	m = (struct keymsg){ .type = KEYMSG_FORGET, .mutual = true };
 	assert_int_equal(keymsg_put(b, KEYMSG_MAX, &m), 0);
@@ -450,8 +451,10 @@ test_ntlm_vectors(void **state)
 	ntlm_add(&n, "Administrator", admin_hash);
 	ntlm_add(&n, "administrator", some_key);
 	ntlm_add(&n, "alice", some_key);
-	check_vector(&n, "ms-311-setup-resp-1", "ms-311-setup-req-2", "270e1ba896585eeb7af3472d3b4c75a7");
-	check_vector(&n, "ms-311-bind-resp-1", "ms-311-bind-req-2", "84b9dbb730116a8fa6e9889555c265f9");
+	check_vector(&n, "ms-311-setup-resp-1", "ms-311-setup-req-2",
+	    "270e1ba896585eeb7af3472d3b4c75a7");
+	check_vector(&n, "ms-311-bind-resp-1", "ms-311-bind-req-2",
+	    "84b9dbb730116a8fa6e9889555c265f9");
 	arena_fini(&n.arena);
 }
 

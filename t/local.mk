@@ -70,7 +70,7 @@ t_38_keyd_t_LDADD = $(LINK_AUTH)
 check_PROGRAMS += t/gss t/keyc
 t_gss_SOURCES = t/lab/gss.c
 t_gss_CFLAGS = $(AM_CFLAGS) $(KRB5_GSSAPI_CFLAGS)
-t_gss_LDADD = $(KRB5_GSSAPI_LIBS)
+t_gss_LDADD = $(KRB5_GSSAPI_LIBS) $(KRB5_LIBS)
 t_keyc_SOURCES = t/lab/keyc.c
 t_keyc_LDADD = proxy/libproxy.a auth/libauth.a policy/libpolicy.a state/libstate.a smb/libsmb.a \
 	base/libbase.a $(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS)

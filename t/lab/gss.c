@@ -1,14 +1,16 @@
-/* gss.c: both ends of a Kerberos logon, for tests: prints its tokens and the key that SMB would use */
+/* gss.c: both ends of a Kerberos logon, for tests: prints its tokens and the key SMB would use */
 #include "config.h"
 
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <gssapi/gssapi.h>
 #include <gssapi/gssapi_ext.h>
 #include <gssapi/gssapi_krb5.h>
+#include <krb5.h>
 
 /* The longest header of a GSS token, RFC 2743 3.1, and the two bytes of its kind. */
 #define KRB5_OID_DER "\x06\x09\x2a\x86\x48\x86\xf7\x12\x01\x02\x02"
@@ -65,7 +67,44 @@ session_key(gss_ctx_id_t ctx)
 	return set->elements[0];
 }
 
-/* gss plain|mutual|dce PRINCIPAL; the environment says which ccache, keytab and configuration. */
+static void
+krb5_check(const char *what, krb5_error_code e)
+{
+	if (e == 0)
+		return;
+	fprintf(stderr, "%s: error %ld\n", what, (long)e);
+	exit(EXIT_FAILURE);
+}
+
+/* An AP-REQ of a client whose clock is two hours fast. */
+static void
+fast(char *target)
+{
+	krb5_creds want = { .magic = KV5M_CREDS }, *creds;
+	krb5_auth_context ac = NULL;
+	krb5_keyblock *key;
+	gss_buffer_desc b;
+	krb5_context ctx;
+	krb5_ccache cc;
+	krb5_data req;
+
+	krb5_check("context", krb5_init_context(&ctx));
+	krb5_check("ccache", krb5_cc_default(ctx, &cc));
+	krb5_check("client", krb5_cc_get_principal(ctx, cc, &want.client));
+	krb5_check("server", krb5_parse_name(ctx, target, &want.server));
+	krb5_check("ticket", krb5_get_credentials(ctx, 0, cc, &want, &creds));
+	krb5_check("time", krb5_set_real_time(ctx, (krb5_timestamp)(time(NULL) + 7200), 0));
+	krb5_check("AP-REQ", krb5_mk_req_extended(ctx, &ac, AP_OPTS_USE_SUBKEY, NULL, creds, &req));
+	krb5_check("key", krb5_auth_con_getsendsubkey(ctx, ac, &key));
+	b = (gss_buffer_desc){ .length = req.length, .value = req.data };
+	print_token("ap_req", &b);
+	b = (gss_buffer_desc){ .length = key->length, .value = key->contents };
+	print_token("key", &b);
+	fflush(stdout);
+	_Exit(EXIT_SUCCESS);
+}
+
+/* gss plain|mutual|dce|fast PRINCIPAL; the environment says which ccache, keytab and configuration. */
 int
 main(int argc, char **argv)
 {
@@ -77,6 +116,8 @@ main(int argc, char **argv)
 
 	if (argc != 3)
 		return 2;
+	if (strcmp(argv[1], "fast") == 0)
+		fast(argv[2]);
 	if (strcmp(argv[1], "plain") != 0)
 		flags |= GSS_C_MUTUAL_FLAG;
 	if (strcmp(argv[1], "dce") == 0)
@@ -91,7 +132,8 @@ main(int argc, char **argv)
 			    GSS_C_NO_CHANNEL_BINDINGS, NULL, NULL, &out, NULL, NULL, NULL);
 		else
 			major = gss_init_sec_context(&minor, GSS_C_NO_CREDENTIAL, &us, target,
-			    GSS_C_NO_OID, flags, 0, GSS_C_NO_CHANNEL_BINDINGS, &in, NULL, &out, NULL, NULL);
+			    GSS_C_NO_OID, flags, 0, GSS_C_NO_CHANNEL_BINDINGS, &in, NULL, &out, NULL,
+			    NULL);
 		check(names[leg], major, minor);
 		if (out.length == 0)
 			break;
