@@ -46,6 +46,7 @@ KRB5 = """\
 	dns_canonicalize_hostname = false
 	rdns = false
 	udp_preference_limit = 1
+	default_keytab_name = FILE:{dir}/member.keytab
 [realms]
 	LAB.EXAMPLE = {{
 		kdc = {dc}
@@ -245,6 +246,9 @@ def enter():
     for cmd in ("mount --make-rprivate /", "mount -t proc proc /proc", "hostname labhost",
                 "ip link set lo up", "ip addr add %s dev lo" % NET):
         subprocess.run(cmd.split(), check=True)
+    # net ads join would write /etc/krb5.keytab, given half a chance
+    subprocess.run(["mount", "--bind", "/etc", "/etc"], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", "/etc"], check=True)
     # clients keep caches, whatever their configuration says
     for d in ("/run", "/var/lib/samba", "/var/cache/samba", "/var/log/samba"):
         if os.path.isdir(d):
@@ -349,7 +353,7 @@ class Domain:
         self.t = t
         self.dir = node.tempdir(t)
         self.nas = Member(self, nodes, signing, extra, loglevel)
-        self.krb5 = self._file("krb5.conf", KRB5.format(dc=DC))
+        self.krb5 = self._file("krb5.conf", KRB5.format(dir=self.dir, dc=DC))
         hosts = self._file("hosts", HOSTS.format(dc=DC, nas=nodes[0][0], gw=GW[0]))
         nss = self._file("nsswitch", "passwd: files winbind\ngroup: files winbind\nhosts: files\n")
         resolv = self._file("resolv", "nameserver %s\n" % DC)
@@ -419,21 +423,25 @@ class Domain:
         self.nas.join()
         step("join")
         self.nas.start(wait=False)
-        self.host_keytab = os.path.join(self.dir, "hosts.keytab")
-        self.python(EXPORT, conf, self.host_keytab, self.nas.netbios + "$", "cifs/gw.lab.example",
-                    "cifs/nas.lab.example", "cifs/nas", "cifs/gw")
-        self.hosts = read_keytab(self.host_keytab)
+        self.export()
         self.users = user_entries()
         self.keytab = write_keytab(os.path.join(self.dir, "smbgate.keytab"),
                                    self.hosts + self.users)
         step("keytab")
         self.nas.wait()
         step("member")
-        self.caches = {}
-        for u in USERS:
-            self.caches[u] = self.kinit(u)
         step("tickets")
         return self
+
+    def export(self):
+        """The member's keys as the DC has them now in .hosts, and fresh tickets for all users."""
+        path = os.path.join(self.dir, "hosts.keytab")
+        if os.path.exists(path):
+            os.unlink(path)
+        self.python(EXPORT, self.conf, path, self.nas.netbios + "$", "cifs/gw.lab.example",
+                    "cifs/nas.lab.example")
+        self.hosts = read_keytab(path)
+        self.caches = {u: self.kinit(u) for u in USERS}
 
     def python(self, script, *args):
         return self.run(["/usr/bin/python3", "-c", script, *args])
@@ -534,6 +542,11 @@ class Member:
         self.domain.run(self.domain.inside("nas", [
             "net", "ads", "join", "-s", self.conf, "-S", "dc.lab.example", "--no-dns-updates",
             "-U", "Administrator%" + ADMIN]))
+
+    def change_password(self):
+        """The machine account's, as winbindd does it once a month."""
+        self.domain.run(["nsenter", "-t", str(self.first()), "-m", "-u", "-p", "net", "ads",
+                         "changetrustpw", "-s", self.conf])
 
     def start(self, wait=True):
         # one host, two daemons: the shell is its first process and reaps
