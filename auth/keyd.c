@@ -166,18 +166,27 @@ retry_all(struct keyd *d)
 			exchanges_retry(d->channels[i].exchanges, d->keys);
 }
 
-/* The keytab that is no more: nobody gets a key out of it, whatever is wrong with the new one. */
+/*
+ * A keytab that is gone is gone. One that is broken, or half written, does not replace a good one:
+ * the next change of the file will be looked at, too.
+ */
 static void
-use_keys(struct keyd *d, struct keyd_keys *keys)
+use_keys(struct keyd *d, struct keyd_keys *keys, bool gone)
 {
-	bool first = d->keys == NULL;
+	bool first = d->keys == NULL, worse;
 
 	if (keys == NULL) {
 		log_error("smbgate-keyd: out of memory for a keytab");
 		return;
 	}
-	keyd_keys_free(&d->keys);
-	d->keys = keys;
+	worse = !gone && keys->why[0] != '\0' && !first && d->keys->why[0] == '\0';
+	if (worse) {
+		log_error("the keys that were read before stay in use");
+		keyd_keys_free(&keys);
+	} else {
+		keyd_keys_free(&d->keys);
+		d->keys = keys;
+	}
 	if (first)
 		tell_guard(KEYD_SERVES, "");
 	retry_all(d);
@@ -230,11 +239,11 @@ read_guard(struct keyd *d)
 	switch (packet[0]) {
 	case KEYTAB_FILE:
 		if (fd != -1)
-			use_keys(d, keyd_keys_load(d->kerb, fd));
+			use_keys(d, keyd_keys_load(d->kerb, fd), false);
 		break;
 	case KEYTAB_ABSENT:
 		snprintf(text, sizeof(text), "%.*s", (int)n - 1, (const char *)packet + 1);
-		use_keys(d, keyd_keys_none(text));
+		use_keys(d, keyd_keys_none(text), true);
 		break;
 	case KEYTAB_SAME:
 		retry_all(d);

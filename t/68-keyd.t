@@ -353,29 +353,33 @@ def bad_keytabs(t, sh, keytab, k):
     with open(keytab, "rb") as f:
         good = f.read()
 
-    def becomes(text, write):
+    def becomes(text, write, stay=False):
         before = sh.log().count("error: keytab:")
         write()
         sh.say("reload")
         t.ok(sh.wait_log("error: keytab:", before + 1, 10), "%s: logged" % text, sh.log()[-500:])
         got = sh.ask("ap_req", k["ap_req"])
-        t.ok("failed keytab: " in got and text in got, "%s: the reason" % text, got)
+        if stay:
+            t.same(split(got)[0], k["key"], "%s: the keys of before stay in use" % text)
+        else:
+            t.ok("failed keytab: " in got and text in got, "%s: the reason" % text, got)
 
     def write(data):
         with open(keytab, "wb") as f:
             f.write(data)
 
-    becomes("it is empty", lambda: write(b""))
-    becomes("not a keytab file", lambda: write(b"not a keytab at all"))
-    becomes("the file ends in it", lambda: write(good[:-5]))
-    becomes("no keys in it", lambda: write(b"\5\2"))
-    becomes("larger than", lambda: write(good + bytes(600000)))
+    becomes("it is empty", lambda: write(b""), True)
+    becomes("not a keytab file", lambda: write(b"not a keytab at all"), True)
+    becomes("the file ends in it", lambda: write(good[:-5]), True)
+    becomes("no keys in it", lambda: write(b"\5\2"), True)
+    becomes("larger than", lambda: write(good + bytes(600000)), True)
     becomes("No such file", lambda: os.unlink(keytab))
     becomes("not a regular file", lambda: os.mkdir(keytab))
     os.rmdir(keytab)
     os.mkfifo(keytab)
     becomes("not a regular file", lambda: None)
     os.unlink(keytab)
+    becomes("not a keytab file", lambda: write(b"nothing was good before it"))
     write(good)
     os.chmod(keytab, 0o644)
     t.ok(tap.wait_for(lambda: split(sh.ask("ap_req", k["ap_req"]))[0] == k["key"], 5, every=0.2),
