@@ -51,7 +51,7 @@ struct keyx {
 	void *arg;
 	struct keyx_result r;
 	uint64_t id;			/* 0: smbgate-keyd has not been asked anything */
-	uint64_t epoch;			/* of the smbgate-keyd that was asked */
+	uint64_t epoch;			/* of the smbgate-keyd that was asked, 0: there was none */
 	enum keymsg_type last;		/* what it was asked last */
 	unsigned owed;			/* answers on their way */
 	bool held;			/* smbgate-keyd may still keep something of it */
@@ -264,6 +264,7 @@ begin(struct keyx *x)
 	leave_list(x);
 	x->r.state = KEYX_NOTHING;
 	x->r.principal[0] = x->r.why[0] = '\0';
+	x->epoch = 0;
 	if (c->fd == -1)
 		return;
 	x->id = c->next_id++;
@@ -321,8 +322,11 @@ void
 keyx_ntlm_challenge(struct keyx *x, const uint8_t *p, size_t n)
 {
 	begin(x);
+	if (!sane(x, n))
+		return;
 	/* Nothing is answered to it: without a smbgate-keyd the AUTHENTICATE will say so. */
-	if (sane(x, n) && x->id != 0)
+	x->last = KEYMSG_NTLM_CHALLENGE;
+	if (x->id != 0)
 		say(x, KEYMSG_NTLM_CHALLENGE, p, n);
 }
 
@@ -338,8 +342,8 @@ go_on(struct keyx *x, enum keymsg_type first, enum keymsg_type type, const uint8
 		finish(x, KEYX_FAILED);
 	} else if (c->fd == -1) {
 		fail(x, "smbgate-keyd is not running");
-	} else if (x->id != 0 && x->epoch != c->epoch) {
-		fail(x, "smbgate-keyd died during the logon");
+	} else if (x->last == first && x->epoch != c->epoch) {
+		fail(x, "smbgate-keyd was started during the logon");
 	} else if (x->id == 0 || x->last != first || !x->held) {
 		let_go(x);
 		fail(x, "%s out of order", keymsg_name(type));

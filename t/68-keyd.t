@@ -454,7 +454,7 @@ def death(t, kdc, sh):
          "the guard says how it died", sh.log()[-500:])
     t.ok(tap.wait_for(sh.keyd, 10) not in (0, pid), "there is another one")
     got = sh.ask("ap_rep", k["ap_rep"], half)
-    t.ok("failed smbgate-keyd died during the logon" in got, "a logon that was half done fails", got)
+    t.ok("failed smbgate-keyd was started during the logon" in got, "a logon that was half done fails", got)
     sh.say("0 %s state" % done)
     t.same(split(sh.hear(done + " ")), (k["key"], "final", ALICE), "a key that was given stays")
     x = sh.name()
@@ -475,6 +475,8 @@ def death(t, kdc, sh):
 
 def backoff(t, kdc, sh):
     k = kdc.tokens("plain", "cifs/aes256")
+    c, a, _ = ntlm_messages("Bob", "LAB", bytes(16))
+    early = sh.name()
     for ms in 200, 400:
         pid = sh.keyd()
         os.kill(pid, signal.SIGKILL)
@@ -484,8 +486,12 @@ def backoff(t, kdc, sh):
             got = sh.ask("ap_req", k["ap_req"], x)
             t.ok("smbgate-keyd is not running" in got or "smbgate-keyd died" in got,
                  "in between there is none", got)
+            sh.say("0 %s challenge %s" % (early, c))
         sh.hear("attached 1")
         tap.wait_for(sh.keyd, 10)
+    got = sh.ask("auth", a, early)
+    t.ok("failed smbgate-keyd was started during the logon" in got or "another password" in got,
+         "a logon that began without one", got)
     t.same(split(sh.ask("ap_req", k["ap_req"]))[0], k["key"], "it works again")
 
 
