@@ -132,6 +132,32 @@ def planted(t, n):
     t.same(sorted(x[0] for x in n.twice()), ["AEAD", "GMAC"], "planted: both are found")
 
 
+def without_cipher(t, lab, g):
+    """GMAC with nothing to lift with: only gmac = resign, which policy.conf warns of, signs twice
+    under one nonce.  That is seen, so it would be seen elsewhere too."""
+    prot = keyed.Protection(0x0311, 2, ciphers=())
+    for gmac in ("pass", "refuse", "resign"):
+        for mode, section in keyed.MODES:
+            g.reload(interfaces=keyed.interfaces(section), gmac=gmac)
+            cap = capture.Capture(t, os.path.join(lab.dir, "no-cipher.pcap"))
+            c = prot.connect(ad.GW[0])
+            s = prot.login(c, lab.auth("kerberos"))
+            keys = [capture.Keys(c, s)]
+            tid = c.tree(s, "data", "gw")
+            for _ in range(5):
+                c.ifinfo_raw(s, tid)
+                if gmac != "refuse":        # that ends the connection
+                    c.calls(keyed.compounds(s, tid)[0][1])
+            c.close()
+            n, dec = Nonces(), capture.Decoder(keys)
+            for x in capture.streams(cap.stop().path):
+                n.add(x, dec)
+            t.ok(bool(n.twice()) == (gmac == "resign") and dec.verified > 20 and dec.failed == 0,
+                 "%s, gmac = %s, no cipher: %d nonces, %d of them twice, %d signatures right"
+                 % (mode, gmac, len(n.signed), len(n.twice()), dec.verified), n.twice()[:5])
+    g.reload(gmac=None)
+
+
 def main(t):
     lab = ad.Domain(t).start()
     cap = capture.Capture(t, os.path.join(lab.dir, "direct.pcap"))
@@ -155,6 +181,7 @@ def main(t):
             t.ok(after.get("ifinfo_opaque", 0) == before.get("ifinfo_opaque", 0),
                  label + ": no query was opaque")
             judge(t, cap.stop(), keys, label, [set(ad.GW), set(lab.nas.addrs)])
+    without_cipher(t, lab, g)
     t.same(g.stop(), 0, "smbgate ends with status 0")
 
 

@@ -90,6 +90,8 @@ E2E_TESTS = \
 	t/70-smbtorture.t \
 	t/72-keyed.t \
 	t/73-nonces.t \
+	t/74-opaque.t \
+	t/75-torture-keyed.t \
 	t/80-badinput.t \
 	t/90-quickstart.t
 
