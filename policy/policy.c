@@ -51,7 +51,8 @@ policy_new(void)
 		.connect_timeout = 3000,
 	};
 	p->addresses = calloc(1, sizeof(*p->addresses));
-	if (p->addresses == NULL)
+	p->nat = calloc(1, sizeof(*p->nat));
+	if (p->addresses == NULL || p->nat == NULL)
 		policy_unref(&p);
 	return p;
 }
@@ -78,6 +79,10 @@ policy_unref(struct policy **pp)
 	if (p->addresses != NULL)
 		acl_fini(p->addresses);
 	free(p->addresses);
+	if (p->nat != NULL)
+		acl_fini(p->nat);
+	free(p->nat);
+	free(p->pool);
 	free(p);
 }
 
@@ -85,6 +90,13 @@ bool
 policy_allows(const struct policy *p, const struct addr *a)
 {
 	return acl_allows(p->addresses, a);
+}
+
+bool
+policy_is_nat(const struct policy *p, const struct addr *client)
+{
+	/* An acl without a rule allows everything. */
+	return p->nat->n > 0 && acl_allows(p->nat, client);
 }
 
 const struct pol_interfaces *
@@ -111,6 +123,22 @@ pol_ifmode_str(enum pol_ifmode m)
 	static const char *const text[] = { "announce", "filter", "pass" };
 
 	return text[m];
+}
+
+const char *
+pol_vc_reset_str(enum pol_vc_reset r)
+{
+	static const char *const text[] = { "off", "address", "identity" };
+
+	return text[r];
+}
+
+const char *
+pol_source_str(enum pol_source s)
+{
+	static const char *const text[] = { "own", "transparent", "pool" };
+
+	return text[s];
 }
 
 const char *

@@ -14,6 +14,9 @@
 #define POL_WEIGHT_MAX 1000
 /* Addresses of one interfaces section. */
 #define POL_IFACES_MAX 64
+/* Addresses of a node besides the one that is dialled. */
+#define POL_NODE_OTHERS_MAX 16
+#define POL_POOL_MAX 256
 
 enum pol_smb1 { POL_SMB1_REFUSE, POL_SMB1_ALLOW };
 enum pol_unkeyed { POL_UNKEYED_PASS, POL_UNKEYED_REFUSE };
@@ -21,6 +24,9 @@ enum pol_compression { POL_COMPRESSION_REFUSE, POL_COMPRESSION_PASS };
 enum pol_auth_word { POL_AUTH_ALLOW, POL_AUTH_REFUSE };
 enum pol_gmac { POL_GMAC_PASS, POL_GMAC_REFUSE, POL_GMAC_RESIGN };
 enum pol_ifmode { POL_IF_ANNOUNCE, POL_IF_FILTER, POL_IF_PASS };
+enum pol_vcnumber { POL_VCNUMBER_RENUMBER, POL_VCNUMBER_PASS };
+enum pol_vc_reset { POL_VC_RESET_OFF, POL_VC_RESET_ADDRESS, POL_VC_RESET_IDENTITY };
+enum pol_source { POL_SOURCE_OWN, POL_SOURCE_TRANSPARENT, POL_SOURCE_POOL };
 enum pol_nodestate { POL_NODE_ACTIVE, POL_NODE_DRAIN, POL_NODE_MAINT };
 
 struct pol_node {
@@ -28,6 +34,8 @@ struct pol_node {
 	struct addrport address;
 	unsigned weight;	/* 1..POL_WEIGHT_MAX */
 	enum pol_nodestate state;
+	size_t nothers;
+	struct addr others[POL_NODE_OTHERS_MAX];	/* what intercepted clients may dial as well */
 };
 
 /* One announced address. */
@@ -91,6 +99,13 @@ struct policy {
 	enum pol_gmac gmac;
 	enum pol_compression compression;
 	struct pol_auth auth;
+	enum pol_vcnumber vcnumber;
+	enum pol_vc_reset vc_reset;
+	struct acl *nat;		/* allow rules: sources that are more than one client */
+	enum pol_source source;		/* whose address nodes see */
+	size_t npool;
+	struct addr *pool;		/* of POL_SOURCE_POOL */
+	bool rebalance;			/* an intercepted client goes where any other would */
 	unsigned pin_linger;		/* ms */
 	struct pol_health health;
 	struct pol_limits limits;
@@ -106,6 +121,9 @@ void policy_unref(struct policy **p);
 /* May clients use, and be told, this address of ours? */
 bool policy_allows(const struct policy *p, const struct addr *a);
 
+/* Is this source address one that several clients share? */
+bool policy_is_nat(const struct policy *p, const struct addr *client);
+
 /* The section of a listener, or NULL: then it announces the dialled address alone. */
 const struct pol_interfaces *policy_interfaces(const struct policy *p, const char *listener);
 
@@ -113,6 +131,8 @@ const struct pol_node *policy_node(const struct policy *p, const char *name);
 
 /* The words of the configuration for these values. */
 const char *pol_ifmode_str(enum pol_ifmode m);
+const char *pol_vc_reset_str(enum pol_vc_reset r);
+const char *pol_source_str(enum pol_source s);
 const char *pol_nodestate_str(enum pol_nodestate s);
 const char *pol_dialect_str(uint16_t dialect);
 

@@ -22,7 +22,7 @@ struct scalar {
 	const char *word;
 };
 
-#define SCALARS_MAX 32
+#define SCALARS_MAX 40
 
 static size_t
 scalars(const struct policy *p, struct scalar *s)
@@ -36,6 +36,11 @@ scalars(const struct policy *p, struct scalar *s)
 		{ NULL, "gmac", p->gmac, false, gmac[p->gmac] },
 		{ NULL, "compression", p->compression, false,
 		    p->compression == POL_COMPRESSION_PASS ? "pass" : "refuse" },
+		{ NULL, "vcnumber", p->vcnumber, false,
+		    p->vcnumber == POL_VCNUMBER_PASS ? "pass" : "renumber" },
+		{ NULL, "vc-reset", p->vc_reset, false, pol_vc_reset_str(p->vc_reset) },
+		{ NULL, "source", p->source, false, pol_source_str(p->source) },
+		{ NULL, "rebalance", p->rebalance, false, p->rebalance ? "true" : "false" },
 		{ NULL, "pin-linger", p->pin_linger, true, NULL },
 		{ "auth", "ntlm", p->auth.ntlm, false, auth[p->auth.ntlm] },
 		{ "auth", "guest", p->auth.guest, false, auth[p->auth.guest] },
@@ -82,8 +87,9 @@ scalar_str(const struct scalar *s, char dst[CONFFILE_STRLEN])
 	return dst;
 }
 
+/* head: "\tallow". */
 static void
-print_rules(const struct acl *a, bool deny, FILE *out)
+print_rules(const char *head, const struct acl *a, bool deny, FILE *out)
 {
 	char text[ADDR_STRLEN];
 	bool any = false;
@@ -91,12 +97,33 @@ print_rules(const struct acl *a, bool deny, FILE *out)
 	for (size_t i = 0; i < a->n; i++) {
 		if (a->rules[i].deny != deny)
 			continue;
-		fprintf(out, "%s\"%s\"", any ? ", " : deny ? "\tdeny = { " : "\tallow = { ",
+		fprintf(out, "%s%s\"%s\"", any ? ", " : head, any ? "" : " = { ",
 		    prefix_str(&a->rules[i].prefix, text));
 		any = true;
 	}
 	if (any)
 		fputs(" }\n", out);
+}
+
+static void
+print_addrs(const char *head, const struct addr *a, size_t n, const char *tail, FILE *out)
+{
+	char text[ADDR_STRLEN];
+
+	for (size_t i = 0; i < n; i++)
+		fprintf(out, "%s\"%s\"", i > 0 ? ", " : head, addr_str(&a[i], text));
+	if (n > 0)
+		fputs(tail, out);
+}
+
+static void
+print_node(const struct pol_node *n, FILE *out)
+{
+	char text[ADDR_STRLEN];
+
+	fprintf(out, "node \"%s\" { address = \"%s\" ", n->name, addrport_str(&n->address, text));
+	print_addrs("other-addresses = { ", n->others, n->nothers, " } ", out);
+	fprintf(out, "weight = %u state = %s }\n", n->weight, pol_nodestate_str(n->state));
 }
 
 static void
@@ -114,16 +141,16 @@ policy_print(const struct policy *p, FILE *out)
 	struct scalar s[SCALARS_MAX];
 	size_t n = scalars(p, s);
 	const char *section = NULL;
-	char text[ADDR_STRLEN], value[CONFFILE_STRLEN];
+	char value[CONFFILE_STRLEN];
 
 	for (size_t i = 0; i < p->nnodes; i++)
-		fprintf(out, "node \"%s\" { address = \"%s\" weight = %u state = %s }\n",
-		    p->nodes[i].name, addrport_str(&p->nodes[i].address, text), p->nodes[i].weight,
-		    pol_nodestate_str(p->nodes[i].state));
+		print_node(&p->nodes[i], out);
 	fputs("addresses {\n", out);
-	print_rules(p->addresses, false, out);
-	print_rules(p->addresses, true, out);
+	print_rules("\tallow", p->addresses, false, out);
+	print_rules("\tdeny", p->addresses, true, out);
 	fputs("}\n", out);
+	print_rules("nat", p->nat, false, out);
+	print_addrs("source-pool = { ", p->pool, p->npool, " }\n", out);
 	for (size_t i = 0; i < p->ninterfaces; i++) {
 		const struct pol_interfaces *ifs = &p->interfaces[i];
 
@@ -168,10 +195,62 @@ say(struct diff *d, const char *fmt, ...)
 	d->emit(d->arg, line);
 }
 
+static bool
+has_rule(const struct acl *a, const struct acl_rule *r)
+{
+	for (size_t i = 0; i < a->n; i++)
+		if (a->rules[i].deny == r->deny && prefix_equal(&a->rules[i].prefix, &r->prefix))
+			return true;
+	return false;
+}
+
+static void
+diff_rules(struct diff *d, const char *allow, const char *deny, const struct acl *a,
+    const struct acl *b, const char *what)
+{
+	char text[ADDR_STRLEN];
+
+	for (size_t i = 0; i < a->n; i++)
+		if (!has_rule(b, &a->rules[i]))
+			say(d, "%s %s %s", a->rules[i].deny ? deny : allow,
+			    prefix_str(&a->rules[i].prefix, text), what);
+}
+
+static void
+diff_acl(struct diff *d, const char *allow, const char *deny, const struct acl *a,
+    const struct acl *b)
+{
+	diff_rules(d, allow, deny, a, b, "removed");
+	diff_rules(d, allow, deny, b, a, "added");
+}
+
+static bool
+has_addr(const struct addr *list, size_t n, const struct addr *a)
+{
+	for (size_t i = 0; i < n; i++)
+		if (addr_equal(&list[i], a))
+			return true;
+	return false;
+}
+
+static void
+diff_addrs(struct diff *d, const char *head, const struct addr *a, size_t na, const struct addr *b,
+    size_t nb)
+{
+	char text[ADDR_STRLEN];
+
+	for (size_t i = 0; i < na; i++)
+		if (!has_addr(b, nb, &a[i]))
+			say(d, "%s %s removed", head, addr_str(&a[i], text));
+	for (size_t i = 0; i < nb; i++)
+		if (!has_addr(a, na, &b[i]))
+			say(d, "%s %s added", head, addr_str(&b[i], text));
+}
+
 static void
 diff_nodes(struct diff *d, const struct policy *a, const struct policy *b)
 {
-	char x[ADDR_STRLEN], y[ADDR_STRLEN];
+	char x[ADDR_STRLEN], y[ADDR_STRLEN], head[POL_NAME_MAX + 32];
 
 	for (size_t i = 0; i < a->nnodes; i++)
 		if (policy_node(b, a->nodes[i].name) == NULL)
@@ -192,27 +271,9 @@ diff_nodes(struct diff *d, const struct policy *a, const struct policy *b)
 		if (o->state != n->state)
 			say(d, "node %s: state %s -> %s", n->name, pol_nodestate_str(o->state),
 			    pol_nodestate_str(n->state));
+		snprintf(head, sizeof(head), "node %s: other address", n->name);
+		diff_addrs(d, head, o->others, o->nothers, n->others, n->nothers);
 	}
-}
-
-static bool
-has_rule(const struct acl *a, const struct acl_rule *r)
-{
-	for (size_t i = 0; i < a->n; i++)
-		if (a->rules[i].deny == r->deny && prefix_equal(&a->rules[i].prefix, &r->prefix))
-			return true;
-	return false;
-}
-
-static void
-diff_rules(struct diff *d, const struct acl *a, const struct acl *b, const char *what)
-{
-	char text[ADDR_STRLEN];
-
-	for (size_t i = 0; i < a->n; i++)
-		if (!has_rule(b, &a->rules[i]))
-			say(d, "addresses: %s %s %s", a->rules[i].deny ? "deny" : "allow",
-			    prefix_str(&a->rules[i].prefix, text), what);
 }
 
 static const struct pol_iface *
@@ -310,8 +371,9 @@ policy_diff(const struct policy *old, const struct policy *new,
 
 	scalars(new, b);
 	diff_nodes(&d, old, new);
-	diff_rules(&d, old->addresses, new->addresses, "removed");
-	diff_rules(&d, new->addresses, old->addresses, "added");
+	diff_acl(&d, "addresses: allow", "addresses: deny", old->addresses, new->addresses);
+	diff_acl(&d, "nat:", "", old->nat, new->nat);
+	diff_addrs(&d, "source-pool:", old->pool, old->npool, new->pool, new->npool);
 	diff_interfaces(&d, old, new);
 	for (size_t i = 0; i < n; i++)
 		if (a[i].value != b[i].value)

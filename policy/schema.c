@@ -22,6 +22,9 @@ static const char *const auth_words[] = { "allow", "refuse", NULL };
 static const char *const dialect_words[] = { "2.0.2", "2.1", "3.0", "3.0.2", "3.1.1", NULL };
 /* Of the words above, [MS-SMB2] 2.2.3. */
 static const uint16_t dialects[] = { 0x0202, 0x0210, 0x0300, 0x0302, 0x0311 };
+static const char *const vcnumber_words[] = { "renumber", "pass", NULL };
+static const char *const vc_reset_words[] = { "off", "address", "identity", NULL };
+static const char *const source_words[] = { "own", "transparent", "pool", NULL };
 static const char *const ifmode_words[] = { "announce", "filter", "pass", NULL };
 static const char *const state_words[] = { "active", "drain", "maint", NULL };
 
@@ -37,8 +40,15 @@ static const struct setting settings[] = {
 	{ "root", "unkeyed", SETTING_WORD, 0, 0, unkeyed_words },
 	{ "root", "gmac", SETTING_WORD, 0, 0, gmac_words },
 	{ "root", "compression", SETTING_WORD, 0, 0, compression_words },
+	{ "root", "vcnumber", SETTING_WORD, 0, 0, vcnumber_words },
+	{ "root", "vc-reset", SETTING_WORD, 0, 0, vc_reset_words },
+	{ "root", "nat", SETTING_PREFIX, 0, 0, NULL },
+	{ "root", "source", SETTING_WORD, 0, 0, source_words },
+	{ "root", "source-pool", SETTING_ADDR, 0, 0, NULL },
+	{ "root", "rebalance", SETTING_BOOL, 0, 0, NULL },
 	{ "root", "pin-linger", SETTING_DURATION, 0, DAY, NULL },
 	{ "node", "address", SETTING_ADDRPORT, 0, 0, NULL },
+	{ "node", "other-addresses", SETTING_ADDR, 0, 0, NULL },
 	{ "node", "weight", SETTING_NUMBER, 1, POL_WEIGHT_MAX, NULL },
 	{ "node", "state", SETTING_WORD, 0, 0, state_words },
 	{ "addresses", "allow", SETTING_PREFIX, 0, 0, NULL },
@@ -100,23 +110,51 @@ is_multicast(const struct addr *a)
 	return addr_is_v4(a) ? (a->b[12] & 0xf0) == 0xe0 : a->b[0] == 0xff;
 }
 
+/* Somebody's address, and one only. text: the address as it is to be said. */
+static void
+check_unicast(struct load *l, const struct addr *a, int line, const char *what, const char *text)
+{
+	if (addr_is_unspecified(a))
+		errlist_add(&l->e, l->path, line, "%s: %s is nobody's address", what, text);
+	if (is_multicast(a))
+		errlist_add(&l->e, l->path, line, "%s: %s is a multicast address", what, text);
+}
+
 static void
 check_node_address(struct load *l, cfg_t *sec, const struct pol_node *n, int line)
 {
-	char text[ADDR_STRLEN];
+	char text[ADDR_STRLEN], what[POL_NAME_MAX + 16];
 
 	addrport_str(&n->address, text);
-	if (addr_is_unspecified(&n->address.addr))
-		errlist_add(&l->e, l->path, line, "node \"%s\": %s is nobody's address", cfg_title(sec),
-		    text);
-	if (is_multicast(&n->address.addr))
-		errlist_add(&l->e, l->path, line, "node \"%s\": %s is a multicast address",
-		    cfg_title(sec), text);
+	snprintf(what, sizeof(what), "node \"%.*s\"", POL_NAME_MAX, cfg_title(sec));
+	check_unicast(l, &n->address.addr, line, what, text);
 	for (size_t i = 0; i < l->p->nnodes; i++)
 		if (addr_equal(&l->p->nodes[i].address.addr, &n->address.addr) &&
 		    l->p->nodes[i].address.port == n->address.port)
 			errlist_add(&l->e, l->path, line, "node \"%s\" has the address of node \"%s\"",
 			    cfg_title(sec), l->p->nodes[i].name);
+}
+
+static void
+load_others(struct load *l, cfg_t *sec, struct pol_node *n)
+{
+	for (unsigned i = 0; i < cfg_size(sec, "other-addresses"); i++) {
+		const char *text = cfg_getnstr(sec, "other-addresses", i);
+		int line = conffile_line(&l->f, sec, "other-addresses", i);
+		char what[POL_NAME_MAX + 16];
+		struct addr a;
+
+		if (addr_parse(&a, text) == -1)
+			continue;
+		snprintf(what, sizeof(what), "node \"%.*s\"", POL_NAME_MAX, cfg_title(sec));
+		check_unicast(l, &a, line, what, text);
+		if (n->nothers == POL_NODE_OTHERS_MAX) {
+			errlist_add(&l->e, l->path, line, "%s: there may be %d other addresses", what,
+			    POL_NODE_OTHERS_MAX);
+			return;
+		}
+		n->others[n->nothers++] = a;
+	}
 }
 
 static void
@@ -134,6 +172,7 @@ load_node(struct load *l, cfg_t *sec)
 		return;
 	check_node_address(l, sec, n, conffile_line(&l->f, sec, "address", 0));
 	snprintf(n->name, sizeof(n->name), "%s", name);
+	load_others(l, sec, n);
 	n->weight = uint_of(l, sec, "weight", 1);
 	n->state = (enum pol_nodestate)uint_of(l, sec, "state", POL_NODE_ACTIVE);
 	l->p->nnodes++;
@@ -158,13 +197,13 @@ load_nodes(struct load *l)
 }
 
 static void
-load_rules(struct load *l, cfg_t *sec, const char *name, bool deny)
+load_rules(struct load *l, cfg_t *sec, const char *name, struct acl *to, bool deny)
 {
 	for (unsigned i = 0; i < cfg_size(sec, name); i++) {
 		struct prefix p;
 
 		if (prefix_parse(&p, cfg_getnstr(sec, name, i)) == 0 &&
-		    acl_add(l->p->addresses, &p, deny) == -1) {
+		    acl_add(to, &p, deny) == -1) {
 			errlist_add(&l->e, l->path, conffile_line(&l->f, sec, name, i),
 			    "%s: more than %d rules for addresses", name, ACL_RULES_MAX);
 			return;
@@ -177,8 +216,8 @@ load_addresses(struct load *l)
 {
 	cfg_t *sec = cfg_getsec(l->f.cfg, "addresses");
 
-	load_rules(l, sec, "allow", false);
-	load_rules(l, sec, "deny", true);
+	load_rules(l, sec, "allow", l->p->addresses, false);
+	load_rules(l, sec, "deny", l->p->addresses, true);
 	for (unsigned i = 0; i < cfg_size(sec, "deny-file"); i++) {
 		const char *text = cfg_getnstr(sec, "deny-file", i);
 		char *path = text[0] == '\0' ? NULL : conffile_path(l->path, text);
@@ -265,6 +304,34 @@ load_interfaces(struct load *l)
 		load_interfaces_of(l, cfg_getnsec(l->f.cfg, "interfaces", i));
 }
 
+/* Whose address the nodes see. */
+static void
+load_source(struct load *l)
+{
+	cfg_t *sec = l->f.cfg;
+	unsigned n = cfg_size(sec, "source-pool");
+
+	l->p->source = (enum pol_source)uint_of(l, sec, "source", l->p->source);
+	if (n > POL_POOL_MAX) {
+		errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "source-pool", POL_POOL_MAX),
+		    "source-pool: %u addresses: there may be %d", n, POL_POOL_MAX);
+		return;
+	}
+	if (l->p->source == POL_SOURCE_POOL && conffile_lacks(&l->f, sec, "source-pool"))
+		errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "source", 0),
+		    "source = pool: there is no source-pool");
+	l->p->pool = calloc(n + 1, sizeof(struct addr));
+	for (unsigned i = 0; l->p->pool != NULL && i < n; i++) {
+		struct addr *a = &l->p->pool[l->p->npool];
+		const char *text = cfg_getnstr(sec, "source-pool", i);
+
+		if (addr_parse(a, text) == -1)
+			continue;
+		check_unicast(l, a, conffile_line(&l->f, sec, "source-pool", i), "source-pool", text);
+		l->p->npool++;
+	}
+}
+
 static void
 load_scalars(struct load *l)
 {
@@ -277,6 +344,9 @@ load_scalars(struct load *l)
 	l->p->unkeyed = (enum pol_unkeyed)uint_of(l, sec, "unkeyed", l->p->unkeyed);
 	l->p->gmac = (enum pol_gmac)uint_of(l, sec, "gmac", l->p->gmac);
 	l->p->compression = (enum pol_compression)uint_of(l, sec, "compression", l->p->compression);
+	l->p->vcnumber = (enum pol_vcnumber)uint_of(l, sec, "vcnumber", l->p->vcnumber);
+	l->p->vc_reset = (enum pol_vc_reset)uint_of(l, sec, "vc-reset", l->p->vc_reset);
+	l->p->rebalance = uint_of(l, sec, "rebalance", 0) != 0;
 	l->p->pin_linger = uint_of(l, sec, "pin-linger", l->p->pin_linger);
 
 	sec = cfg_getsec(l->f.cfg, "auth");
@@ -318,8 +388,8 @@ struct policy *
 schema_load(const char *path, struct errlist *e)
 {
 	cfg_opt_t none[] = { CFG_END() };
-	cfg_opt_t node[] = { CONFFILE_BEGIN_OPT(none), OPT("address"), OPT("weight"), OPT("state"),
-		CFG_END() };
+	cfg_opt_t node[] = { CONFFILE_BEGIN_OPT(none), OPT("address"), OPT_LIST("other-addresses"),
+		OPT("weight"), OPT("state"), CFG_END() };
 	cfg_opt_t addresses[] = { CONFFILE_BEGIN_OPT(none), OPT_LIST("allow"), OPT_LIST("deny"),
 		OPT_LIST("deny-file"), CFG_END() };
 	cfg_opt_t address[] = { CONFFILE_BEGIN_OPT(none), OPT("speed"), OPT("rss"), OPT("ifindex"),
@@ -343,7 +413,9 @@ schema_load(const char *path, struct errlist *e)
 		CFG_SEC("health", health, CFGF_NONE),
 		CFG_SEC("limits", limits, CFGF_NONE),
 		CFG_SEC("tcp", tcp, CFGF_NONE),
-		OPT("smb1"), OPT("unkeyed"), OPT("gmac"), OPT("compression"), OPT("pin-linger"),
+		OPT("smb1"), OPT("unkeyed"), OPT("gmac"), OPT("compression"), OPT("vcnumber"),
+		OPT("vc-reset"), OPT_LIST("nat"), OPT("source"), OPT_LIST("source-pool"), OPT("rebalance"),
+		OPT("pin-linger"),
 		CFG_END(),
 	};
 	struct errlist others = { .n = 0 };
@@ -358,6 +430,8 @@ schema_load(const char *path, struct errlist *e)
 			load_addresses(&l);
 			load_interfaces(&l);
 			load_scalars(&l);
+			load_rules(&l, l.f.cfg, "nat", l.p->nat, false);
+			load_source(&l);
 		}
 	}
 	conffile_fini(&l.f);

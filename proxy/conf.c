@@ -23,10 +23,14 @@ static const struct setting settings[] = {
 	{ "root", "pid-file", SETTING_TEXT, 0, 0, NULL },
 	{ "root", "workers", SETTING_NUMBER, 0, CONF_WORKERS_MAX, NULL },
 	{ "listen", "address", SETTING_ADDRPORT, 0, 0, NULL },
+	{ "listen", "netbios", SETTING_BOOL, 0, 0, NULL },
+	{ "listen", "intercept", SETTING_BOOL, 0, 0, NULL },
+	{ "listen", "proxy-protocol", SETTING_PREFIX, 0, 0, NULL },
 	{ NULL, NULL, SETTING_TEXT, 0, 0, NULL },
 };
 
 #define OPT(name) CFG_STR_CB(name, NULL, CFGF_NODEFAULT, conffile_check)
+#define OPT_LIST(name) CFG_STR_LIST_CB(name, NULL, CFGF_NODEFAULT, conffile_check)
 
 /* One load: the file, what becomes of it, and its errors. */
 struct load {
@@ -83,6 +87,21 @@ check_winbind(struct load *l)
 }
 
 static void
+load_proxies(struct load *l, cfg_t *sec, struct conf_listen *n)
+{
+	for (unsigned i = 0; i < cfg_size(sec, "proxy-protocol"); i++) {
+		struct prefix p;
+
+		if (prefix_parse(&p, cfg_getnstr(sec, "proxy-protocol", i)) == 0 &&
+		    acl_add(&n->proxies, &p, false) == -1) {
+			errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "proxy-protocol", i),
+			    "listen \"%s\": more than %d proxies", cfg_title(sec), ACL_RULES_MAX);
+			return;
+		}
+	}
+}
+
+static void
 load_listen(struct load *l, cfg_t *sec)
 {
 	struct conf *c = l->c;
@@ -94,7 +113,10 @@ load_listen(struct load *l, cfg_t *sec)
 		    "listen \"%s\": a name has 1 to 63 of A-Z a-z 0-9 . _ -", name);
 	if (conffile_lacks(&l->f, sec, "address"))
 		errlist_add(&l->e, l->path, conffile_begin(sec), "listen \"%s\" has no address", name);
-	if (address == NULL || addrport_parse(&n->address, address, 445) == -1)
+	n->netbios = conffile_uint(&l->f, sec, "netbios", 0) != 0;
+	n->intercept = conffile_uint(&l->f, sec, "intercept", 0) != 0;
+	load_proxies(l, sec, n);
+	if (address == NULL || addrport_parse(&n->address, address, n->netbios ? 139 : 445) == -1)
 		return;
 	for (size_t i = 0; i < c->nlisten; i++)
 		if (addr_equal(&c->listen[i].address.addr, &n->address.addr) &&
@@ -127,7 +149,8 @@ struct conf *
 conf_load(const char *path, struct errlist *e)
 {
 	cfg_opt_t none[] = { CFG_END() };
-	cfg_opt_t listen[] = { CONFFILE_BEGIN_OPT(none), OPT("address"), CFG_END() };
+	cfg_opt_t listen[] = { CONFFILE_BEGIN_OPT(none), OPT("address"), OPT("netbios"),
+		OPT("intercept"), OPT_LIST("proxy-protocol"), CFG_END() };
 	cfg_opt_t opts[] = {
 		OPT("policy"), OPT("control"), OPT("user"), OPT("keytab"), OPT("keyd-user"),
 		OPT("auth-winbind"), OPT("cluster-secret"), OPT("pid-file"), OPT("workers"),
@@ -165,6 +188,8 @@ conf_free(struct conf **cp)
 
 	if (c == NULL)
 		return;
+	for (size_t i = 0; i < CONF_LISTEN_MAX; i++)
+		acl_fini(&c->listen[i].proxies);
 	free(c->path);
 	free(c->policy);
 	free(c->control);

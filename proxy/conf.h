@@ -2,9 +2,11 @@
 #ifndef PROXY_CONF_H
 #define PROXY_CONF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/addr.h"
+#include "policy/acl.h"
 
 struct errlist;
 
@@ -14,6 +16,9 @@ struct errlist;
 struct conf_listen {
 	char name[64];
 	struct addrport address;
+	bool netbios;			/* NetBIOS session requests are answered: port 139 */
+	bool intercept;			/* clients dial the nodes' own addresses, the kernel delivers them */
+	struct acl proxies;		/* allow rules: whose PROXY protocol header is believed */
 };
 
 /* All paths are absolute: what was relative was so to the file. */

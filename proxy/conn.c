@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "policy/policy.h"
+#include "proxy/conf.h"
 #include "proxy/inside.h"
 #include "proxy/limits.h"
 #include "proxy/node.h"
@@ -562,8 +563,8 @@ conn_tick(struct conn *c, uint64_t now_ms)
 }
 
 void
-conn_new(struct worker *w, int fd, const char *listener, const struct addrport *client,
-    unsigned delay_ms)
+conn_new(struct worker *w, int fd, const struct conf_listen *listener,
+    const struct addrport *client, unsigned delay_ms)
 {
 	struct channel_info self = { .conn_id = w->next_id, .client = *client };
 	struct sockaddr_storage ss;
@@ -580,10 +581,11 @@ conn_new(struct worker *w, int fd, const char *listener, const struct addrport *
 	}
 	w->next_id += w->parts->nworkers;
 	c->w = w;
+	c->listener = listener;
 	c->counted = true;
 	c->started = delay_ms == 0;
 	c->accepted_ms = clock_ms() + delay_ms;
-	mediate_init(&c->mediate, &w->mediate, listener, &self);
+	mediate_init(&c->mediate, &w->mediate, listener->name, &self);
 	if (mediate_begin(&c->mediate, wake_cb, c) == -1) {
 		stats_closed(&w->stats, CLOSE_NO_MEMORY);
 		limits_leave(w->parts->limits, &client->addr);

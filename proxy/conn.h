@@ -10,6 +10,7 @@
 #include "base/guid.h"
 #include "proxy/close.h"
 
+struct conf_listen;
 struct conn;
 struct node;
 struct worker;
@@ -51,10 +52,10 @@ const char *conn_stage_str(enum conn_stage s);
 
 /*
  * Takes over the accepted socket. delay_ms: do not read before. The connection then lives on this
- * worker by itself.
+ * worker by itself; listener is borrowed for good.
  */
-void conn_new(struct worker *w, int fd, const char *listener, const struct addrport *client,
-    unsigned delay_ms);
+void conn_new(struct worker *w, int fd, const struct conf_listen *listener,
+    const struct addrport *client, unsigned delay_ms);
 
 /* Ends it: what the client is owed is flushed first where that can be. Safe in any stage. */
 void conn_end(struct conn *c, enum close_reason why);

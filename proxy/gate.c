@@ -246,7 +246,6 @@ gate_new(const struct conf *conf, struct policy *policy, const struct secret *se
     struct gate_sockets *s)
 {
 	struct gate *g = calloc(1, sizeof(*g));
-	const char *names[CONF_LISTEN_MAX];
 
 	if (g == NULL) {
 		policy_unref(&policy);
@@ -277,11 +276,9 @@ gate_new(const struct conf *conf, struct policy *policy, const struct secret *se
 	g->ctl = ctl_new(g, s->control);
 	if (g->mailbox == NULL || g->state == NULL || g->health == NULL || g->ctl == NULL)
 		goto nomem;
-	for (size_t i = 0; i < conf->nlisten; i++)
-		names[i] = conf->listen[i].name;
 	for (; g->nworkers < s->nworkers; g->nworkers++) {
 		g->workers[g->nworkers] = worker_new((unsigned)g->nworkers, &g->parts, policy,
-		    &s->fds[g->nworkers * conf->nlisten], names, conf->nlisten);
+		    &s->fds[g->nworkers * conf->nlisten], conf->listen, conf->nlisten);
 		if (g->workers[g->nworkers] == NULL)
 			goto fail;
 	}

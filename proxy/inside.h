@@ -31,6 +31,7 @@ struct side {
 struct conn {
 	TAILQ_ENTRY(conn) entry;
 	struct worker *w;
+	const struct conf_listen *listener;
 	enum conn_stage stage;
 	enum first_kind kind;
 	enum close_reason why;	/* of the end, once it is decided */

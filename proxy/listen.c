@@ -29,7 +29,7 @@
 
 struct listener {
 	struct worker *w;
-	const char *name;
+	const struct conf_listen *conf;
 	int fd;
 	int reserve;		/* given up for a moment to tell one client that we are full */
 	struct event *ev;
@@ -167,12 +167,12 @@ accept_cb(evutil_socket_t lfd, short what, void *arg)
 			refuse(l, fd, why);
 			continue;
 		}
-		conn_new(l->w, fd, l->name, &client, delay);
+		conn_new(l->w, fd, l->conf, &client, delay);
 	}
 }
 
 struct listener *
-listener_new(struct worker *w, int fd, const char *name)
+listener_new(struct worker *w, int fd, const struct conf_listen *conf)
 {
 	struct listener *l = calloc(1, sizeof(*l));
 
@@ -180,7 +180,7 @@ listener_new(struct worker *w, int fd, const char *name)
 		return NULL;
 	l->w = w;
 	l->fd = fd;
-	l->name = name;
+	l->conf = conf;
 	l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	l->ev = event_new(w->base, fd, EV_READ | EV_PERSIST, accept_cb, l);
 	l->again = evtimer_new(w->base, again_cb, l);

@@ -6,6 +6,7 @@
 
 #include "base/addr.h"
 
+struct conf_listen;
 struct listener;
 struct worker;
 
@@ -17,8 +18,8 @@ struct worker;
 int listen_bind(const struct addrport *a, bool both, int *fds, unsigned n)
     __attribute__((warn_unused_result));
 
-/* Takes over fd; name is borrowed. NULL when out of memory or descriptors. */
-struct listener *listener_new(struct worker *w, int fd, const char *name);
+/* Takes over fd; conf is borrowed. NULL when out of memory or descriptors. */
+struct listener *listener_new(struct worker *w, int fd, const struct conf_listen *conf);
 void listener_free(struct listener **l);
 
 #endif

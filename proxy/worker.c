@@ -8,6 +8,7 @@
 #include "auth/keyhash.h"
 #include "base/clock.h"
 #include "policy/policy.h"
+#include "proxy/conf.h"
 #include "proxy/conn.h"
 #include "proxy/listen.h"
 #include "proxy/mailbox.h"
@@ -61,7 +62,7 @@ use_policy(struct worker *w, struct policy *p)
 
 struct worker *
 worker_new(unsigned index, const struct worker_parts *parts, struct policy *policy,
-    const int *fds, const char *const *names, size_t n)
+    const int *fds, const struct conf_listen *listen, size_t n)
 {
 	const struct timeval second = { 1, 0 };
 	struct event_config *cfg = event_config_new();
@@ -106,7 +107,7 @@ worker_new(unsigned index, const struct worker_parts *parts, struct policy *poli
 	for (; w->nlisteners < n; w->nlisteners++) {
 		size_t i = w->nlisteners;
 
-		w->listeners[i] = listener_new(w, fds[i], names[i]);
+		w->listeners[i] = listener_new(w, fds[i], &listen[i]);
 		if (w->listeners[i] == NULL)
 			goto fail;
 	}

@@ -12,6 +12,7 @@
 #include "proxy/route.h"
 #include "proxy/stats.h"
 
+struct conf_listen;
 struct conn;
 struct conn_info;
 struct event;
@@ -66,11 +67,11 @@ struct worker {
 };
 
 /*
- * Everything but the thread. Takes over the listening sockets fds[i] of names[i] (borrowed for
+ * Everything but the thread. Takes over the listening sockets fds[i] of listen[i] (borrowed for
  * good). NULL when something is missing: the reason is logged.
  */
 struct worker *worker_new(unsigned index, const struct worker_parts *parts, struct policy *policy,
-    const int *fds, const char *const *names, size_t n);
+    const int *fds, const struct conf_listen *listen, size_t n);
 /* Runs the loop until worker_stop(). */
 void worker_run(struct worker *w);
 /* After the loop has ended: closes every connection. */
