@@ -7,10 +7,12 @@ PACKAGES_BUILD="autoconf automake make gcc libc6-dev pkg-config libevent-dev lib
 # To run two nodes and clients on this machine.
 PACKAGES_NODES="samba smbclient python3 mount util-linux"
 # To run the test suite: the second compiler, unit tests, prove, smbtorture, what t/lab imports,
-# networks that a test makes, a KDC, a domain, captures and their decoder.
+# networks that a test makes and NAT in them, a KDC, a domain, captures and their decoder, other
+# clients, Redis and Sentinel.
 PACKAGES_TEST="clang libclang-rt-14-dev libcmocka-dev perl samba-testsuite samba-vfs-modules
 	python3-pycryptodome iproute2 procps binutils git krb5-kdc krb5-admin-server krb5-user
-	samba-dsdb-modules samba-ad-provision python3-samba winbind libnss-winbind tcpdump tshark"
+	samba-dsdb-modules samba-ad-provision python3-samba winbind libnss-winbind tcpdump tshark
+	nftables curl python3-impacket redis-server redis-sentinel"
 
 # packages_missing NAME...: those that are not installed, one a line.
 packages_missing() {
