@@ -420,7 +420,7 @@ conn_resume(struct conn *c, enum dir dir)
 	(void)settle(c, PUMP_OK, 0);
 }
 
-/* mediate_begin(): an answer of the node's that waits for a key may be looked at again. */
+/* mediate_begin(): a frame that waits for a key may be looked at again. */
 static void
 wake_cb(void *arg)
 {
@@ -428,6 +428,8 @@ wake_cb(void *arg)
 
 	if (c->stage == CONN_RELAY && c->side[S2C].pump.waiting)
 		conn_resume(c, S2C);
+	if (c->stage == CONN_RELAY && c->calm_until_ms == 0 && c->side[C2S].pump.waiting)
+		conn_resume(c, C2S);
 }
 
 /* The peer of this side has sent its last byte. */
@@ -619,6 +621,12 @@ const struct node *
 conn_node(const struct conn *c)
 {
 	return c->node;
+}
+
+bool
+conn_is_of(const struct conn *c, const struct state_key *key)
+{
+	return memcmp(c->route.key.b, key->b, sizeof(key->b)) == 0;
 }
 
 struct conn *

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "proxy/worker.h"
+#include "state/record.h"
 
 struct conf;
 struct ctl;
@@ -15,6 +16,8 @@ struct event;
 struct event_base;
 struct guard;
 struct health;
+struct keeper;
+struct keyhash;
 struct mailbox;
 struct policy;
 struct state;
@@ -30,6 +33,9 @@ struct gate {
 	struct mailbox *mailbox;	/* the main thread's */
 	struct worker_parts parts;
 	struct state *state;		/* the main thread's handle */
+	struct keeper *keeper;		/* NULL: the map is not shared */
+	struct keyhash *hash;		/* the same */
+	struct record_seal seal;
 	struct policy *policy;		/* in force */
 	struct health *health;
 	struct ctl *ctl;

@@ -23,6 +23,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/guard.h \
 	proxy/health.c \
 	proxy/health.h \
+	proxy/home.c \
+	proxy/home.h \
 	proxy/inside.h \
 	proxy/leg.c \
 	proxy/leg.h \
@@ -48,6 +50,7 @@ proxy_libproxy_a_SOURCES = \
 	proxy/query.h \
 	proxy/report.c \
 	proxy/report.h \
+	proxy/report_state.c \
 	proxy/rewrite.c \
 	proxy/rewrite.h \
 	proxy/route.c \
@@ -56,6 +59,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/session.h \
 	proxy/setup.c \
 	proxy/setup.h \
+	proxy/sharing.c \
+	proxy/sharing.h \
 	proxy/stat.tbl.h \
 	proxy/stats.c \
 	proxy/stats.h \
@@ -71,4 +76,5 @@ proxy_smbgate_SOURCES = proxy/main.c
 proxy_smbgate_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
 proxy_smbgate_LDADD = proxy/libproxy.a auth/libauth.a policy/libpolicy.a state/libstate.a \
 	smb/libsmb.a base/libbase.a \
-	$(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) $(SYSTEMD_LIBS)
+	$(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) \
+	$(HIREDIS_LIBS) $(SYSTEMD_LIBS)

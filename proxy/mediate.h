@@ -16,6 +16,9 @@ struct keyc;
 struct logons;
 struct node;
 struct policy;
+struct secret;
+struct sharing;
+struct state;
 struct stats;
 
 /* A rewritten frame: a held one, in which every list may have grown, and room to seal it. */
@@ -28,6 +31,8 @@ struct mediate_env {
 	struct policy *policy;		/* in force now; the worker's reference */
 	struct keyc *keyc;		/* NULL: no keytab */
 	struct crypt *crypt;		/* NULL: no session is keyed */
+	struct state *state;		/* NULL: nothing is shared with other proxies */
+	const struct secret *secret;
 	struct log_limit log;
 	uint8_t edit[MEDIATE_EDIT_MAX];
 	uint8_t plain[HOLD_MAX];	/* of a sealed frame */
@@ -44,6 +49,7 @@ struct mediate {
 	const char *listener;
 	struct channel_info self;
 	struct logons *logons;
+	struct sharing *sharing;	/* what other proxies know of a session that is bound to */
 	void (*wake)(void *arg);
 	void *wake_arg;
 };
@@ -51,11 +57,13 @@ struct mediate {
 void mediate_init(struct mediate *m, struct mediate_env *env, const char *listener,
     const struct channel_info *self);
 /*
- * Before the first frame is judged. wake(arg) runs, from the loop, when an answer of the node's that
- * had to wait for a key need not wait any more. -1 when memory is out.
+ * Before the first frame is judged. wake(arg) runs, from the loop, when a frame that had to wait for
+ * keys need not wait any more. -1 when memory is out.
  */
 int mediate_begin(struct mediate *m, void (*wake)(void *arg), void *arg)
     __attribute__((warn_unused_result));
+/* Calls wake; for those that m waits for. arg: m. */
+void mediate_wake(void *m);
 /* Leaves all sessions. */
 void mediate_fini(struct mediate *m);
 

@@ -40,6 +40,7 @@ struct route {
 	struct state_key key;
 	struct state_hold *hold;
 	struct node *wanted;		/* what the hash says; a reference */
+	struct node *home;		/* where the map is shared: what every proxy says; a reference */
 	bool wanted_usable;
 	bool waiting;			/* the map owes an answer */
 	unsigned others;		/* live connections of this client besides this one */

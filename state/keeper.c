@@ -237,6 +237,15 @@ keeper_stand(struct keeper *k, const char *node, bool drain)
 	say_stand(k, s);
 }
 
+void
+keeper_repeat(struct keeper *k)
+{
+	struct stand *s;
+
+	TAILQ_FOREACH(s, &k->stands, entry)
+		k->ops->stand(k->arg, s->node, s->drain);
+}
+
 /* Once a second. */
 
 static void

@@ -469,8 +469,12 @@ static const struct state_ops redis_ops = {
 static void
 ready(void *arg, bool is)
 {
-	(void)arg;
-	(void)is;
+	struct redis_state *s = arg;
+
+	if (is)
+		atomic_fetch_add(&shared_stats(s->m)->links_ready, 1);
+	else
+		atomic_fetch_sub(&shared_stats(s->m)->links_ready, 1);
 }
 
 static const struct link_ops link_ops = { .ready = ready };
@@ -491,11 +495,7 @@ redis_state_new(struct event_base *base, struct shared *m)
 		free(s);
 		return NULL;
 	}
+	if (base != NULL)
+		atomic_fetch_add(&shared_stats(m)->links, 1);
 	return &s->state;
-}
-
-void
-redis_state_describe(struct state *s, struct link_info *info)
-{
-	link_describe(((struct redis_state *)s)->link, info);
 }

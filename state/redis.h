@@ -3,7 +3,6 @@
 #define STATE_REDIS_H
 
 struct event_base;
-struct link_info;
 struct shared;
 struct state;
 
@@ -14,8 +13,5 @@ struct state;
  * handle that only counts and lists.
  */
 struct state *redis_state_new(struct event_base *base, struct shared *m);
-
-/* Of a handle that redis_state_new() made; on its thread. */
-void redis_state_describe(struct state *s, struct link_info *info);
 
 #endif

@@ -26,6 +26,7 @@ struct shared_stats {
 	_Atomic uint64_t waits;
 	_Atomic uint64_t lost;		/* claims that another proxy's older claim took away */
 	_Atomic uint64_t commands;	/* sent to Redis, all of them */
+	_Atomic uint64_t links, links_ready;	/* of the workers */
 };
 
 /*

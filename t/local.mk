@@ -20,10 +20,11 @@ TESTS += $(UNIT_TESTS)
 LINK_BASE = base/libbase.a $(CMOCKA_LIBS)
 LINK_SMB = smb/libsmb.a $(LINK_BASE)
 LINK_POLICY = policy/libpolicy.a $(LINK_BASE) $(CONFUSE_LIBS)
-LINK_STATE = state/libstate.a $(LINK_BASE)
+LINK_STATE = state/libstate.a $(LINK_BASE) $(EVENT_LIBS) $(HIREDIS_LIBS)
 LINK_AUTH = auth/libauth.a $(LINK_SMB) $(CRYPTO_LIBS)
 LINK_PROXY = proxy/libproxy.a auth/libauth.a policy/libpolicy.a state/libstate.a smb/libsmb.a \
-	base/libbase.a $(CMOCKA_LIBS) $(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS)
+	base/libbase.a $(CMOCKA_LIBS) $(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) \
+	$(HIREDIS_LIBS)
 
 t_10_base_t_SOURCES = t/10-base.c
 t_10_base_t_LDADD = $(LINK_BASE)
@@ -73,7 +74,7 @@ t_gss_CFLAGS = $(AM_CFLAGS) $(KRB5_GSSAPI_CFLAGS)
 t_gss_LDADD = $(KRB5_GSSAPI_LIBS) $(KRB5_LIBS)
 t_keyc_SOURCES = t/lab/keyc.c
 t_keyc_LDADD = proxy/libproxy.a auth/libauth.a policy/libpolicy.a state/libstate.a smb/libsmb.a \
-	base/libbase.a $(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS)
+	base/libbase.a $(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) $(HIREDIS_LIBS)
 
 # End to end: prove runs these, and each says what it wants of the machine.
 E2E_TESTS = \
