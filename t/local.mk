@@ -11,6 +11,7 @@ UNIT_TESTS =
 if HAVE_CMOCKA
 UNIT_TESTS += t/10-base.t t/20-hdr.t t/21-neg.t t/22-ifinfo.t t/23-bytes.t \
 	t/30-policy.t t/31-conf.t t/35-auth.t t/36-seal.t t/37-token.t t/38-keyd.t t/40-state.t \
+	t/41-redis.t t/42-cluster.t \
 	t/50-pump.t t/51-split.t t/52-place.t t/53-mediate.t t/54-keyed.t t/55-ctl.t t/57-logon.t
 endif
 check_PROGRAMS += $(UNIT_TESTS)
@@ -48,6 +49,10 @@ t_37_token_t_SOURCES = t/37-token.c t/vectors.h t/walk.h t/walkauth.h
 t_37_token_t_LDADD = $(LINK_AUTH)
 t_40_state_t_SOURCES = t/40-state.c
 t_40_state_t_LDADD = $(LINK_STATE)
+t_41_redis_t_SOURCES = t/41-redis.c
+t_41_redis_t_LDADD = $(LINK_STATE)
+t_42_cluster_t_SOURCES = t/42-cluster.c
+t_42_cluster_t_LDADD = $(LINK_AUTH)
 t_50_pump_t_SOURCES = t/50-pump.c
 t_50_pump_t_LDADD = $(LINK_PROXY)
 t_51_split_t_SOURCES = t/51-split.c t/proxy/talk.c t/proxy/talk.h
@@ -107,6 +112,8 @@ EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
 	t/lab/model.py \
 	t/lab/node.py \
 	t/lab/record.py \
+	t/lab/redis.py \
+	t/lab/several.py \
 	t/lab/smb2.py \
 	t/lab/tap.py
 

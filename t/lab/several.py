@@ -1,6 +1,7 @@
 # several.py: several smbgates in front of the same nodes, with a Redis in common
 import json
 import os
+import time
 
 import gate
 import redis
@@ -72,3 +73,9 @@ def prefix(r):
     for k in r.do("KEYS", "smbgate:*"):
         return b":".join(k.split(b":")[:2]) + b":"
     return None
+
+
+def ripe(g):
+    """Is Redis' data older than the time in which what is not known is placed by the hash?"""
+    s = state(g)
+    return bool(s["epoch"]) and time.time() * 1000 - s["epoch"] > 3500
