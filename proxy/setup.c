@@ -309,8 +309,12 @@ session_opened(struct mediate *m, const struct session_info *si, const struct pe
 		channel_leave(m->env->sessions, &c);
 		return -1;
 	}
-	/* Also of a bound channel: its session may outlive the first one, with another proxy. */
-	sharing_put(m->env, si->session_id, m->node->id, e->keys);
+	/*
+	 * Also of a bound channel: its session may outlive the first one, with another proxy. But one
+	 * that lacks the keys says nothing: the others may have them.
+	 */
+	if (!ci.bound || e->keys != NULL)
+		sharing_put(m->env, si->session_id, m->node->id, e->keys);
 	stats_add(m->env->stats, ci.bound ? STAT_channels_bound : STAT_sessions, 1);
 	stats_add(m->env->stats, si->keyed ? STAT_channels_keyed : STAT_channels_opaque, 1);
 	return 0;
