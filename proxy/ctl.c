@@ -357,6 +357,7 @@ stats_report(struct ctl *ctl, const struct conn_info *conns, size_t n)
 	    json_integer(limits_unauthenticated(gate->parts.limits)));
 	json_object_set_new(o, "sessions_now",
 	    json_integer((json_int_t)report_count_sessions(gate->parts.sessions)));
+	json_object_set_new(o, "state_degraded", json_boolean(report_degraded(gate->parts.shared)));
 	json_object_set_new(o, "reloads", json_integer((json_int_t)gate->reloads_good));
 	json_object_set_new(o, "reloads_failed", json_integer((json_int_t)gate->reloads_bad));
 	json_object_set_new(o, "policy_generation", json_integer(gate->policy->generation));

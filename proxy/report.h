@@ -2,6 +2,7 @@
 #ifndef PROXY_REPORT_H
 #define PROXY_REPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,6 +44,9 @@ json_t *report_stats(const struct stats *sum);
 
 /* The map of claims; m and k are NULL where it is in memory. */
 json_t *report_state(struct shared *m, struct keeper *k);
+
+/* Is there a worker that does not reach the shared map? */
+bool report_degraded(struct shared *m);
 
 /* How many sessions there are. */
 size_t report_count_sessions(struct sesstab *sessions);

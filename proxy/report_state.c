@@ -35,6 +35,12 @@ servers(json_t *o, const struct link_conf *conf)
 	set_int(o, "timeout_ms", conf->timeout_ms);
 }
 
+bool
+report_degraded(struct shared *m)
+{
+	return m != NULL && shared_stats(m)->links_ready < shared_stats(m)->links;
+}
+
 static void
 counters(json_t *o, struct shared *m)
 {
@@ -45,7 +51,7 @@ counters(json_t *o, struct shared *m)
 	set_int(o, "workers", st->links);
 	set_int(o, "workers_ready", st->links_ready);
 	/* With one that is not ready, new connections are placed without Redis there. */
-	json_object_set_new(o, "degraded", json_boolean(st->links_ready < st->links));
+	json_object_set_new(o, "degraded", json_boolean(report_degraded(m)));
 	set_int(o, "claims", shared_claims(m));
 	set_int(o, "exceptions", shared_exceptions(m));
 	set_int(o, "facts", facts_count(shared_facts(m)));

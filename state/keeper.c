@@ -30,6 +30,8 @@
 #define TICK_MS 1000
 #define WORK_MS 100
 #define SWEEP_MS (2 * NAMES_REFRESH_MS)
+/* Answers of one sweep: more than all exceptions that are remembered fill. */
+#define PAGES_MAX 8192
 /* Nodes that operators have said something of. */
 #define STANDS_MAX 256
 
@@ -50,6 +52,7 @@ struct keeper {
 	struct event *tick, *work;
 	bool ticking, pinging, sweeping;	/* an answer is owed */
 	uint64_t epoch, tick_us, latency_us, said, swept_ms;
+	unsigned pages;				/* of the sweep under way */
 	size_t nitems;				/* under way */
 	struct shared_item items[SAY_MAX];
 	TAILQ_HEAD(, stand) stands;
@@ -141,10 +144,10 @@ swept_cb(void *arg, const struct redisReply *r)
 		if (record != NULL)
 			(void)shared_hear(k->m, id, record, len);
 	}
-	if (strcmp(cursor, "0") != 0)
-		sweep(k, cursor);
-	else
+	if (strcmp(cursor, "0") == 0)
 		shared_swept(k->m);
+	else if (++k->pages < PAGES_MAX)
+		sweep(k, cursor);
 }
 
 static void
@@ -158,6 +161,8 @@ sweep(struct keeper *k, const char *cursor)
 	shared_key(k->m, key, "x", NULL);
 	shared_key(k->m, claims, "c:", NULL);
 	count_command(k);
+	if (strcmp(cursor, "0") == 0)
+		k->pages = 0;
 	k->swept_ms = clock_ms();
 	k->sweeping = link_run(k->link, SCRIPT_SWEEP, 1, 3, argv, NULL, swept_cb, k) != 0;
 }

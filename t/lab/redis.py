@@ -202,8 +202,8 @@ class Hostile:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self.listener.getsockname()[1]
         self.over = False
-        self.connections = 0
-        self.threads = []
+        self.connections = self.sent = 0
+        self.socks, self.threads = [], []
         t.defer(self.stop)
         self._thread(self._accept)
 
@@ -228,6 +228,7 @@ class Hostile:
 
     def _serve(self, s):
         peer = {"n": 0, "sock": s}
+        self.socks.append(s)
         s.settimeout(0.2)
         buf = b""
         with s:
@@ -252,10 +253,21 @@ class Hostile:
                         return
                     try:
                         s.settimeout(5)
-                        s.sendall(out)
+                        for at in range(0, len(out), 65536):
+                            s.sendall(out[at:at + 65536])
+                            self.sent += len(out[at:at + 65536])
                         s.settimeout(0.2)
                     except OSError:
                         return
+
+    def hang_up(self):
+        """End every connection there is."""
+        for s in self.socks:
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        self.socks = []
 
     def stop(self):
         self.over = True
