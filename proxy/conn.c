@@ -367,6 +367,48 @@ static const struct pump_ops ops = {
 	.send = conn_send,
 };
 
+/*
+ * SMB1's VcNumber 0: the client has lost all its connections, [MS-CIFS] 2.1.3, and the server is to
+ * end them. The node would end those of everybody here: it knows one address. Only after the logon,
+ * or anybody could end the connections of others.
+ */
+static void
+vc_reset(struct conn *c)
+{
+	const struct policy *p = c->w->policy;
+	const struct channel_info *self = &c->mediate.self;
+	const struct vc_reset r = {
+		.conn_id = self->conn_id,
+		.accepted_ms = c->accepted_ms,
+		.client = self->client.addr,
+		.by_identity = p->vc_reset == POL_VC_RESET_IDENTITY,
+		.identity = c->mediate.identity,
+	};
+	char client[ADDR_STRLEN];
+
+	if (p->vc_reset == POL_VC_RESET_OFF)
+		return;
+	if (p->vc_reset == POL_VC_RESET_ADDRESS && policy_is_nat(p, &r.client)) {
+		stats_add(&c->w->stats, STAT_vc_nat, 1);
+		return;
+	}
+	stats_add(&c->w->stats, STAT_vc_resets, 1);
+	log_debug("conn %" PRIu64 " %s: VcNumber 0, older connections of the client end", r.conn_id,
+	    addrport_str(&self->client, client));
+	for (unsigned i = 0; i < c->w->parts->nworkers; i++)
+		worker_vc_reset(c->w->parts->workers[i], &r);
+}
+
+bool
+conn_is_older(const struct conn *c, const struct vc_reset *r)
+{
+	const struct channel_info *self = &c->mediate.self;
+
+	return self->conn_id != r->conn_id && c->accepted_ms < r->accepted_ms &&
+	    addr_equal(&self->client.addr, &r->client) &&
+	    (!r->by_identity || identity_same(&c->mediate.identity, &r->identity));
+}
+
 /* What the facts now say about the connection's progress. */
 static void
 progress(struct conn *c)
@@ -385,6 +427,10 @@ progress(struct conn *c)
 		route_firm(&c->route);
 		stats_add(&c->w->stats, STAT_logged_on, 1);
 		conn_arm(c);
+	}
+	if (c->mediate.track.vc_reset) {
+		c->mediate.track.vc_reset = false;
+		vc_reset(c);
 	}
 }
 
@@ -420,14 +466,18 @@ conn_resume(struct conn *c, enum dir dir)
 	(void)settle(c, PUMP_OK, 0);
 }
 
-/* mediate_begin(): an answer of the node's that waits for a key may be looked at again. */
+/* mediate_begin(): an answer of the node's that waits for a key may be looked at again; new facts. */
 static void
 wake_cb(void *arg)
 {
 	struct conn *c = arg;
 
-	if (c->stage == CONN_RELAY && c->side[S2C].pump.waiting)
+	if (c->stage != CONN_RELAY)
+		return;
+	if (c->side[S2C].pump.waiting)
 		conn_resume(c, S2C);
+	else
+		(void)settle(c, PUMP_OK, 0);
 }
 
 /* The peer of this side has sent its last byte. */

@@ -9,6 +9,7 @@
 #include "base/addr.h"
 #include "base/guid.h"
 #include "proxy/close.h"
+#include "proxy/identity.h"
 
 struct conf_listen;
 struct conn;
@@ -30,6 +31,15 @@ enum conn_stage {
 	CONN_RELAY,
 	CONN_FLUSH,		/* over, but for bytes that the client is still owed */
 	CONN_DEAD,		/* freed at the end of this turn of the loop */
+};
+
+/* A connection whose SMB1 logon said VcNumber 0, and which others are the same client's. */
+struct vc_reset {
+	uint64_t conn_id;
+	uint64_t accepted_ms;
+	struct addr client;
+	bool by_identity;
+	struct identity identity;
 };
 
 /* For people. */
@@ -65,6 +75,9 @@ void conn_kill(struct conn *c, enum close_reason why);
 /* The node, or NULL. */
 const struct node *conn_node(const struct conn *c);
 struct conn *conn_next(const struct conn *c);
+
+/* Is it one that this one's client has given up? */
+bool conn_is_older(const struct conn *c, const struct vc_reset *r);
 
 /* Once a second: did a peer die while it was not read, does a hung node owe an answer? */
 void conn_tick(struct conn *c, uint64_t now_ms);

@@ -265,6 +265,7 @@ gate_new(const struct conf *conf, struct policy *policy, const struct secret *se
 		.keyed = s->guard != NULL,
 	};
 	g->workers = calloc(s->nworkers, sizeof(struct worker *));
+	g->parts.workers = g->workers;
 	g->threads = calloc(s->nworkers, sizeof(*g->threads));
 	if (g->base == NULL || g->parts.nodes == NULL || g->parts.sessions == NULL ||
 	    g->parts.claims == NULL || g->parts.limits == NULL || g->workers == NULL ||

@@ -23,6 +23,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/guard.h \
 	proxy/health.c \
 	proxy/health.h \
+	proxy/identity.c \
+	proxy/identity.h \
 	proxy/inside.h \
 	proxy/leg.c \
 	proxy/leg.h \
@@ -56,6 +58,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/session.h \
 	proxy/setup.c \
 	proxy/setup.h \
+	proxy/smb1.c \
+	proxy/smb1.h \
 	proxy/stat.tbl.h \
 	proxy/stats.c \
 	proxy/stats.h \

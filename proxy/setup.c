@@ -186,6 +186,8 @@ setup_session_req(struct mediate *m, struct view *v, const struct message *msg,
 		t = spnego_token(r.blob, r.blob_len);
 	else if (logons_request(m->logons, &s, &t, why) == -1)
 		return -1;
+	m->seen = (struct identity){ 0 };
+	identity_token(&m->seen, m->env->hash, &t);
 	status = door(m, &t);
 	if (status != STATUS_SUCCESS) {
 		logons_drop(m->logons, s.message_id);
@@ -271,6 +273,9 @@ session_opened(struct mediate *m, const struct session_info *si, const struct pe
 	if (admit(m, si, why) == -1)
 		return -1;
 	t->logged_on = true;
+	if (m->seen.principal == 0)
+		identity_principal(&m->seen, m->env->hash, si->principal);
+	identity_take(&m->identity, &m->seen);
 	log_session(m, si);
 	ci.bound = asked->binding;
 	c = sesstab_join(m->env->sessions, si, &ci, e->keys, e->keys == NULL ? NULL : &e->signing);
