@@ -106,6 +106,7 @@ EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
 	t/lab/keyed.py \
 	t/lab/krb.py \
 	t/lab/model.py \
+	t/lab/netns.py \
 	t/lab/node.py \
 	t/lab/record.py \
 	t/lab/smb2.py \
