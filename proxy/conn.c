@@ -11,6 +11,7 @@
 #include "proxy/limits.h"
 #include "proxy/node.h"
 #include "proxy/opening.h"
+#include "proxy/prelude.h"
 #include "proxy/stats.h"
 #include "proxy/worker.h"
 
@@ -321,7 +322,10 @@ head_op(void *arg, const uint8_t *p, size_t avail)
 {
 	struct side *s = arg;
 	struct conn *c = s->conn;
+	struct verdict v;
 
+	if (s->dir == C2S && prelude_head(c, p, avail, &v))
+		return v;
 	if (c->stage < CONN_REPLAY || c->raw)
 		return classify_first(&c->mediate.track, p, avail);
 	return mediate_head(&c->mediate, s->dir, p, avail);
@@ -340,7 +344,13 @@ held_op(void *arg, const uint8_t *frame, size_t len)
 {
 	struct side *s = arg;
 	struct conn *c = s->conn;
+	struct outcome o;
 
+	/* Behind a PROXY header that made it wait. */
+	if (!c->started)
+		return (struct outcome){ .act = OUTCOME_WAIT };
+	if (s->dir == C2S && prelude_held(c, frame, len, &o))
+		return o;
 	switch (c->stage) {
 	case CONN_FIRST:
 	case CONN_SECOND:
@@ -569,6 +579,10 @@ timer_cb(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (!c->started) {
 		c->started = true;
+		if (c->side[C2S].pump.waiting)
+			conn_resume(c, C2S);
+		if (conn_over(c))
+			return;
 		conn_update_reading(c);
 	}
 	when = deadline(c, &why);
@@ -613,18 +627,31 @@ conn_tick(struct conn *c, uint64_t now_ms)
 }
 
 void
+conn_delay(struct conn *c, unsigned delay_ms)
+{
+	const struct timeval tv = { delay_ms / 1000, (suseconds_t)(delay_ms % 1000) * 1000 };
+
+	c->started = false;
+	c->accepted_ms += delay_ms;
+	stats_add(&c->w->stats, STAT_accept_delayed, 1);
+	event_add(&c->timer, &tv);
+}
+
+void
 conn_new(struct worker *w, int fd, const struct conf_listen *listener,
     const struct addrport *client, unsigned delay_ms)
 {
 	struct channel_info self = { .conn_id = w->next_id, .client = *client };
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
+	bool proxied = conf_is_proxy(listener, &client->addr);
 	struct conn *c = calloc(1, sizeof(*c));
 
 	if (c == NULL || getsockname(fd, (struct sockaddr *)&ss, &len) == -1 ||
 	    addrport_from_sa(&self.local, (struct sockaddr *)&ss) == -1) {
 		stats_closed(&w->stats, c == NULL ? CLOSE_NO_MEMORY : CLOSE_CLIENT_RESET);
-		limits_leave(w->parts->limits, &client->addr);
+		if (!proxied)
+			limits_leave(w->parts->limits, &client->addr);
 		evutil_closesocket(fd);
 		free(c);
 		return;
@@ -632,13 +659,15 @@ conn_new(struct worker *w, int fd, const struct conf_listen *listener,
 	w->next_id += w->parts->nworkers;
 	c->w = w;
 	c->listener = listener;
-	c->counted = true;
-	c->started = delay_ms == 0;
-	c->accepted_ms = clock_ms() + delay_ms;
+	c->counted = !proxied;
+	c->header_due = proxied;
+	c->started = true;
+	c->accepted_ms = clock_ms();
 	mediate_init(&c->mediate, &w->mediate, listener->name, &self);
 	if (mediate_begin(&c->mediate, wake_cb, c) == -1) {
 		stats_closed(&w->stats, CLOSE_NO_MEMORY);
-		limits_leave(w->parts->limits, &client->addr);
+		if (!proxied)
+			limits_leave(w->parts->limits, &client->addr);
 		evutil_closesocket(fd);
 		free(c);
 		return;
@@ -654,15 +683,11 @@ conn_new(struct worker *w, int fd, const struct conf_listen *listener,
 	TAILQ_INSERT_TAIL(&w->conns, c, entry);
 	w->nconns++;
 	stats_add(&w->stats, STAT_accepted, 1);
-	conn_update_reading(c);
-	if (c->started) {
+	if (delay_ms > 0)
+		conn_delay(c, delay_ms);
+	else
 		conn_arm(c);
-	} else {
-		const struct timeval tv = { delay_ms / 1000, (suseconds_t)(delay_ms % 1000) * 1000 };
-
-		stats_add(&w->stats, STAT_accept_delayed, 1);
-		event_add(&c->timer, &tv);
-	}
+	conn_update_reading(c);
 }
 
 const struct node *
@@ -696,5 +721,6 @@ conn_describe(const struct conn *c, struct conn_info *info)
 	};
 	memcpy(info->client_guid.b, c->route.key.b + 1, sizeof(info->client_guid.b));
 	snprintf(info->listener, sizeof(info->listener), "%s", c->mediate.listener);
+	snprintf(info->netbios_name, sizeof(info->netbios_name), "%s", c->calling_name);
 	snprintf(info->node, sizeof(info->node), "%s", c->node != NULL ? c->node->name : "");
 }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "policy/policy.h"
+#include "proxy/conf.h"
 #include "proxy/conn.h"
 #include "proxy/limits.h"
 #include "proxy/stats.h"
@@ -148,7 +149,7 @@ accept_cb(evutil_socket_t lfd, short what, void *arg)
 		struct sockaddr_storage ss;
 		socklen_t len = sizeof(ss);
 		struct addrport client;
-		unsigned delay;
+		unsigned delay = 0;
 		int fd = accept4(lfd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd == -1) {
@@ -162,7 +163,9 @@ accept_cb(evutil_socket_t lfd, short what, void *arg)
 			close(fd);
 			continue;
 		}
-		if (!limits_enter(l->w->parts->limits, &l->w->policy->limits, &client.addr, clock_ms(),
+		/* A proxy is not limited: those who come by it are, once they are known. */
+		if (!conf_is_proxy(l->conf, &client.addr) &&
+		    !limits_enter(l->w->parts->limits, &l->w->policy->limits, &client.addr, clock_ms(),
 		        &delay, &why)) {
 			refuse(l, fd, why);
 			continue;

@@ -44,6 +44,10 @@ proxy_libproxy_a_SOURCES = \
 	proxy/opening.h \
 	proxy/place.c \
 	proxy/place.h \
+	proxy/ppheader.c \
+	proxy/ppheader.h \
+	proxy/prelude.c \
+	proxy/prelude.h \
 	proxy/pump.c \
 	proxy/pump.h \
 	proxy/query.c \

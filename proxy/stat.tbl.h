@@ -1,5 +1,7 @@
 /* stat.tbl.h: every counter: STAT(name, "help") */
 STAT(accepted, "connections accepted from clients")
+STAT(proxy_headers, "connections that began with a PROXY protocol header")
+STAT(netbios_sessions, "NetBIOS session requests granted")
 STAT(logged_on, "connections that saw a successful logon")
 STAT(bytes_to_node, "bytes sent to nodes")
 STAT(bytes_to_client, "bytes sent to clients")
