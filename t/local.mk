@@ -106,6 +106,7 @@ EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
 	t/lab/capture.py \
 	t/lab/clients.py \
 	t/lab/fake.py \
+	t/lab/front.py \
 	t/lab/gate.py \
 	t/lab/keyed.py \
 	t/lab/krb.py \
