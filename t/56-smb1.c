@@ -442,7 +442,8 @@ test_identity(void **state)
 	pc2.machine = 1;
 	pc2.principal = bob.principal;
 	assert_true(identity_same(&pc1, &pc2));
-	assert_true(identity_same(&pc1, &a));
+	/* A machine is not told from one without a name. */
+	assert_false(identity_same(&pc1, &a));
 }
 
 /* What has SMB1's VcNumber at its offset in SMB2 is Flags, and the frame is nobody's business. */
