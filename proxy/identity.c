@@ -112,7 +112,7 @@ identity_take(struct identity *id, const struct identity *from)
 bool
 identity_same(const struct identity *a, const struct identity *b)
 {
-	if (a->machine != 0 && b->machine != 0)
+	if (a->machine != 0 || b->machine != 0)
 		return a->machine == b->machine;
 	return a->principal != 0 && a->principal == b->principal;
 }

@@ -28,8 +28,8 @@ void identity_principal(struct identity *id, struct keyhash *h, const char *prin
 void identity_take(struct identity *id, const struct identity *from);
 
 /*
- * Of two connections from one address: the same client? By its machine's name where both have one,
- * else by the user.
+ * Of two connections from one address: the same client? By its machine's name; where neither has
+ * one, by the user.
  */
 bool identity_same(const struct identity *a, const struct identity *b);
 

@@ -252,6 +252,14 @@ let_go_of_terminal(void)
 		log_warn("cannot leave the working directory: %s", strerror(errno));
 }
 
+static void
+clean_up(const struct conf *conf)
+{
+	unlink(conf->control);
+	if (conf->pid_file != NULL)
+		unlink(conf->pid_file);
+}
+
 static int
 serve(const struct options *o, struct conf *conf, struct policy *policy, struct secret *secret)
 {
@@ -294,6 +302,7 @@ serve(const struct options *o, struct conf *conf, struct policy *policy, struct 
 	free(sockets.fds);
 	if (g == NULL) {
 		guard_free(&sockets.guard);
+		clean_up(conf);
 		return EXIT_FAILURE;
 	}
 	if (o->background)
@@ -301,11 +310,12 @@ serve(const struct options *o, struct conf *conf, struct policy *policy, struct 
 	gate_run(g, ready, &ready_fd);
 	gate_free(&g);
 	guard_free(&sockets.guard);
-	unlink(conf->control);
-	if (conf->pid_file != NULL)
-		unlink(conf->pid_file);
+	clean_up(conf);
 	return EXIT_SUCCESS;
 fail:
+	/* Not before it is ours: another smbgate may serve there. */
+	if (sockets.control != -1)
+		clean_up(conf);
 	guard_free(&sockets.guard);
 	free(sockets.fds);
 	policy_unref(&policy);

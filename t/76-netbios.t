@@ -81,7 +81,7 @@ def works(c, dialects=(0x0302,)):
 def closed(t, g, c, before, want, reasons, what):
     """The peer said this and closed, for one of these reasons."""
     t.same(c.recv_eof(5).hex(), want.hex(), what + ": what it hears")
-    t.same(set(g.wait_closed(before)), reasons, what + ": closed and counted")
+    t.same(front.reasons(g, before), reasons, what + ": closed and counted")
     c.close()
 
 
@@ -227,7 +227,7 @@ def too_late(t, g):
             pass
         took = time.monotonic() - start
         t.ok(0.6 < took < 3, what + ": over after %.2f s" % took)
-        t.same(set(g.wait_closed(before)), {"first_frame_timeout"}, what + ": counted")
+        t.same(front.reasons(g, before), {"first_frame_timeout"}, what + ": counted")
         c.close()
     g.reload(limits=None)
 

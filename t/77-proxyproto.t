@@ -85,7 +85,7 @@ def serve(c):
 
 def ends(t, f, c, before, reasons, what):
     t.same(c.recv_eof(5), b"", what + ": hears nothing")
-    t.same(set(f.g.wait_closed(before)), reasons, what + ": closed and counted")
+    t.same(front.reasons(f.g, before), reasons, what + ": closed and counted")
     c.close()
 
 
@@ -142,7 +142,7 @@ def refused(t, f):
         before = f.g.closes()
         c = f.open(front.session_request() + header, UNLISTED, port=f.old)
         t.same(c.recv_eof(5), front.GRANTED, "behind a session request, %s: no more than that" % name)
-        t.same(set(f.g.wait_closed(before)), NOT_LISTED, "behind a session request, " + name)
+        t.same(front.reasons(f.g, before), NOT_LISTED, "behind a session request, " + name)
     for name, data in {
             "SMB without a header": nego,
             "a session request without a header": front.session_request(),
@@ -231,7 +231,7 @@ def per_source(t, f, what, opened):
     before = f.g.closes()
     mine = [opened(CLIENT, i).negotiate([0x0302]) for i in range(3)]
     t.ok(_opens(opened, CLIENT) is None, what + ": a fourth of one client is closed")
-    t.same(set(f.g.wait_closed(before)), {"unauthenticated_source"}, what + ": and counted")
+    t.same(front.reasons(f.g, before), {"unauthenticated_source"}, what + ": and counted")
     other = [opened("192.0.2.%d" % (100 + i), i).negotiate([0x0302]) for i in range(10)]
     t.ok(True, what + ": ten of others")
     mine[0].login()

@@ -98,6 +98,7 @@ E2E_TESTS = \
 	t/75-torture-keyed.t \
 	t/76-netbios.t \
 	t/77-proxyproto.t \
+	t/78-vcnumber.t \
 	t/80-badinput.t \
 	t/90-quickstart.t
 
@@ -114,6 +115,7 @@ EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
 	t/lab/netns.py \
 	t/lab/node.py \
 	t/lab/record.py \
+	t/lab/smb1.py \
 	t/lab/smb2.py \
 	t/lab/tap.py
 

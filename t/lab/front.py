@@ -4,6 +4,8 @@ import struct
 import subprocess
 import threading
 
+import tap
+
 KEEPALIVE = b"\x85\0\0\0"
 GRANTED = b"\x82\0\0\0"
 V2_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -35,6 +37,12 @@ def v2(src, dst, sport, dport, tlvs=b"", command=PROXY):
 def v2_raw(command, family, body, length=None):
     return V2_SIGNATURE + struct.pack(">BBH", command, family,
                                       len(body) if length is None else length) + body
+
+
+def reasons(gate, before):
+    """Why connections have ended since closes() gave before, as soon as one has; those that the test
+    itself closed may still be among them, and do not count."""
+    return tap.wait_for(lambda: set(gate.closed_since(before)) - {"client_eof"}, 5)
 
 
 def own_network():
