@@ -57,7 +57,7 @@ class Relay:
     def __init__(self, t, node, addr, port):
         self.name, self.addr, self.port = node.name, addr, port
         self.endpoint = "%s:%d" % (addr, port)
-        self.node, self.pairs = node, []
+        self.node, self.frames = node, {}
         self.count, self.longest = {}, {}
         self.lock = threading.Lock()
         self.listener = socket.create_server((addr, port), backlog=128)
@@ -71,7 +71,7 @@ class Relay:
             except OSError:
                 return
             n = socket.create_connection((self.node.addr, self.node.port))
-            self.pairs.append((c, n))
+            self.frames[c] = 0
             for pair in ((c, n, "c2s"), (n, c, "s2c")):
                 threading.Thread(target=self._pump, args=pair, daemon=True).start()
 
@@ -92,11 +92,16 @@ class Relay:
                     if len(head) == 4:
                         left, kind = int.from_bytes(head[1:], "big"), head[0]
                         with self.lock:
+                            if way == "c2s":
+                                self.frames[src] += 1
                             self.count[way, kind] = self.count.get((way, kind), 0) + 1
                             self.longest[way] = max(self.longest.get(way, 0), left)
                         head = b""
         except OSError:
             pass
+        finally:
+            if way == "c2s":
+                self.frames.pop(src, None)
 
     def kinds(self, way):
         """The types of the frames that went that way, the SMB messages apart."""
@@ -104,5 +109,5 @@ class Relay:
             return sorted(k for w, k in self.count if w == way and k)
 
     def say(self, data):
-        """To smbgate, on the newest connection, as the node."""
-        self.pairs[-1][0].sendall(data)
+        """To smbgate, as the node, on the connection that has said most: the others are its probes."""
+        max(self.frames, key=self.frames.get).sendall(data)
