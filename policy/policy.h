@@ -124,10 +124,14 @@ bool policy_allows(const struct policy *p, const struct addr *a);
 /* Is this source address one that several clients share? */
 bool policy_is_nat(const struct policy *p, const struct addr *client);
 
-/* The section of a listener, or NULL: then it announces the dialled address alone. */
+/* The section of a listener, or NULL. */
 const struct pol_interfaces *policy_interfaces(const struct policy *p, const char *listener);
 
 const struct pol_node *policy_node(const struct policy *p, const char *name);
+/* Is it an address of that node, given or among the others? */
+bool pol_node_has(const struct pol_node *n, const struct addr *a);
+/* The node that this is an address of, or NULL; where several share it, the one with that port. */
+const struct pol_node *policy_node_at(const struct policy *p, const struct addrport *a);
 
 /* The words of the configuration for these values. */
 const char *pol_ifmode_str(enum pol_ifmode m);
