@@ -178,6 +178,16 @@ def reset_by_address(t, n, g):
            "reset: renumbered in each leg, one reset")
     again = newcomer(n.c3, GW, 0)
     t.ok(again is not None and c.gone(), "reset: a second reboot ends what the first one opened")
+    with n.c3.inside():
+        late = smb1.Client(GW, PORT, vc=0, name="PC3")
+    younger = Transfer(n.c3, GW, "younger", 0x0311)
+    late.login()
+    t.ok(again.gone() and younger.goes_on(),
+         "reset: what began later than the connection that asks is not older")
+    younger.end()
+    late.close()
+    again.close()
+    again = newcomer(n.c3, GW, 1)
     # behind a NAT, named as one
     g.reload(nat=["10.2.0.1", "192.0.2.0/24"])
     stats = g.stats()
