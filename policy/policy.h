@@ -103,6 +103,7 @@ struct policy {
 	enum pol_vc_reset vc_reset;
 	struct acl *nat;		/* allow rules: sources that are more than one client */
 	enum pol_source source;		/* whose address nodes see */
+	int source_line;		/* of the file, for who cannot do that; 0: it is POL_SOURCE_OWN */
 	size_t npool;
 	struct addr *pool;		/* of POL_SOURCE_POOL */
 	bool rebalance;			/* an intercepted client goes where any other would */

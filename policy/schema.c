@@ -333,6 +333,8 @@ load_source(struct load *l)
 	unsigned n = cfg_size(sec, "source-pool");
 
 	l->p->source = (enum pol_source)uint_of(l, sec, "source", l->p->source);
+	if (l->p->source != POL_SOURCE_OWN)
+		l->p->source_line = conffile_line(&l->f, sec, "source", 0);
 	if (n > POL_POOL_MAX) {
 		errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "source-pool", POL_POOL_MAX),
 		    "source-pool: %u addresses: there may be %d", n, POL_POOL_MAX);

@@ -153,8 +153,9 @@ static void
 check_privileges(const struct gate *g, const struct policy *p, struct errlist *e)
 {
 	if (p->source == POL_SOURCE_TRANSPARENT && !g->transparent)
-		errlist_add(e, g->conf->policy, 0, "source = transparent needs CAP_NET_RAW. smbgate keeps it "
-		    "only where it was started with it, and with source = transparent or intercept = true");
+		errlist_add(e, g->conf->policy, p->source_line,
+		    "source = transparent needs CAP_NET_RAW. smbgate keeps it only where it was started "
+		    "with it, and with source = transparent or intercept = true");
 }
 
 int

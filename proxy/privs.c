@@ -17,7 +17,12 @@
 void
 privs_begin(void)
 {
-	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	cap_t caps = cap_get_proc();
+
+	/* The ambient set goes with it. Giving up is always allowed. */
+	if (caps == NULL || cap_clear_flag(caps, CAP_INHERITABLE) == -1 || cap_set_proc(caps) == -1)
+		log_warn("cannot make capabilities our own: %s", strerror(errno));
+	cap_free(caps);
 }
 
 static bool
