@@ -96,6 +96,9 @@ E2E_TESTS = \
 	t/75-torture-keyed.t \
 	t/78-vcnumber.t \
 	t/80-badinput.t \
+	t/81-source.t \
+	t/82-intercept.t \
+	t/83-vpn-gateway.t \
 	t/90-quickstart.t
 
 EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
@@ -112,7 +115,8 @@ EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
 	t/lab/record.py \
 	t/lab/smb1.py \
 	t/lab/smb2.py \
-	t/lab/tap.py
+	t/lab/tap.py \
+	t/lab/vpn.py
 
 # libFuzzer targets: `make fuzz`, then run t/fuzz/fuzz-NAME by hand with a corpus directory.
 FUZZERS = smb2 ifinfo auth

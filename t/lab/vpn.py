@@ -79,8 +79,12 @@ class Vpn:
         self.gw.run("nft", "delete table inet smbgate")
         self.gw.run(os.path.join(CONTRIB, "routing"), "down")
 
-    def peers(self, i):
-        """Addresses that node i's established connections come from, as its kernel has them."""
+    def ends(self, i):
+        """(address of the node, address it sees) of node i's established connections."""
         out = self.hosts[i].run("ss", "-tnH", "state", "established", "sport", "=", ":445").stdout
-        return [line.split()[3].rsplit(":", 1)[0].strip("[]").replace("::ffff:", "")
-                for line in out.splitlines()]
+        return [tuple(w.rsplit(":", 1)[0].strip("[]").replace("::ffff:", "")
+                      for w in line.split()[2:4]) for line in out.splitlines()]
+
+    def peers(self, i):
+        """The addresses that node i sees."""
+        return [peer for _, peer in self.ends(i)]
