@@ -23,7 +23,7 @@ if why:
     tap.skip_all(why)
 
 UNIT = os.path.join(os.path.dirname(vpn.CONTRIB), "systemd", "smbgate.service")
-DROP_IN = os.path.join(vpn.CONTRIB, "smbgate.service.d", "vpn-gateway.conf")
+DROP_IN = os.path.join(vpn.CONTRIB, "drop-in.conf")
 EVERY = [a for n in vpn.NODES for a in n]
 
 
