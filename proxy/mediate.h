@@ -2,22 +2,26 @@
 #ifndef PROXY_MEDIATE_H
 #define PROXY_MEDIATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/log.h"
 #include "proxy/classify.h"
+#include "proxy/identity.h"
 #include "proxy/session.h"
 #include "proxy/track.h"
 #include "proxy/verdict.h"
 
 struct crypt;
 struct keyc;
+struct keyhash;
 struct logons;
 struct node;
 struct policy;
 struct secret;
 struct sharing;
+struct smb1;
 struct state;
 struct stats;
 
@@ -30,6 +34,7 @@ struct mediate_env {
 	struct stats *stats;
 	struct policy *policy;		/* in force now; the worker's reference */
 	struct keyc *keyc;		/* NULL: no keytab */
+	struct keyhash *hash;
 	struct crypt *crypt;		/* NULL: no session is keyed */
 	struct state *state;		/* NULL: nothing is shared with other proxies */
 	const struct secret *secret;
@@ -47,9 +52,13 @@ struct mediate {
 	struct mediate_env *env;
 	struct node *node;
 	const char *listener;
+	bool intercept;			/* its clients dial the nodes' own addresses */
 	struct channel_info self;
 	struct logons *logons;
 	struct sharing *sharing;	/* what other proxies know of a session that is bound to */
+	struct smb1 *smb1;		/* NULL until SMB1 is agreed on */
+	struct identity identity;	/* of the logons that have succeeded */
+	struct identity seen;		/* in an SMB2 logon under way */
 	void (*wake)(void *arg);
 	void *wake_arg;
 };

@@ -105,6 +105,7 @@ worker_new(unsigned index, const struct worker_parts *parts, struct policy *poli
 	w->mediate.crypt = crypt_new();
 	w->mediate.state = w->route.state;
 	w->mediate.secret = parts->secret;
+	w->mediate.hash = w->route.hash;
 	use_policy(w, policy);
 	if (parts->keyed && (w->keyc = keyc_new(w->base)) == NULL)
 		goto fail;
@@ -187,6 +188,7 @@ struct order {
 	struct policy *policy;
 	struct node *node;
 	struct state_key key;
+	struct vc_reset reset;
 	int fd;
 	void (*done)(void *arg, struct conn_info *list, size_t n);
 	void *arg;
@@ -288,6 +290,26 @@ void
 worker_claim_lost(struct worker *w, const struct state_key *key)
 {
 	post((struct order){ .w = w, .key = *key }, claim_lost_call);
+}
+
+static void
+vc_reset_call(void *arg)
+{
+	struct order *o = arg;
+	struct conn *c, *next;
+
+	for (c = TAILQ_FIRST(&o->w->conns); c != NULL; c = next) {
+		next = conn_next(c);
+		if (conn_is_older(c, &o->reset))
+			conn_end(c, CLOSE_VC_RESET);
+	}
+	free(o);
+}
+
+void
+worker_vc_reset(struct worker *w, const struct vc_reset *r)
+{
+	post((struct order){ .w = w, .reset = *r }, vc_reset_call);
 }
 
 static void

@@ -29,6 +29,7 @@ struct nodes;
 struct policy;
 struct secret;
 struct sesstab;
+struct vc_reset;
 
 /* What is received at a time. Shared by all connections of a worker: none owns a buffer. */
 #define WORKER_SCRATCH 131072
@@ -41,6 +42,7 @@ struct worker_parts {
 	struct shared *shared;		/* NULL: the map is claims alone */
 	struct limits *limits;
 	const struct secret *secret;
+	struct worker *const *workers;	/* nworkers of them, all there before the first one runs */
 	unsigned nworkers;
 	bool keyed;			/* there is a keytab, and so a smbgate-keyd */
 };
@@ -93,6 +95,9 @@ void worker_node_down(struct worker *w, struct node *n);
 
 /* A handle of the map of claims for the thread that runs base; NULL: for reading alone. */
 struct state *worker_state(const struct worker_parts *parts, struct event_base *base);
+
+/* A client began anew: those of its older connections that live here end now. */
+void worker_vc_reset(struct worker *w, const struct vc_reset *r);
 
 /*
  * From any thread: done(arg, list, n) runs on the worker's loop with a description of each of its

@@ -33,6 +33,7 @@ LIBRARIES = [
     (r"krb5|gssapi|profile\.h$", ["auth/keyd_krb5.c"]),
     (r"seccomp\.h$", ["auth/keyd_sandbox.c"]),
     (r"hiredis", ["state/link.c", "state/reply.c"]),
+    (r"sys/capability\.h$", ["proxy/privs.c"]),
 ]
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]*)"|<([^>]*)>)')
@@ -126,6 +127,7 @@ PLANTS = [
     ("state/local.c", "#include <hiredis/hiredis.h>", "belongs to state/link.c"),
     ("proxy/gate.c", "#include <hiredis/hiredis.h>", "belongs to state/link.c"),
     ("state/shared.c", "#include <event2/event.h>", "belongs to proxy/"),
+    ("proxy/guard.c", "#include <sys/capability.h>", "belongs to proxy/privs.c"),
 ]
 
 

@@ -187,7 +187,7 @@ class Watched:
         else:
             self.was.stop()
         tap.wait_for(lambda: all(redis.master_of(s)[1] != self.was.port for s in self.sentinels),
-                     20, message="no failover")
+                     60, message="no failover")
 
     def mend(self, kind):
         if kind == "kill master":
@@ -197,7 +197,7 @@ class Watched:
         # A Sentinel would take 8 s to say so to a master that comes back.
         self.was.do("REPLICAOF", "127.0.0.1", self.master().port)
         # ready for the next one: the old master follows, and is up to date
-        tap.wait_for(self.calm, 30, message=lambda: "the old master does not follow: %r" %
+        tap.wait_for(self.calm, 60, message=lambda: "the old master does not follow: %r" %
                      self.master().do("INFO", "replication"))
 
     def calm(self):

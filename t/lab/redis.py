@@ -171,7 +171,7 @@ def sentinels(t, master, count=3, quorum=2, down_ms=500, name="mymaster"):
     out = []
     for i in range(count):
         s = Server(t, "sentinel monitor %s 127.0.0.1 %d %d\n"
-                   "sentinel down-after-milliseconds %s %d\nsentinel failover-timeout %s 1000\n"
+                   "sentinel down-after-milliseconds %s %d\nsentinel failover-timeout %s 5000\n"
                    "sentinel parallel-syncs %s 1\n" % (name, master.port, quorum, name, down_ms,
                                                        name, name),
                    program=SENTINEL, name="sentinel%d" % i)
