@@ -112,6 +112,13 @@ E2E_TESTS = \
 	t/81-source.t \
 	t/82-intercept.t \
 	t/83-vpn-gateway.t \
+	t/84-redis.t \
+	t/85-faults.t \
+	t/86-sharedkeys.t \
+	t/87-proxydeath.t \
+	t/88-hostileredis.t \
+	t/89-cluster.t \
+	t/89-manyclaims.t \
 	t/90-quickstart.t
 
 EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
