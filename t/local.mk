@@ -142,14 +142,16 @@ EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
 	t/lab/vpn.py
 
 # libFuzzer targets: `make fuzz`, then run t/fuzz/fuzz-NAME by hand with a corpus directory.
-FUZZERS = smb2 ifinfo auth front
+FUZZERS = smb2 ifinfo auth front redis
 # What a target needs beyond smb/ and base/.
 FUZZ_AUTH = auth/crypt.c auth/kdf.c auth/keys.c auth/ntlm.c auth/preauth.c auth/seal.c auth/sign.c \
 	auth/spnego.c
+FUZZ_REDIS = state/facts.c state/mirror.c state/record.c state/reply.c state/shared.c state/trouble.c
 FUZZ_CC = clang
 FUZZ_CFLAGS = -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
-EXTRA_DIST += t/fuzz/fuzz-smb2.c t/fuzz/fuzz-ifinfo.c t/fuzz/fuzz-auth.c t/fuzz/fuzz-front.c
-CLEANFILES = t/fuzz/fuzz-smb2 t/fuzz/fuzz-ifinfo t/fuzz/fuzz-auth t/fuzz/fuzz-front
+EXTRA_DIST += t/fuzz/fuzz-smb2.c t/fuzz/fuzz-ifinfo.c t/fuzz/fuzz-auth.c t/fuzz/fuzz-front.c \
+	t/fuzz/fuzz-redis.c
+CLEANFILES = t/fuzz/fuzz-smb2 t/fuzz/fuzz-ifinfo t/fuzz/fuzz-auth t/fuzz/fuzz-front t/fuzz/fuzz-redis
 .PHONY: fuzz
 fuzz:
 	@$(MKDIR_P) t/fuzz
@@ -160,6 +162,9 @@ fuzz:
 			more="$$more $(CRYPTO_CFLAGS) $(CRYPTO_LIBS)"; \
 		elif test $$f = front; then \
 			more=$(top_srcdir)/proxy/ppheader.c; \
+		elif test $$f = redis; then \
+			for s in $(FUZZ_REDIS); do more="$$more $(top_srcdir)/$$s"; done; \
+			more="$$more $(HIREDIS_CFLAGS) $(HIREDIS_LIBS)"; \
 		fi; \
 		$(FUZZ_CC) -std=gnu11 $(FUZZ_CFLAGS) -I$(top_srcdir) -I$(top_builddir) -I. \
 			-o t/fuzz/fuzz-$$f $(top_srcdir)/t/fuzz/fuzz-$$f.c \
