@@ -25,7 +25,7 @@ if why:
 LISTEN = {"lan": vpn.GW4 + ":445", "lan6": "[%s]:445" % vpn.GW6}
 # nothing but the test asks the node, and what does not come back is soon given up
 QUIET = dict(gate.FAST, interval="1h")
-TCP = {"connect_timeout": "700ms"}
+TCP = {"connect_timeout": "2s"}
 NET_RAW = "0000000000002000"
 BIG = 16 << 20
 POOL4 = ["10.2.0.%d" % n for n in range(101, 105)]
