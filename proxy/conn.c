@@ -40,6 +40,28 @@ conn_stage_str(enum conn_stage s)
 	return text[s];
 }
 
+static void timer_cb(evutil_socket_t fd, short what, void *arg);
+
+/* Most connections have no deadline for most of their life, and an event is 128 bytes. */
+static void
+disarm(struct conn *c)
+{
+	if (c->timer != NULL)
+		event_free(c->timer);
+	c->timer = NULL;
+}
+
+static void
+alarm_in(struct conn *c, uint64_t ms)
+{
+	const struct timeval tv = { (time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000) };
+
+	if (c->timer == NULL)
+		c->timer = evtimer_new(c->w->base, timer_cb, c);
+	if (c->timer == NULL || event_add(c->timer, &tv) == -1)
+		conn_kill(c, CLOSE_NO_MEMORY);
+}
+
 /* Life and death. */
 
 static void
@@ -99,7 +121,7 @@ die(struct conn *c, bool reset)
 	log_end(c);
 	stats_closed(&w->stats, c->why);
 	c->stage = CONN_DEAD;
-	event_del(&c->timer);
+	disarm(c);
 	flow_stop(c);
 	leg_close(&c->side[C2S].leg, reset);
 	leg_close(&c->side[S2C].leg, false);
@@ -171,7 +193,6 @@ conn_arm(struct conn *c)
 {
 	enum close_reason why;
 	uint64_t when = deadline(c, &why), now;
-	struct timeval tv = { 0, 0 };
 
 	if (c->stage == CONN_DEAD)
 		return;
@@ -179,15 +200,11 @@ conn_arm(struct conn *c)
 	if (c->stage == CONN_CONNECT)
 		when = sooner(when, c->connect_by_ms);
 	if (when == 0) {
-		event_del(&c->timer);
+		disarm(c);
 		return;
 	}
 	now = clock_ms();
-	if (when > now) {
-		tv.tv_sec = (time_t)((when - now) / 1000);
-		tv.tv_usec = (suseconds_t)((when - now) % 1000 * 1000);
-	}
-	event_add(&c->timer, &tv);
+	alarm_in(c, when > now ? when - now : 0);
 }
 
 void
@@ -455,7 +472,6 @@ conn_new(struct worker *w, int fd, const struct conf_listen *listener,
 		free(c);
 		return;
 	}
-	evtimer_assign(&c->timer, w->base, timer_cb, c);
 	TAILQ_INSERT_TAIL(&w->conns, c, entry);
 	w->nconns++;
 	stats_add(&w->stats, STAT_accepted, 1);
@@ -463,10 +479,8 @@ conn_new(struct worker *w, int fd, const struct conf_listen *listener,
 	if (c->started) {
 		conn_arm(c);
 	} else {
-		const struct timeval tv = { delay_ms / 1000, (suseconds_t)(delay_ms % 1000) * 1000 };
-
 		stats_add(&w->stats, STAT_accept_delayed, 1);
-		event_add(&c->timer, &tv);
+		alarm_in(c, delay_ms);
 	}
 }
 

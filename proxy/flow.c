@@ -27,7 +27,7 @@
  * Splice pays from here on: two more system calls against the copying of so many bytes. Measured,
  * see doc/PERFORMANCE.md.
  */
-#define SPLICE_MIN (16 * 1024)
+#define SPLICE_MIN (32 * 1024)
 /* What is read to see the next head of a direction that carries big PDUs: the rest is spliced. */
 #define HEAD_READ 4096
 

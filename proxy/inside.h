@@ -59,7 +59,7 @@ struct conn {
 	struct node *node;	/* a reference, and counted in its connections */
 	struct route route;
 	struct mediate mediate;
-	struct event timer;
+	struct event *timer;	/* NULL: nothing has a deadline, as for most of its life */
 	struct side side[2];
 };
 
