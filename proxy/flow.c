@@ -252,6 +252,7 @@ splice_round(struct side *s)
 	s->bulk = true;
 	note_byte(s);
 	count(s, (size_t)n);
+	stats_add(&c->w->stats, STAT_bytes_spliced, (uint64_t)n);
 	pump_moved(&s->pump, (size_t)n);
 	if (drain(s) == -1)
 		return 0;

@@ -93,6 +93,7 @@ E2E_TESTS = \
 	t/74-opaque.t \
 	t/75-torture-keyed.t \
 	t/80-badinput.t \
+	t/81-splice.t \
 	t/90-quickstart.t
 
 EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
