@@ -8,6 +8,8 @@ CLOSE(FIRST_FRAME_TIMEOUT, "first_frame_timeout", "no whole first frame in time"
 CLOSE(NEGOTIATE_TIMEOUT, "negotiate_timeout", "NEGOTIATE not answered in time")
 CLOSE(LOGON_TIMEOUT, "logon_timeout", "no successful logon in time")
 CLOSE(BAD_FRAME, "bad_frame", "a transport header that is not direct TCP's")
+CLOSE(BAD_SESSION_REQUEST, "bad_session_request", "a malformed NetBIOS session request")
+CLOSE(BAD_PROXY_HEADER, "bad_proxy_header", "a proxy whose PROXY protocol header is missing or malformed")
 CLOSE(SHORT_FRAME, "short_frame", "a frame too short for a message")
 CLOSE(LONG_FRAME, "long_frame", "a frame longer than is allowed in this state")
 CLOSE(BAD_PROTOCOL, "bad_protocol", "a protocol identifier that does not belong here")

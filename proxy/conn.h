@@ -48,6 +48,7 @@ struct conn_info {
 	enum conn_stage stage;
 	struct addrport client, local;
 	char listener[64];
+	char netbios_name[16];	/* as the client calls itself; empty: unknown */
 	char node[64];		/* empty: none yet */
 	uint16_t dialect;	/* 0: not negotiated */
 	bool smb1;

@@ -8,6 +8,7 @@
 #include "policy/policy.h"
 #include "proxy/conf.h"
 #include "proxy/conn.h"
+#include "proxy/leg.h"
 #include "proxy/limits.h"
 #include "proxy/source.h"
 #include "proxy/stats.h"
@@ -152,7 +153,7 @@ accept_cb(evutil_socket_t lfd, short what, void *arg)
 		struct sockaddr_storage ss;
 		socklen_t len = sizeof(ss);
 		struct addrport client;
-		unsigned delay;
+		unsigned delay = 0;
 		int fd = accept4(lfd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd == -1) {
@@ -166,13 +167,23 @@ accept_cb(evutil_socket_t lfd, short what, void *arg)
 			close(fd);
 			continue;
 		}
-		if (!limits_enter(l->w->parts->limits, &l->w->policy->limits, &client.addr, clock_ms(),
+		/* A proxy is not limited: those who come by it are, once they are known. */
+		if (!conf_is_proxy(l->conf, &client.addr) &&
+		    !limits_enter(l->w->parts->limits, &l->w->policy->limits, &client.addr, clock_ms(),
 		        &delay, &why)) {
 			refuse(l, fd, why);
 			continue;
 		}
 		conn_new(l->w, fd, l->conf, &client, delay);
 	}
+}
+
+void
+listener_policy(struct listener *l)
+{
+	const struct pol_tcp *tcp = &l->w->policy->tcp;
+
+	leg_tcp(l->fd, tcp, tcp->client_timeout);
 }
 
 struct listener *
@@ -185,6 +196,7 @@ listener_new(struct worker *w, int fd, const struct conf_listen *conf)
 	l->w = w;
 	l->fd = fd;
 	l->conf = conf;
+	listener_policy(l);
 	l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	l->ev = event_new(w->base, fd, EV_READ | EV_PERSIST, accept_cb, l);
 	l->again = evtimer_new(w->base, again_cb, l);

@@ -201,7 +201,7 @@ opaque_why(const struct session_info *si)
 {
 	if (si->keyed)
 		return NULL;
-	if (si->opaque_because[0] != '\0')
+	if (si->opaque_because != NULL)
 		return si->opaque_because;
 	if (si->sealed)
 		return "no key: encryption is required";
@@ -338,6 +338,7 @@ client_connection(json_t *list, const struct conn_info *c, uint64_t now_ms)
 	set_addrport(o, "local_address", &c->local);
 	set_text(o, "listener", c->listener);
 	set_text(o, "node", c->node[0] == '\0' ? NULL : c->node);
+	set_text(o, "netbios_name", c->netbios_name[0] == '\0' ? NULL : c->netbios_name);
 	set_text(o, "stage", conn_stage_str(c->stage));
 	set_text(o, "dialect", c->smb1 ? "SMB1" : dialect_str(c->dialect));
 	set_bool(o, "logged_on", c->logged_on);
@@ -479,7 +480,7 @@ one_session(void *arg, const struct session_info *si, const struct channel_info 
 	if (why != NULL)
 		set_text(o, "why", why);
 	set_text(o, "opaque_because", why);
-	set_text(o, "principal", si->principal[0] == '\0' ? NULL : si->principal);
+	set_text(o, "principal", si->principal);
 	set_text(o, "told", told_str(si->told));
 	told_interfaces(o, si);
 	list = set_array(o, "channels");

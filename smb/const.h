@@ -7,6 +7,8 @@
 #define NBSS_LEN_MAX 0xffffff
 #define NBSS_MESSAGE 0x00
 #define NBSS_REQUEST 0x81
+#define NBSS_POSITIVE 0x82
+#define NBSS_NEGATIVE 0x83
 #define NBSS_KEEPALIVE 0x85
 
 /* Protocol identifiers as little-endian words: [MS-CIFS] 2.2.3.1, [MS-SMB2] 2.2.1, 2.2.41, 2.2.42. */

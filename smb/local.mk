@@ -20,6 +20,8 @@ smb_libsmb_a_SOURCES = \
 	smb/neg1.h \
 	smb/neg2.c \
 	smb/neg2.h \
+	smb/netbios.c \
+	smb/netbios.h \
 	smb/sess1.c \
 	smb/sess1.h \
 	smb/sess2.c \
