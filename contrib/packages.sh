@@ -3,7 +3,7 @@
 # To build smbgate.
 PACKAGES_BUILD="autoconf automake make gcc libc6-dev pkg-config libevent-dev libssl-dev libconfuse-dev
 	uthash-dev libhiredis-dev libkrb5-dev libjansson-dev libsystemd-dev
-	libseccomp-dev"
+	libseccomp-dev libcap-dev"
 # To run two nodes and clients on this machine.
 PACKAGES_NODES="samba smbclient python3 mount util-linux"
 # To run the test suite: the second compiler, unit tests, prove, smbtorture, what t/lab imports,

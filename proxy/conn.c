@@ -664,6 +664,7 @@ conn_new(struct worker *w, int fd, const struct conf_listen *listener,
 	c->started = true;
 	c->accepted_ms = clock_ms();
 	mediate_init(&c->mediate, &w->mediate, listener->name, &self);
+	c->mediate.intercept = listener->intercept;
 	if (mediate_begin(&c->mediate, wake_cb, c) == -1) {
 		stats_closed(&w->stats, CLOSE_NO_MEMORY);
 		if (!proxied)

@@ -9,6 +9,7 @@
 #include "proxy/conf.h"
 #include "proxy/conn.h"
 #include "proxy/limits.h"
+#include "proxy/source.h"
 #include "proxy/stats.h"
 #include "proxy/worker.h"
 
@@ -38,10 +39,10 @@ struct listener {
 };
 
 static int
-tcp_socket(const struct addrport *a, bool both, bool reuseport)
+tcp_socket(const struct conf_listen *l, bool both, bool reuseport)
 {
 	struct sockaddr_storage ss;
-	socklen_t len = addrport_to_sa(a, &ss);
+	socklen_t len = addrport_to_sa(&l->address, &ss);
 	int on = 1, v6only = !both, saved;
 	int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -52,6 +53,8 @@ tcp_socket(const struct addrport *a, bool both, bool reuseport)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only));
 	if (reuseport)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	if (l->intercept && source_transparent(fd, ss.ss_family) == -1)
+		goto fail;
 	if (bind(fd, (struct sockaddr *)&ss, len) == -1)
 		goto fail;
 	return fd;
@@ -63,17 +66,17 @@ fail:
 }
 
 int
-listen_bind(const struct addrport *a, bool both, int *fds, unsigned n)
+listen_bind(const struct conf_listen *l, bool both, int *fds, unsigned n)
 {
 	unsigned i = 0;
 	/* Without SO_REUSEPORT first: a second smbgate must not join the first one unnoticed. */
-	int probe = tcp_socket(a, both, false), saved;
+	int probe = tcp_socket(l, both, false), saved;
 
 	if (probe == -1)
 		return -1;
 	close(probe);
 	for (; i < n; i++) {
-		fds[i] = tcp_socket(a, both, true);
+		fds[i] = tcp_socket(l, both, true);
 		if (fds[i] == -1 || listen(fds[i], BACKLOG) == -1)
 			goto fail;
 	}

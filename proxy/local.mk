@@ -48,6 +48,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/ppheader.h \
 	proxy/prelude.c \
 	proxy/prelude.h \
+	proxy/privs.c \
+	proxy/privs.h \
 	proxy/pump.c \
 	proxy/pump.h \
 	proxy/query.c \
@@ -64,6 +66,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/setup.h \
 	proxy/smb1.c \
 	proxy/smb1.h \
+	proxy/source.c \
+	proxy/source.h \
 	proxy/stat.tbl.h \
 	proxy/stats.c \
 	proxy/stats.h \
@@ -79,4 +83,5 @@ proxy_smbgate_SOURCES = proxy/main.c
 proxy_smbgate_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
 proxy_smbgate_LDADD = proxy/libproxy.a auth/libauth.a policy/libpolicy.a state/libstate.a \
 	smb/libsmb.a base/libbase.a \
-	$(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) $(SYSTEMD_LIBS)
+	$(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) $(SYSTEMD_LIBS) \
+	$(CAP_LIBS)

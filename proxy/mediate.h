@@ -2,6 +2,7 @@
 #ifndef PROXY_MEDIATE_H
 #define PROXY_MEDIATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,6 +47,7 @@ struct mediate {
 	struct mediate_env *env;
 	struct node *node;
 	const char *listener;
+	bool intercept;			/* its clients dial the nodes' own addresses */
 	struct channel_info self;
 	struct logons *logons;
 	struct smb1 *smb1;		/* NULL until SMB1 is agreed on */

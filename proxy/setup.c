@@ -8,6 +8,7 @@
 #include "auth/sign.h"
 #include "base/clock.h"
 #include "policy/policy.h"
+#include "proxy/announce.h"
 #include "proxy/logon.h"
 #include "proxy/node.h"
 #include "proxy/stats.h"
@@ -228,7 +229,6 @@ static int
 admit(struct mediate *m, const struct session_info *si, enum close_reason *why)
 {
 	const struct policy *p = m->env->policy;
-	const struct pol_interfaces *sec = policy_interfaces(p, m->listener);
 
 	if ((si->guest || si->anonymous) && p->auth.guest == POL_AUTH_REFUSE) {
 		/* The node has said yes; a success is never swallowed, so there is only the end. */
@@ -243,7 +243,7 @@ admit(struct mediate *m, const struct session_info *si, enum close_reason *why)
 	}
 	/* What is compressed cannot be seen, and on this session it must be. */
 	if (si->keyed && m->track.compression && p->compression == POL_COMPRESSION_REFUSE &&
-	    (sec == NULL || sec->mode != POL_IF_PASS)) {
+	    announce_mode(p, m->listener, m->intercept) != POL_IF_PASS) {
 		*why = CLOSE_COMPRESSION;
 		return -1;
 	}

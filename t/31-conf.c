@@ -156,6 +156,20 @@ test_proxies(void **state)
 	conf_free(&c);
 }
 
+static void
+test_intercept(void **state)
+{
+	struct conf *c = load_good("listen a { address = \"127.0.0.1\" intercept = true }\n"
+	    "listen b { address = \"[::1]\" intercept = no }\nlisten c { address = \"10.0.0.1\" }\n"
+	    "listen d { address = \"127.0.0.1\" intercept = yes netbios = yes }\n");
+
+	(void)state;
+	assert_true(c->listen[0].intercept && !c->listen[1].intercept && !c->listen[2].intercept);
+	assert_true(c->listen[3].intercept && c->listen[3].netbios);
+	check_listen(&c->listen[3], "d", "127.0.0.1:139");
+	conf_free(&c);
+}
+
 /* A file named relative to the working directory gives absolute paths all the same. */
 static void
 test_relative(void **state)
@@ -243,6 +257,8 @@ static const struct bad bads[] = {
 	{ "half a file", LISTEN "listen b {\n", { { 2, "never closed" } } },
 	{ "no equal sign", LISTEN "policy \"policy.conf\"\nworkers = x\n",
 	    { { 2, "missing equal sign after option 'policy'" }, { 3, "workers" } } },
+	{ "intercept", LISTEN "listen b { address = \"::1\"\nintercept = here }\n",
+	    { { 3, "intercept: \"here\" is not" } } },
 	{ "include", LISTEN "include(\"other.conf\")\n", { { 2, "'include'" } } },
 	{ "a list", LISTEN "policy = { \"a\", \"b\" }\n", { { 2, "unexpected token '{'" } } },
 	{ "many errors", "policy = \"\"\nlisten a { address = x }\nlisten b { adress = y }\nworkers = 999\n"
@@ -326,6 +342,7 @@ main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_proxies),
+		cmocka_unit_test(test_intercept),
 		cmocka_unit_test(test_relative),
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_unreadable),

@@ -11,7 +11,8 @@ UNIT_TESTS =
 if HAVE_CMOCKA
 UNIT_TESTS += t/10-base.t t/20-hdr.t t/21-neg.t t/22-ifinfo.t t/23-bytes.t t/24-front.t \
 	t/30-policy.t t/31-conf.t t/35-auth.t t/36-seal.t t/37-token.t t/38-keyd.t t/40-state.t \
-	t/50-pump.t t/51-split.t t/52-place.t t/53-mediate.t t/54-keyed.t t/55-ctl.t t/56-smb1.t t/57-logon.t
+	t/50-pump.t t/51-split.t t/52-place.t t/53-mediate.t t/54-keyed.t t/55-ctl.t t/56-smb1.t t/57-logon.t \
+	t/58-source.t
 endif
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -63,6 +64,8 @@ t_56_smb1_t_SOURCES = t/56-smb1.c t/proxy/made.c t/proxy/made.h t/proxy/talk.c t
 t_56_smb1_t_LDADD = $(LINK_PROXY)
 t_57_logon_t_SOURCES = t/57-logon.c t/proxy/made.c t/proxy/made.h t/proxy/talk.c t/proxy/talk.h
 t_57_logon_t_LDADD = $(LINK_PROXY)
+t_58_source_t_SOURCES = t/58-source.c
+t_58_source_t_LDADD = $(LINK_PROXY)
 t_55_ctl_t_SOURCES = t/55-ctl.c
 t_55_ctl_t_LDADD = $(LINK_PROXY)
 
@@ -100,6 +103,9 @@ E2E_TESTS = \
 	t/77-proxyproto.t \
 	t/78-vcnumber.t \
 	t/80-badinput.t \
+	t/81-source.t \
+	t/82-intercept.t \
+	t/83-vpn-gateway.t \
 	t/90-quickstart.t
 
 EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
@@ -117,7 +123,8 @@ EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
 	t/lab/record.py \
 	t/lab/smb1.py \
 	t/lab/smb2.py \
-	t/lab/tap.py
+	t/lab/tap.py \
+	t/lab/vpn.py
 
 # libFuzzer targets: `make fuzz`, then run t/fuzz/fuzz-NAME by hand with a corpus directory.
 FUZZERS = smb2 ifinfo auth front
