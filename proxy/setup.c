@@ -273,7 +273,7 @@ session_opened(struct mediate *m, const struct session_info *si, const struct pe
 	if (admit(m, si, why) == -1)
 		return -1;
 	t->logged_on = true;
-	if (m->seen.principal == 0)
+	if (m->seen.principal == 0 && si->principal != NULL)
 		identity_principal(&m->seen, m->env->hash, si->principal);
 	identity_take(&m->identity, &m->seen);
 	log_session(m, si);
