@@ -4,6 +4,7 @@
 #include "auth/keyc.h"
 
 #include "auth/keymsg.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -55,6 +56,7 @@ struct keyx {
 	enum keymsg_type last;		/* what it was asked last */
 	unsigned owed;			/* answers on their way */
 	bool held;			/* smbgate-keyd may still keep something of it */
+	struct buf challenge;		/* sent with the AUTHENTICATE: many a logon is anonymous */
 	uint64_t deadline;
 	enum { ON_NONE, ON_ASKING, ON_DONE } on;
 	enum keyx_state outcome;	/* ON_DONE: what r.state is about to be */
@@ -262,6 +264,7 @@ begin(struct keyx *x)
 	let_go(x);
 	wipe_key(x);
 	leave_list(x);
+	buf_fini(&x->challenge);
 	x->r.state = KEYX_NOTHING;
 	x->r.principal[0] = x->r.why[0] = '\0';
 	x->epoch = 0;
@@ -326,8 +329,8 @@ keyx_ntlm_challenge(struct keyx *x, const uint8_t *p, size_t n)
 		return;
 	/* Nothing is answered to it: without a smbgate-keyd the AUTHENTICATE will say so. */
 	x->last = KEYMSG_NTLM_CHALLENGE;
-	if (x->id != 0)
-		say(x, KEYMSG_NTLM_CHALLENGE, p, n);
+	if (x->id != 0 && buf_add(&x->challenge, p, n) == -1)
+		fail(x, "out of memory");
 }
 
 /* The second message of an exchange, after a first one that was `first`. */
@@ -344,11 +347,16 @@ go_on(struct keyx *x, enum keymsg_type first, enum keymsg_type type, const uint8
 		fail(x, "smbgate-keyd is not running");
 	} else if (x->last == first && x->epoch != c->epoch) {
 		fail(x, "smbgate-keyd was started during the logon");
-	} else if (x->id == 0 || x->last != first || !x->held) {
+	} else if (x->id == 0 || x->last != first || (!x->held && buf_len(&x->challenge) == 0)) {
 		let_go(x);
 		fail(x, "%s out of order", keymsg_name(type));
 	} else if (sane(x, n)) {
-		say(x, type, p, n);
+		if (buf_len(&x->challenge) > 0)
+			say(x, first, buf_head(&x->challenge), buf_len(&x->challenge));
+		buf_fini(&x->challenge);
+		/* It may have failed by now. */
+		if (x->id != 0)
+			say(x, type, p, n);
 	}
 }
 
@@ -597,6 +605,7 @@ keyx_free(struct keyx **xp)
 		return;
 	let_go(x);
 	leave_list(x);
+	buf_fini(&x->challenge);
 	x->c->nkeyx--;
 	OPENSSL_cleanse(x, sizeof(*x));
 	free(x);

@@ -52,8 +52,8 @@ void keyx_free(struct keyx **x);
 
 /*
  * What was seen, in this order: an AP-REQ and, if it wants one, its AP-REP, both without the GSS
- * wrapper; or an NTLM CHALLENGE and an NTLM AUTHENTICATE message, from "NTLMSSP" on. A new AP-REQ
- * or CHALLENGE begins from anew. What is out of order, or too long to be real, fails.
+ * wrapper; or an NTLM CHALLENGE and an NTLM AUTHENTICATE message, from "NTLMSSP" on, of which the
+ * first goes to smbgate-keyd with the second. A new AP-REQ or CHALLENGE begins from anew. What is out of order, or too long to be real, fails.
  */
 void keyx_ap_req(struct keyx *x, const uint8_t *p, size_t n);
 void keyx_ap_rep(struct keyx *x, const uint8_t *p, size_t n);

@@ -1,4 +1,4 @@
-/* clock.h: monotonic time in milliseconds */
+/* clock.h: monotonic time in milliseconds and microseconds */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
@@ -7,12 +7,18 @@
 
 /* CLOCK_MONOTONIC: steps of the wall clock never move a timer. Never 0. */
 static inline uint64_t
-clock_ms(void)
+clock_us(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000 + 1;
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000 + 1;
+}
+
+static inline uint64_t
+clock_ms(void)
+{
+	return clock_us() / 1000 + 1;
 }
 
 #endif

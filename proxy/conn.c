@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "policy/policy.h"
 #include "proxy/conf.h"
+#include "proxy/flow.h"
 #include "proxy/inside.h"
 #include "proxy/limits.h"
 #include "proxy/node.h"
@@ -22,8 +23,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Reads of one connection before the others of the worker have their turn. */
-#define READ_ROUNDS 4
 /* For the last bytes of a connection that has ended on one side. */
 #define FLUSH_MS 5000
 /*
@@ -42,11 +41,26 @@ conn_stage_str(enum conn_stage s)
 	return text[s];
 }
 
-/* The peer that this side's bytes go to. */
-static struct side *
-other(struct side *s)
+static void timer_cb(evutil_socket_t fd, short what, void *arg);
+
+/* Most connections have no deadline for most of their life, and an event is 128 bytes. */
+static void
+disarm(struct conn *c)
 {
-	return &s->conn->side[!s->dir];
+	if (c->timer != NULL)
+		event_free(c->timer);
+	c->timer = NULL;
+}
+
+static void
+alarm_in(struct conn *c, uint64_t ms)
+{
+	const struct timeval tv = { (time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000) };
+
+	if (c->timer == NULL)
+		c->timer = evtimer_new(c->w->base, timer_cb, c);
+	if (c->timer == NULL || event_add(c->timer, &tv) == -1)
+		conn_kill(c, CLOSE_NO_MEMORY);
 }
 
 /* Life and death. */
@@ -108,7 +122,8 @@ die(struct conn *c, bool reset)
 	log_end(c);
 	stats_closed(&w->stats, c->why);
 	c->stage = CONN_DEAD;
-	event_del(&c->timer);
+	disarm(c);
+	flow_stop(c);
 	leg_close(&c->side[C2S].leg, reset);
 	leg_close(&c->side[S2C].leg, false);
 	stranger_no_more(c);
@@ -179,7 +194,6 @@ conn_arm(struct conn *c)
 {
 	enum close_reason why;
 	uint64_t when = deadline(c, &why), now;
-	struct timeval tv = { 0, 0 };
 
 	if (c->stage == CONN_DEAD)
 		return;
@@ -187,15 +201,11 @@ conn_arm(struct conn *c)
 	if (c->stage == CONN_CONNECT)
 		when = sooner(when, c->connect_by_ms);
 	if (when == 0) {
-		event_del(&c->timer);
+		disarm(c);
 		return;
 	}
 	now = clock_ms();
-	if (when > now) {
-		tv.tv_sec = (time_t)((when - now) / 1000);
-		tv.tv_usec = (suseconds_t)((when - now) % 1000 * 1000);
-	}
-	event_add(&c->timer, &tv);
+	alarm_in(c, when > now ? when - now : 0);
 }
 
 void
@@ -208,111 +218,28 @@ conn_end(struct conn *c, enum close_reason why)
 	/* It was the client who began the end. */
 	if (c->half_closed)
 		why = CLOSE_CLIENT_EOF;
-	if (c->stage == CONN_FLUSH || buf_len(&s2c->out) == 0 || c->side[C2S].leg.fd == -1 ||
+	if (c->stage == CONN_FLUSH || flow_owed(s2c) == 0 || c->side[C2S].leg.fd == -1 ||
 	    why == CLOSE_CLIENT_RESET) {
 		if (c->stage != CONN_FLUSH)
 			c->why = why;
 		/* The quickest word to the client; but never over bytes that are on their way. */
 		die(c, (why == CLOSE_NODE_RESET || why == CLOSE_NODE_DOWN || why == CLOSE_NODE_HUNG) &&
-		    buf_len(&s2c->out) == 0 && leg_sent_all(&c->side[C2S].leg));
+		    flow_owed(s2c) == 0 && leg_sent_all(&c->side[C2S].leg));
 		return;
 	}
 	/* Answers that the node gave are delivered, whatever else went wrong. */
 	c->why = why;
 	c->stage = CONN_FLUSH;
 	leg_close(&s2c->leg, false);
-	leg_read(&c->side[C2S].leg, false);
+	flow_update(c);
 	c->end_by_ms = clock_ms() + FLUSH_MS;
 	conn_arm(c);
 }
 
-/* Moving bytes. */
-
 void
-conn_update_reading(struct conn *c)
+conn_flushed(struct conn *c)
 {
-	struct side *c2s = &c->side[C2S], *s2c = &c->side[S2C];
-
-	if (c->stage == CONN_DEAD)
-		return;
-	/* A side is read while its last bytes have been taken and no frame of it waits. */
-	leg_read(&c2s->leg, !conn_over(c) && c->started && !c2s->eof && !c2s->pump.waiting &&
-	    buf_len(&c2s->out) == 0);
-	leg_read(&s2c->leg, (c->stage == CONN_RELAY || c->stage == CONN_REPLAY) && !s2c->eof &&
-	    !s2c->pump.waiting && buf_len(&s2c->out) == 0);
-}
-
-/* pump_ops.send: to the other leg; what the kernel does not take stays in out. */
-int
-conn_send(void *arg, const uint8_t *p, size_t n)
-{
-	struct side *s = arg;
-	struct conn *c = s->conn;
-	struct leg *to = &other(s)->leg;
-	ssize_t sent = 0;
-
-	if (c->stage == CONN_DEAD || to->fd == -1) {
-		c->send_failed = s->dir == C2S ? CLOSE_NODE_RESET : CLOSE_CLIENT_RESET;
-		return -1;
-	}
-	if (buf_len(&s->out) == 0) {
-		sent = leg_send(to, p, n);
-		if (sent == -1) {
-			if (errno != EAGAIN && errno != EWOULDBLOCK) {
-				c->send_failed = s->dir == C2S ? CLOSE_NODE_RESET : CLOSE_CLIENT_RESET;
-				return -1;
-			}
-			sent = 0;
-		}
-	}
-	stats_add(&c->w->stats, s->dir == C2S ? STAT_bytes_to_node : STAT_bytes_to_client, n);
-	if ((size_t)sent == n)
-		return 0;
-	if (buf_add(&s->out, p + sent, n - (size_t)sent) == -1) {
-		c->send_failed = CLOSE_NO_MEMORY;
-		return -1;
-	}
-	leg_write(to, true);
-	return 0;
-}
-
-static void
-half_close(struct conn *c)
-{
-	if (c->half_closed || buf_len(&c->side[C2S].out) > 0 || c->side[S2C].leg.fd == -1)
-		return;
-	c->half_closed = true;
-	shutdown(c->side[S2C].leg.fd, SHUT_WR);
-}
-
-/* Writable: the bytes that wait for this leg are those of the other side's direction. */
-void
-conn_write_cb(evutil_socket_t fd, short what, void *arg)
-{
-	struct side *s = other(arg);
-	struct conn *c = s->conn;
-	struct leg *to = &((struct side *)arg)->leg;
-	ssize_t n;
-
-	(void)fd;
-	(void)what;
-	n = leg_send(to, buf_head(&s->out), buf_len(&s->out));
-	if (n == -1) {
-		if (errno != EAGAIN && errno != EWOULDBLOCK)
-			conn_end(c, s->dir == C2S ? CLOSE_NODE_RESET : CLOSE_CLIENT_RESET);
-		return;
-	}
-	buf_drain(&s->out, (size_t)n);
-	if (buf_len(&s->out) > 0)
-		return;
-	leg_write(to, false);
-	if (c->stage == CONN_FLUSH) {
-		die(c, false);
-		return;
-	}
-	if (s->dir == C2S && s->eof)
-		half_close(c);
-	conn_update_reading(c);
+	die(c, false);
 }
 
 /* Pump operations. */
@@ -374,7 +301,7 @@ static const struct pump_ops ops = {
 	.head = head_op,
 	.part = part_op,
 	.held = held_op,
-	.send = conn_send,
+	.send = flow_send,
 };
 
 /*
@@ -419,6 +346,12 @@ conn_is_older(const struct conn *c, const struct vc_reset *r)
 	    (!r->by_identity || identity_same(&c->mediate.identity, &r->identity));
 }
 
+const struct pump_ops *
+conn_pump_ops(void)
+{
+	return &ops;
+}
+
 /* What the facts now say about the connection's progress. */
 static void
 progress(struct conn *c)
@@ -444,9 +377,8 @@ progress(struct conn *c)
 	}
 }
 
-/* After each run of a pump: false when the connection is over. */
-static bool
-settle(struct conn *c, enum pump_result r, enum close_reason why)
+bool
+conn_settle(struct conn *c, enum pump_result r, enum close_reason why)
 {
 	for (;;) {
 		if (conn_over(c))
@@ -465,7 +397,7 @@ settle(struct conn *c, enum pump_result r, enum close_reason why)
 		}
 		break;
 	}
-	conn_update_reading(c);
+	flow_update(c);
 	return true;
 }
 
@@ -473,7 +405,7 @@ void
 conn_resume(struct conn *c, enum dir dir)
 {
 	c->resume[dir] = true;
-	(void)settle(c, PUMP_OK, 0);
+	(void)conn_settle(c, PUMP_OK, 0);
 }
 
 /* mediate_begin(): a frame that waits for a key may be looked at again; new facts. */
@@ -489,12 +421,11 @@ wake_cb(void *arg)
 	else if (c->calm_until_ms == 0 && c->side[C2S].pump.waiting)
 		conn_resume(c, C2S);
 	else
-		(void)settle(c, PUMP_OK, 0);
+		(void)conn_settle(c, PUMP_OK, 0);
 }
 
-/* The peer of this side has sent its last byte. */
-static void
-end_of_file(struct side *s)
+void
+conn_end_of_file(struct side *s)
 {
 	struct conn *c = s->conn;
 
@@ -510,62 +441,9 @@ end_of_file(struct side *s)
 	}
 	/* SMB has no half-open state: the node hears of it once it has all that the client sent. */
 	c->end_by_ms = clock_ms() + FLUSH_MS;
-	half_close(c);
-	conn_update_reading(c);
+	flow_half_close(c);
+	flow_update(c);
 	conn_arm(c);
-}
-
-static void
-note_byte(struct side *s)
-{
-	struct conn *c = s->conn;
-
-	if (s->dir == S2C)
-		c->owed_since_ms = 0;
-	else if (c->owed_since_ms == 0)
-		c->owed_since_ms = clock_ms();
-}
-
-void
-conn_read_cb(evutil_socket_t fd, short what, void *arg)
-{
-	struct side *s = arg;
-	struct conn *c = s->conn;
-
-	(void)fd;
-	(void)what;
-	for (int i = 0; i < READ_ROUNDS && s->leg.reading; i++) {
-		enum close_reason why = CLOSE_NO_MEMORY;
-		enum pump_result r;
-		size_t room;
-		uint8_t *dst = pump_room(&s->pump, &room);
-		bool kept = dst != NULL;
-		ssize_t n;
-
-		if (!kept && room != 0) {
-			conn_end(c, CLOSE_NO_MEMORY);
-			return;
-		}
-		if (!kept) {
-			dst = c->w->scratch;
-			room = sizeof(c->w->scratch);
-		}
-		n = leg_recv(&s->leg, dst, room);
-		if (n == -1) {
-			if (errno != EAGAIN && errno != EWOULDBLOCK)
-				conn_end(c, s->dir == C2S ? CLOSE_CLIENT_RESET : CLOSE_NODE_RESET);
-			return;
-		}
-		if (n == 0) {
-			end_of_file(s);
-			return;
-		}
-		note_byte(s);
-		r = kept ? pump_received(&s->pump, &ops, s, (size_t)n, &why)
-		         : pump_feed(&s->pump, &ops, s, dst, (size_t)n, &why);
-		if (!settle(c, r, why) || (size_t)n < room)
-			return;
-	}
 }
 
 /* Time. */
@@ -585,7 +463,7 @@ timer_cb(evutil_socket_t fd, short what, void *arg)
 			conn_resume(c, C2S);
 		if (conn_over(c))
 			return;
-		conn_update_reading(c);
+		flow_update(c);
 	}
 	when = deadline(c, &why);
 	if (when != 0 && now >= when) {
@@ -614,15 +492,9 @@ conn_tick(struct conn *c, uint64_t now_ms)
 {
 	const struct policy *p = c->w->policy;
 
-	/* libevent does not tell of a peer's death while nothing is read: ask the kernel. */
-	if (c->started && !c->side[C2S].leg.reading && leg_broken(&c->side[C2S].leg)) {
-		conn_end(c, CLOSE_CLIENT_RESET);
+	flow_tick(c);
+	if (c->stage == CONN_DEAD)
 		return;
-	}
-	if (c->stage == CONN_RELAY && !c->side[S2C].leg.reading && leg_broken(&c->side[S2C].leg)) {
-		conn_end(c, CLOSE_NODE_RESET);
-		return;
-	}
 	if (c->node != NULL && c->node->health == NODE_HUNG && c->owed_since_ms != 0 &&
 	    now_ms - c->owed_since_ms >= p->health.hang)
 		conn_end(c, CLOSE_NODE_HUNG);
@@ -631,12 +503,10 @@ conn_tick(struct conn *c, uint64_t now_ms)
 void
 conn_delay(struct conn *c, unsigned delay_ms)
 {
-	const struct timeval tv = { delay_ms / 1000, (suseconds_t)(delay_ms % 1000) * 1000 };
-
 	c->started = false;
 	c->accepted_ms += delay_ms;
 	stats_add(&c->w->stats, STAT_accept_delayed, 1);
-	event_add(&c->timer, &tv);
+	alarm_in(c, delay_ms);
 }
 
 void
@@ -667,22 +537,21 @@ conn_new(struct worker *w, int fd, const struct conf_listen *listener,
 	c->accepted_ms = clock_ms();
 	mediate_init(&c->mediate, &w->mediate, listener->name, &self);
 	c->mediate.intercept = listener->intercept;
-	if (mediate_begin(&c->mediate, wake_cb, c) == -1) {
-		stats_closed(&w->stats, CLOSE_NO_MEMORY);
-		if (!proxied)
-			limits_leave(w->parts->limits, &client->addr);
-		evutil_closesocket(fd);
-		free(c);
-		return;
-	}
 	for (int i = 0; i < 2; i++) {
 		c->side[i].conn = c;
 		c->side[i].dir = (enum dir)i;
 		leg_init(&c->side[i].leg);
 	}
-	leg_tcp(fd, &w->policy->tcp, w->policy->tcp.client_timeout);
-	leg_open(&c->side[C2S].leg, w->base, fd, conn_read_cb, conn_write_cb, &c->side[C2S]);
-	evtimer_assign(&c->timer, w->base, timer_cb, c);
+	if (mediate_begin(&c->mediate, wake_cb, c) == -1 ||
+	    leg_open(&c->side[C2S].leg, w->base, fd, flow_leg_cb, &c->side[C2S]) == -1) {
+		stats_closed(&w->stats, CLOSE_NO_MEMORY);
+		if (!proxied)
+			limits_leave(w->parts->limits, &client->addr);
+		mediate_fini(&c->mediate);
+		evutil_closesocket(fd);
+		free(c);
+		return;
+	}
 	TAILQ_INSERT_TAIL(&w->conns, c, entry);
 	w->nconns++;
 	stats_add(&w->stats, STAT_accepted, 1);
@@ -690,7 +559,7 @@ conn_new(struct worker *w, int fd, const struct conf_listen *listener,
 		conn_delay(c, delay_ms);
 	else
 		conn_arm(c);
-	conn_update_reading(c);
+	flow_update(c);
 }
 
 const struct node *

@@ -29,7 +29,7 @@ explain_names(const char *who, const struct session_info *si, const struct chann
 	snprintf(id, sizeof(id), "0x%016" PRIx64, si->session_id);
 	if (strcasecmp(who, id) == 0 || strcasecmp(who, id + 2) == 0 ||
 	    strcasecmp(who, guid_str(&si->client_guid, text)) == 0 ||
-	    (who[0] != '\0' && strcasestr(si->principal, who) != NULL))
+	    (who[0] != '\0' && si->principal != NULL && strcasestr(si->principal, who) != NULL))
 		return true;
 	for (size_t i = 0; i < n; i++)
 		if (strcmp(who, addr_str(&channels[i].client.addr, text)) == 0)
@@ -75,7 +75,8 @@ find_told(struct findings *f, const struct session_info *si)
 		break;
 	case TOLD_OPAQUE:
 		find(f, "it was told the node's own addresses, not ours: the answer was signed, and there is "
-		        "no key%s%s", si->opaque_because[0] != '\0' ? ": " : "", si->opaque_because);
+		        "no key%s%s", si->opaque_because != NULL ? ": " : "",
+		        si->opaque_because != NULL ? si->opaque_because : "");
 		break;
 	case TOLD_GMAC:
 		find(f, "it was told the node's own addresses: GMAC left no way to change them, and "
@@ -122,7 +123,7 @@ explain(const struct policy *p, const struct session_info *si, const struct chan
 	find_limits(&f, si);
 	find_addresses(&f, p, channels, n);
 	find_told(&f, si);
-	if (!si->keyed && si->opaque_because[0] != '\0' && si->told != TOLD_OPAQUE)
+	if (!si->keyed && si->opaque_because != NULL && si->told != TOLD_OPAQUE)
 		find(&f, "smbgate cannot see into it: %s", si->opaque_because);
 	if (n > 1)
 		find(&f, "it has %zu channels", n);

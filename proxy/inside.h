@@ -1,4 +1,4 @@
-/* inside.h: the inside of a connection, for conn.c, opening.c and prelude.c alone */
+/* inside.h: the inside of a connection, for conn.c, flow.c, opening.c and prelude.c alone */
 #ifndef PROXY_INSIDE_H
 #define PROXY_INSIDE_H
 
@@ -19,18 +19,23 @@
 #include "proxy/route.h"
 #include "smb/netbios.h"
 
+struct splice_pipe;
+
 /* One direction: read from its leg, judged by its pump, written to the other side's leg. */
 struct side {
 	struct conn *conn;
 	enum dir dir;
 	bool eof;
+	bool bulk;		/* its last PDU was spliced */
 	struct leg leg;
 	struct pump pump;
-	struct buf out;		/* judged, and not yet taken by the other leg's kernel */
+	struct splice_pipe *pipe;	/* with bytes that were judged, and not yet taken, ... */
+	struct buf out;			/* and with those behind them: see flow.c */
 };
 
 struct conn {
 	TAILQ_ENTRY(conn) entry;
+	TAILQ_ENTRY(conn) turn;	/* of the worker's turns, if it has one */
 	struct worker *w;
 	const struct conf_listen *listener;
 	enum conn_stage stage;
@@ -44,6 +49,7 @@ struct conn {
 	bool started;		/* its turn by the accept rate has come */
 	bool logged_on;
 	bool negotiated;
+	bool has_turn;
 	bool half_closed;	/* the node has been told that the client is through */
 	enum close_reason send_failed;
 	uint64_t accepted_ms;
@@ -57,7 +63,7 @@ struct conn {
 	struct node *node;	/* a reference, and counted in its connections */
 	struct route route;
 	struct mediate mediate;
-	struct event timer;
+	struct event *timer;	/* NULL: nothing has a deadline, as for most of its life */
 	struct side side[2];
 };
 
@@ -68,21 +74,19 @@ conn_over(const struct conn *c)
 	return c->stage >= CONN_FLUSH;
 }
 
-/*
- * As pump_ops.send: n bytes of this direction to the other leg; what the kernel does not take is
- * kept. -1: c->send_failed is set, and the caller ends the connection.
- */
-int conn_send(void *side, const uint8_t *p, size_t n);
 /* Sets the timer to whatever comes first in this stage. */
 void conn_arm(struct conn *c);
 /* Nothing more of the client is read or looked at for so long; all deadlines move by it. */
 void conn_delay(struct conn *c, unsigned delay_ms);
-/* Reads those legs that may be read now. */
-void conn_update_reading(struct conn *c);
 /* The frame of that direction that waits is shown again. */
 void conn_resume(struct conn *c, enum dir dir);
-/* Of a leg whose side is arg. */
-void conn_read_cb(evutil_socket_t fd, short what, void *arg);
-void conn_write_cb(evutil_socket_t fd, short what, void *arg);
+/* What a pump needs; its arg is the side. */
+const struct pump_ops *conn_pump_ops(void);
+/* After each run of a pump, with its result: false when the connection is over. */
+bool conn_settle(struct conn *c, enum pump_result r, enum close_reason why);
+/* In CONN_FLUSH: the client has all that it was owed. */
+void conn_flushed(struct conn *c);
+/* The peer of this side has sent its last byte. */
+void conn_end_of_file(struct side *s);
 
 #endif

@@ -16,17 +16,18 @@
 void
 leg_init(struct leg *l)
 {
-	l->fd = -1;
-	l->reading = l->writing = false;
+	*l = (struct leg){ .fd = -1 };
 }
 
-void
-leg_open(struct leg *l, struct event_base *base, int fd, event_callback_fn rd,
-    event_callback_fn wr, void *arg)
+int
+leg_open(struct leg *l, struct event_base *base, int fd, event_callback_fn cb, void *arg)
 {
-	l->fd = fd;
-	event_assign(&l->rd, base, fd, EV_READ | EV_PERSIST, rd, arg);
-	event_assign(&l->wr, base, fd, EV_WRITE | EV_PERSIST, wr, arg);
+	*l = (struct leg){ .fd = fd };
+	if (event_assign(&l->ev, base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, cb,
+	        arg) == 0 && event_add(&l->ev, NULL) == 0)
+		return 0;
+	l->fd = -1;
+	return -1;
 }
 
 void
@@ -36,36 +37,23 @@ leg_close(struct leg *l, bool reset)
 
 	if (l->fd == -1)
 		return;
-	leg_read(l, false);
-	leg_write(l, false);
+	event_del(&l->ev);
 	if (reset)
 		setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(l->fd);
 	l->fd = -1;
+	l->reading = l->ready = l->blocked = false;
 }
 
 void
-leg_read(struct leg *l, bool on)
+leg_note(struct leg *l, short what)
 {
-	if (l->fd == -1 || l->reading == on)
-		return;
-	l->reading = on;
-	if (on)
-		event_add(&l->rd, NULL);
-	else
-		event_del(&l->rd);
-}
-
-void
-leg_write(struct leg *l, bool on)
-{
-	if (l->fd == -1 || l->writing == on)
-		return;
-	l->writing = on;
-	if (on)
-		event_add(&l->wr, NULL);
-	else
-		event_del(&l->wr);
+	if ((what & (EV_READ | EV_CLOSED)) != 0)
+		l->ready = true;
+	if ((what & EV_CLOSED) != 0)
+		l->ended = true;
+	if ((what & EV_WRITE) != 0)
+		l->blocked = false;
 }
 
 ssize_t
@@ -76,17 +64,30 @@ leg_recv(struct leg *l, void *dst, size_t n)
 	do
 		r = recv(l->fd, dst, n, MSG_DONTWAIT);
 	while (r == -1 && errno == EINTR);
+	l->doubt = false;
+	if (r == -1) {
+		l->ready = false;
+	} else if (r > 0 && (size_t)r < n && !l->ended) {
+		/*
+		 * All that there was; what comes later is another edge. But a reset that came together
+		 * with the bytes was the same edge, and libevent does not tell it from them.
+		 */
+		l->ready = false;
+		l->doubt = true;
+	}
 	return r;
 }
 
 ssize_t
-leg_send(struct leg *l, const void *src, size_t n)
+leg_send(struct leg *l, const void *src, size_t n, bool more)
 {
+	int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0);
 	ssize_t r;
 
 	do
-		r = send(l->fd, src, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		r = send(l->fd, src, n, flags);
 	while (r == -1 && errno == EINTR);
+	l->blocked = r == -1 ? errno == EAGAIN || errno == EWOULDBLOCK : (size_t)r < n;
 	return r;
 }
 

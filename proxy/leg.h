@@ -11,28 +11,38 @@
 
 struct pol_tcp;
 
-/* fd -1: not open. Events are armed by hand: reading is switched, writing asked for once. */
+/*
+ * fd -1: not open. One edge-triggered event, added once: no epoll_ctl() between the first byte and
+ * the last, and a peer's death is told while nothing is read. What an edge told is remembered here
+ * until the kernel said that there is no more.
+ */
 struct leg {
 	int fd;
-	bool reading;
-	bool writing;
-	struct event rd, wr;
+	bool reading;		/* its bytes are wanted now */
+	bool ready;		/* there may be bytes, or an end, to be received */
+	bool ended;		/* an end is behind the bytes: a short read is not the last one */
+	bool doubt;		/* the last read was short, and no later one found nothing */
+	bool blocked;		/* the kernel takes no more until EV_WRITE */
+	struct event ev;
 };
 
 void leg_init(struct leg *l);
-/* Takes over a non-blocking socket. Callbacks get arg. */
-void leg_open(struct leg *l, struct event_base *base, int fd, event_callback_fn rd,
-    event_callback_fn wr, void *arg);
+/*
+ * Takes over a non-blocking socket, of a node only after connect(2). cb gets arg, and calls
+ * leg_note() first. -1 when it cannot be watched: the socket is still the caller's.
+ */
+int leg_open(struct leg *l, struct event_base *base, int fd, event_callback_fn cb, void *arg)
+    __attribute__((warn_unused_result));
 /* reset: the peer gets RST instead of FIN. */
 void leg_close(struct leg *l, bool reset);
 
-/* Both do nothing when it is so already. */
-void leg_read(struct leg *l, bool on);
-void leg_write(struct leg *l, bool on);
+/* Remembers what an event told. */
+void leg_note(struct leg *l, short what);
 
-/* As recv(2)/send(2), never blocking, without SIGPIPE and EINTR. */
+/* As recv(2)/send(2), never blocking, without SIGPIPE and EINTR; they keep ready and blocked. */
 ssize_t leg_recv(struct leg *l, void *dst, size_t n);
-ssize_t leg_send(struct leg *l, const void *src, size_t n);
+/* more: the rest of a message follows. */
+ssize_t leg_send(struct leg *l, const void *src, size_t n, bool more);
 
 /* Has the peer gone while nobody was reading? Costs a system call. */
 bool leg_broken(const struct leg *l);
@@ -40,7 +50,10 @@ bool leg_broken(const struct leg *l);
 /* Has the peer's kernel taken everything that was sent? */
 bool leg_sent_all(const struct leg *l);
 
-/* Keepalive, TCP_USER_TIMEOUT (ms) and no delay; a failure is not worth a connection. */
+/*
+ * Keepalive, TCP_USER_TIMEOUT (ms) and no delay; a failure is not worth a connection. What is
+ * accepted from a listening socket has its options.
+ */
 void leg_tcp(int fd, const struct pol_tcp *tcp, unsigned user_timeout_ms);
 
 #endif

@@ -8,6 +8,7 @@
 #include "policy/policy.h"
 #include "proxy/conf.h"
 #include "proxy/conn.h"
+#include "proxy/leg.h"
 #include "proxy/limits.h"
 #include "proxy/source.h"
 #include "proxy/stats.h"
@@ -177,6 +178,14 @@ accept_cb(evutil_socket_t lfd, short what, void *arg)
 	}
 }
 
+void
+listener_policy(struct listener *l)
+{
+	const struct pol_tcp *tcp = &l->w->policy->tcp;
+
+	leg_tcp(l->fd, tcp, tcp->client_timeout);
+}
+
 struct listener *
 listener_new(struct worker *w, int fd, const struct conf_listen *conf)
 {
@@ -187,6 +196,7 @@ listener_new(struct worker *w, int fd, const struct conf_listen *conf)
 	l->w = w;
 	l->fd = fd;
 	l->conf = conf;
+	listener_policy(l);
 	l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	l->ev = event_new(w->base, fd, EV_READ | EV_PERSIST, accept_cb, l);
 	l->again = evtimer_new(w->base, again_cb, l);

@@ -18,6 +18,8 @@ int listen_bind(const struct conf_listen *l, bool both, int *fds, unsigned n)
 
 /* Takes over fd; conf is borrowed. NULL when out of memory or descriptors. */
 struct listener *listener_new(struct worker *w, int fd, const struct conf_listen *conf);
+/* A policy is in force: sockets that are accepted from now on have its options. */
+void listener_policy(struct listener *l);
 void listener_free(struct listener **l);
 
 #endif

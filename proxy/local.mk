@@ -17,6 +17,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/explain.h \
 	proxy/first.c \
 	proxy/first.h \
+	proxy/flow.c \
+	proxy/flow.h \
 	proxy/gate.c \
 	proxy/gate.h \
 	proxy/guard.c \
@@ -73,6 +75,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/smb1.h \
 	proxy/source.c \
 	proxy/source.h \
+	proxy/splice.c \
+	proxy/splice.h \
 	proxy/stat.tbl.h \
 	proxy/stats.c \
 	proxy/stats.h \

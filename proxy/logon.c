@@ -7,6 +7,7 @@
 #include "auth/ntlm.h"
 #include "auth/preauth.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "proxy/track.h"
 #include "smb/const.h"
 #include "smb/hdr2.h"
@@ -35,6 +36,7 @@ struct logon {
 	bool binding;
 	bool anonymous;
 	bool answered;			/* the last answer's token has been taken */
+	uint64_t waits_since_us;	/* the last answer has come, and not yet its key; 0 = no */
 	const char *because;		/* there can be no key; NULL: there may */
 	struct preauth hash;
 	struct keyx *keyx;
@@ -369,8 +371,12 @@ logons_success(struct logons *l, const struct setup *s, const struct track *t,
 	r = keyx_result(x->keyx);
 	if (r->state == KEYX_ASKING && s->alone) {
 		e->state = LOGON_WAIT;
+		if (x->waits_since_us == 0)
+			x->waits_since_us = clock_us();
 		return;
 	}
+	if (x->waits_since_us != 0)
+		e->waited_us = clock_us() - x->waits_since_us;
 	snprintf(e->principal, sizeof(e->principal), "%.*s", SESSION_TEXT_MAX - 1, r->principal);
 	if (r->state == KEYX_READY)
 		derive(x, r, s, t, crypt, session, e);

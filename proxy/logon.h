@@ -59,6 +59,7 @@ void logons_drop(struct logons *l, uint64_t message_id);
 struct logon_end {
 	enum { LOGON_WAIT, LOGON_KEYED, LOGON_OPAQUE } state;
 	bool anonymous;
+	uint64_t waited_us;		/* that the answer was kept back for its key; not of WAIT */
 	struct smbkeys *keys;		/* KEYED: the session's, a reference of the caller's */
 	struct signkey signing;		/* KEYED: the channel's */
 	char because[SESSION_TEXT_MAX];	/* OPAQUE */

@@ -8,6 +8,7 @@
 #include "base/wr.h"
 #include "policy/policy.h"
 #include "proxy/conf.h"
+#include "proxy/flow.h"
 #include "proxy/inside.h"
 #include "proxy/node.h"
 #include "proxy/source.h"
@@ -24,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /*
  *	SMB2 NEGOTIATE ─────────────────────────────┐
@@ -55,11 +57,11 @@ connected(struct conn *c)
 	c->stage = CONN_RELAY;
 	if (c->replay != NULL) {
 		c->stage = CONN_REPLAY;
-		if (conn_send(&c->side[C2S], c->replay, c->replay_len) == -1) {
+		if (flow_send(&c->side[C2S], c->replay, c->replay_len) == -1) {
 			conn_end(c, c->send_failed);
 			return;
 		}
-		conn_update_reading(c);
+		flow_update(c);
 		conn_arm(c);
 		return;
 	}
@@ -68,7 +70,7 @@ connected(struct conn *c)
 }
 
 static void
-node_write_cb(evutil_socket_t fd, short what, void *arg)
+node_leg_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct side *s = arg;
 	struct conn *c = s->conn;
@@ -76,10 +78,12 @@ node_write_cb(evutil_socket_t fd, short what, void *arg)
 	socklen_t len = sizeof(err);
 
 	if (c->stage != CONN_CONNECT) {
-		conn_write_cb(fd, what, arg);
+		flow_leg_cb(fd, what, arg);
 		return;
 	}
-	leg_write(&s->leg, false);
+	leg_note(&s->leg, what);
+	if ((what & EV_WRITE) == 0)
+		return;
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1 || err != 0)
 		opening_connect_failed(c);
 	else
@@ -107,12 +111,13 @@ node_address(const struct conn *c)
 
 /* Our own trouble, and none of the node's: its health is not asked. */
 static void
-source_failed(struct conn *c, const struct addr *from)
+source_failed(struct conn *c, int fd, const struct addr *from)
 {
 	int err = errno;
 	char text[ADDR_STRLEN];
 	unsigned left_out;
 
+	close(fd);
 	if (log_allow(&c->w->log, clock_ms(), &left_out))
 		log_error("source = %s: cannot dial node %s from %s: %s",
 		    pol_source_str(c->w->policy->source), c->node->name, addr_str(from, text),
@@ -138,11 +143,10 @@ connect_node(struct conn *c)
 		return;
 	}
 	leg_tcp(fd, tcp, tcp->node_timeout);
-	leg_open(&s->leg, c->w->base, fd, conn_read_cb, node_write_cb, s);
 	if (source == SOURCE_MISFIT)
 		stats_add(&c->w->stats, STAT_source_misfit, 1);
 	if (source >= SOURCE_CLIENT && source_bind(fd, source, &from) == -1) {
-		source_failed(c, &from);
+		source_failed(c, fd, &from);
 		return;
 	}
 	c->stage = CONN_CONNECT;
@@ -150,13 +154,18 @@ connect_node(struct conn *c)
 	if (connect(fd, (struct sockaddr *)&ss, len) == -1 && errno != EINPROGRESS) {
 		/* No port of that address is left. */
 		if (source >= SOURCE_CLIENT && errno == EADDRNOTAVAIL) {
-			source_failed(c, &from);
+			source_failed(c, fd, &from);
 			return;
 		}
+		close(fd);
 		opening_connect_failed(c);
 		return;
 	}
-	leg_write(&s->leg, true);
+	if (leg_open(&s->leg, c->w->base, fd, node_leg_cb, s) == -1) {
+		close(fd);
+		conn_end(c, CLOSE_NO_MEMORY);
+		return;
+	}
 	conn_arm(c);
 }
 
@@ -215,7 +224,7 @@ answer_multi(struct conn *c, const uint8_t *frame, size_t len)
 	nbss_put(out, (uint32_t)(wr_len(&w) - NBSS_HDR_LEN));
 	c->stage = CONN_SECOND;
 	stats_add(&c->w->stats, STAT_multi_protocol, 1);
-	if (conn_send(&c->side[S2C], out, wr_len(&w)) == -1)
+	if (flow_send(&c->side[S2C], out, wr_len(&w)) == -1)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = c->send_failed };
 	return (struct outcome){ .act = OUTCOME_DROP };
 }
@@ -231,7 +240,7 @@ refuse_smb1(struct conn *c, const struct first *f)
 	assert(wr_ok(&w));
 	nbss_put(out, (uint32_t)(wr_len(&w) - NBSS_HDR_LEN));
 	stats_add(&c->w->stats, STAT_smb1_refused, 1);
-	(void)conn_send(&c->side[S2C], out, wr_len(&w));
+	(void)flow_send(&c->side[S2C], out, wr_len(&w));
 	return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_SMB1_REFUSED };
 }
 
@@ -250,7 +259,7 @@ refuse_dialect(struct conn *c, const uint8_t *frame)
 		wr_zero(&w, NBSS_HDR_LEN);
 		err2_put(&w, &h);
 		nbss_put(out, (uint32_t)(wr_len(&w) - NBSS_HDR_LEN));
-		(void)conn_send(&c->side[S2C], out, wr_len(&w));
+		(void)flow_send(&c->side[S2C], out, wr_len(&w));
 	}
 	return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_DIALECT_REFUSED };
 }

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "policy/policy.h"
 #include "proxy/conf.h"
+#include "proxy/flow.h"
 #include "proxy/inside.h"
 #include "proxy/limits.h"
 #include "proxy/ppheader.h"
@@ -118,7 +119,7 @@ session_request(struct conn *c, const uint8_t *p, size_t len)
 		why = CLOSE_BAD_SEQUENCE;
 	}
 	len = netbios_answer_put(answer, e);
-	if (conn_send(&c->side[S2C], answer, len) == -1)
+	if (flow_send(&c->side[S2C], answer, len) == -1)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = c->send_failed };
 	if (e != NETBIOS_GRANTED)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = why };

@@ -3,6 +3,8 @@
 
 #include "proxy/pump.h"
 
+#include <assert.h>
+
 /* Least that is asked of the kernel at a time for a frame that is not whole. */
 #define ROOM_MIN 4096
 #define ROOM_MAX 65536
@@ -178,6 +180,19 @@ pump_received(struct pump *p, const struct pump_ops *ops, void *arg, size_t n,
 {
 	buf_filled(&p->in, n);
 	return buf_len(&p->in) < p->need ? PUMP_OK : walk_kept(p, ops, arg, why);
+}
+
+size_t
+pump_owed(const struct pump *p)
+{
+	return buf_len(&p->in) == 0 && !p->waiting ? p->pass : 0;
+}
+
+void
+pump_moved(struct pump *p, size_t n)
+{
+	assert(n <= p->pass);
+	p->pass -= (uint32_t)n;
 }
 
 bool

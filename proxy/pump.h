@@ -62,6 +62,13 @@ uint8_t *pump_room(struct pump *p, size_t *n);
 enum pump_result pump_received(struct pump *p, const struct pump_ops *ops, void *arg, size_t n,
     enum close_reason *why);
 
+/*
+ * Bytes that go on unseen and that nothing stands before, 0 if there are none: n of them may be
+ * moved past the pump, which is told with pump_moved().
+ */
+size_t pump_owed(const struct pump *p);
+void pump_moved(struct pump *p, size_t n);
+
 /* True between frames: nothing is kept and nothing is owed. */
 bool pump_idle(const struct pump *p);
 void pump_fini(struct pump *p);

@@ -201,7 +201,7 @@ opaque_why(const struct session_info *si)
 {
 	if (si->keyed)
 		return NULL;
-	if (si->opaque_because[0] != '\0')
+	if (si->opaque_because != NULL)
 		return si->opaque_because;
 	if (si->sealed)
 		return "no key: encryption is required";
@@ -480,7 +480,7 @@ one_session(void *arg, const struct session_info *si, const struct channel_info 
 	if (why != NULL)
 		set_text(o, "why", why);
 	set_text(o, "opaque_because", why);
-	set_text(o, "principal", si->principal[0] == '\0' ? NULL : si->principal);
+	set_text(o, "principal", si->principal);
 	set_text(o, "told", told_str(si->told));
 	told_interfaces(o, si);
 	list = set_array(o, "channels");

@@ -119,14 +119,15 @@ claimed_cb(void *arg, const struct state_claim *c)
 {
 	struct route *r = arg;
 	struct node *n;
-	bool wanted_it, dialled_it;
+	/* He who names a node means it; anybody else is better off where he was. */
+	bool dialled_it = r->wanted_usable && r->wanted == r->dialled, wanted_it;
 
 	r->waiting = false;
 	if (c == NULL) {
 		/* The map cannot help: the hash alone gives every proxy the same answer. */
 		stats_add(r->env->stats, STAT_claims_refused, 1);
 		if (r->wanted_usable)
-			arrive(r, node_ref(r->wanted), STAT_placed_hash);
+			arrive(r, node_ref(r->wanted), dialled_it ? STAT_placed_dialled : STAT_placed_hash);
 		else
 			fail(r, CLOSE_NO_NODE);
 		return;
@@ -136,8 +137,6 @@ claimed_cb(void *arg, const struct state_claim *c)
 		return;
 	}
 	r->others = c->others;
-	/* He who names a node means it; anybody else is better off where he was. */
-	dialled_it = r->wanted_usable && r->wanted == r->dialled;
 	wanted_it = strcmp(c->node, r->wanted->id) == 0;
 	if (wanted_it && r->wanted_usable) {
 		arrive(r, node_ref(r->wanted), c->blind ? STAT_placed_blind : !c->fresh ? STAT_placed_claim :

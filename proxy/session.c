@@ -30,8 +30,9 @@ struct channel {
 	TAILQ_ENTRY(channel) entry;
 };
 
+/* There are as many as clients: texts and lists have no place in it, and most have none. */
 struct session {
-	struct session_info info;
+	struct session_info info;	/* what it points to is the session's own */
 	struct smbkeys *keys;		/* a reference; NULL: opaque */
 	bool listed;
 	TAILQ_HEAD(, channel) channels;
@@ -39,6 +40,48 @@ struct session {
 	struct session *same;	/* of the same number on other nodes */
 	UT_hash_handle hh;
 };
+
+/* A copy of a text, cut where it is too long; NULL also when memory is out. */
+static const char *
+text_dup(const char *text)
+{
+	return text == NULL ? NULL : strndup(text, SESSION_TEXT_MAX - 1);
+}
+
+static const struct ifinfo *
+list_dup(const struct ifinfo *list, size_t n)
+{
+	struct ifinfo *copy = n == 0 ? NULL : malloc(n * sizeof(*list));
+
+	if (copy != NULL)
+		memcpy(copy, list, n * sizeof(*list));
+	return copy;
+}
+
+/* Makes what it points to its own. */
+static void
+info_own(struct session_info *si)
+{
+	si->opaque_because = text_dup(si->opaque_because);
+	si->principal = text_dup(si->principal);
+	si->list = list_dup(si->list, si->ntold);
+	if (si->list == NULL)
+		si->ntold = 0;
+}
+
+static void
+own_free(const void *p)
+{
+	free((void *)(uintptr_t)p);
+}
+
+static void
+info_disown(struct session_info *si)
+{
+	own_free(si->opaque_because);
+	own_free(si->principal);
+	own_free(si->list);
+}
 
 struct shard {
 	pthread_mutex_t lock;
@@ -155,6 +198,7 @@ sesstab_join(struct sesstab *t, const struct session_info *si, const struct chan
 			return NULL;
 		}
 		s->info = *si;
+		info_own(&s->info);
 		s->keys = smbkeys_ref(keys);
 		TAILQ_INIT(&s->channels);
 		list_session(sh, s);
@@ -186,6 +230,7 @@ channel_leave(struct sesstab *t, struct channel **cp)
 		over = s->listed;
 		unlist_session(sh, s);
 		smbkeys_unref(&s->keys);
+		info_disown(&s->info);
 		free(s);
 	}
 	pthread_mutex_unlock(&sh->lock);
@@ -232,7 +277,8 @@ channel_opaque(struct sesstab *t, struct channel *c, const char *because)
 	smbkeys_unref(&c->keys);
 	pthread_mutex_lock(&sh->lock);
 	si->keyed = false;
-	snprintf(si->opaque_because, sizeof(si->opaque_because), "%s", because);
+	own_free(si->opaque_because);
+	si->opaque_because = text_dup(because);
 	pthread_mutex_unlock(&sh->lock);
 }
 
@@ -266,9 +312,11 @@ channel_told(struct sesstab *t, struct channel *c, enum session_told told,
 
 	pthread_mutex_lock(&sh->lock);
 	si->told = told;
+	own_free(si->list);
 	si->ntold = n < SESSION_TOLD_MAX ? n : SESSION_TOLD_MAX;
-	if (si->ntold > 0)
-		memcpy(si->list, list, si->ntold * sizeof(*list));
+	si->list = list_dup(list, si->ntold);
+	if (si->list == NULL)
+		si->ntold = 0;
 	pthread_mutex_unlock(&sh->lock);
 }
 
@@ -314,11 +362,12 @@ copy_session(const struct session *s, struct copy *dst)
 {
 	const struct channel *c;
 
-	dst->info = s->info;
 	dst->n = 0;
 	dst->channels = calloc(s->nchannels, sizeof(*dst->channels));
 	if (dst->channels == NULL)
 		return -1;
+	dst->info = s->info;
+	info_own(&dst->info);
 	TAILQ_FOREACH(c, &s->channels, entry)
 		dst->channels[dst->n++] = c->info;
 	return 0;
@@ -347,6 +396,7 @@ sesstab_each(struct sesstab *t, void (*f)(void *arg, const struct session_info *
 		for (size_t j = 0; j < k; j++) {
 			f(arg, &all[j].info, all[j].channels, all[j].n);
 			free(all[j].channels);
+			info_disown(&all[j].info);
 		}
 		free(all);
 	}

@@ -33,7 +33,7 @@ enum session_told {
 /* Names and reasons are for people: what is longer is cut. */
 #define SESSION_TEXT_MAX 128
 
-/* The facts of one session, copied out for show. */
+/* The facts of one session, copied out for show. What it points to is only lent. */
 struct session_info {
 	const struct node *node;
 	uint64_t session_id;
@@ -42,13 +42,13 @@ struct session_info {
 	bool guest, anonymous, sealed, signing_required;
 	bool client_multichannel, node_multichannel;	/* as said in NEGOTIATE */
 	bool keyed;				/* smbgate has the session's keys */
-	char opaque_because[SESSION_TEXT_MAX];	/* why not; "" where there is nothing to have */
-	char principal[SESSION_TEXT_MAX];	/* who logged on; "" where that is not known */
+	const char *opaque_because;	/* why not; NULL where there is nothing to have */
+	const char *principal;		/* who logged on; NULL where that is not known */
 	struct guid client_guid;
 	uint64_t since_ms;
 	enum session_told told;
 	size_t ntold;
-	struct ifinfo list[SESSION_TOLD_MAX];
+	const struct ifinfo *list;	/* ntold of them */
 };
 
 /* One channel: a connection that has logged on to, or bound itself to, a session. */

@@ -282,11 +282,11 @@ log_session(struct mediate *m, const struct session_info *si)
 {
 	if (si->keyed)
 		log_debug("conn %" PRIu64 ": session %016" PRIx64 " of %s is keyed", m->self.conn_id,
-		    si->session_id, si->principal);
-	else if (m->env->keyc != NULL && si->opaque_because[0] != '\0' && view_may_log(m))
+		    si->session_id, si->principal != NULL ? si->principal : "?");
+	else if (m->env->keyc != NULL && si->opaque_because != NULL && view_may_log(m))
 		log_warn("conn %" PRIu64 ": session %016" PRIx64 "%s%s is opaque: %s",
-		    m->self.conn_id, si->session_id, si->principal[0] != '\0' ? " of " : "",
-		    si->principal, si->opaque_because);
+		    m->self.conn_id, si->session_id, si->principal != NULL ? " of " : "",
+		    si->principal != NULL ? si->principal : "", si->opaque_because);
 }
 
 static int
@@ -300,7 +300,7 @@ session_opened(struct mediate *m, const struct session_info *si, const struct pe
 	if (admit(m, si, why) == -1)
 		return -1;
 	t->logged_on = true;
-	if (m->seen.principal == 0)
+	if (m->seen.principal == 0 && si->principal != NULL)
 		identity_principal(&m->seen, m->env->hash, si->principal);
 	identity_take(&m->identity, &m->seen);
 	log_session(m, si);
@@ -325,32 +325,34 @@ session_opened(struct mediate *m, const struct session_info *si, const struct pe
 	return 0;
 }
 
-/* The keys of a logon that the node has accepted; LOGON_WAIT while they are not there yet. */
-static struct logon_end
-logon_keys(struct mediate *m, const struct setup *s, struct session_info *si,
-    const struct pending *asked)
+/* *e: the keys of a logon that the node has accepted; LOGON_WAIT while they are not there yet. */
+static void
+logon_keys(struct mediate *m, const struct setup *s, const struct pending *asked,
+    struct session_info *si, struct logon_end *e)
 {
 	struct smbkeys *session = NULL;
-	struct logon_end e;
 
 	if (asked->binding)
 		session = setup_session_keys(m, si->session_id, m->node);
-	logons_success(m->logons, s, &m->track, m->env->crypt, session, &e);
+	logons_success(m->logons, s, &m->track, m->env->crypt, session, e);
 	smbkeys_unref(&session);
-	si->anonymous |= e.anonymous;
-	si->keyed = e.state == LOGON_KEYED;
+	if (e->waited_us > 0) {
+		stats_add(m->env->stats, STAT_logons_waited, 1);
+		stats_add(m->env->stats, STAT_logons_waited_us, e->waited_us);
+	}
+	si->anonymous |= e->anonymous;
+	si->keyed = e->state == LOGON_KEYED;
 	/* [MS-SMB2] 3.3.5.5.3: a guest's session has no keys, whatever the exchange agreed on. */
 	if (si->keyed && (si->guest || si->anonymous)) {
-		smbkeys_unref(&e.keys);
+		smbkeys_unref(&e->keys);
 		si->keyed = false;
 	}
 	if (!si->keyed && (si->guest || si->anonymous))
-		e.because[0] = '\0';
+		e->because[0] = '\0';
 	if (si->guest || si->anonymous)
 		si->signing_required = false;
-	snprintf(si->opaque_because, sizeof(si->opaque_because), "%s", e.because);
-	snprintf(si->principal, sizeof(si->principal), "%s", e.principal);
-	return e;
+	si->opaque_because = e->because[0] == '\0' ? NULL : e->because;
+	si->principal = e->principal[0] == '\0' ? NULL : e->principal;
 }
 
 int
@@ -384,7 +386,7 @@ setup_session_resp(struct mediate *m, struct view *v, const struct message *msg,
 		logons_drop(m->logons, asked->message_id);
 		return 0;
 	}
-	e = logon_keys(m, &s, &si, asked);
+	logon_keys(m, &s, asked, &si, &e);
 	if (e.state == LOGON_WAIT) {
 		v->wait = true;
 		return 0;

@@ -10,9 +10,11 @@
 #include "policy/policy.h"
 #include "proxy/conf.h"
 #include "proxy/conn.h"
+#include "proxy/flow.h"
 #include "proxy/listen.h"
 #include "proxy/mailbox.h"
 #include "proxy/node.h"
+#include "proxy/splice.h"
 #include "state/local.h"
 #include "state/redis.h"
 #include "state/state.h"
@@ -53,12 +55,22 @@ reap_cb(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
+turn_cb(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	flow_turns(arg);
+}
+
+static void
 use_policy(struct worker *w, struct policy *p)
 {
 	struct policy *old = w->policy;
 
 	w->policy = w->route.policy = w->mediate.policy = policy_ref(p);
 	policy_unref(&old);
+	for (size_t i = 0; i < w->nlisteners; i++)
+		listener_policy(w->listeners[i]);
 }
 
 struct state *
@@ -83,6 +95,7 @@ worker_new(unsigned index, const struct worker_parts *parts, struct policy *poli
 	w->next_id = index + 1;
 	TAILQ_INIT(&w->conns);
 	TAILQ_INIT(&w->dead);
+	TAILQ_INIT(&w->turns);
 	/*
 	 * Nothing but mailbox.c reaches a loop from outside. No changelist: its epoll_ctl() comes when
 	 * a closed descriptor may be another worker's already.
@@ -96,6 +109,8 @@ worker_new(unsigned index, const struct worker_parts *parts, struct policy *poli
 	w->mailbox = mailbox_new(w->base);
 	w->tick = event_new(w->base, -1, EV_PERSIST, tick_cb, w);
 	w->reap = event_new(w->base, -1, 0, reap_cb, w);
+	w->turn = evtimer_new(w->base, turn_cb, w);
+	w->pipes = splice_pool_new();
 	w->route.nodes = parts->nodes;
 	w->route.state = worker_state(parts, w->base);
 	w->route.hash = keyhash_new(parts->secret);
@@ -111,9 +126,9 @@ worker_new(unsigned index, const struct worker_parts *parts, struct policy *poli
 		goto fail;
 	w->mediate.keyc = w->keyc;
 	w->listeners = calloc(n, sizeof(struct listener *));
-	if (w->mailbox == NULL || w->tick == NULL || w->reap == NULL || w->route.state == NULL ||
-	    w->route.hash == NULL || w->mediate.crypt == NULL || w->listeners == NULL ||
-	    event_add(w->tick, &second) == -1)
+	if (w->mailbox == NULL || w->tick == NULL || w->reap == NULL || w->turn == NULL ||
+	    w->pipes == NULL || w->route.state == NULL || w->route.hash == NULL ||
+	    w->mediate.crypt == NULL || w->listeners == NULL || event_add(w->tick, &second) == -1)
 		goto fail;
 	for (; w->nlisteners < n; w->nlisteners++) {
 		size_t i = w->nlisteners;
@@ -157,6 +172,9 @@ worker_free(struct worker **wp)
 		event_free(w->tick);
 	if (w->reap != NULL)
 		event_free(w->reap);
+	if (w->turn != NULL)
+		event_free(w->turn);
+	splice_pool_free(&w->pipes);
 	state_free(&w->route.state);
 	keyhash_free(&w->route.hash);
 	crypt_free(&w->mediate.crypt);

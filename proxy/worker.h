@@ -28,6 +28,7 @@ struct node;
 struct nodes;
 struct policy;
 struct secret;
+struct splice_pool;
 struct sesstab;
 struct vc_reset;
 
@@ -55,9 +56,13 @@ struct worker {
 	struct event_base *base;
 	struct mailbox *mailbox;
 	struct event *tick;		/* once a second: peers that died unnoticed, hung nodes */
+	struct event *turn;		/* of connections that had more to read than one turn takes */
 	struct event *reap;		/* frees what died in this turn of the loop */
 	struct conn_list conns;
 	struct conn_list dead;
+	struct conn_list turns;		/* see proxy/flow.c */
+	size_t nturns;
+	struct splice_pool *pipes;
 	size_t nconns;
 	uint64_t next_id;
 	struct policy *policy;		/* one reference */

@@ -226,7 +226,7 @@ def too_late(t, g):
         except smb2.Closed:
             pass
         took = time.monotonic() - start
-        t.ok(0.6 < took < 3, what + ": over after %.2f s" % took)
+        t.ok(0.6 < took < 5, what + ": over after %.2f s" % took)
         t.same(front.reasons(g, before), {"first_frame_timeout"}, what + ": counted")
         c.close()
     g.reload(limits=None)

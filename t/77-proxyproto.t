@@ -191,7 +191,7 @@ def cuts(t, f, seed):
                        front.v2(CLIENT, GOOD, 1, 2)}.items():
         before, start = f.g.closes(), time.monotonic()
         ends(t, f, f.open(part), before, {"first_frame_timeout"}, name + ", and no more")
-        t.ok(0.4 < time.monotonic() - start < 3, name + ": in time")
+        t.ok(0.4 < time.monotonic() - start < 5, name + ": in time")
     f.g.reload(limits=None)
 
 
@@ -289,13 +289,14 @@ def limits(t, f):
         c = f.open(front.v2(CLIENT, GOOD, i, 445))
         c.send_raw(nego_frame(c))
         late.append(c)
+    delayed = (lambda: f.g.stats()["accept_delayed"] - before)
+    t.ok(tap.wait_for(lambda: delayed() == 2, 5), "accept rate: two of four have to wait", delayed())
     with f.open(front.v2("192.0.2.99", GOOD, 1, 445)) as c:
         c.negotiate([0x0302])
-        t.ok(time.monotonic() - start < 0.4, "accept rate: another client does not wait")
+        t.same(delayed(), 2, "accept rate: another client does not")
     t.ok(all(c.recv()[0].cmd == smb2.NEGOTIATE for c in late), "accept rate: all are served")
     took = time.monotonic() - start
-    t.ok(0.4 < took < 3, "accept rate: the last of four after %.2f s" % took)
-    t.ok(f.g.stats()["accept_delayed"] - before >= 2, "accept rate: delays are counted")
+    t.ok(0.4 < took < 5, "accept rate: the last of four after %.2f s" % took)
     before = f.g.closes()
     more = [f.open(front.v2(CLIENT, GOOD, 10 + i, 445)) for i in range(10)]
     t.ok(tap.wait_for(lambda: "accept_rate" in f.g.closed_since(before), 5),

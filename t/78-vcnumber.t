@@ -240,7 +240,7 @@ def reset_by_identity(t, n, g):
     g.reload(vc_reset=None, nat=None)
 
 
-def programs(t, n, top, addr, label):
+def programs(t, n, top, addr, port, label):
     """smbclient, curl and impacket at SMB1."""
     payload = os.urandom(3 * MIB + 77)
     src, dst = os.path.join(top, "src"), os.path.join(top, "dst")
@@ -252,15 +252,15 @@ def programs(t, n, top, addr, label):
             return f.read() == payload
 
     with n.c3.inside():
-        r = clients.smbclient(addr, PORT, ["put %s sc" % src, "get sc %s" % dst, "ls", "del sc"],
+        r = clients.smbclient(addr, port, ["put %s sc" % src, "get sc %s" % dst, "ls", "del sc"],
                               "-m", "NT1", "--option=client min protocol=NT1")
         t.ok(r.returncode == 0 and same(), label + ": smbclient -m NT1 puts and gets", r.stdout[-800:])
-    url = "smb://%s:%d/data/cu" % (addr, PORT)
+    url = "smb://%s:%d/data/cu" % (addr, port)
     n.c3.run("curl", "-sS", "-u", "alice:Alice-pw-1", "-T", src, url)
     n.c3.run("curl", "-sS", "-u", "alice:Alice-pw-1", "-o", dst, url)
     t.ok(same(), label + ": curl puts and gets")
     with n.c3.inside():
-        c = smb1.Client(addr, PORT).login().open("im")
+        c = smb1.Client(addr, port).login().open("im")
         for off in range(0, len(payload), 16384):
             c.write(off, payload[off:off + 16384])
         got = b"".join(c.read(off, 16384) for off in range(0, len(payload), 16384))
@@ -276,7 +276,8 @@ def main(t):
         signing = node.Node(smbd.lab, "n2", NODE, 446, interfaces=[NODE + "/24"],
                             signing="mandatory").start()
     with n.gw.inside():
-        g = gate.Gate(t, [smbd], listen={"lan": "%s:%d" % (GW, PORT)}, smb1="allow").start()
+        g = gate.Gate(t, [smbd], listen={"lan": "%s:%d" % (GW, PORT)}, smb1="allow",
+                      conf='listen "nbt" { address = "%s" netbios = true }\n' % GW).start()
 
     neighbours(t, n, NODE, "direct, VcNumber 0", 0, True)
     neighbours(t, n, NODE, "direct, VcNumber 1", 1, False)
@@ -294,8 +295,11 @@ def main(t):
     reset_by_address(t, n, g)
     reset_by_identity(t, n, g)
     top = node.tempdir(t)
-    programs(t, n, top, NODE, "direct")
-    programs(t, n, top, GW, "through smbgate")
+    programs(t, n, top, NODE, PORT, "direct")
+    programs(t, n, top, GW, PORT, "through smbgate")
+    before = g.stats()
+    programs(t, n, top, GW, 139, "through smbgate, port 139")
+    t.ok(counted(g, before, "netbios_sessions")[0] >= 2, "sessions were asked for there")
     signed_again(t, n, signing)
     t.same(g.stop(), 0, "smbgate ends with status 0")
 

@@ -56,7 +56,8 @@ class Lab:
     def gate(self, **policy):
         with self.v.gw.inside():
             return gate.Gate(self.t, self.policy_nodes, listen={"lan": vpn.GW4 + ":445"},
-                             conf=CONF, source="transparent", **policy).start()
+                             conf=CONF, source="transparent",
+                             health=dict(gate.FAST, timeout="5s"), **policy).start()
 
     def transfer(self, addr, label, *args):
         d = node.tempdir(self.t)

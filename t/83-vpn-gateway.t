@@ -122,6 +122,38 @@ def refused(v, addr):
         return True
 
 
+FIREWALL = """
+table inet firewall {
+	chain input {
+		type filter hook input priority filter + 10; policy drop;
+		iif lo accept
+		ct state established,related accept
+		meta l4proto ipv6-icmp accept
+		%s
+	}
+	chain forward {
+		type filter hook forward priority filter + 10; policy drop;
+	}
+}
+"""
+
+
+def firewall(t, v):
+    """The gateway's own rules let nothing in but what README.md says."""
+    rule, = re.findall(r"`(meta mark \w+ accept)`", text(vpn.CONTRIB + "/README.md"))
+    v.gw.nft(FIREWALL % "")
+    try:
+        with v.clients[0].inside():
+            smb2.Conn(EVERY[0], 445, timeout=1).close()
+        t.ok(False, "a firewall that knows nothing of it: no connection")
+    except TimeoutError:
+        t.ok(True, "a firewall that knows nothing of it: no connection")
+    v.gw.nft("delete table inet firewall")
+    v.gw.nft(FIREWALL % rule)
+    visit(t, v, "with a firewall and the rule of README.md", lambda i: set(vpn.NODES[i]))
+    v.gw.nft("delete table inet firewall")
+
+
 def rules(v):
     """(IPv4 rules, IPv6 rules, routes of the table) as they are."""
     return tuple(v.gw.ip(f, "rule", "show").stdout.count("lookup 91") for f in ("-4", "-6")) + \
@@ -160,6 +192,7 @@ def main(t):
     visit(t, v, "through smbgate", lambda i: set(vpn.NODES[i]))
     t.same(g.stats()["placed_dialled"], 8, "which has placed them all")
     t.ok(refused(v, vpn.GW4) and refused(v, vpn.GW6), "the gateway itself has no open port")
+    firewall(t, v)
     for addr in (vpn.NODES[0][0], vpn.NODES[1][1]):
         with v.clients[0].inside():
             r = clients.smbclient(addr, 445, "put /etc/services s; get s /dev/null; ls; del s")

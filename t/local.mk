@@ -101,6 +101,7 @@ E2E_TESTS = \
 	t/68-keyd.t \
 	t/69-door.t \
 	t/70-smbtorture.t \
+	t/71-splice.t \
 	t/72-keyed.t \
 	t/73-nonces.t \
 	t/74-opaque.t \
