@@ -142,22 +142,6 @@ claim_lost(void *arg, const struct state_key *key)
 		worker_claim_lost(g->workers[i], key);
 }
 
-static void
-stand(void *arg, const char *id, bool drain)
-{
-	struct gate *g = arg;
-	struct node *n = nodes_find(g->parts.nodes, id);
-
-	if (n != NULL && n->drain != drain)
-		log_info("node %s: %s, as another proxy's operator said", n->name,
-		    drain ? "drained" : "no longer drained");
-	if (n != NULL)
-		n->drain = drain;
-	node_unref(&n);
-}
-
-static const struct keeper_ops keeper_ops = { .lost = claim_lost, .stand = stand };
-
 struct homes {
 	struct node *all[POL_NODES_MAX];
 	size_t n;
@@ -173,9 +157,8 @@ home_cb(void *arg, const struct state_key *key)
 	return n == NULL ? NULL : n->id;
 }
 
-/* Another policy, other homes. */
-static void
-rehome(struct gate *g)
+void
+gate_rehome(struct gate *g)
 {
 	struct homes h = { .hash = g->hash };
 
@@ -185,8 +168,24 @@ rehome(struct gate *g)
 	shared_rehome(g->parts.shared, home_cb, &h);
 	for (size_t i = 0; i < h.n; i++)
 		node_unref(&h.all[i]);
-	keeper_repeat(g->keeper);
 }
+
+static void
+stand(void *arg, const char *id, bool drain)
+{
+	struct gate *g = arg;
+	struct node *n = nodes_find(g->parts.nodes, id);
+
+	if (n != NULL && n->drain != drain) {
+		log_info("node %s: %s, as another proxy's operator said", n->name,
+		    drain ? "drained" : "no longer drained");
+		n->drain = drain;
+		gate_rehome(g);
+	}
+	node_unref(&n);
+}
+
+static const struct keeper_ops keeper_ops = { .lost = claim_lost, .stand = stand };
 
 /* -1 when memory is out. */
 static int
@@ -218,7 +217,10 @@ enforce(struct gate *g, struct policy *p)
 	g->policy = p;
 	g->policy_since_ms = clock_ms();
 	nodes_apply(g->parts.nodes, p, clock_ms());
-	rehome(g);
+	/* What operators said of nodes that are new here. */
+	if (g->keeper != NULL)
+		keeper_repeat(g->keeper);
+	gate_rehome(g);
 	health_policy(g->health, p);
 	for (size_t i = 0; i < g->nworkers; i++)
 		worker_policy(g->workers[i], p);

@@ -85,6 +85,12 @@ void gate_free(struct gate **g);
  */
 int gate_reload(struct gate *g, struct errlist *e);
 
+/*
+ * Nodes have come, gone, or been drained: clients that are where they would not be sent now are made
+ * known to the other proxies.
+ */
+void gate_rehome(struct gate *g);
+
 /* Warnings about a pair of files that is valid, but says something that cannot be meant. */
 void gate_warn(const struct conf *conf, const struct policy *p);
 

@@ -18,7 +18,7 @@ home_of(struct node *const *all, size_t n, struct keyhash *hash, const struct st
 	size_t k = 0;
 
 	for (size_t i = 0; i < n && k < POL_NODES_MAX; i++) {
-		if (!all[i]->listed || all[i]->maint)
+		if (!all[i]->listed || all[i]->maint || all[i]->drain || all[i]->drain_policy)
 			continue;
 		fit[k] = all[i];
 		places[k++] = (struct place){

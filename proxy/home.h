@@ -9,8 +9,9 @@ struct node;
 struct state_key;
 
 /*
- * By hash and weight alone, among the nodes that the policy lists and does not have in maintenance:
- * health, drains and load differ from proxy to proxy, or did a moment ago. NULL: there is none.
+ * By hash and weight alone, among the nodes that policy or an operator has not taken out: these all
+ * proxies know of. Health and load differ from proxy to proxy, or did a moment ago. NULL: there is
+ * none.
  */
 struct node *home_of(struct node *const *all, size_t n, struct keyhash *hash,
     const struct state_key *key);

@@ -21,7 +21,7 @@
  *	                                         ├─ live elsewhere ──► its node up? ──► its node, or end
  *	                                         ├─ nobody live ─┬─ its node takes new ─► its node
  *	                                         │               └─ not ──► move(wanted) ─┘ (again)
- *	                                         └─ out of reach ──► home, be it drained; unless down
+ *	                                         └─ out of reach ──► home, unless it is down
  *
  * A claim with live connections is never moved: its client would be thrown off its first node. What
  * an intercepted client dialled has the place of the hash, and outdoes a claim that nobody lives on.
