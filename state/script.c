@@ -29,7 +29,8 @@
 	"   local over = tonumber(v) or 0\n" \
 	"   if over <= t then redis.call('HDEL', key, f)\n" \
 	"   else\n" \
-	"    if string.sub(f, 2, 17) == token then c.mine = c.mine + 1 else c.others = c.others + 1 end\n" \
+	"    if string.sub(f, 2, 17) == token then c.mine = c.mine + 1\n" \
+	"    else c.others = c.others + 1 end\n" \
 	"    if over > c.last then c.last = over end\n" \
 	"   end\n" \
 	"  end\n" \

@@ -103,7 +103,7 @@ struct shared_item {
 /* True: the claim has become firm by this; *it is to be said. */
 bool shared_firm(struct shared *m, struct shared_entry *e, unsigned linger_ms,
     struct shared_item *it);
-/* True: that was the last connection, and what *it says is to be released. told: it had its answer. */
+/* True: that was the last one, and what *it says is to be released. told: it had its answer. */
 bool shared_leave(struct shared *m, struct shared_entry *e, bool told, bool firm,
     struct shared_item *it);
 
