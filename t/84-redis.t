@@ -153,8 +153,17 @@ def drains(t, r, gates, nodes):
     tap.wait_for(lambda: third.node_states()["f1"] == "drain", 5,
                  message="the third does not drain")
     t.same(third.stop(), 0, "a proxy that starts drains it as well")
-    r.do("FLUSHALL")
+    fresh = several.opened(gates[0], os.urandom(16))
+    fresh.login()
+    key = next(k for k, h in claims(r).items() if owners(h) and which(fresh).encode() in h[b"n"] and
+               r.do("HGET", k, "n") == max(x[b"n"] for x in claims(r).values()))
+    made = r.do("HGET", key, "n")
     epoch = several.state(gates[0])["epoch"]
+    r.do("FLUSHALL")
+    # sooner than it would be renewed
+    t.ok(tap.wait_for(lambda: r.do("HGET", key, "n") == made, 4),
+         "a FLUSHALL: what lives is said again at once, as old as it is")
+    fresh.close()
     tap.wait_for(lambda: all(several.state(g)["epoch"] != epoch for g in gates), 5,
                  message="no new epoch")
     t.ok(tap.wait_for(lambda: r.do("KEYS", "smbgate:*:d"), 5), "a FLUSHALL does not end it")
