@@ -296,7 +296,8 @@ def faults(t, nodes, setup, rounds, rng):
     t.ok(all(not set(x) - {"client_eof", "client_reset"} for x in gone),
          "%s: no connection ended but by its client" % name, gone)
     late = lateness.worst_us()
-    t.ok(all(x["wait_us_max"] <= LIMIT_US + late for x in s),
+    # Two are woken late: who waits, and Redis.
+    t.ok(all(x["wait_us_max"] <= LIMIT_US + 2 * late for x in s),
          "%s: no connection waited more than 50 ms for Redis: p100 %r us, mean %r us of %r; a "
          "process that sleeps is woken up to %d us late here" % (
              name, [x["wait_us_max"] for x in s], [x["wait_us_mean"] for x in s],
