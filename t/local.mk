@@ -94,7 +94,8 @@ E2E_TESTS = \
 	t/75-torture-keyed.t \
 	t/80-badinput.t \
 	t/81-splice.t \
-	t/90-quickstart.t
+	t/90-quickstart.t \
+	t/91-instructions.t
 
 EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
 	t/lab/ad.py \
