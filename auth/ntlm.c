@@ -30,7 +30,7 @@ field(struct rd *r)
 int
 ntlm_auth_get(struct ntlm_auth *a, const uint8_t *p, size_t n)
 {
-	struct rd r = rd_init(p, n), nt, lm, domain, user, key;
+	struct rd r = rd_init(p, n), nt, lm, domain, user, workstation, key;
 	const uint8_t *mark = rd_bytes(&r, 8);
 
 	*a = (struct ntlm_auth){ .flags = 0 };
@@ -40,7 +40,7 @@ ntlm_auth_get(struct ntlm_auth *a, const uint8_t *p, size_t n)
 	nt = field(&r);
 	domain = field(&r);
 	user = field(&r);
-	(void)field(&r);
+	workstation = field(&r);
 	key = field(&r);
 	a->flags = rd_u32(&r);
 	if (!rd_ok(&r))
@@ -52,6 +52,8 @@ ntlm_auth_get(struct ntlm_auth *a, const uint8_t *p, size_t n)
 	a->domain_len = domain.len;
 	a->user = user.base;
 	a->user_len = user.len;
+	a->workstation = workstation.base;
+	a->workstation_len = workstation.len;
 	a->session_key = key.base;
 	a->session_key_len = key.len;
 	a->unicode = (a->flags & NTLMSSP_NEGOTIATE_UNICODE) != 0;

@@ -11,8 +11,8 @@
  * little-endian where unicode is set, else the client's code page.
  */
 struct ntlm_auth {
-	const uint8_t *nt, *domain, *user, *session_key;
-	size_t nt_len, lm_len, domain_len, user_len, session_key_len;
+	const uint8_t *nt, *domain, *user, *workstation, *session_key;
+	size_t nt_len, lm_len, domain_len, user_len, workstation_len, session_key_len;
 	uint32_t flags;
 	bool unicode;
 };

@@ -194,6 +194,14 @@ addr_is_linklocal(const struct addr *a)
 }
 
 bool
+addr_is_loopback(const struct addr *a)
+{
+	static const struct addr v6 = { { [15] = 1 } };
+
+	return addr_is_v4(a) ? a->b[V4_OFF] == 127 : addr_equal(a, &v6);
+}
+
+bool
 prefix_match(const struct prefix *p, const struct addr *a)
 {
 	unsigned whole = p->len / 8, rest = p->len % 8;

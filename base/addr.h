@@ -54,6 +54,8 @@ bool addr_is_v4(const struct addr *a);
 bool addr_is_unspecified(const struct addr *a);
 /* 169.254.0.0/16 or fe80::/10 */
 bool addr_is_linklocal(const struct addr *a);
+/* 127.0.0.0/8 or ::1 */
+bool addr_is_loopback(const struct addr *a);
 bool prefix_match(const struct prefix *p, const struct addr *a);
 bool prefix_equal(const struct prefix *a, const struct prefix *b);
 

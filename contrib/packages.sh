@@ -3,16 +3,16 @@
 # To build smbgate.
 PACKAGES_BUILD="autoconf automake make gcc libc6-dev pkg-config libevent-dev libssl-dev libconfuse-dev
 	uthash-dev libhiredis-dev libkrb5-dev libjansson-dev libsystemd-dev
-	libseccomp-dev"
+	libseccomp-dev libcap-dev"
 # To run two nodes and clients on this machine.
 PACKAGES_NODES="samba smbclient python3 mount util-linux"
 # To run the test suite: the second compiler, unit tests, prove, smbtorture, what t/lab imports,
 # networks that a test makes and NAT in them, a KDC, a domain, captures and their decoder, other
-# clients, Redis and Sentinel.
+# clients, Redis and Sentinel, a proxy in front of ours.
 PACKAGES_TEST="clang libclang-rt-14-dev libcmocka-dev perl samba-testsuite samba-vfs-modules
 	python3-pycryptodome iproute2 procps binutils git krb5-kdc krb5-admin-server krb5-user
 	samba-dsdb-modules samba-ad-provision python3-samba winbind libnss-winbind tcpdump tshark
-	valgrind nftables curl python3-impacket redis-server redis-sentinel"
+	valgrind nftables curl python3-impacket redis-server redis-sentinel haproxy"
 
 # packages_missing NAME...: those that are not installed, one a line.
 packages_missing() {

@@ -224,21 +224,24 @@ expected(const struct setting *s, char *dst, size_t n)
 		used += (size_t)snprintf(dst + used, n - used, "%s%s", i == 0 ? "" : " | ", s->words[i]);
 }
 
+/* Two of them and what stands between. */
+#define RANGE_STRLEN (2 * CONFFILE_STRLEN + 2)
+
 /* "1..1000", "50ms..24h"; NULL where a kind has none. */
 static const char *
-range(const struct setting *s, char dst[2 * CONFFILE_STRLEN])
+range(const struct setting *s, char dst[RANGE_STRLEN])
 {
 	char min[CONFFILE_STRLEN], max[CONFFILE_STRLEN];
 
 	switch (s->kind) {
 	case SETTING_DURATION:
 	case SETTING_SECONDS:
-		snprintf(dst, 2 * CONFFILE_STRLEN, "%s..%s", conffile_duration_str(s->min, min),
+		snprintf(dst, RANGE_STRLEN, "%s..%s", conffile_duration_str(s->min, min),
 		    conffile_duration_str(s->max, max));
 		return dst;
 	case SETTING_NUMBER:
 	case SETTING_SPEED:
-		snprintf(dst, 2 * CONFFILE_STRLEN, "%llu..%llu", (unsigned long long)s->min,
+		snprintf(dst, RANGE_STRLEN, "%llu..%llu", (unsigned long long)s->min,
 		    (unsigned long long)s->max);
 		return dst;
 	default:
@@ -258,7 +261,7 @@ find(const struct setting *s, const char *section, const char *name)
 static void
 judge(const struct setting *s, const char *text, const char *path, int line)
 {
-	char what[256], bounds[2 * CONFFILE_STRLEN];
+	char what[256], bounds[RANGE_STRLEN];
 	const char *within = range(s, bounds);
 	uint64_t v;
 

@@ -117,6 +117,35 @@ policy_node(const struct policy *p, const char *name)
 	return NULL;
 }
 
+bool
+pol_node_has(const struct pol_node *n, const struct addr *a)
+{
+	if (addr_equal(&n->address.addr, a))
+		return true;
+	for (size_t i = 0; i < n->nothers; i++)
+		if (addr_equal(&n->others[i], a))
+			return true;
+	return false;
+}
+
+const struct pol_node *
+policy_node_at(const struct policy *p, const struct addrport *a)
+{
+	const struct pol_node *first = NULL;
+
+	for (size_t i = 0; i < p->nnodes; i++) {
+		const struct pol_node *n = &p->nodes[i];
+
+		if (!pol_node_has(n, &a->addr))
+			continue;
+		if (n->address.port == a->port)
+			return n;
+		if (first == NULL)
+			first = n;
+	}
+	return first;
+}
+
 const char *
 pol_ifmode_str(enum pol_ifmode m)
 {

@@ -103,6 +103,7 @@ struct policy {
 	enum pol_vc_reset vc_reset;
 	struct acl *nat;		/* allow rules: sources that are more than one client */
 	enum pol_source source;		/* whose address nodes see */
+	int source_line;		/* of the file, for who cannot do that; 0: it is POL_SOURCE_OWN */
 	size_t npool;
 	struct addr *pool;		/* of POL_SOURCE_POOL */
 	bool rebalance;			/* an intercepted client goes where any other would */
@@ -124,10 +125,14 @@ bool policy_allows(const struct policy *p, const struct addr *a);
 /* Is this source address one that several clients share? */
 bool policy_is_nat(const struct policy *p, const struct addr *client);
 
-/* The section of a listener, or NULL: then it announces the dialled address alone. */
+/* The section of a listener, or NULL. */
 const struct pol_interfaces *policy_interfaces(const struct policy *p, const char *listener);
 
 const struct pol_node *policy_node(const struct policy *p, const char *name);
+/* Is it an address of that node, given or among the others? */
+bool pol_node_has(const struct pol_node *n, const struct addr *a);
+/* The node that this is an address of, or NULL; where several share it, the one with that port. */
+const struct pol_node *policy_node_at(const struct policy *p, const struct addrport *a);
 
 /* The words of the configuration for these values. */
 const char *pol_ifmode_str(enum pol_ifmode m);

@@ -135,6 +135,25 @@ check_node_address(struct load *l, cfg_t *sec, const struct pol_node *n, int lin
 			    cfg_title(sec), l->p->nodes[i].name);
 }
 
+/* Who dials it must mean one node. */
+static void
+check_others(struct load *l, cfg_t *sec)
+{
+	for (unsigned i = 0; i < cfg_size(sec, "other-addresses"); i++) {
+		const char *text = cfg_getnstr(sec, "other-addresses", i);
+		struct addr a;
+
+		if (addr_parse(&a, text) == -1)
+			continue;
+		for (size_t k = 0; k < l->p->nnodes; k++)
+			if (strcmp(l->p->nodes[k].name, cfg_title(sec)) != 0 &&
+			    pol_node_has(&l->p->nodes[k], &a))
+				errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "other-addresses", i),
+				    "node \"%s\": %s is an address of node \"%s\" too", cfg_title(sec), text,
+				    l->p->nodes[k].name);
+	}
+}
+
 static void
 load_others(struct load *l, cfg_t *sec, struct pol_node *n)
 {
@@ -194,6 +213,8 @@ load_nodes(struct load *l)
 	l->p->nodes = calloc(n + 1, sizeof(struct pol_node));
 	for (unsigned i = 0; l->p->nodes != NULL && i < n; i++)
 		load_node(l, cfg_getnsec(l->f.cfg, "node", i));
+	for (unsigned i = 0; l->p->nodes != NULL && i < n; i++)
+		check_others(l, cfg_getnsec(l->f.cfg, "node", i));
 }
 
 static void
@@ -312,6 +333,8 @@ load_source(struct load *l)
 	unsigned n = cfg_size(sec, "source-pool");
 
 	l->p->source = (enum pol_source)uint_of(l, sec, "source", l->p->source);
+	if (l->p->source != POL_SOURCE_OWN)
+		l->p->source_line = conffile_line(&l->f, sec, "source", 0);
 	if (n > POL_POOL_MAX) {
 		errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "source-pool", POL_POOL_MAX),
 		    "source-pool: %u addresses: there may be %d", n, POL_POOL_MAX);

@@ -28,15 +28,25 @@ from_address(const struct addr *a)
 	return (struct ifinfo){ .ifindex = 1, .link_speed = DEFAULT_SPEED, .addr = *a };
 }
 
+enum pol_ifmode
+announce_mode(const struct policy *p, const char *listener, bool intercept)
+{
+	const struct pol_interfaces *sec = policy_interfaces(p, listener);
+
+	if (sec != NULL)
+		return sec->mode;
+	return intercept ? POL_IF_FILTER : POL_IF_ANNOUNCE;
+}
+
 /* The dialled address with what is known of it. */
 static struct ifinfo
-dialled_alone(const struct pol_interfaces *sec, const struct addr *dialled,
+dialled_alone(const struct pol_interfaces *sec, enum pol_ifmode mode, const struct addr *dialled,
     const struct ifinfo *list, size_t n)
 {
 	for (size_t i = 0; sec != NULL && i < sec->n; i++)
 		if (addr_equal(&sec->list[i].addr, dialled))
 			return from_policy(&sec->list[i]);
-	for (size_t i = 0; sec != NULL && sec->mode == POL_IF_FILTER && i < n; i++)
+	for (size_t i = 0; mode == POL_IF_FILTER && i < n; i++)
 		if (addr_equal(&list[i].addr, dialled))
 			return list[i];
 	return from_address(dialled);
@@ -49,11 +59,11 @@ tellable(const struct policy *p, const struct addr *a)
 }
 
 size_t
-announce(const struct policy *p, const char *listener, const struct addr *dialled,
-    const struct ifinfo *list, size_t n, struct ifinfo *out, size_t max)
+announce(const struct policy *p, const char *listener, enum pol_ifmode mode,
+    const struct addr *dialled, const struct ifinfo *list, size_t n, struct ifinfo *out, size_t max)
 {
 	const struct pol_interfaces *sec = policy_interfaces(p, listener);
-	bool own = sec == NULL || sec->mode == POL_IF_ANNOUNCE;
+	bool own = mode == POL_IF_ANNOUNCE;
 	struct ifinfo e;
 	size_t k = 0, total;
 
@@ -62,7 +72,7 @@ announce(const struct policy *p, const char *listener, const struct addr *dialle
 	if (!policy_allows(p, dialled)) {
 		if (addr_is_linklocal(dialled) || addr_is_unspecified(dialled))
 			return 0;
-		out[0] = dialled_alone(sec, dialled, list, n);
+		out[0] = dialled_alone(sec, mode, dialled, list, n);
 		return 1;
 	}
 	if (own && (sec == NULL || sec->n == 0)) {

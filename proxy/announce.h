@@ -2,15 +2,22 @@
 #ifndef PROXY_ANNOUNCE_H
 #define PROXY_ANNOUNCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
-struct addr;
+#include "policy/policy.h"
+
 struct ifinfo;
-struct policy;
 
 /*
- * Pure. Decides the answer to an interface query that arrived on `dialled` through `listener`,
- * where the node's own answer was the n entries of `list`. Writes at most max entries to out and
+ * What the listener's section says. Without one: announce; but filter where clients dial the nodes'
+ * own addresses, which our own would lead them away from.
+ */
+enum pol_ifmode announce_mode(const struct policy *p, const char *listener, bool intercept);
+
+/*
+ * Pure. Decides the answer to an interface query that arrived on `dialled` through `listener` in that
+ * mode of announce_mode(), where the node's own answer was the n entries of `list`. Writes at most max entries to out and
  * returns their number; 0 is a valid answer. Mode `pass` never comes here: see rewrite.c.
  *
  *   announce: the listener's list of the policy; without one, the dialled address.
@@ -18,7 +25,7 @@ struct policy;
  *   Then: forbidden, link-local and unspecified addresses go. A client that came in through a
  *   forbidden address is told that one address alone, which it knows already.
  */
-size_t announce(const struct policy *p, const char *listener, const struct addr *dialled,
-    const struct ifinfo *list, size_t n, struct ifinfo *out, size_t max);
+size_t announce(const struct policy *p, const char *listener, enum pol_ifmode mode,
+    const struct addr *dialled, const struct ifinfo *list, size_t n, struct ifinfo *out, size_t max);
 
 #endif

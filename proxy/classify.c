@@ -6,6 +6,7 @@
 #include "auth/seal.h"
 #include "base/rd.h"
 #include "proxy/session.h"
+#include "proxy/smb1.h"
 #include "proxy/track.h"
 #include "smb/const.h"
 #include "smb/hdr2.h"
@@ -234,21 +235,6 @@ sealed(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size
 	return pass(frame, frame);
 }
 
-static struct verdict
-smb1(enum dir dir, const uint8_t *p, size_t avail, size_t len)
-{
-	size_t frame = NBSS_HDR_LEN + len;
-
-	if (len < SMB1_HDR_LEN)
-		return end(CLOSE_SHORT_FRAME);
-	if (avail < NBSS_HDR_LEN + 5)
-		return more(NBSS_HDR_LEN + 5);
-	/* The node's answers to logons tell whether the client is in. */
-	if (dir == S2C && p[NBSS_HDR_LEN + 4] == SMB1_COM_SESSION_SETUP_ANDX)
-		return frame <= HOLD_MAX ? hold(frame) : end(CLOSE_LONG_FRAME);
-	return pass(frame, frame);
-}
-
 bool
 classify_seen(const struct track *t, enum dir dir, const struct hdr2 *h, const uint8_t *p,
     size_t avail, size_t len)
@@ -311,7 +297,7 @@ classify(const struct track *t, enum dir dir, const uint8_t *p, size_t avail)
 			return hold(NBSS_HDR_LEN + n.len);
 		if (!t->smb1)
 			return end(CLOSE_BAD_PROTOCOL);
-		return smb1(dir, p, avail, n.len);
+		return smb1_head(dir, p, avail, n.len);
 	default:
 		return end(CLOSE_BAD_PROTOCOL);
 	}

@@ -101,6 +101,13 @@ load_proxies(struct load *l, cfg_t *sec, struct conf_listen *n)
 	}
 }
 
+bool
+conf_is_proxy(const struct conf_listen *l, const struct addr *peer)
+{
+	/* An acl without rules allows everybody. */
+	return l->proxies.n > 0 && acl_allows(&l->proxies, peer);
+}
+
 static void
 load_listen(struct load *l, cfg_t *sec)
 {

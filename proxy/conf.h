@@ -21,6 +21,9 @@ struct conf_listen {
 	struct acl proxies;		/* allow rules: whose PROXY protocol header is believed */
 };
 
+/* A proxy whose PROXY protocol header is believed there, and has to come. */
+bool conf_is_proxy(const struct conf_listen *l, const struct addr *peer);
+
 /* All paths are absolute: what was relative was so to the file. */
 struct conf {
 	char *path;

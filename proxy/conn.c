@@ -12,6 +12,7 @@
 #include "proxy/limits.h"
 #include "proxy/node.h"
 #include "proxy/opening.h"
+#include "proxy/prelude.h"
 #include "proxy/stats.h"
 #include "proxy/worker.h"
 
@@ -250,7 +251,10 @@ head_op(void *arg, const uint8_t *p, size_t avail)
 {
 	struct side *s = arg;
 	struct conn *c = s->conn;
+	struct verdict v;
 
+	if (s->dir == C2S && prelude_head(c, p, avail, &v))
+		return v;
 	if (c->stage < CONN_REPLAY || c->raw)
 		return classify_first(&c->mediate.track, p, avail);
 	return mediate_head(&c->mediate, s->dir, p, avail);
@@ -269,7 +273,13 @@ held_op(void *arg, const uint8_t *frame, size_t len)
 {
 	struct side *s = arg;
 	struct conn *c = s->conn;
+	struct outcome o;
 
+	/* Behind a PROXY header that made it wait. */
+	if (!c->started)
+		return (struct outcome){ .act = OUTCOME_WAIT };
+	if (s->dir == C2S && prelude_held(c, frame, len, &o))
+		return o;
 	switch (c->stage) {
 	case CONN_FIRST:
 	case CONN_SECOND:
@@ -296,6 +306,48 @@ static const struct pump_ops ops = {
 	.send = flow_send,
 };
 
+/*
+ * SMB1's VcNumber 0: the client has lost all its connections, [MS-CIFS] 2.1.3, and the server is to
+ * end them. The node would end those of everybody here: it knows one address. Only after the logon,
+ * or anybody could end the connections of others.
+ */
+static void
+vc_reset(struct conn *c)
+{
+	const struct policy *p = c->w->policy;
+	const struct channel_info *self = &c->mediate.self;
+	const struct vc_reset r = {
+		.conn_id = self->conn_id,
+		.accepted_ms = c->accepted_ms,
+		.client = self->client.addr,
+		.by_identity = p->vc_reset == POL_VC_RESET_IDENTITY,
+		.identity = c->mediate.identity,
+	};
+	char client[ADDR_STRLEN];
+
+	if (p->vc_reset == POL_VC_RESET_OFF)
+		return;
+	if (p->vc_reset == POL_VC_RESET_ADDRESS && policy_is_nat(p, &r.client)) {
+		stats_add(&c->w->stats, STAT_vc_nat, 1);
+		return;
+	}
+	stats_add(&c->w->stats, STAT_vc_resets, 1);
+	log_debug("conn %" PRIu64 " %s: VcNumber 0, older connections of the client end", r.conn_id,
+	    addrport_str(&self->client, client));
+	for (unsigned i = 0; i < c->w->parts->nworkers; i++)
+		worker_vc_reset(c->w->parts->workers[i], &r);
+}
+
+bool
+conn_is_older(const struct conn *c, const struct vc_reset *r)
+{
+	const struct channel_info *self = &c->mediate.self;
+
+	return self->conn_id != r->conn_id && c->accepted_ms < r->accepted_ms &&
+	    addr_equal(&self->client.addr, &r->client) &&
+	    (!r->by_identity || identity_same(&c->mediate.identity, &r->identity));
+}
+
 const struct pump_ops *
 conn_pump_ops(void)
 {
@@ -320,6 +372,10 @@ progress(struct conn *c)
 		route_firm(&c->route);
 		stats_add(&c->w->stats, STAT_logged_on, 1);
 		conn_arm(c);
+	}
+	if (c->mediate.track.vc_reset) {
+		c->mediate.track.vc_reset = false;
+		vc_reset(c);
 	}
 }
 
@@ -354,14 +410,18 @@ conn_resume(struct conn *c, enum dir dir)
 	(void)conn_settle(c, PUMP_OK, 0);
 }
 
-/* mediate_begin(): an answer of the node's that waits for a key may be looked at again. */
+/* mediate_begin(): an answer of the node's that waits for a key may be looked at again; new facts. */
 static void
 wake_cb(void *arg)
 {
 	struct conn *c = arg;
 
-	if (c->stage == CONN_RELAY && c->side[S2C].pump.waiting)
+	if (c->stage != CONN_RELAY)
+		return;
+	if (c->side[S2C].pump.waiting)
 		conn_resume(c, S2C);
+	else
+		(void)conn_settle(c, PUMP_OK, 0);
 }
 
 void
@@ -399,6 +459,10 @@ timer_cb(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (!c->started) {
 		c->started = true;
+		if (c->side[C2S].pump.waiting)
+			conn_resume(c, C2S);
+		if (conn_over(c))
+			return;
 		flow_update(c);
 	}
 	when = deadline(c, &why);
@@ -437,18 +501,29 @@ conn_tick(struct conn *c, uint64_t now_ms)
 }
 
 void
+conn_delay(struct conn *c, unsigned delay_ms)
+{
+	c->started = false;
+	c->accepted_ms += delay_ms;
+	stats_add(&c->w->stats, STAT_accept_delayed, 1);
+	alarm_in(c, delay_ms);
+}
+
+void
 conn_new(struct worker *w, int fd, const struct conf_listen *listener,
     const struct addrport *client, unsigned delay_ms)
 {
 	struct channel_info self = { .conn_id = w->next_id, .client = *client };
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
+	bool proxied = conf_is_proxy(listener, &client->addr);
 	struct conn *c = calloc(1, sizeof(*c));
 
 	if (c == NULL || getsockname(fd, (struct sockaddr *)&ss, &len) == -1 ||
 	    addrport_from_sa(&self.local, (struct sockaddr *)&ss) == -1) {
 		stats_closed(&w->stats, c == NULL ? CLOSE_NO_MEMORY : CLOSE_CLIENT_RESET);
-		limits_leave(w->parts->limits, &client->addr);
+		if (!proxied)
+			limits_leave(w->parts->limits, &client->addr);
 		evutil_closesocket(fd);
 		free(c);
 		return;
@@ -456,10 +531,12 @@ conn_new(struct worker *w, int fd, const struct conf_listen *listener,
 	w->next_id += w->parts->nworkers;
 	c->w = w;
 	c->listener = listener;
-	c->counted = true;
-	c->started = delay_ms == 0;
-	c->accepted_ms = clock_ms() + delay_ms;
+	c->counted = !proxied;
+	c->header_due = proxied;
+	c->started = true;
+	c->accepted_ms = clock_ms();
 	mediate_init(&c->mediate, &w->mediate, listener->name, &self);
+	c->mediate.intercept = listener->intercept;
 	for (int i = 0; i < 2; i++) {
 		c->side[i].conn = c;
 		c->side[i].dir = (enum dir)i;
@@ -468,7 +545,8 @@ conn_new(struct worker *w, int fd, const struct conf_listen *listener,
 	if (mediate_begin(&c->mediate, wake_cb, c) == -1 ||
 	    leg_open(&c->side[C2S].leg, w->base, fd, flow_leg_cb, &c->side[C2S]) == -1) {
 		stats_closed(&w->stats, CLOSE_NO_MEMORY);
-		limits_leave(w->parts->limits, &client->addr);
+		if (!proxied)
+			limits_leave(w->parts->limits, &client->addr);
 		mediate_fini(&c->mediate);
 		evutil_closesocket(fd);
 		free(c);
@@ -477,13 +555,11 @@ conn_new(struct worker *w, int fd, const struct conf_listen *listener,
 	TAILQ_INSERT_TAIL(&w->conns, c, entry);
 	w->nconns++;
 	stats_add(&w->stats, STAT_accepted, 1);
-	flow_update(c);
-	if (c->started) {
+	if (delay_ms > 0)
+		conn_delay(c, delay_ms);
+	else
 		conn_arm(c);
-	} else {
-		stats_add(&w->stats, STAT_accept_delayed, 1);
-		alarm_in(c, delay_ms);
-	}
+	flow_update(c);
 }
 
 const struct node *
@@ -517,5 +593,6 @@ conn_describe(const struct conn *c, struct conn_info *info)
 	};
 	memcpy(info->client_guid.b, c->route.key.b + 1, sizeof(info->client_guid.b));
 	snprintf(info->listener, sizeof(info->listener), "%s", c->mediate.listener);
+	snprintf(info->netbios_name, sizeof(info->netbios_name), "%s", c->calling_name);
 	snprintf(info->node, sizeof(info->node), "%s", c->node != NULL ? c->node->name : "");
 }

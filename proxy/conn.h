@@ -9,6 +9,7 @@
 #include "base/addr.h"
 #include "base/guid.h"
 #include "proxy/close.h"
+#include "proxy/identity.h"
 
 struct conf_listen;
 struct conn;
@@ -32,12 +33,22 @@ enum conn_stage {
 	CONN_DEAD,		/* freed at the end of this turn of the loop */
 };
 
+/* A connection whose SMB1 logon said VcNumber 0, and which others are the same client's. */
+struct vc_reset {
+	uint64_t conn_id;
+	uint64_t accepted_ms;
+	struct addr client;
+	bool by_identity;
+	struct identity identity;
+};
+
 /* For people. */
 struct conn_info {
 	uint64_t id;
 	enum conn_stage stage;
 	struct addrport client, local;
 	char listener[64];
+	char netbios_name[16];	/* as the client calls itself; empty: unknown */
 	char node[64];		/* empty: none yet */
 	uint16_t dialect;	/* 0: not negotiated */
 	bool smb1;
@@ -65,6 +76,9 @@ void conn_kill(struct conn *c, enum close_reason why);
 /* The node, or NULL. */
 const struct node *conn_node(const struct conn *c);
 struct conn *conn_next(const struct conn *c);
+
+/* Is it one that this one's client has given up? */
+bool conn_is_older(const struct conn *c, const struct vc_reset *r);
 
 /* Once a second: did a peer die while it was not read, does a hung node owe an answer? */
 void conn_tick(struct conn *c, uint64_t now_ms);

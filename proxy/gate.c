@@ -71,9 +71,10 @@ gate_bind(struct gate_sockets *s, const struct conf *conf)
 	for (size_t i = 0; i < conf->nlisten; i++) {
 		const struct conf_listen *l = &conf->listen[i];
 
-		if (listen_bind(&l->address, takes_both(conf, l), column, s->nworkers) == -1) {
-			log_error("listen \"%s\": cannot bind %s: %s", conf->listen[i].name,
-			    addrport_str(&conf->listen[i].address, text), strerror(errno));
+		if (listen_bind(l, takes_both(conf, l), column, s->nworkers) == -1) {
+			log_error("listen \"%s\": cannot bind %s: %s%s", l->name,
+			    addrport_str(&l->address, text), strerror(errno),
+			    l->intercept && errno == EPERM ? ": intercept needs CAP_NET_RAW" : "");
 			return -1;
 		}
 		for (unsigned w = 0; w < s->nworkers; w++)
@@ -147,6 +148,16 @@ enforce(struct gate *g, struct policy *p)
 	policy_unref(&old);
 }
 
+/* What policy wants that this process cannot do. */
+static void
+check_privileges(const struct gate *g, const struct policy *p, struct errlist *e)
+{
+	if (p->source == POL_SOURCE_TRANSPARENT && !g->transparent)
+		errlist_add(e, g->conf->policy, p->source_line,
+		    "source = transparent needs CAP_NET_RAW. smbgate keeps it only where it was started "
+		    "with it, and with source = transparent or intercept = true");
+}
+
 int
 gate_reload(struct gate *g, struct errlist *e)
 {
@@ -155,6 +166,10 @@ gate_reload(struct gate *g, struct errlist *e)
 
 	if (g->guard_ev != NULL)
 		guard_reload(g->guard);
+	if (p != NULL)
+		check_privileges(g, p, e);
+	if (e->total > 0)
+		policy_unref(&p);
 	if (p == NULL) {
 		g->reloads_bad++;
 		for (size_t i = 0; i < e->n; i++)
@@ -246,6 +261,7 @@ gate_new(const struct conf *conf, struct policy *policy, const struct secret *se
     struct gate_sockets *s)
 {
 	struct gate *g = calloc(1, sizeof(*g));
+	struct errlist e = { .n = 0 };
 
 	if (g == NULL) {
 		policy_unref(&policy);
@@ -253,7 +269,14 @@ gate_new(const struct conf *conf, struct policy *policy, const struct secret *se
 	}
 	g->conf = conf;
 	g->guard = s->guard;
+	g->transparent = s->transparent;
 	g->started_ms = clock_ms();
+	check_privileges(g, policy, &e);
+	if (e.total > 0) {
+		log_error("%s", e.text[0]);
+		errlist_fini(&e);
+		goto fail;
+	}
 	g->base = event_base_new();
 	g->parts = (struct worker_parts){
 		.nodes = nodes_new(),
@@ -265,6 +288,7 @@ gate_new(const struct conf *conf, struct policy *policy, const struct secret *se
 		.keyed = s->guard != NULL,
 	};
 	g->workers = calloc(s->nworkers, sizeof(struct worker *));
+	g->parts.workers = g->workers;
 	g->threads = calloc(s->nworkers, sizeof(*g->threads));
 	if (g->base == NULL || g->parts.nodes == NULL || g->parts.sessions == NULL ||
 	    g->parts.claims == NULL || g->parts.limits == NULL || g->workers == NULL ||

@@ -35,6 +35,7 @@ struct gate {
 	struct ctl *ctl;
 	struct guard *guard;		/* NULL: there is no keytab; borrowed */
 	struct event *guard_ev;		/* NULL when the guard is gone */
+	bool transparent;		/* as gate_sockets says */
 	struct worker **workers;
 	struct gate_thread *threads;
 	size_t nworkers;
@@ -46,11 +47,12 @@ struct gate {
 
 /*
  * What is made before privileges are dropped: listening sockets, nworkers for each listener, and
- * the guard of the keytab.
+ * the guard of the keytab; and what may be done without them.
  */
 struct gate_sockets {
 	unsigned nworkers;
 	struct guard *guard;		/* NULL: there is no keytab */
+	bool transparent;		/* may dial from addresses that are not this machine's */
 	int control;			/* listening unix socket */
 	int *fds;			/* [worker * nlisten + listener] */
 };

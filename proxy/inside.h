@@ -1,4 +1,4 @@
-/* inside.h: the inside of a connection, for conn.c, flow.c and opening.c alone */
+/* inside.h: the inside of a connection, for conn.c, flow.c, opening.c and prelude.c alone */
 #ifndef PROXY_INSIDE_H
 #define PROXY_INSIDE_H
 
@@ -17,6 +17,7 @@
 #include "proxy/mediate.h"
 #include "proxy/pump.h"
 #include "proxy/route.h"
+#include "smb/netbios.h"
 
 struct splice_pipe;
 
@@ -42,6 +43,8 @@ struct conn {
 	enum close_reason why;	/* of the end, once it is decided */
 	bool counted;		/* among those without a logon, see proxy/limits.h */
 	bool resume[2];		/* that direction waits for nothing any more */
+	bool header_due;	/* a listed proxy's header has to come first */
+	bool session_asked;	/* and granted: NetBIOS */
 	bool raw;		/* the frame that waits is SMB1 and goes to the node unjudged */
 	bool started;		/* its turn by the accept rate has come */
 	bool logged_on;
@@ -54,6 +57,7 @@ struct conn {
 	uint64_t end_by_ms;	/* while something is flushed or half closed; 0 = no */
 	uint64_t calm_until_ms;	/* 0 = no */
 	uint64_t owed_since_ms;	/* the client asked then and the node has not sent a byte since */
+	char calling_name[NETBIOS_NAME_MAX];	/* empty: no NetBIOS session request */
 	uint8_t *replay;	/* the SMB1 NEGOTIATE of a multi-protocol opening */
 	size_t replay_len;
 	struct node *node;	/* a reference, and counted in its connections */
@@ -72,6 +76,8 @@ conn_over(const struct conn *c)
 
 /* Sets the timer to whatever comes first in this stage. */
 void conn_arm(struct conn *c);
+/* Nothing more of the client is read or looked at for so long; all deadlines move by it. */
+void conn_delay(struct conn *c, unsigned delay_ms);
 /* The frame of that direction that waits is shown again. */
 void conn_resume(struct conn *c, enum dir dir);
 /* What a pump needs; its arg is the side. */

@@ -6,9 +6,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "policy/policy.h"
+#include "proxy/conf.h"
 #include "proxy/conn.h"
 #include "proxy/leg.h"
 #include "proxy/limits.h"
+#include "proxy/source.h"
 #include "proxy/stats.h"
 #include "proxy/worker.h"
 
@@ -38,10 +40,10 @@ struct listener {
 };
 
 static int
-tcp_socket(const struct addrport *a, bool both, bool reuseport)
+tcp_socket(const struct conf_listen *l, bool both, bool reuseport)
 {
 	struct sockaddr_storage ss;
-	socklen_t len = addrport_to_sa(a, &ss);
+	socklen_t len = addrport_to_sa(&l->address, &ss);
 	int on = 1, v6only = !both, saved;
 	int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -52,6 +54,8 @@ tcp_socket(const struct addrport *a, bool both, bool reuseport)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only));
 	if (reuseport)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	if (l->intercept && source_transparent(fd, ss.ss_family) == -1)
+		goto fail;
 	if (bind(fd, (struct sockaddr *)&ss, len) == -1)
 		goto fail;
 	return fd;
@@ -63,17 +67,17 @@ fail:
 }
 
 int
-listen_bind(const struct addrport *a, bool both, int *fds, unsigned n)
+listen_bind(const struct conf_listen *l, bool both, int *fds, unsigned n)
 {
 	unsigned i = 0;
 	/* Without SO_REUSEPORT first: a second smbgate must not join the first one unnoticed. */
-	int probe = tcp_socket(a, both, false), saved;
+	int probe = tcp_socket(l, both, false), saved;
 
 	if (probe == -1)
 		return -1;
 	close(probe);
 	for (; i < n; i++) {
-		fds[i] = tcp_socket(a, both, true);
+		fds[i] = tcp_socket(l, both, true);
 		if (fds[i] == -1 || listen(fds[i], BACKLOG) == -1)
 			goto fail;
 	}
@@ -149,7 +153,7 @@ accept_cb(evutil_socket_t lfd, short what, void *arg)
 		struct sockaddr_storage ss;
 		socklen_t len = sizeof(ss);
 		struct addrport client;
-		unsigned delay;
+		unsigned delay = 0;
 		int fd = accept4(lfd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd == -1) {
@@ -163,7 +167,9 @@ accept_cb(evutil_socket_t lfd, short what, void *arg)
 			close(fd);
 			continue;
 		}
-		if (!limits_enter(l->w->parts->limits, &l->w->policy->limits, &client.addr, clock_ms(),
+		/* A proxy is not limited: those who come by it are, once they are known. */
+		if (!conf_is_proxy(l->conf, &client.addr) &&
+		    !limits_enter(l->w->parts->limits, &l->w->policy->limits, &client.addr, clock_ms(),
 		        &delay, &why)) {
 			refuse(l, fd, why);
 			continue;

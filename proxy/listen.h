@@ -4,8 +4,6 @@
 
 #include <stdbool.h>
 
-#include "base/addr.h"
-
 struct conf_listen;
 struct listener;
 struct worker;
@@ -13,9 +11,9 @@ struct worker;
 /*
  * Binds n sockets to one address, for n workers, by SO_REUSEPORT: the kernel spreads connections.
  * both: "::" takes IPv4 as well. 0, or -1 with errno: EADDRINUSE also where another process shares
- * its port out the same way.
+ * its port out the same way, EPERM where clients cannot be intercepted without CAP_NET_RAW.
  */
-int listen_bind(const struct addrport *a, bool both, int *fds, unsigned n)
+int listen_bind(const struct conf_listen *l, bool both, int *fds, unsigned n)
     __attribute__((warn_unused_result));
 
 /* Takes over fd; conf is borrowed. NULL when out of memory or descriptors. */

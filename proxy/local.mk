@@ -25,6 +25,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/guard.h \
 	proxy/health.c \
 	proxy/health.h \
+	proxy/identity.c \
+	proxy/identity.h \
 	proxy/inside.h \
 	proxy/leg.c \
 	proxy/leg.h \
@@ -44,6 +46,12 @@ proxy_libproxy_a_SOURCES = \
 	proxy/opening.h \
 	proxy/place.c \
 	proxy/place.h \
+	proxy/ppheader.c \
+	proxy/ppheader.h \
+	proxy/prelude.c \
+	proxy/prelude.h \
+	proxy/privs.c \
+	proxy/privs.h \
 	proxy/pump.c \
 	proxy/pump.h \
 	proxy/query.c \
@@ -58,6 +66,10 @@ proxy_libproxy_a_SOURCES = \
 	proxy/session.h \
 	proxy/setup.c \
 	proxy/setup.h \
+	proxy/smb1.c \
+	proxy/smb1.h \
+	proxy/source.c \
+	proxy/source.h \
 	proxy/splice.c \
 	proxy/splice.h \
 	proxy/stat.tbl.h \
@@ -75,4 +87,5 @@ proxy_smbgate_SOURCES = proxy/main.c
 proxy_smbgate_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
 proxy_smbgate_LDADD = proxy/libproxy.a auth/libauth.a policy/libpolicy.a state/libstate.a \
 	smb/libsmb.a base/libbase.a \
-	$(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) $(SYSTEMD_LIBS)
+	$(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) $(SYSTEMD_LIBS) \
+	$(CAP_LIBS)

@@ -9,17 +9,16 @@
 #include "proxy/conf.h"
 #include "proxy/gate.h"
 #include "proxy/guard.h"
+#include "proxy/privs.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <grp.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -158,32 +157,15 @@ raise_limits(void)
 		    rl.rlim_cur > 64 ? (unsigned long long)(rl.rlim_cur - 64) / 2 : 0);
 }
 
-static int
-drop_privileges(const struct conf *conf)
+/* Policy can be told later to use the clients' addresses where it is not far-fetched. */
+static bool
+wants_raw(const struct conf *conf, const struct policy *p)
 {
-	const struct passwd *pw;
+	bool raw = p->source == POL_SOURCE_TRANSPARENT;
 
-	/* Session keys will be in here: no core, no ptrace by the same user. */
-	prctl(PR_SET_DUMPABLE, 0);
-	if (geteuid() != 0) {
-		if (conf->user != NULL)
-			log_info("not started as root: user \"%s\" is not looked at", conf->user);
-		return 0;
-	}
-	if (conf->user == NULL) {
-		log_warn("running as root: set user in %s", conf->path);
-		return 0;
-	}
-	pw = getpwnam(conf->user);
-	if (pw == NULL || chown(conf->control, pw->pw_uid, pw->pw_gid) == -1 ||
-	    initgroups(pw->pw_name, pw->pw_gid) == -1 || setgid(pw->pw_gid) == -1 ||
-	    setuid(pw->pw_uid) == -1) {
-		log_error("cannot become user \"%s\": %s", conf->user,
-		    pw == NULL ? "no such user" : strerror(errno));
-		return -1;
-	}
-	prctl(PR_SET_DUMPABLE, 0);
-	return 0;
+	for (size_t i = 0; i < conf->nlisten; i++)
+		raw |= conf->listen[i].intercept;
+	return raw;
 }
 
 /* The parent waits until the child serves, so that "smbgate -d && mount" works. */
@@ -252,6 +234,14 @@ let_go_of_terminal(void)
 		log_warn("cannot leave the working directory: %s", strerror(errno));
 }
 
+static void
+clean_up(const struct conf *conf)
+{
+	unlink(conf->control);
+	if (conf->pid_file != NULL)
+		unlink(conf->pid_file);
+}
+
 static int
 serve(const struct options *o, struct conf *conf, struct policy *policy, struct secret *secret)
 {
@@ -271,6 +261,7 @@ serve(const struct options *o, struct conf *conf, struct policy *policy, struct 
 	sigaddset(&later, SIGINT);
 	sigprocmask(SIG_BLOCK, &later, NULL);
 	raise_limits();
+	privs_begin();
 	if (o->background && to_background(&ready_fd) == -1)
 		goto fail;
 	if (gate_bind(&sockets, conf) == -1)
@@ -281,7 +272,7 @@ serve(const struct options *o, struct conf *conf, struct policy *policy, struct 
 		if (sockets.guard == NULL)
 			goto fail;
 	}
-	if (drop_privileges(conf) == -1)
+	if (privs_drop(conf, wants_raw(conf, policy), &sockets.transparent) == -1)
 		goto fail;
 	gate_warn(conf, policy);
 	if (secret->len == 0)
@@ -294,6 +285,7 @@ serve(const struct options *o, struct conf *conf, struct policy *policy, struct 
 	free(sockets.fds);
 	if (g == NULL) {
 		guard_free(&sockets.guard);
+		clean_up(conf);
 		return EXIT_FAILURE;
 	}
 	if (o->background)
@@ -301,11 +293,12 @@ serve(const struct options *o, struct conf *conf, struct policy *policy, struct 
 	gate_run(g, ready, &ready_fd);
 	gate_free(&g);
 	guard_free(&sockets.guard);
-	unlink(conf->control);
-	if (conf->pid_file != NULL)
-		unlink(conf->pid_file);
+	clean_up(conf);
 	return EXIT_SUCCESS;
 fail:
+	/* Not before it is ours: another smbgate may serve there. */
+	if (sockets.control != -1)
+		clean_up(conf);
 	guard_free(&sockets.guard);
 	free(sockets.fds);
 	policy_unref(&policy);

@@ -12,13 +12,13 @@
 #include "proxy/node.h"
 #include "proxy/query.h"
 #include "proxy/setup.h"
+#include "proxy/smb1.h"
 #include "proxy/stats.h"
 #include "proxy/view.h"
 #include "smb/const.h"
 #include "smb/err2.h"
 #include "smb/ioctl2.h"
 #include "smb/nbss.h"
-#include "smb/neg1.h"
 #include "smb/xform.h"
 
 #include <inttypes.h>
@@ -503,27 +503,12 @@ mediate_head(struct mediate *m, enum dir dir, const uint8_t *p, size_t avail)
 	return v;
 }
 
-/* SMB1 answers that are held: the one that chooses SMB1, and those to logons. */
-static struct outcome
-smb1_answer(struct mediate *m, const uint8_t *msg, size_t len)
-{
-	struct hdr1 h;
-
-	if (hdr1_get(&h, msg, len) == -1)
-		return end(CLOSE_BAD_MESSAGE);
-	m->track.smb1 = true;
-	m->track.max_frame = NBSS_LEN_MAX;
-	if (h.command == SMB1_COM_SESSION_SETUP_ANDX && h.status == STATUS_SUCCESS)
-		m->track.logged_on = true;
-	return outcome(OUTCOME_PASS);
-}
-
 struct outcome
 mediate_held(struct mediate *m, enum dir dir, const uint8_t *frame, size_t len)
 {
 	stats_add(m->env->stats, STAT_held, 1);
-	if (dir == S2C && frame[NBSS_HDR_LEN] == 0xff)
-		return smb1_answer(m, frame + NBSS_HDR_LEN, len - NBSS_HDR_LEN);
+	if (frame[NBSS_HDR_LEN] == (SMB1_PROTOCOL_ID & 0xff))
+		return smb1_held(m, dir, frame, len);
 	return messages(m, dir, frame, len);
 }
 
@@ -560,6 +545,7 @@ mediate_fini(struct mediate *m)
 	struct channel *c;
 
 	logons_free(&m->logons);
+	smb1_free(&m->smb1);
 	while ((c = track_channel_any(&m->track)) != NULL)
 		channel_leave(m->env->sessions, &c);
 	track_fini(&m->track);

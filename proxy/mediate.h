@@ -2,20 +2,24 @@
 #ifndef PROXY_MEDIATE_H
 #define PROXY_MEDIATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/log.h"
 #include "proxy/classify.h"
+#include "proxy/identity.h"
 #include "proxy/session.h"
 #include "proxy/track.h"
 #include "proxy/verdict.h"
 
 struct crypt;
 struct keyc;
+struct keyhash;
 struct logons;
 struct node;
 struct policy;
+struct smb1;
 struct stats;
 
 /* A rewritten frame: a held one, in which every list may have grown, and room to seal it. */
@@ -27,6 +31,7 @@ struct mediate_env {
 	struct stats *stats;
 	struct policy *policy;		/* in force now; the worker's reference */
 	struct keyc *keyc;		/* NULL: no keytab */
+	struct keyhash *hash;
 	struct crypt *crypt;		/* NULL: no session is keyed */
 	struct log_limit log;
 	uint8_t edit[MEDIATE_EDIT_MAX];
@@ -42,8 +47,12 @@ struct mediate {
 	struct mediate_env *env;
 	struct node *node;
 	const char *listener;
+	bool intercept;			/* its clients dial the nodes' own addresses */
 	struct channel_info self;
 	struct logons *logons;
+	struct smb1 *smb1;		/* NULL until SMB1 is agreed on */
+	struct identity identity;	/* of the logons that have succeeded */
+	struct identity seen;		/* in an SMB2 logon under way */
 	void (*wake)(void *arg);
 	void *wake_arg;
 };

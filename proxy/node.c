@@ -144,6 +144,24 @@ nodes_find(struct nodes *n, const char *id)
 }
 
 struct node *
+nodes_find_policy(struct nodes *n, const struct pol_node *pn)
+{
+	char id[STATE_NODE_LEN];
+
+	node_id(pn->name, &pn->address, id);
+	return nodes_find(n, id);
+}
+
+bool
+node_is(const struct node *n, const struct pol_node *pn)
+{
+	char id[STATE_NODE_LEN];
+
+	node_id(pn->name, &pn->address, id);
+	return strcmp(n->id, id) == 0;
+}
+
+struct node *
 nodes_find_name(struct nodes *n, const char *name)
 {
 	struct node *x;

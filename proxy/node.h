@@ -11,6 +11,7 @@
 #include "base/guid.h"
 #include "state/state.h"
 
+struct pol_node;
 struct policy;
 struct neg2_resp;
 
@@ -74,6 +75,9 @@ void nodes_sweep(struct nodes *n);
 
 /* By identity, or NULL. The caller owns a reference: node_unref(). */
 struct node *nodes_find(struct nodes *n, const char *id);
+/* What that node of a policy is while it runs, or NULL. The same reference. */
+struct node *nodes_find_policy(struct nodes *n, const struct pol_node *pn);
+bool node_is(const struct node *n, const struct pol_node *pn);
 /* By name among the listed ones, or NULL. */
 struct node *nodes_find_name(struct nodes *n, const char *name);
 

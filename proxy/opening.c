@@ -4,11 +4,14 @@
 #include "proxy/opening.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/wr.h"
 #include "policy/policy.h"
+#include "proxy/conf.h"
 #include "proxy/flow.h"
 #include "proxy/inside.h"
 #include "proxy/node.h"
+#include "proxy/source.h"
 #include "proxy/stats.h"
 #include "proxy/worker.h"
 #include "smb/const.h"
@@ -87,13 +90,52 @@ node_leg_cb(evutil_socket_t fd, short what, void *arg)
 		connected(c);
 }
 
+/* The node that an intercepted client dialled, or NULL. */
+static const struct pol_node *
+dialled(const struct conn *c)
+{
+	return c->listener->intercept ? policy_node_at(c->w->policy, &c->mediate.self.local) : NULL;
+}
+
+/* The address that was dialled, where it is one of this node's; else the one that policy gives. */
+static struct addrport
+node_address(const struct conn *c)
+{
+	const struct pol_node *pn = dialled(c);
+	struct addrport a = c->node->address;
+
+	if (pn != NULL && node_is(c->node, pn))
+		a.addr = c->mediate.self.local.addr;
+	return a;
+}
+
+/* Our own trouble, and none of the node's: its health is not asked. */
+static void
+source_failed(struct conn *c, int fd, const struct addr *from)
+{
+	int err = errno;
+	char text[ADDR_STRLEN];
+	unsigned left_out;
+
+	close(fd);
+	if (log_allow(&c->w->log, clock_ms(), &left_out))
+		log_error("source = %s: cannot dial node %s from %s: %s",
+		    pol_source_str(c->w->policy->source), c->node->name, addr_str(from, text),
+		    strerror(err));
+	conn_end(c, CLOSE_SOURCE_ADDRESS);
+}
+
 static void
 connect_node(struct conn *c)
 {
 	const struct pol_tcp *tcp = &c->w->policy->tcp;
 	struct side *s = &c->side[S2C];
+	struct addrport to = node_address(c);
+	struct addr from;
+	enum source source = source_choose(c->w->policy, c->w->route.hash,
+	    &c->mediate.self.client.addr, &to.addr, &from);
 	struct sockaddr_storage ss;
-	socklen_t len = addrport_to_sa(&c->node->address, &ss);
+	socklen_t len = addrport_to_sa(&to, &ss);
 	int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd == -1) {
@@ -101,9 +143,20 @@ connect_node(struct conn *c)
 		return;
 	}
 	leg_tcp(fd, tcp, tcp->node_timeout);
+	if (source == SOURCE_MISFIT)
+		stats_add(&c->w->stats, STAT_source_misfit, 1);
+	if (source >= SOURCE_CLIENT && source_bind(fd, source, &from) == -1) {
+		source_failed(c, fd, &from);
+		return;
+	}
 	c->stage = CONN_CONNECT;
 	c->connect_by_ms = clock_ms() + tcp->connect_timeout;
 	if (connect(fd, (struct sockaddr *)&ss, len) == -1 && errno != EINPROGRESS) {
+		/* No port of that address is left. */
+		if (source >= SOURCE_CLIENT && errno == EADDRNOTAVAIL) {
+			source_failed(c, fd, &from);
+			return;
+		}
 		close(fd);
 		opening_connect_failed(c);
 		return;
@@ -140,9 +193,11 @@ wait_for_node(struct conn *c, const struct first *f)
 {
 	struct state_key key = f->has_guid ? route_key_guid(&f->guid)
 	                                   : route_key_addr(&c->mediate.self.client.addr);
+	const struct pol_node *pn = c->w->policy->rebalance ? NULL : dialled(c);
 
 	c->stage = CONN_ROUTE;
-	route_start(&c->route, &c->w->route, &key, routed_cb, c);
+	route_start(&c->route, &c->w->route, &key,
+	    pn == NULL ? NULL : nodes_find_policy(c->w->parts->nodes, pn), routed_cb, c);
 	return (struct outcome){ .act = OUTCOME_WAIT };
 }
 

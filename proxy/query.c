@@ -21,9 +21,7 @@
 static enum pol_ifmode
 mode_of(const struct mediate *m)
 {
-	const struct pol_interfaces *sec = policy_interfaces(m->env->policy, m->listener);
-
-	return sec == NULL ? POL_IF_ANNOUNCE : sec->mode;
+	return announce_mode(m->env->policy, m->listener, m->intercept);
 }
 
 static bool
@@ -229,7 +227,8 @@ put_list(struct mediate *m, struct view *v, const struct message *msg, struct hd
 	};
 	struct wr *w = view_begin(v, msg);
 
-	n = announce(m->env->policy, m->listener, &m->self.local.addr, nodes, n, list, IFINFO_MAX);
+	n = announce(m->env->policy, m->listener, mode_of(m), &m->self.local.addr, nodes, n, list,
+	    IFINFO_MAX);
 	memset(r.file_id, 0xff, sizeof(r.file_id));
 	r.output_len = ifinfo_put(output, sizeof(output), list, n);
 	if (r.output_len > asked->max_output) {

@@ -338,6 +338,7 @@ client_connection(json_t *list, const struct conn_info *c, uint64_t now_ms)
 	set_addrport(o, "local_address", &c->local);
 	set_text(o, "listener", c->listener);
 	set_text(o, "node", c->node[0] == '\0' ? NULL : c->node);
+	set_text(o, "netbios_name", c->netbios_name[0] == '\0' ? NULL : c->netbios_name);
 	set_text(o, "stage", conn_stage_str(c->stage));
 	set_text(o, "dialect", c->smb1 ? "SMB1" : dialect_str(c->dialect));
 	set_bool(o, "logged_on", c->logged_on);

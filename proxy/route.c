@@ -21,7 +21,8 @@
  *	                                         └─ nobody live ─┬─ its node takes new ─► its node
  *	                                                         └─ not ──► move(wanted) ─┘ (again)
  *
- * A claim with live connections is never moved: its client would be thrown off its first node.
+ * A claim with live connections is never moved: its client would be thrown off its first node. What
+ * an intercepted client dialled has the place of the hash, and outdoes a claim that nobody lives on.
  */
 
 struct state_key
@@ -52,7 +53,7 @@ tried(const struct route *r, const struct node *n)
 }
 
 /*
- * The hash's choice among the nodes that may take a new client. Where there is none, the first
+ * The node that was dialled, or the hash's choice among the nodes that may take a new client. Where there is none, the first
  * one at all, unusable: the map is asked all the same, the client may be live somewhere.
  */
 static void
@@ -65,6 +66,11 @@ want(struct route *r)
 	size_t n = nodes_all(env->nodes, all, POL_NODES_MAX), k = 0;
 
 	node_unref(&r->wanted);
+	if (r->dialled != NULL && node_takes_new(r->dialled) && !tried(r, r->dialled)) {
+		r->wanted = node_ref(r->dialled);
+		r->wanted_usable = true;
+		goto out;
+	}
 	for (size_t i = 0; i < n; i++) {
 		if (!node_takes_new(all[i]) || tried(r, all[i]))
 			continue;
@@ -81,6 +87,7 @@ want(struct route *r)
 		r->wanted = node_ref(fit[place_choose(places, k)]);
 	else if (n > 0)
 		r->wanted = node_ref(all[0]);
+out:
 	for (size_t i = 0; i < n; i++)
 		node_unref(&all[i]);
 }
@@ -103,14 +110,15 @@ claimed_cb(void *arg, const struct state_claim *c)
 {
 	struct route *r = arg;
 	struct node *n;
-	bool wanted_it;
+	/* He who names a node means it; anybody else is better off where he was. */
+	bool dialled_it = r->wanted_usable && r->wanted == r->dialled, wanted_it;
 
 	r->waiting = false;
 	if (c == NULL) {
 		/* The map cannot help: the hash alone gives every proxy the same answer. */
 		stats_add(r->env->stats, STAT_claims_refused, 1);
 		if (r->wanted_usable)
-			arrive(r, node_ref(r->wanted), STAT_placed_hash);
+			arrive(r, node_ref(r->wanted), dialled_it ? STAT_placed_dialled : STAT_placed_hash);
 		else
 			fail(r, CLOSE_NO_NODE);
 		return;
@@ -118,7 +126,8 @@ claimed_cb(void *arg, const struct state_claim *c)
 	r->others = c->others;
 	wanted_it = strcmp(c->node, r->wanted->id) == 0;
 	if (wanted_it && r->wanted_usable) {
-		arrive(r, node_ref(r->wanted), c->fresh ? STAT_placed_hash : STAT_placed_claim);
+		arrive(r, node_ref(r->wanted), !c->fresh ? STAT_placed_claim :
+		    dialled_it ? STAT_placed_dialled : STAT_placed_hash);
 		return;
 	}
 	n = c->fresh ? NULL : nodes_find(r->env->nodes, c->node);
@@ -131,7 +140,7 @@ claimed_cb(void *arg, const struct state_claim *c)
 		fail(r, CLOSE_CLAIM_ELSEWHERE);
 		return;
 	}
-	if (n != NULL && node_takes_new(n) && !tried(r, n)) {
+	if (!dialled_it && n != NULL && node_takes_new(n) && !tried(r, n)) {
 		arrive(r, n, STAT_placed_claim);
 		return;
 	}
@@ -146,10 +155,11 @@ claimed_cb(void *arg, const struct state_claim *c)
 }
 
 void
-route_start(struct route *r, struct route_env *env, const struct state_key *key, route_f done,
-    void *arg)
+route_start(struct route *r, struct route_env *env, const struct state_key *key,
+    struct node *dialled, route_f done, void *arg)
 {
 	r->env = env;
+	r->dialled = dialled;
 	r->key = *key;
 	r->done = done;
 	r->arg = arg;
@@ -200,6 +210,7 @@ route_fini(struct route *r)
 		return;
 	state_release(r->env->state, &r->hold, r->env->policy->pin_linger);
 	node_unref(&r->wanted);
+	node_unref(&r->dialled);
 	while (r->ntried > 0)
 		node_unref(&r->tried[--r->ntried]);
 	r->env = NULL;

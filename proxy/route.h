@@ -39,7 +39,8 @@ struct route {
 	struct route_env *env;
 	struct state_key key;
 	struct state_hold *hold;
-	struct node *wanted;		/* what the hash says; a reference */
+	struct node *dialled;		/* what the client itself says, or NULL; a reference */
+	struct node *wanted;		/* that, or what the hash says; a reference */
 	bool wanted_usable;
 	bool waiting;			/* the map owes an answer */
 	unsigned others;		/* live connections of this client besides this one */
@@ -53,8 +54,12 @@ struct route {
 struct state_key route_key_guid(const struct guid *g);
 struct state_key route_key_addr(const struct addr *a);
 
-void route_start(struct route *r, struct route_env *env, const struct state_key *key, route_f done,
-    void *arg);
+/*
+ * dialled (taken over; NULL: none): the node that an intercepted client dialled. It has the place of
+ * the hash's choice while it takes new clients, and only a claim with live connections outdoes it.
+ */
+void route_start(struct route *r, struct route_env *env, const struct state_key *key,
+    struct node *dialled, route_f done, void *arg);
 /* The chosen node did not answer: another one, if the client is free to go there. */
 void route_again(struct route *r, struct node *failed);
 /* A logon succeeded. */

@@ -8,6 +8,7 @@
 #include "auth/sign.h"
 #include "base/clock.h"
 #include "policy/policy.h"
+#include "proxy/announce.h"
 #include "proxy/logon.h"
 #include "proxy/node.h"
 #include "proxy/stats.h"
@@ -186,6 +187,8 @@ setup_session_req(struct mediate *m, struct view *v, const struct message *msg,
 		t = spnego_token(r.blob, r.blob_len);
 	else if (logons_request(m->logons, &s, &t, why) == -1)
 		return -1;
+	m->seen = (struct identity){ 0 };
+	identity_token(&m->seen, m->env->hash, &t);
 	status = door(m, &t);
 	if (status != STATUS_SUCCESS) {
 		logons_drop(m->logons, s.message_id);
@@ -226,7 +229,6 @@ static int
 admit(struct mediate *m, const struct session_info *si, enum close_reason *why)
 {
 	const struct policy *p = m->env->policy;
-	const struct pol_interfaces *sec = policy_interfaces(p, m->listener);
 
 	if ((si->guest || si->anonymous) && p->auth.guest == POL_AUTH_REFUSE) {
 		/* The node has said yes; a success is never swallowed, so there is only the end. */
@@ -241,7 +243,7 @@ admit(struct mediate *m, const struct session_info *si, enum close_reason *why)
 	}
 	/* What is compressed cannot be seen, and on this session it must be. */
 	if (si->keyed && m->track.compression && p->compression == POL_COMPRESSION_REFUSE &&
-	    (sec == NULL || sec->mode != POL_IF_PASS)) {
+	    announce_mode(p, m->listener, m->intercept) != POL_IF_PASS) {
 		*why = CLOSE_COMPRESSION;
 		return -1;
 	}
@@ -271,6 +273,9 @@ session_opened(struct mediate *m, const struct session_info *si, const struct pe
 	if (admit(m, si, why) == -1)
 		return -1;
 	t->logged_on = true;
+	if (m->seen.principal == 0 && si->principal != NULL)
+		identity_principal(&m->seen, m->env->hash, si->principal);
+	identity_take(&m->identity, &m->seen);
 	log_session(m, si);
 	ci.bound = asked->binding;
 	c = sesstab_join(m->env->sessions, si, &ci, e->keys, e->keys == NULL ? NULL : &e->signing);

@@ -62,6 +62,7 @@ struct track {
 	bool negotiating;	/* a NEGOTIATE has gone to the node */
 	bool negotiated;	/* the node has chosen a dialect */
 	bool logged_on;		/* a SESSION_SETUP has succeeded */
+	bool vc_reset;		/* SMB1: one that said VcNumber 0; for the connection's owner to clear */
 	bool sealed_seen;	/* an encrypted frame has passed */
 	bool refuse_sealed;	/* policy: what cannot be seen is refused */
 	bool compression;

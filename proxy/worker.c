@@ -110,6 +110,7 @@ worker_new(unsigned index, const struct worker_parts *parts, struct policy *poli
 	w->mediate.sessions = parts->sessions;
 	w->mediate.stats = &w->stats;
 	w->mediate.crypt = crypt_new();
+	w->mediate.hash = w->route.hash;
 	use_policy(w, policy);
 	if (parts->keyed && (w->keyc = keyc_new(w->base)) == NULL)
 		goto fail;
@@ -194,6 +195,7 @@ struct order {
 	struct worker *w;
 	struct policy *policy;
 	struct node *node;
+	struct vc_reset reset;
 	int fd;
 	void (*done)(void *arg, struct conn_info *list, size_t n);
 	void *arg;
@@ -275,6 +277,26 @@ void
 worker_node_down(struct worker *w, struct node *n)
 {
 	post((struct order){ .w = w, .node = node_ref(n) }, node_down_call);
+}
+
+static void
+vc_reset_call(void *arg)
+{
+	struct order *o = arg;
+	struct conn *c, *next;
+
+	for (c = TAILQ_FIRST(&o->w->conns); c != NULL; c = next) {
+		next = conn_next(c);
+		if (conn_is_older(c, &o->reset))
+			conn_end(c, CLOSE_VC_RESET);
+	}
+	free(o);
+}
+
+void
+worker_vc_reset(struct worker *w, const struct vc_reset *r)
+{
+	post((struct order){ .w = w, .reset = *r }, vc_reset_call);
 }
 
 static void

@@ -28,6 +28,7 @@ struct policy;
 struct secret;
 struct splice_pool;
 struct sesstab;
+struct vc_reset;
 
 /* What is received at a time. Shared by all connections of a worker: none owns a buffer. */
 #define WORKER_SCRATCH 131072
@@ -39,6 +40,7 @@ struct worker_parts {
 	struct local_map *claims;
 	struct limits *limits;
 	const struct secret *secret;
+	struct worker *const *workers;	/* nworkers of them, all there before the first one runs */
 	unsigned nworkers;
 	bool keyed;			/* there is a keytab, and so a smbgate-keyd */
 };
@@ -90,6 +92,9 @@ void worker_policy(struct worker *w, struct policy *p);
 void worker_keyd(struct worker *w, int fd);
 /* The node is dead: its connections end now. */
 void worker_node_down(struct worker *w, struct node *n);
+
+/* A client began anew: those of its older connections that live here end now. */
+void worker_vc_reset(struct worker *w, const struct vc_reset *r);
 
 /*
  * From any thread: done(arg, list, n) runs on the worker's loop with a description of each of its

@@ -7,6 +7,8 @@
 #define NBSS_LEN_MAX 0xffffff
 #define NBSS_MESSAGE 0x00
 #define NBSS_REQUEST 0x81
+#define NBSS_POSITIVE 0x82
+#define NBSS_NEGATIVE 0x83
 #define NBSS_KEEPALIVE 0x85
 
 /* Protocol identifiers as little-endian words: [MS-CIFS] 2.2.3.1, [MS-SMB2] 2.2.1, 2.2.41, 2.2.42. */
@@ -20,9 +22,21 @@
 #define SMB2_TRANSFORM_LEN 52
 
 /* SMB1 commands: [MS-CIFS] 2.2.2.1. */
+#define SMB1_COM_LOCKING_ANDX 0x24
+#define SMB1_COM_OPEN_ANDX 0x2d
+#define SMB1_COM_READ_ANDX 0x2e
+#define SMB1_COM_WRITE_ANDX 0x2f
 #define SMB1_COM_NEGOTIATE 0x72
 #define SMB1_COM_SESSION_SETUP_ANDX 0x73
+#define SMB1_COM_LOGOFF_ANDX 0x74
+#define SMB1_COM_TREE_CONNECT_ANDX 0x75
+#define SMB1_COM_NT_CREATE_ANDX 0xa2
+/* AndXCommand where nothing follows, [MS-CIFS] 2.2.3.4. */
+#define SMB1_NO_ANDX 0xff
+/* Header flags, [MS-CIFS] 2.2.3.1. */
 #define SMB1_FLAGS_REPLY 0x80
+#define SMB1_FLAGS2_SIGNATURE 0x0004
+#define SMB1_FLAGS2_UNICODE 0x8000
 #define SMB1_FLAGS2_NT_STATUS 0x4000
 
 /* SMB2 commands: [MS-SMB2] 2.2.1.2. */

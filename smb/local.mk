@@ -1,6 +1,8 @@
 # the library of smb/
 noinst_LIBRARIES += smb/libsmb.a
 smb_libsmb_a_SOURCES = \
+	smb/chain1.c \
+	smb/chain1.h \
 	smb/chain2.c \
 	smb/chain2.h \
 	smb/const.h \
@@ -18,6 +20,10 @@ smb_libsmb_a_SOURCES = \
 	smb/neg1.h \
 	smb/neg2.c \
 	smb/neg2.h \
+	smb/netbios.c \
+	smb/netbios.h \
+	smb/sess1.c \
+	smb/sess1.h \
 	smb/sess2.c \
 	smb/sess2.h \
 	smb/xform.c \

@@ -5,7 +5,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Direct TCP transport packet header, [MS-SMB2] 2.1: one zero byte, 24-bit big-endian length. */
+/*
+ * Direct TCP transport packet header, [MS-SMB2] 2.1: one zero byte, 24-bit big-endian length.
+ *
+ * RFC 1002 4.3.1, port 139, calls the upper 7 bits of that length reserved and zero. They are
+ * lengths here on every port: smbclient believes a node that is reached by direct TCP, and that has
+ * therefore offered more, and sends and takes frames of 8 MiB on port 139 too. NEGOTIATE, which
+ * offers it, may not be altered. Where the bits are zero both readings are one; a client that keeps
+ * to 17 bits asks for nothing that needs more ([MS-SMB2] 3.2.5.2: only on direct TCP). Where they
+ * are not, client, smbgate and node must read them alike, or they would see different frames.
+ */
 struct nbss {
 	uint8_t type;
 	uint32_t len;

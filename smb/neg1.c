@@ -35,8 +35,9 @@ hdr1_get(struct hdr1 *h, const uint8_t *p, size_t n)
 	h->flags = rd_u8(&r);
 	h->flags2 = rd_u16(&r);
 	h->pid_high = rd_u16(&r);
-	/* SecurityFeatures (the signature) and Reserved. */
-	rd_skip(&r, 8 + 2);
+	rd_copy(&r, h->signature, sizeof(h->signature));
+	/* Reserved. */
+	rd_skip(&r, 2);
 	h->tid = rd_u16(&r);
 	h->pid = rd_u16(&r);
 	h->uid = rd_u16(&r);

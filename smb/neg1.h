@@ -14,6 +14,7 @@ struct hdr1 {
 	uint32_t status;
 	uint8_t flags;
 	uint16_t flags2;
+	uint8_t signature[8];
 	uint16_t tid;
 	uint16_t pid_high;
 	uint16_t pid;

@@ -30,6 +30,7 @@ LIBRARIES = [
     (r"systemd/", ["proxy/main.c"]),
     (r"krb5|gssapi|profile\.h$", ["auth/keyd_krb5.c"]),
     (r"seccomp\.h$", ["auth/keyd_sandbox.c"]),
+    (r"sys/capability\.h$", ["proxy/privs.c"]),
     (r"hiredis", []),
 ]
 
@@ -121,6 +122,7 @@ PLANTS = [
     ("auth/keyc.c", "#include <krb5/krb5.h>", "belongs to auth/keyd_krb5.c"),
     ("proxy/guard.c", "#include <gssapi/gssapi.h>", "belongs to auth/keyd_krb5.c"),
     ("auth/keyd.c", "#include <seccomp.h>", "belongs to auth/keyd_sandbox.c"),
+    ("proxy/guard.c", "#include <sys/capability.h>", "belongs to proxy/privs.c"),
     ("state/local.c", "#include <hiredis/hiredis.h>", "belongs to nobody yet"),
 ]
 

@@ -9,8 +9,8 @@ PAGE = os.path.join(ROOT, "doc", "ARCHITECTURE.md")
 START = "<!-- files: kept by t/02-filemap.t --write -->"
 END = "<!-- end of files -->"
 ROOMS = ["base", "smb", "auth", "policy", "state", "proxy", "ctl"]
-# One page: what does not fit is said in the sources.
-LINES_MAX = 150
+# One page, and the table of the files: what does not fit is said in the sources.
+LINES_MAX = 66
 
 
 def files():
@@ -102,9 +102,9 @@ def main():
                       [] if parts[1] == want else ["run t/02-filemap.t --write"]))
         tests.append(("the prose names only files that exist",
                       stale_names(parts[0] + parts[2])))
-    n = text.count("\n")
-    tests.append(("it is still one page", [] if n <= LINES_MAX else
-                  ["%d lines, more than %d" % (n, LINES_MAX)]))
+        n = len(parts[0] + parts[2])
+        tests.append(("without the table it is still one page", [] if n <= LINES_MAX else
+                      ["%d lines, more than %d" % (n, LINES_MAX)]))
     print("1..%d" % len(tests))
     for i, (name, bad) in enumerate(tests, 1):
         print("%sok %d - %s" % ("not " if bad else "", i, name))

@@ -410,15 +410,18 @@ addr_kinds(void **state)
 {
 	static const struct {
 		const char *addr;
-		bool unspecified, linklocal;
+		bool unspecified, linklocal, loopback;
 	} rows[] = {
-		{ "0.0.0.0", true, false }, { "::", true, false }, { "0.0.0.1", false, false },
-		{ "::1", false, false }, { "169.254.0.0", false, true },
-		{ "169.254.255.255", false, true }, { "169.253.0.1", false, false },
-		{ "169.255.0.1", false, false }, { "fe80::1", false, true },
-		{ "febf::1", false, true }, { "fec0::1", false, false },
-		{ "fe7f::1", false, false },
-		{ "10.0.0.1", false, false },
+		{ .addr = "0.0.0.0", .unspecified = true }, { .addr = "::", .unspecified = true },
+		{ .addr = "0.0.0.1" }, { .addr = "10.0.0.1" },
+		{ .addr = "::1", .loopback = true }, { .addr = "::2" }, { .addr = "8000::1" },
+		{ .addr = "127.0.0.0", .loopback = true }, { .addr = "127.255.255.255", .loopback = true },
+		{ .addr = "126.255.255.255" }, { .addr = "128.0.0.0" },
+		{ .addr = "::ffff:127.0.0.1", .loopback = true },
+		{ .addr = "169.254.0.0", .linklocal = true },
+		{ .addr = "169.254.255.255", .linklocal = true }, { .addr = "169.253.0.1" },
+		{ .addr = "169.255.0.1" }, { .addr = "fe80::1", .linklocal = true },
+		{ .addr = "febf::1", .linklocal = true }, { .addr = "fec0::1" }, { .addr = "fe7f::1" },
 	};
 
 	(void)state;
@@ -428,6 +431,7 @@ addr_kinds(void **state)
 		assert_int_equal(addr_parse(&a, rows[i].addr), 0);
 		assert_int_equal(addr_is_unspecified(&a), rows[i].unspecified);
 		assert_int_equal(addr_is_linklocal(&a), rows[i].linklocal);
+		assert_int_equal(addr_is_loopback(&a), rows[i].loopback);
 	}
 }
 

@@ -443,6 +443,73 @@ test_defaults(void **state)
 	policy_unref(&d);
 }
 
+/* Interception, and whose address the nodes see. */
+#define SOURCED \
+	"node n1 { address = \"10.2.0.11\" other-addresses = { \"fd00:2::11\", \"10.3.0.11\" } }\n" \
+	"node n2 { address = \"10.2.0.12:1445\" other-addresses = \"::ffff:10.3.0.12\" }\n" \
+	"node n3 { address = \"10.2.0.11:1445\" }\n" \
+	"rebalance = true\n" \
+	"source = pool source-pool = { \"10.2.0.101\", \"fd00:2::101\", \"::ffff:10.2.0.102\" }\n"
+
+static void
+check_node_at(const struct policy *p, const char *address, const char *name)
+{
+	const struct pol_node *n;
+	struct addrport a;
+
+	assert_int_equal(addrport_parse(&a, address, 445), 0);
+	n = policy_node_at(p, &a);
+	if (name == NULL) {
+		assert_null(n);
+		return;
+	}
+	assert_non_null(n);
+	assert_string_equal(n->name, name);
+	assert_true(pol_node_has(n, &a.addr));
+}
+
+static void
+test_source(void **state)
+{
+	struct policy *p = load_good(NODE), *q = load_good(SOURCED);
+
+	(void)state;
+	assert_int_equal(p->source, POL_SOURCE_OWN);
+	assert_int_equal(p->source_line, 0);
+	assert_int_equal(p->npool, 0);
+	assert_int_equal(p->nodes[0].nothers, 0);
+	assert_false(p->rebalance);
+
+	assert_true(q->rebalance);
+	assert_int_equal(q->source, POL_SOURCE_POOL);
+	assert_int_equal(q->source_line, 5);
+	assert_int_equal(q->npool, 3);
+	check_addr(&q->pool[0], "10.2.0.101");
+	check_addr(&q->pool[1], "fd00:2::101");
+	check_addr(&q->pool[2], "10.2.0.102");
+	assert_int_equal(q->nodes[0].nothers, 2);
+	check_addr(&q->nodes[0].others[0], "fd00:2::11");
+	check_addr(&q->nodes[0].others[1], "10.3.0.11");
+	check_addr(&q->nodes[1].others[0], "10.3.0.12");
+
+	check_node_at(q, "10.2.0.11", "n1");
+	check_node_at(q, "10.2.0.11:1445", "n3");
+	check_node_at(q, "10.2.0.11:139", "n1");
+	check_node_at(q, "10.3.0.11:9", "n1");
+	check_node_at(q, "[fd00:2::11]", "n1");
+	check_node_at(q, "10.3.0.12", "n2");
+	check_node_at(q, "10.2.0.12", "n2");
+	check_node_at(q, "10.2.0.13", NULL);
+	check_node_at(q, "[fd00:2::12]", NULL);
+	policy_unref(&p);
+	policy_unref(&q);
+	p = load_good(NODE "\nsource = transparent rebalance = no\n");
+	assert_int_equal(p->source, POL_SOURCE_TRANSPARENT);
+	assert_int_equal(p->source_line, 3);
+	assert_false(p->rebalance);
+	policy_unref(&p);
+}
+
 /* Files that are odd but right. */
 static const char *const odd[] = {
 	NODE,
@@ -452,6 +519,10 @@ static const char *const odd[] = {
 	"node\n\"n1\"\n{\naddress\n=\n\"127.0.0.11:1445\"\n}\n",
 	NODE "smb1 = 'allow'\n",
 	NODE "smb1 = \"al\\x6cow\"\n",
+	NODE "source = own source-pool = { \"10.0.0.1\" }\n",
+	NODE "source = pool source-pool = \"10.0.0.1\"\n",
+	NODE "node n2 { address = \"10.0.0.2\" other-addresses = { } }\n",
+	NODE "node n2 { address = \"10.0.0.2\" other-addresses = { \"10.0.0.2\", \"10.0.0.3\" } }\n",
 	NODE "smb1=allow//now\nunkeyed=pass#then\ngmac=/*last*/pass",
 	NODE "/**/ /***/ /* /* */ # */\n",
 	NODE "addresses { }\n",
@@ -598,6 +669,30 @@ static const struct bad bads[] = {
 	    " address = \"10.0.0.2\" }\n", { { 2, "a name has 1 to 63" } } },
 	{ "a node without a title", NODE "node { address = \"10.0.0.2\" }\nsmb1 = x\n",
 	    { { 2, "missing title" }, { 3, "smb1" } } },
+	{ "a wrong source", NODE "source = client\n",
+	    { { 2, "source: \"client\" is not own | transparent | pool" } } },
+	{ "no pool", NODE "\nsource = pool\n", { { 3, "source = pool: there is no source-pool" } } },
+	{ "a pool of names", NODE "source-pool = { \"10.0.0.1\",\n gate }\n", { { 3, "\"gate\"" } } },
+	{ "a pool of prefixes", NODE "source-pool = { \"10.0.0.0/24\" }\n", { { 2, "10.0.0.0/24" } } },
+	{ "a pool with a group", NODE "source = pool source-pool = { \"10.0.0.1\",\n\"ff02::1\" }\n",
+	    { { 3, "source-pool: ff02::1 is a multicast address" } } },
+	{ "a pool with nobody", NODE "source-pool = { \"0.0.0.0\" }\n", { { 2, "0.0.0.0" } } },
+	{ "rebalance", NODE "rebalance = maybe\n", { { 2, "rebalance" } } },
+	{ "another address with a port",
+	    "node a { address = \"10.0.0.1\"\n other-addresses = { \"10.0.0.2:445\" } }\n",
+	    { { 2, "10.0.0.2:445" } } },
+	{ "another address that is a group",
+	    "node a { address = \"10.0.0.1\"\n other-addresses = { \"224.0.0.1\" } }\n",
+	    { { 2, "node \"a\": 224.0.0.1 is a multicast address" } } },
+	{ "another address that is another node's",
+	    "node a { address = \"10.0.0.1\"\n other-addresses = { \"10.0.0.9\",\n\"10.0.0.2\" } }\n"
+	    "node b { address = \"10.0.0.2:1445\" }\n",
+	    { { 3, "node \"a\": 10.0.0.2 is an address of node \"b\" too" } } },
+	{ "another address of two nodes",
+	    "node a { address = \"10.0.0.1\" other-addresses = { \"10.0.0.9\" } }\n"
+	    "node b { address = \"10.0.0.2\" other-addresses = { \"::ffff:10.0.0.9\" } }\n",
+	    { { 1, "10.0.0.9 is an address of node \"b\" too" },
+	      { 2, "10.0.0.9 is an address of node \"a\" too" } } },
 	{ "an unknown option", NODE "smb2 = allow\nsmb1 = x\n",
 	    { { 2, "no such option 'smb2'" }, { 3, "smb1" } } },
 	{ "unknown options", NODE "a = 1\n\nb = { 2 }\n\nc { d = 3 }\ne \"f\" {\n g = 4 }\n",
@@ -1059,7 +1154,9 @@ same(const struct policy *a, const struct policy *b)
 {
 	if (a->nnodes != b->nnodes || a->addresses->n != b->addresses->n ||
 	    a->ninterfaces != b->ninterfaces || a->smb1 != b->smb1 || a->unkeyed != b->unkeyed ||
-	    a->gmac != b->gmac || a->pin_linger != b->pin_linger ||
+	    a->gmac != b->gmac || a->pin_linger != b->pin_linger || a->source != b->source ||
+	    a->rebalance != b->rebalance || a->npool != b->npool ||
+	    (a->npool > 0 && memcmp(a->pool, b->pool, a->npool * sizeof(struct addr)) != 0) ||
 	    memcmp(&a->health, &b->health, sizeof(a->health)) != 0 ||
 	    memcmp(&a->limits, &b->limits, sizeof(a->limits)) != 0 ||
 	    memcmp(&a->tcp, &b->tcp, sizeof(a->tcp)) != 0)
@@ -1068,7 +1165,9 @@ same(const struct policy *a, const struct policy *b)
 		if (strcmp(a->nodes[i].name, b->nodes[i].name) != 0 ||
 		    !addr_equal(&a->nodes[i].address.addr, &b->nodes[i].address.addr) ||
 		    a->nodes[i].address.port != b->nodes[i].address.port ||
-		    a->nodes[i].weight != b->nodes[i].weight || a->nodes[i].state != b->nodes[i].state)
+		    a->nodes[i].weight != b->nodes[i].weight || a->nodes[i].state != b->nodes[i].state ||
+		    a->nodes[i].nothers != b->nodes[i].nothers ||
+		    memcmp(a->nodes[i].others, b->nodes[i].others, sizeof(a->nodes[i].others)) != 0)
 			return false;
 	for (size_t i = 0; i < a->addresses->n; i++)
 		if (a->addresses->rules[i].deny != b->addresses->rules[i].deny ||
@@ -1131,6 +1230,8 @@ test_round_trip(void **state)
 	(void)state;
 	deny_file("public", "10.1.0.100/24 eth0\nfd00:1::64/64 eth0\n");
 	round_trip(full);
+	round_trip(SOURCED);
+	round_trip(NODE "source = transparent\n");
 	for (size_t i = 0; i < COUNT(odd); i++)
 		round_trip(odd[i]);
 	round_trip(NODE "addresses { deny-file = { \"public\" } deny = { \"::/0\", \"0.0.0.0/0\" } }\n");
@@ -1171,6 +1272,14 @@ static const struct {
 	{ NODE "addresses { deny = { \"10.0.0.1\", \"10.0.0.2\" } }",
 	    NODE "addresses { deny = { \"10.0.0.2\", \"10.0.0.1\" } }", "" },
 	{ NODE "pin-linger = \"15m\"", NODE "pin-linger = \"1h\"", "pin-linger: 15m -> 1h\n" },
+	{ NODE, NODE "source = transparent rebalance = true",
+	    "source: own -> transparent\nrebalance: false -> true\n" },
+	{ NODE "source-pool = { \"10.0.0.1\", \"10.0.0.2\" }",
+	    NODE "source-pool = { \"10.0.0.2\", \"fd00::3\" }",
+	    "source-pool: 10.0.0.1 removed\nsource-pool: fd00::3 added\n" },
+	{ NODE "node n2 { address = \"10.0.0.2\" other-addresses = { \"10.0.0.3\" } }",
+	    NODE "node n2 { address = \"10.0.0.2\" other-addresses = { \"fd00::3\" } }",
+	    "node n2: other address 10.0.0.3 removed\nnode n2: other address fd00::3 added\n" },
 	{ NODE, NODE "smb1 = allow gmac = resign unkeyed = refuse",
 	    "smb1: refuse -> allow\nunkeyed: pass -> refuse\ngmac: pass -> resign\n" },
 	{ NODE, NODE "health { rise = 1 } limits { accept-rate = 0 } tcp { client-timeout = 0 }",
@@ -1257,6 +1366,7 @@ main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_source),
 		cmocka_unit_test(test_odd),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_bad),

@@ -92,7 +92,13 @@ test_full(void **state)
 	    "listen \"lan\" { address = \"10.0.0.5\" }\n"
 	    "listen lan6 {\n\taddress = \"[::1]:4450\"\n}\n"
 	    "listen all { address = \"0.0.0.0:446\" }\n"
-	    "listen \"all-6\" { address = \"[::]\" }\n");
+	    "listen \"all-6\" { address = \"[::]\" }\n"
+	    "listen old { address = \"10.0.0.6\"\n netbios = true }\n"
+	    "listen old6 { netbios = yes\n address = \"[fd00::6]\" }\n"
+	    "listen old7 { netbios = true\n address = \"10.0.0.7:1139\" }\n"
+	    "listen way { address = \"0.0.0.0:447\"\n intercept = on }\n"
+	    "listen behind {\n address = \"10.0.0.8\"\n"
+	    " proxy-protocol = { \"10.9.0.0/24\",\n  \"fd00:9::1\" }\n}\n");
 
 	(void)state;
 	check_path(c->policy, "rules/policy.conf");
@@ -103,11 +109,64 @@ test_full(void **state)
 	check_path(c->cluster_secret, "../cluster.secret");
 	assert_string_equal(c->pid_file, "/run/smbgate.pid");
 	assert_int_equal(c->workers, 256);
-	assert_int_equal(c->nlisten, 4);
+	assert_int_equal(c->nlisten, 9);
 	check_listen(&c->listen[0], "lan", "10.0.0.5:445");
 	check_listen(&c->listen[1], "lan6", "[::1]:4450");
 	check_listen(&c->listen[2], "all", "0.0.0.0:446");
 	check_listen(&c->listen[3], "all-6", "[::]:445");
+	check_listen(&c->listen[4], "old", "10.0.0.6:139");
+	check_listen(&c->listen[5], "old6", "[fd00::6]:139");
+	check_listen(&c->listen[6], "old7", "10.0.0.7:1139");
+	check_listen(&c->listen[7], "way", "0.0.0.0:447");
+	check_listen(&c->listen[8], "behind", "10.0.0.8:445");
+	for (size_t i = 0; i < c->nlisten; i++) {
+		assert_int_equal(c->listen[i].netbios, i >= 4 && i <= 6);
+		assert_int_equal(c->listen[i].intercept, i == 7);
+		assert_int_equal(c->listen[i].proxies.n, i == 8 ? 2 : 0);
+	}
+	conf_free(&c);
+}
+
+/* Whose header is believed: those that are listed, and nobody where nobody is. */
+static void
+test_proxies(void **state)
+{
+	static const struct {
+		const char *peer;
+		bool listed;
+	} peers[] = {
+		{ "10.9.0.1", true }, { "::ffff:10.9.0.255", true }, { "10.9.1.0", false },
+		{ "fd00:9::1", true }, { "fd00:9::2", false }, { "127.0.0.1", false }, { "::", false },
+	};
+	struct conf *c = load_good(LISTEN "listen b { address = \"10.0.0.1\"\n"
+	    " proxy-protocol = { \"10.9.0.0/24\", \"fd00:9::1/128\" }\n}\n"
+	    "listen none { address = \"10.0.0.2\"\n proxy-protocol = {} }\n"
+	    "listen any { address = \"10.0.0.3\"\n proxy-protocol = { \"0.0.0.0/0\", \"::/0\" } }\n");
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(peers); i++) {
+		struct addr a;
+
+		assert_int_equal(addr_parse(&a, peers[i].peer), 0);
+		assert_false(conf_is_proxy(&c->listen[0], &a));
+		assert_int_equal(conf_is_proxy(&c->listen[1], &a), peers[i].listed);
+		assert_false(conf_is_proxy(&c->listen[2], &a));
+		assert_true(conf_is_proxy(&c->listen[3], &a));
+	}
+	conf_free(&c);
+}
+
+static void
+test_intercept(void **state)
+{
+	struct conf *c = load_good("listen a { address = \"127.0.0.1\" intercept = true }\n"
+	    "listen b { address = \"[::1]\" intercept = no }\nlisten c { address = \"10.0.0.1\" }\n"
+	    "listen d { address = \"127.0.0.1\" intercept = yes netbios = yes }\n");
+
+	(void)state;
+	assert_true(c->listen[0].intercept && !c->listen[1].intercept && !c->listen[2].intercept);
+	assert_true(c->listen[3].intercept && c->listen[3].netbios);
+	check_listen(&c->listen[3], "d", "127.0.0.1:139");
 	conf_free(&c);
 }
 
@@ -177,11 +236,29 @@ static const struct bad bads[] = {
 	    { { 1, "listen \"a b\": a name has 1 to 63" } } },
 	{ "a listener's long name", "listen " LONG " { address = \"10.0.0.1\" }\n", { { 1, "a name has" } } },
 	{ "a listener without a name", "listen { address = \"10.0.0.1\" }\n", { { 1, "missing title" } } },
+	{ "netbios, perhaps", LISTEN "listen b { address = \"10.0.0.1\"\n netbios = maybe\n}\nworkers = x\n",
+	    { { 3, "netbios: \"maybe\"" }, { 5, "workers" } } },
+	{ "netbios twice", LISTEN "listen b { address = \"10.0.0.1\"\n netbios = true\n netbios = false\n}\n",
+	    { { 4, "netbios stands here again" } } },
+	{ "intercept by number", LISTEN "listen b { address = \"10.0.0.1\"\n\n intercept = 2\n}\n",
+	    { { 4, "intercept: \"2\"" } } },
+	{ "netbios outside", LISTEN "netbios = true\n", { { 2, "'netbios'" } } },
+	{ "the port of a netbios listener, twice",
+	    "listen a { address = \"10.0.0.1:139\" }\nlisten b { netbios = true\n address = \"10.0.0.1\" }\n",
+	    { { 3, "listen \"b\" has the address of listen \"a\"" } } },
+	{ "proxies that are none", LISTEN "listen b { address = \"10.0.0.1\"\n proxy-protocol = { \"10.9.0.1\",\n"
+	    "  \"10.9.0.1/24\",\n \"lb.example\",\n \"fd00::/129\", \"fe80::1%eth0\" }\n}\nworkers = x\n",
+	    { { 4, "10.9.0.1/24" }, { 5, "lb.example" }, { 6, "fd00::/129" }, { 6, "fe80::1%eth0" },
+	        { 8, "workers" } } },
+	{ "an empty proxy", LISTEN "listen b { address = \"10.0.0.1\"\n proxy-protocol = { \"\" }\n}\n",
+	    { { 3, "proxy-protocol: \"\"" } } },
 	{ "an open string", LISTEN "policy = \"policy.conf\nworkers = x\n",
 	    { { 2, "a quote is missing" }, { 3, "workers" } } },
 	{ "half a file", LISTEN "listen b {\n", { { 2, "never closed" } } },
 	{ "no equal sign", LISTEN "policy \"policy.conf\"\nworkers = x\n",
 	    { { 2, "missing equal sign after option 'policy'" }, { 3, "workers" } } },
+	{ "intercept", LISTEN "listen b { address = \"::1\"\nintercept = here }\n",
+	    { { 3, "intercept: \"here\" is not" } } },
 	{ "include", LISTEN "include(\"other.conf\")\n", { { 2, "'include'" } } },
 	{ "a list", LISTEN "policy = { \"a\", \"b\" }\n", { { 2, "unexpected token '{'" } } },
 	{ "many errors", "policy = \"\"\nlisten a { address = x }\nlisten b { adress = y }\nworkers = 999\n"
@@ -264,6 +341,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_proxies),
+		cmocka_unit_test(test_intercept),
 		cmocka_unit_test(test_relative),
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_unreadable),

@@ -9,9 +9,10 @@ TESTS += $(TREE_TESTS)
 
 UNIT_TESTS =
 if HAVE_CMOCKA
-UNIT_TESTS += t/10-base.t t/20-hdr.t t/21-neg.t t/22-ifinfo.t t/23-bytes.t \
+UNIT_TESTS += t/10-base.t t/20-hdr.t t/21-neg.t t/22-ifinfo.t t/23-bytes.t t/24-front.t \
 	t/30-policy.t t/31-conf.t t/35-auth.t t/36-seal.t t/37-token.t t/38-keyd.t t/40-state.t \
-	t/50-pump.t t/51-split.t t/52-place.t t/53-mediate.t t/54-keyed.t t/55-ctl.t t/57-logon.t
+	t/50-pump.t t/51-split.t t/52-place.t t/53-mediate.t t/54-keyed.t t/55-ctl.t t/56-smb1.t t/57-logon.t \
+	t/58-source.t
 endif
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -35,6 +36,8 @@ t_22_ifinfo_t_SOURCES = t/22-ifinfo.c t/vectors.h t/walk.h
 t_22_ifinfo_t_LDADD = $(LINK_SMB)
 t_23_bytes_t_SOURCES = t/23-bytes.c t/vectors.h t/walk.h
 t_23_bytes_t_LDADD = $(LINK_SMB)
+t_24_front_t_SOURCES = t/24-front.c t/vectors.h t/walkfront.h
+t_24_front_t_LDADD = $(LINK_PROXY)
 t_30_policy_t_SOURCES = t/30-policy.c t/policy.h
 t_30_policy_t_LDADD = $(LINK_POLICY)
 t_31_conf_t_SOURCES = t/31-conf.c t/policy.h
@@ -57,8 +60,12 @@ t_53_mediate_t_SOURCES = t/53-mediate.c t/proxy/made.c t/proxy/made.h t/proxy/ta
 t_54_keyed_t_SOURCES = t/54-keyed.c t/proxy/made.c t/proxy/made.h t/proxy/talk.c t/proxy/talk.h
 t_54_keyed_t_LDADD = $(LINK_PROXY)
 t_53_mediate_t_LDADD = $(LINK_PROXY)
+t_56_smb1_t_SOURCES = t/56-smb1.c t/proxy/made.c t/proxy/made.h t/proxy/talk.c t/proxy/talk.h
+t_56_smb1_t_LDADD = $(LINK_PROXY)
 t_57_logon_t_SOURCES = t/57-logon.c t/proxy/made.c t/proxy/made.h t/proxy/talk.c t/proxy/talk.h
 t_57_logon_t_LDADD = $(LINK_PROXY)
+t_58_source_t_SOURCES = t/58-source.c
+t_58_source_t_LDADD = $(LINK_PROXY)
 t_55_ctl_t_SOURCES = t/55-ctl.c
 t_55_ctl_t_LDADD = $(LINK_PROXY)
 
@@ -88,12 +95,18 @@ E2E_TESTS = \
 	t/68-keyd.t \
 	t/69-door.t \
 	t/70-smbtorture.t \
+	t/71-splice.t \
 	t/72-keyed.t \
 	t/73-nonces.t \
 	t/74-opaque.t \
 	t/75-torture-keyed.t \
+	t/76-netbios.t \
+	t/77-proxyproto.t \
+	t/78-vcnumber.t \
 	t/80-badinput.t \
-	t/81-splice.t \
+	t/81-source.t \
+	t/82-intercept.t \
+	t/83-vpn-gateway.t \
 	t/90-quickstart.t \
 	t/91-instructions.t
 
@@ -102,24 +115,28 @@ EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
 	t/lab/capture.py \
 	t/lab/clients.py \
 	t/lab/fake.py \
+	t/lab/front.py \
 	t/lab/gate.py \
 	t/lab/keyed.py \
 	t/lab/krb.py \
 	t/lab/model.py \
+	t/lab/netns.py \
 	t/lab/node.py \
 	t/lab/record.py \
+	t/lab/smb1.py \
 	t/lab/smb2.py \
-	t/lab/tap.py
+	t/lab/tap.py \
+	t/lab/vpn.py
 
 # libFuzzer targets: `make fuzz`, then run t/fuzz/fuzz-NAME by hand with a corpus directory.
-FUZZERS = smb2 ifinfo auth
+FUZZERS = smb2 ifinfo auth front
 # What a target needs beyond smb/ and base/.
 FUZZ_AUTH = auth/crypt.c auth/kdf.c auth/keys.c auth/ntlm.c auth/preauth.c auth/seal.c auth/sign.c \
 	auth/spnego.c
 FUZZ_CC = clang
 FUZZ_CFLAGS = -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
-EXTRA_DIST += t/fuzz/fuzz-smb2.c t/fuzz/fuzz-ifinfo.c t/fuzz/fuzz-auth.c
-CLEANFILES = t/fuzz/fuzz-smb2 t/fuzz/fuzz-ifinfo t/fuzz/fuzz-auth
+EXTRA_DIST += t/fuzz/fuzz-smb2.c t/fuzz/fuzz-ifinfo.c t/fuzz/fuzz-auth.c t/fuzz/fuzz-front.c
+CLEANFILES = t/fuzz/fuzz-smb2 t/fuzz/fuzz-ifinfo t/fuzz/fuzz-auth t/fuzz/fuzz-front
 .PHONY: fuzz
 fuzz:
 	@$(MKDIR_P) t/fuzz
@@ -128,6 +145,8 @@ fuzz:
 		if test $$f = auth; then \
 			for s in $(FUZZ_AUTH); do more="$$more $(top_srcdir)/$$s"; done; \
 			more="$$more $(CRYPTO_CFLAGS) $(CRYPTO_LIBS)"; \
+		elif test $$f = front; then \
+			more=$(top_srcdir)/proxy/ppheader.c; \
 		fi; \
 		$(FUZZ_CC) -std=gnu11 $(FUZZ_CFLAGS) -I$(top_srcdir) -I$(top_builddir) -I. \
 			-o t/fuzz/fuzz-$$f $(top_srcdir)/t/fuzz/fuzz-$$f.c \

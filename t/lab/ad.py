@@ -21,6 +21,7 @@ import sys
 import time
 
 import krb
+import netns
 import node
 import smb2
 import tap
@@ -176,11 +177,6 @@ for principal in [account] + sys.argv[4:]:
 
 
 # -- a network of one's own -----------------------------------------------------------------
-_libc = ctypes.CDLL(None, use_errno=True)
-CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
-CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
-
-
 def missing():
     """Why no domain can be run here, or None."""
     why = node.missing()
@@ -226,15 +222,18 @@ def _forward(pid):
 
 
 def _die_with_parent():
-    _libc.prctl(tap.PR_SET_PDEATHSIG, signal.SIGKILL)
+    netns.libc.prctl(tap.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def enter():
     """Go on in namespaces of our own.  Returns in a grandchild; the child is their first process
     and reaps what daemons leave; the process that called waits."""
     sys.stdout.flush()
-    if _libc.unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID):
-        tap.skip_all("no namespaces: " + os.strerror(ctypes.get_errno()))
+    try:
+        netns.unshare(netns.CLONE_NEWNS | netns.CLONE_NEWNET | netns.CLONE_NEWUTS
+                      | netns.CLONE_NEWIPC | netns.CLONE_NEWPID)
+    except OSError as e:
+        tap.skip_all("no namespaces: %s" % e)
     pid = os.fork()
     if pid:
         _forward(pid)

@@ -47,6 +47,8 @@ def value(v):
         return "true" if v else "false"
     if isinstance(v, int):
         return str(v)
+    if isinstance(v, list):
+        return names(v)
     if re.fullmatch(r"[a-z]+", v):
         return v
     return '"%s"' % v

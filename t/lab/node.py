@@ -285,10 +285,10 @@ def connections(addr, port):
     if ":" in addr:
         raw = socket.inet_pton(socket.AF_INET6, addr)
         want = "".join("%08X" % struct.unpack("=I", raw[i:i + 4]) for i in range(0, 16, 4))
-        table = "/proc/net/tcp6"
+        table = "/proc/thread-self/net/tcp6"
     else:
         want = "%08X" % struct.unpack("=I", socket.inet_aton(addr))
-        table = "/proc/net/tcp"
+        table = "/proc/thread-self/net/tcp"
     want += ":%04X" % port
     with open(table) as f:
         return len(re.findall(r"(?m)^ *\d+: %s \S+ 01 " % want, f.read()))

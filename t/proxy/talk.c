@@ -4,6 +4,8 @@
 #include "t/proxy/talk.h"
 
 #include "auth/crypt.h"
+#include "auth/keyhash.h"
+#include "auth/secret.h"
 
 #include "policy/policy.h"
 #include "policy/errlist.h"
@@ -87,6 +89,7 @@ talk_env_new(const char *policy)
 	env->stats = calloc(1, sizeof(struct stats));
 	env->policy = load(policy);
 	env->crypt = crypt_new();
+	env->hash = keyhash_new(&(struct secret){ .len = 0 });
 	return env;
 }
 
@@ -96,6 +99,7 @@ talk_env_free(struct mediate_env *env)
 	sesstab_free(&env->sessions);
 	policy_unref(&env->policy);
 	crypt_free(&env->crypt);
+	keyhash_free(&env->hash);
 	free(env->stats);
 	free(env);
 }

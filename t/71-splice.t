@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# 81-splice.t: payload that never comes into user space: cut, slow, stuck, cut off in the middle
+# 71-splice.t: payload that never comes into user space: cut, slow, stuck, cut off in the middle
 import fcntl
 import os
 import random

@@ -1,0 +1,151 @@
+/* prelude.c: what a client's side says around SMB: the PROXY header, NetBIOS requests, keepalives */
+#include "config.h"
+
+#include "proxy/prelude.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "policy/policy.h"
+#include "proxy/conf.h"
+#include "proxy/flow.h"
+#include "proxy/inside.h"
+#include "proxy/limits.h"
+#include "proxy/ppheader.h"
+#include "proxy/stats.h"
+#include "proxy/worker.h"
+#include "smb/const.h"
+#include "smb/nbss.h"
+#include "smb/netbios.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/*
+ *	[PROXY header]  [session request]  SMB1 or SMB2 NEGOTIATE ...
+ *	                keepalive ...      keepalive ...
+ *
+ * The header comes from a listed peer, must come, and first. A listener with `netbios` takes one
+ * session request in front of the first message, and does without: clients that dial another port
+ * than 139 send none. All of it has the first frame's time.
+ */
+
+static struct verdict
+hold(size_t n)
+{
+	return (struct verdict){ .act = VERDICT_HOLD, .n = (uint32_t)n, .frame = (uint32_t)n };
+}
+
+static struct verdict
+header_head(const uint8_t *p, size_t avail)
+{
+	struct ppheader h = ppheader_get(p, avail);
+
+	switch (h.kind) {
+	case PPHEADER_MORE:
+		return (struct verdict){ .act = VERDICT_MORE, .n = (uint32_t)h.n };
+	case PPHEADER_BAD:
+		return (struct verdict){ .act = VERDICT_CLOSE, .why = CLOSE_BAD_PROXY_HEADER };
+	default:
+		return hold(h.n);
+	}
+}
+
+bool
+prelude_head(struct conn *c, const uint8_t *p, size_t avail, struct verdict *v)
+{
+	struct nbss n;
+
+	if (c->header_due) {
+		*v = header_head(p, avail);
+		return true;
+	}
+	if (!c->listener->netbios || nbss_get(&n, p, avail) == -1)
+		return false;
+	if (n.type == NBSS_KEEPALIVE && n.len == 0) {
+		*v = hold(NBSS_HDR_LEN);
+		return true;
+	}
+	if (n.type == NBSS_REQUEST && c->stage == CONN_FIRST) {
+		/* What cannot be one is answered on its header alone. */
+		*v = hold(NBSS_HDR_LEN +
+		    (n.len < NETBIOS_REQUEST_MIN || n.len > NETBIOS_REQUEST_MAX ? 0 : n.len));
+		return true;
+	}
+	return false;
+}
+
+/* From here on the connection is the client's, for every rule, every limit and every log line. */
+static struct outcome
+take_header(struct conn *c, const uint8_t *p, size_t len)
+{
+	const struct ppheader h = ppheader_get(p, len);
+	struct channel_info *self = &c->mediate.self;
+	char proxy[ADDR_STRLEN], client[ADDR_STRLEN];
+	enum close_reason why;
+	unsigned delay;
+
+	c->header_due = false;
+	stats_add(&c->w->stats, STAT_proxy_headers, 1);
+	/* The proxy itself, which the limits do not know: its health checks, say. */
+	if (h.kind != PPHEADER_PROXIED)
+		return (struct outcome){ .act = OUTCOME_DROP };
+	log_debug("conn %" PRIu64 ": %s comes by the proxy %s", self->conn_id,
+	    addrport_str(&h.client, client), addrport_str(&self->client, proxy));
+	self->client = h.client;
+	self->local = h.local;
+	if (!limits_enter(c->w->parts->limits, &c->w->policy->limits, &self->client.addr, clock_ms(),
+	        &delay, &why))
+		return (struct outcome){ .act = OUTCOME_CLOSE, .why = why };
+	c->counted = true;
+	if (delay > 0)
+		conn_delay(c, delay);
+	return (struct outcome){ .act = OUTCOME_DROP };
+}
+
+/*
+ * Any name may be called: smbgate does not know by which its cluster goes. A second request is no
+ * client's, and smbd ends the connection as well.
+ */
+static struct outcome
+session_request(struct conn *c, const uint8_t *p, size_t len)
+{
+	uint8_t answer[NETBIOS_ANSWER_MAX];
+	struct netbios_request q;
+	enum close_reason why = CLOSE_BAD_SESSION_REQUEST;
+	enum netbios_error e = netbios_request_get(&q, p + NBSS_HDR_LEN, len - NBSS_HDR_LEN);
+
+	if (c->session_asked) {
+		e = NETBIOS_UNSPECIFIED;
+		why = CLOSE_BAD_SEQUENCE;
+	}
+	len = netbios_answer_put(answer, e);
+	if (flow_send(&c->side[S2C], answer, len) == -1)
+		return (struct outcome){ .act = OUTCOME_CLOSE, .why = c->send_failed };
+	if (e != NETBIOS_GRANTED)
+		return (struct outcome){ .act = OUTCOME_CLOSE, .why = why };
+	c->session_asked = true;
+	memcpy(c->calling_name, q.calling.text, sizeof(c->calling_name));
+	identity_machine(&c->mediate.identity, c->w->mediate.hash, c->calling_name);
+	stats_add(&c->w->stats, STAT_netbios_sessions, 1);
+	return (struct outcome){ .act = OUTCOME_DROP };
+}
+
+bool
+prelude_held(struct conn *c, const uint8_t *p, size_t len, struct outcome *o)
+{
+	if (c->header_due) {
+		*o = take_header(c, p, len);
+		return true;
+	}
+	switch (p[0]) {
+	case NBSS_REQUEST:
+		*o = session_request(c, p, len);
+		return true;
+	case NBSS_KEEPALIVE:
+		/* RFC 1002 5.2.2.1: between client and smbgate; the node is not spoken to that way. */
+		*o = (struct outcome){ .act = OUTCOME_DROP };
+		return true;
+	default:
+		return false;
+	}
+}

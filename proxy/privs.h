@@ -1,0 +1,19 @@
+/* privs.h: who smbgate becomes once its sockets are bound, and the one capability that it may keep */
+#ifndef PROXY_PRIVS_H
+#define PROXY_PRIVS_H
+
+#include <stdbool.h>
+
+struct conf;
+
+/* Before anything is started: whatever smbgate may do, no program that it starts inherits it. */
+void privs_begin(void);
+
+/*
+ * Before the first thread: becomes conf->user, where it was started as root, and gives up all
+ * capabilities but CAP_NET_RAW, and that one too unless raw is wanted. *has_raw: it is there now.
+ * 0, or -1: the reason is logged.
+ */
+int privs_drop(const struct conf *conf, bool raw, bool *has_raw) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,251 @@
+/* smb1.c: a connection that speaks SMB1: its logons, and the VcNumber in them */
+#include "config.h"
+
+#include "proxy/smb1.h"
+
+#include "auth/keyc.h"
+#include "auth/spnego.h"
+#include "policy/policy.h"
+#include "proxy/identity.h"
+#include "proxy/mediate.h"
+#include "proxy/stats.h"
+#include "smb/chain1.h"
+#include "smb/const.h"
+#include "smb/nbss.h"
+#include "smb/sess1.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What a client without signing writes where the signature is, [MS-SMB] 3.2.4.1.2. */
+static const uint8_t unsigned_mark[8] = "BSRSPYL ";
+
+struct smb1 {
+	struct mediate *m;
+	bool is_signed;			/* the node signs: so does the client */
+	bool zero;			/* a logon under way said VcNumber 0 */
+	bool in;			/* it has succeeded; smbgate-keyd owes who it was */
+	struct identity seen;		/* in the logon under way */
+	struct keyx *keyx;		/* NULL: no Kerberos logon, or no keytab */
+};
+
+static struct verdict
+verdict(enum verdict_act act, size_t n)
+{
+	return (struct verdict){ .act = act, .n = (uint32_t)n, .frame = (uint32_t)n };
+}
+
+static struct verdict
+end(enum close_reason why)
+{
+	return (struct verdict){ .act = VERDICT_CLOSE, .why = why };
+}
+
+struct verdict
+smb1_head(enum dir dir, const uint8_t *p, size_t avail, size_t len)
+{
+	const size_t frame = NBSS_HDR_LEN + len;
+	size_t want = len < CHAIN1_PEEK_LEN ? len : CHAIN1_PEEK_LEN;
+	uint8_t command;
+
+	if (len < SMB1_HDR_LEN)
+		return end(CLOSE_SHORT_FRAME);
+	if (avail < NBSS_HDR_LEN + want)
+		return verdict(VERDICT_MORE, NBSS_HDR_LEN + want);
+	p += NBSS_HDR_LEN;
+	command = p[4];
+	/* Of the node's answers those that may hold one to a logon: a chain that ends a session first. */
+	if (command != SMB1_COM_SESSION_SETUP_ANDX && command != SMB1_COM_LOGOFF_ANDX &&
+	    (dir == S2C || !chain1_more(p, want)))
+		return verdict(VERDICT_PASS, frame);
+	if (frame <= HOLD_MAX)
+		return verdict(VERDICT_HOLD, frame);
+	return end(dir == C2S ? CLOSE_UNSEEN_COMPOUND : CLOSE_LONG_FRAME);
+}
+
+static struct smb1 *
+state(struct mediate *m)
+{
+	if (m->smb1 == NULL && (m->smb1 = calloc(1, sizeof(*m->smb1))) != NULL)
+		m->smb1->m = m;
+	return m->smb1;
+}
+
+void
+smb1_free(struct smb1 **sp)
+{
+	if (*sp == NULL)
+		return;
+	keyx_free(&(*sp)->keyx);
+	free(*sp);
+	*sp = NULL;
+}
+
+/* The logon is over, and it is known whose it was, as far as it can be. */
+static void
+logged_on(struct smb1 *s)
+{
+	struct mediate *m = s->m;
+
+	if (s->keyx != NULL && keyx_result(s->keyx)->state == KEYX_READY)
+		identity_principal(&s->seen, m->env->hash, keyx_result(s->keyx)->principal);
+	keyx_free(&s->keyx);
+	identity_take(&m->identity, &s->seen);
+	s->seen = (struct identity){ 0 };
+	s->in = false;
+	m->track.vc_reset |= s->zero;
+	s->zero = false;
+}
+
+/* smbgate-keyd has answered. */
+static void
+ready_cb(void *arg)
+{
+	struct smb1 *s = arg;
+	struct mediate *m = s->m;
+
+	if (!s->in)
+		return;
+	logged_on(s);
+	if (m->wake != NULL)
+		m->wake(m->wake_arg);
+}
+
+/* A Kerberos ticket hides its client; smbgate-keyd can tell who it is. */
+static void
+ask_who(struct smb1 *s, const struct sess1_req *r)
+{
+	const struct token t = spnego_token(r->blob, r->blob_len);
+
+	if (t.kind != TOKEN_AP_REQ || s->m->env->keyc == NULL)
+		return;
+	if (s->keyx == NULL)
+		s->keyx = keyx_new(s->m->env->keyc, ready_cb, s);
+	if (s->keyx != NULL)
+		keyx_ap_req(s->keyx, t.p, t.len);
+}
+
+/* A number that is this connection's and not 0. */
+static uint16_t
+own_number(const struct mediate *m)
+{
+	return (uint16_t)(m->self.conn_id % UINT16_MAX + 1);
+}
+
+/* The frame with the changes made so far; a copy from the first one on. */
+static uint8_t *
+edit(struct mediate *m, const uint8_t *frame, size_t len, bool *changed)
+{
+	if (!*changed)
+		memcpy(m->env->edit, frame, len);
+	*changed = true;
+	return m->env->edit + NBSS_HDR_LEN;
+}
+
+static struct outcome
+request(struct mediate *m, struct smb1 *s, struct chain1 *c, const uint8_t *frame, size_t len)
+{
+	bool changed = false;
+	struct sess1_req r;
+	struct block1 b;
+	int more;
+
+	while ((more = chain1_next(c, &b)) == 1) {
+		if (b.command != SMB1_COM_SESSION_SETUP_ANDX)
+			continue;
+		if (sess1_req_get(&r, c, &b) == -1)
+			return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_BAD_MESSAGE };
+		identity_sess1(&s->seen, m->env->hash, &r);
+		if (r.blob != NULL)
+			ask_who(s, &r);
+		if (r.vc_number != 0)
+			continue;
+		s->zero = true;
+		stats_add(m->env->stats, STAT_vc_zero, 1);
+		if (m->env->policy->vcnumber == POL_VCNUMBER_PASS)
+			continue;
+		/* Changed, it would end the connection: only its first logon is free to be. */
+		if (s->is_signed) {
+			stats_add(m->env->stats, STAT_vc_signed, 1);
+			continue;
+		}
+		sess1_vc_put(edit(m, frame, len, &changed), &r, own_number(m));
+		stats_add(m->env->stats, STAT_vc_renumbered, 1);
+	}
+	if (more == -1)
+		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_BAD_CHAIN };
+	if (!changed)
+		return (struct outcome){ .act = OUTCOME_PASS };
+	return (struct outcome){ .act = OUTCOME_REPLACE, .bytes = m->env->edit, .len = len };
+}
+
+/*
+ * Has the node begun to sign, [MS-SMB] 3.3.5.3? Only its word counts: a client could claim a
+ * signature to keep its VcNumber 0.
+ */
+static bool
+node_signs(const struct hdr1 *h)
+{
+	static const uint8_t nothing[8];
+
+	return (h->flags2 & SMB1_FLAGS2_SIGNATURE) != 0 &&
+	    memcmp(h->signature, nothing, sizeof(nothing)) != 0 &&
+	    memcmp(h->signature, unsigned_mark, sizeof(unsigned_mark)) != 0;
+}
+
+static struct outcome
+answer(struct mediate *m, struct smb1 *s, struct chain1 *c)
+{
+	bool setup = false;
+	struct block1 b;
+	struct token t;
+	const uint8_t *blob;
+	size_t n;
+
+	/* What the node sends is not ours to judge: where it cannot be followed, nothing is noted. */
+	while (chain1_next(c, &b) == 1) {
+		if (b.command != SMB1_COM_SESSION_SETUP_ANDX)
+			continue;
+		setup = true;
+		blob = sess1_resp_blob(c, &b, &n);
+		if (blob == NULL || s->keyx == NULL)
+			continue;
+		t = spnego_token(blob, n);
+		if (t.kind == TOKEN_AP_REP)
+			keyx_ap_rep(s->keyx, t.p, t.len);
+	}
+	if (!setup || c->hdr.status == STATUS_MORE_PROCESSING_REQUIRED)
+		return (struct outcome){ .act = OUTCOME_PASS };
+	if (c->hdr.status != STATUS_SUCCESS) {
+		stats_add(m->env->stats, STAT_logon_failures, 1);
+		s->zero = false;
+		s->seen = (struct identity){ 0 };
+		keyx_free(&s->keyx);
+		return (struct outcome){ .act = OUTCOME_PASS };
+	}
+	m->track.logged_on = true;
+	s->is_signed |= node_signs(&c->hdr);
+	s->in = s->keyx != NULL && keyx_result(s->keyx)->state == KEYX_ASKING;
+	if (!s->in)
+		logged_on(s);
+	return (struct outcome){ .act = OUTCOME_PASS };
+}
+
+struct outcome
+smb1_held(struct mediate *m, enum dir dir, const uint8_t *frame, size_t len)
+{
+	struct smb1 *s = state(m);
+	struct chain1 c;
+
+	if (chain1_init(&c, frame + NBSS_HDR_LEN, len - NBSS_HDR_LEN) == -1)
+		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_BAD_MESSAGE };
+	if (s == NULL)
+		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_NO_MEMORY };
+	if (!m->track.smb1) {
+		/* The answer that chooses SMB1. */
+		m->track.smb1 = true;
+		m->track.max_frame = NBSS_LEN_MAX;
+		return (struct outcome){ .act = OUTCOME_PASS };
+	}
+	return dir == C2S ? request(m, s, &c, frame, len) : answer(m, s, &c);
+}

@@ -1,0 +1,30 @@
+/* smb1.h: a connection that speaks SMB1: its logons, and the VcNumber in them */
+#ifndef PROXY_SMB1_H
+#define PROXY_SMB1_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proxy/verdict.h"
+
+struct mediate;
+struct smb1;
+
+/*
+ *	requests   SESSION_SETUP_ANDX, wherever it stands in a chain: VcNumber 0 becomes the
+ *	           connection's own number; who logs on is noted
+ *	answers    success: the client is in; what VcNumber 0 asked for is due (track.vc_reset)
+ *
+ * All other messages pass unseen.
+ */
+
+/* The verdict on a frame of len bytes behind its transport header at p, of which avail are there. */
+struct verdict smb1_head(enum dir dir, const uint8_t *p, size_t avail, size_t len);
+
+/* A held frame. */
+struct outcome smb1_held(struct mediate *m, enum dir dir, const uint8_t *frame, size_t len);
+
+void smb1_free(struct smb1 **s);
+
+#endif

@@ -1,0 +1,94 @@
+/* source.c: whose address a node sees: smbgate's own, the client's, or one of a pool */
+#include "config.h"
+
+#include "proxy/source.h"
+
+#include "auth/keyhash.h"
+#include "base/addr.h"
+#include "policy/policy.h"
+
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Can packets with that source come back from there? */
+static bool
+fits(const struct addr *from, const struct addr *node)
+{
+	if (addr_is_v4(from) != addr_is_v4(node))
+		return false;
+	/* Such an address means something on one link, or on this machine, alone. */
+	if (addr_is_linklocal(from))
+		return false;
+	return !addr_is_loopback(from) || addr_is_loopback(node);
+}
+
+/* Rendezvous hashing: the highest draw of those that fit. */
+static bool
+draw(const struct policy *p, struct keyhash *hash, const struct addr *client,
+    const struct addr *node, struct addr *from)
+{
+	uint64_t best = 0;
+	bool found = false;
+
+	for (size_t i = 0; i < p->npool; i++) {
+		const struct addr *a = &p->pool[i];
+		uint64_t h;
+
+		if (!fits(a, node))
+			continue;
+		h = keyhash(hash, client->b, sizeof(client->b), a->b, sizeof(a->b));
+		if (!found || h > best) {
+			found = true;
+			best = h;
+			*from = *a;
+		}
+	}
+	return found;
+}
+
+enum source
+source_choose(const struct policy *p, struct keyhash *hash, const struct addr *client,
+    const struct addr *node, struct addr *from)
+{
+	switch (p->source) {
+	case POL_SOURCE_TRANSPARENT:
+		if (!fits(client, node))
+			return SOURCE_MISFIT;
+		*from = *client;
+		return SOURCE_CLIENT;
+	case POL_SOURCE_POOL:
+		return draw(p, hash, client, node, from) ? SOURCE_POOL : SOURCE_MISFIT;
+	default:
+		return SOURCE_OWN;
+	}
+}
+
+int
+source_transparent(int fd, int family)
+{
+	int on = 1;
+
+	if (family == AF_INET6)
+		return setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on));
+	return setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on));
+}
+
+int
+source_bind(int fd, enum source s, const struct addr *from)
+{
+	const struct addrport a = { .addr = *from };
+	struct sockaddr_storage ss;
+	socklen_t len = addrport_to_sa(&a, &ss);
+	int on = 1;
+
+	if (s == SOURCE_CLIENT && source_transparent(fd, ss.ss_family) == -1)
+		return -1;
+	/*
+	 * The port is chosen by connect(), which knows the peer: bind() would give each local port of
+	 * an address to one connection only. IPv6 has no option of its own for it.
+	 */
+	if (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) == -1)
+		return -1;
+	return bind(fd, (struct sockaddr *)&ss, len);
+}

@@ -1,0 +1,35 @@
+/* source.h: whose address a node sees: smbgate's own, the client's, or one of a pool */
+#ifndef PROXY_SOURCE_H
+#define PROXY_SOURCE_H
+
+#include <stdbool.h>
+
+struct addr;
+struct keyhash;
+struct policy;
+
+enum source {
+	SOURCE_OWN,		/* the kernel chooses */
+	SOURCE_MISFIT,		/* so too: what policy wants cannot reach this node */
+	SOURCE_CLIENT,
+	SOURCE_POOL,
+};
+
+/*
+ * Pure. From where a connection of that client to that node is made; *from is set for the last two.
+ * One client has always the same address of a pool, with any proxy that has the cluster's secret; a
+ * pool that changes moves only clients of the addresses that it lost or gained.
+ */
+enum source source_choose(const struct policy *p, struct keyhash *hash, const struct addr *client,
+    const struct addr *node, struct addr *from);
+
+/*
+ * Before connect(): binds a socket of that address's family to it, any port. 0, or -1 with errno:
+ * EADDRNOTAVAIL where it is not this machine's, EPERM where SOURCE_CLIENT lacks CAP_NET_RAW.
+ */
+int source_bind(int fd, enum source s, const struct addr *from) __attribute__((warn_unused_result));
+
+/* The socket may have addresses that are not this machine's. 0, or -1 with errno: EPERM. */
+int source_transparent(int fd, int family) __attribute__((warn_unused_result));
+
+#endif
