@@ -218,6 +218,9 @@ with tap.Test(deadline=240) as t:
     t.ok(c.good(100000), "the slow one gets everything when it reads")
     t.same(pipes(g)[1], 0, "and the pipe is empty")
 
+    c.c.close()
+    gate.settle_closes(g)
+
     # Its client dies. Once a second smbgate would find out anyway.
     took = []
     for _ in range(3):
