@@ -1,4 +1,4 @@
-/* crypt.c: one thread's cipher and MAC contexts, set up once and keyed for each use */
+/* crypt.c: one thread's cipher, MAC and digest contexts, set up once and keyed for each use */
 #include "config.h"
 
 #include "auth/crypt.h"
@@ -43,6 +43,20 @@ mac(const char *name, const char *key, const char *value)
 	return ctx;
 }
 
+static EVP_MD_CTX *
+digest(const char *name)
+{
+	EVP_MD *m = EVP_MD_fetch(NULL, name, NULL);
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+	if (m == NULL || ctx == NULL || EVP_DigestInit_ex2(ctx, m, NULL) != 1) {
+		EVP_MD_CTX_free(ctx);
+		ctx = NULL;
+	}
+	EVP_MD_free(m);
+	return ctx;
+}
+
 struct crypt *
 crypt_new(void)
 {
@@ -58,8 +72,10 @@ crypt_new(void)
 	c->ccm[1] = cipher("AES-256-CCM");
 	c->cmac = mac("CMAC", OSSL_MAC_PARAM_CIPHER, "AES-128-CBC");
 	c->hmac = mac("HMAC", OSSL_MAC_PARAM_DIGEST, "SHA256");
+	c->sha512 = digest("SHA512");
 	if (c->ctr[0] == NULL || c->ctr[1] == NULL || c->gcm[0] == NULL || c->gcm[1] == NULL ||
-	    c->ccm[0] == NULL || c->ccm[1] == NULL || c->cmac == NULL || c->hmac == NULL)
+	    c->ccm[0] == NULL || c->ccm[1] == NULL || c->cmac == NULL || c->hmac == NULL ||
+	    c->sha512 == NULL)
 		crypt_free(&c);
 	return c;
 }
@@ -78,6 +94,7 @@ crypt_free(struct crypt **cp)
 	}
 	EVP_MAC_CTX_free(c->cmac);
 	EVP_MAC_CTX_free(c->hmac);
+	EVP_MD_CTX_free(c->sha512);
 	free(c);
 	*cp = NULL;
 }

@@ -1,4 +1,4 @@
-/* crypt.h: one thread's cipher and MAC contexts, set up once and keyed for each use */
+/* crypt.h: one thread's cipher, MAC and digest contexts, set up once and keyed for each use */
 #ifndef AUTH_CRYPT_H
 #define AUTH_CRYPT_H
 
@@ -12,6 +12,7 @@ struct evp_mac_ctx_st;
 struct crypt {
 	struct evp_cipher_ctx_st *ctr[2], *gcm[2], *ccm[2];
 	struct evp_mac_ctx_st *cmac, *hmac;
+	struct evp_md_ctx_st *sha512;
 };
 
 /* NULL when memory or an algorithm is missing. */

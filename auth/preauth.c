@@ -3,18 +3,18 @@
 
 #include "auth/preauth.h"
 
+#include "auth/crypt.h"
+
 #include <openssl/evp.h>
 
 int
-preauth_add(struct preauth *h, const uint8_t *msg, size_t len)
+preauth_add(struct crypt *c, struct preauth *h, const uint8_t *msg, size_t len)
 {
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	int r = -1;
-
-	if (ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha512(), NULL) == 1 &&
-	    EVP_DigestUpdate(ctx, h->hash, sizeof(h->hash)) == 1 &&
-	    EVP_DigestUpdate(ctx, msg, len) == 1 && EVP_DigestFinal_ex(ctx, h->hash, NULL) == 1)
-		r = 0;
-	EVP_MD_CTX_free(ctx);
-	return r;
+	/* Without an algorithm: that of the context, which need not be looked up again. */
+	return EVP_DigestInit_ex2(c->sha512, NULL, NULL) == 1 &&
+	               EVP_DigestUpdate(c->sha512, h->hash, sizeof(h->hash)) == 1 &&
+	               EVP_DigestUpdate(c->sha512, msg, len) == 1 &&
+	               EVP_DigestFinal_ex(c->sha512, h->hash, NULL) == 1
+	           ? 0
+	           : -1;
 }

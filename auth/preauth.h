@@ -17,7 +17,10 @@ struct preauth {
 	uint8_t hash[PREAUTH_LEN];
 };
 
+struct crypt;
+
 /* msg: a whole message as it was sent, from its SMB2 header on. -1 when memory is out. */
-int preauth_add(struct preauth *h, const uint8_t *msg, size_t len) __attribute__((warn_unused_result));
+int preauth_add(struct crypt *c, struct preauth *h, const uint8_t *msg, size_t len)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -34,6 +34,12 @@ static const struct {
 	[LOG_LEVEL_DEBUG] = { "debug", LOG_DEBUG },
 };
 
+bool
+log_wants(enum log_level level)
+{
+	return level <= sink.max;
+}
+
 static void __attribute__((format(printf, 2, 0)))
 emit(enum log_level level, const char *fmt, va_list ap)
 {

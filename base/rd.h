@@ -38,21 +38,73 @@ rd_left(const struct rd *r)
 	return r->bad ? 0 : r->len - r->pos;
 }
 
-uint8_t rd_u8(struct rd *r);
-uint16_t rd_u16(struct rd *r);
-uint32_t rd_u32(struct rd *r);
-uint64_t rd_u64(struct rd *r);
+/* n bytes in place (valid as long as the range), or NULL. rd_bytes(r, 0) is not NULL when good. */
+static inline const uint8_t *
+rd_bytes(struct rd *r, size_t n)
+{
+	const uint8_t *p;
+
+	if (r->bad || n > r->len - r->pos) {
+		r->bad = true;
+		return NULL;
+	}
+	p = r->base + r->pos;
+	r->pos += n;
+	return p;
+}
+
+static inline uint8_t
+rd_u8(struct rd *r)
+{
+	const uint8_t *p = rd_bytes(r, 1);
+
+	return p == NULL ? 0 : p[0];
+}
+
+static inline uint16_t
+rd_u16(struct rd *r)
+{
+	const uint8_t *p = rd_bytes(r, 2);
+
+	return p == NULL ? 0 : (uint16_t)(p[0] | p[1] << 8);
+}
+
+static inline uint32_t
+rd_u32(struct rd *r)
+{
+	const uint8_t *p = rd_bytes(r, 4);
+
+	if (p == NULL)
+		return 0;
+	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static inline uint64_t
+rd_u64(struct rd *r)
+{
+	uint64_t lo, hi;
+
+	/* One check for all eight, so that a half-read value is never returned. */
+	if (rd_left(r) < 8) {
+		r->bad = true;
+		return 0;
+	}
+	lo = rd_u32(r);
+	hi = rd_u32(r);
+	return lo | hi << 32;
+}
+
+static inline void
+rd_skip(struct rd *r, size_t n)
+{
+	(void)rd_bytes(r, n);
+}
 
 /* Big-endian, for the NetBIOS/direct-TCP header alone. */
 uint32_t rd_be24(struct rd *r);
 
-/* n bytes in place (valid as long as the range), or NULL. rd_bytes(r, 0) is not NULL when good. */
-const uint8_t *rd_bytes(struct rd *r, size_t n);
-
 /* Copies n bytes to dst; fills dst with zeros when bad. */
 void rd_copy(struct rd *r, void *dst, size_t n);
-
-void rd_skip(struct rd *r, size_t n);
 
 /* Moves to an absolute position of the range; off == len is allowed (nothing left). */
 void rd_seek(struct rd *r, size_t off);

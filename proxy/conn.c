@@ -97,6 +97,8 @@ log_end(struct conn *c)
 	unsigned left_out;
 
 	if (ordinary(c->why)) {
+		if (!log_wants(LOG_LEVEL_DEBUG))
+			return;
 		log_debug("conn %" PRIu64 " %s>%s closed: %s", c->mediate.self.conn_id,
 		    addrport_str(&c->mediate.self.client, client),
 		    c->node != NULL ? c->node->name : "-", close_text(c->why));

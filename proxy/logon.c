@@ -46,6 +46,7 @@ struct logon {
 
 struct logons {
 	struct keyc *keyc;
+	struct crypt *crypt;
 	void (*ready)(void *arg);
 	void *arg;
 	struct preauth hash;
@@ -55,13 +56,14 @@ struct logons {
 };
 
 struct logons *
-logons_new(struct keyc *keyc, void (*ready)(void *arg), void *arg)
+logons_new(struct keyc *keyc, struct crypt *crypt, void (*ready)(void *arg), void *arg)
 {
 	struct logons *l = calloc(1, sizeof(*l));
 
 	if (l == NULL)
 		return NULL;
 	l->keyc = keyc;
+	l->crypt = crypt;
 	l->ready = ready;
 	l->arg = arg;
 	TAILQ_INIT(&l->list);
@@ -96,7 +98,7 @@ void
 logons_negotiate(struct logons *l, const uint8_t *msg, size_t len)
 {
 	/* Without smbgate-keyd nobody asks what the hash is. */
-	if (l->keyc != NULL && preauth_add(&l->hash, msg, len) == -1)
+	if (l->keyc != NULL && preauth_add(l->crypt, &l->hash, msg, len) == -1)
 		l->broken = true;
 }
 
@@ -160,7 +162,7 @@ hash(struct logon *x, const struct setup *s)
 		return;
 	if (!s->alone)
 		x->because = "its SESSION_SETUP was part of a compound";
-	else if (preauth_add(&x->hash, s->msg, s->len) == -1)
+	else if (preauth_add(x->all->crypt, &x->hash, s->msg, s->len) == -1)
 		x->because = "out of memory while the logon was watched";
 }
 
@@ -347,7 +349,7 @@ derive(const struct logon *x, const struct keyx_result *r, const struct setup *s
 
 void
 logons_success(struct logons *l, const struct setup *s, const struct track *t,
-    struct crypt *crypt, struct smbkeys *session, struct logon_end *e)
+    struct smbkeys *session, struct logon_end *e)
 {
 	struct logon *x = by_message(l, s->message_id);
 	const struct keyx_result *r;
@@ -379,7 +381,7 @@ logons_success(struct logons *l, const struct setup *s, const struct track *t,
 		e->waited_us = clock_us() - x->waits_since_us;
 	snprintf(e->principal, sizeof(e->principal), "%.*s", SESSION_TEXT_MAX - 1, r->principal);
 	if (r->state == KEYX_READY)
-		derive(x, r, s, t, crypt, session, e);
+		derive(x, r, s, t, l->crypt, session, e);
 	else if (r->state == KEYX_FAILED)
 		opaque(e, r->why);
 	else

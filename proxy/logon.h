@@ -22,10 +22,11 @@ struct track;
 /*
  * The preauthentication hash of the connection and of every logon, and the tokens: what
  * smbgate-keyd needs is sent to it as it passes, so that its answer comes while the node still
- * works on the logon. keyc NULL: nothing is asked. ready(arg) runs, never out of a call into here,
+ * works on the logon. crypt is borrowed; keyc NULL: nothing is asked. ready(arg) runs, never out of a call into here,
  * when a logon that waits for its key need not wait any more. NULL when memory is out.
  */
-struct logons *logons_new(struct keyc *keyc, void (*ready)(void *arg), void *arg);
+struct logons *logons_new(struct keyc *keyc, struct crypt *crypt, void (*ready)(void *arg),
+    void *arg);
 void logons_free(struct logons **l);
 
 /* A NEGOTIATE or the answer that chose a dialect, from its header to the end of its frame. */
@@ -72,6 +73,6 @@ struct logon_end {
  * there are none or it is no bind. Keys are believed when the answer's signature is theirs.
  */
 void logons_success(struct logons *l, const struct setup *s, const struct track *t,
-    struct crypt *crypt, struct smbkeys *session, struct logon_end *e);
+    struct smbkeys *session, struct logon_end *e);
 
 #endif

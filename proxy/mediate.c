@@ -536,7 +536,7 @@ mediate_begin(struct mediate *m, void (*wake)(void *arg), void *arg)
 {
 	m->wake = wake;
 	m->wake_arg = arg;
-	m->logons = logons_new(m->env->keyc, mediate_wake, m);
+	m->logons = logons_new(m->env->keyc, m->env->crypt, mediate_wake, m);
 	return m->logons == NULL ? -1 : 0;
 }
 

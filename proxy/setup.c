@@ -334,7 +334,7 @@ logon_keys(struct mediate *m, const struct setup *s, const struct pending *asked
 
 	if (asked->binding)
 		session = setup_session_keys(m, si->session_id, m->node);
-	logons_success(m->logons, s, &m->track, m->env->crypt, session, e);
+	logons_success(m->logons, s, &m->track, session, e);
 	smbkeys_unref(&session);
 	if (e->waited_us > 0) {
 		stats_add(m->env->stats, STAT_logons_waited, 1);

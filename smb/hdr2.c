@@ -10,11 +10,14 @@
 int
 hdr2_get(struct hdr2 *h, const uint8_t *p, size_t n)
 {
-	struct rd r = rd_init(p, n);
+	/* Of a length that the compiler knows, it checks no field's bounds again. */
+	struct rd r = rd_init(p, SMB2_HDR_LEN);
 	uint32_t protocol;
 	uint16_t size;
 
 	*h = (struct hdr2){ 0 };
+	if (n < SMB2_HDR_LEN)
+		return -1;
 	protocol = rd_u32(&r);
 	size = rd_u16(&r);
 	h->credit_charge = rd_u16(&r);

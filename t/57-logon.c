@@ -158,7 +158,7 @@ setup_message(struct watched *w, bool response, uint64_t mid, uint32_t status, u
 static void
 hash(struct watched *w)
 {
-	assert_int_equal(preauth_add(&w->preauth, w->m.b + NBSS_HDR_LEN,
+	assert_int_equal(preauth_add(w->t.env->crypt, &w->preauth, w->m.b + NBSS_HDR_LEN,
 	    wr_len(&w->m.w) - NBSS_HDR_LEN), 0);
 }
 

@@ -120,7 +120,8 @@ E2E_TESTS = \
 	t/88-hostileredis.t \
 	t/89-cluster.t \
 	t/89-manyclaims.t \
-	t/90-quickstart.t
+	t/90-quickstart.t \
+	t/91-instructions.t
 
 EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
 	t/lab/ad.py \
