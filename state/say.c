@@ -171,12 +171,14 @@ say_release(struct link *l, struct shared *m, const struct shared_item *it, int6
 
 	key(&a, m, "c:", it->id);
 	key(&a, m, "x", NULL);
+	key(&a, m, "e", NULL);
 	word(&a, shared_token(m));
 	number(&a, it->gen);
 	maybe(&a, linger_ms);
 	hex(&a, it->id);
 	key(&a, m, "news", NULL);
-	return run(l, m, SCRIPT_RELEASE, 2, &a, NULL, NULL);
+	number(&a, NAMES_GRACE_MS);
+	return run(l, m, SCRIPT_RELEASE, 3, &a, NULL, NULL);
 }
 
 uint64_t

@@ -121,14 +121,16 @@ static const char *const text[SCRIPT_COUNT] = {
 	"end\n"
 	"return out\n",
 
-	[SCRIPT_RELEASE] = CLAIMS
+	[SCRIPT_RELEASE] = CLAIMS EPOCH
 	"local linger = tonumber(ARGV[3])\n"
 	"local rec = redis.pcall('HGET', KEYS[1], 'n')\n"
 	"if type(rec) ~= 'string' then return t end\n"
 	"if linger then redis.call('HSET', KEYS[1], 'l', str(t + linger)) end\n"
 	"redis.call('HDEL', KEYS[1], 'o' .. ARGV[1] .. 'g' .. ARGV[2])\n"
 	"local c = read(KEYS[1], ARGV[1])\n"
-	"if not c.rec then except(KEYS[2], ARGV[4], nil, ARGV[5])\n"
+	/* In young data an owner may be missing that has not said it again yet: the others remember. */
+	"if not c.rec then\n"
+	" if t - epoch(KEYS[3]) >= tonumber(ARGV[6]) then except(KEYS[2], ARGV[4], nil, ARGV[5]) end\n"
 	"else redis.call('PEXPIREAT', KEYS[1], str(math.max(c.last, c.linger))) end\n"
 	"return t\n",
 

@@ -15,7 +15,8 @@
  *		Says again what a process holds. linger "": no logon. A claim of the same node takes the
  *		older age; of another node, where others are live on it, the older claim wins: what is
  *		LOST for the younger.
- *	RELEASE	c x; token gen linger id channel		-> t
+ *	RELEASE	c x e; token gen linger id channel grace		-> t
+ *		An exception that ends is told, but not while the epoch is younger than grace.
  *	MOVE	c x; token gen lease deadline from to linger id exception channel
  *		-> as CLAIM, how is MOVED if it was
  *	TICK	e d; day						-> { t, epoch, field, value, ... }
