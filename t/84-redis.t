@@ -148,6 +148,12 @@ def drains(t, r, gates, nodes):
     there = look(gates[1], gone)
     t.ok(there != "f1", "one that only lingers is moved, to %s" % there)
     t.same(look(gates[0], gone), there, "and found there by the first proxy")
+    # Nobody but its own proxy can say that it lives there, and that takes a moment.
+    seen = []
+    for _ in range(4):
+        r.do("FLUSHALL")
+        seen += [look(gates[1], guid) for _ in range(4)]
+    t.same(set(seen), {"f1"}, "all is lost, again and again: it is known to be there")
     # a proxy that starts hears of it
     third = several.proxy(t, nodes, [r.endpoint], "third", start=False).start(nodes_up=False)
     tap.wait_for(lambda: third.node_states()["f1"] == "drain", 5,
