@@ -166,6 +166,7 @@ gate_rehome(struct gate *g)
 		return;
 	h.n = nodes_all(g->parts.nodes, h.all, POL_NODES_MAX);
 	shared_rehome(g->parts.shared, home_cb, &h);
+	keeper_hurry(g->keeper);
 	for (size_t i = 0; i < h.n; i++)
 		node_unref(&h.all[i]);
 }

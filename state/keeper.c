@@ -243,6 +243,12 @@ keeper_stand(struct keeper *k, const char *node, bool drain)
 }
 
 void
+keeper_hurry(struct keeper *k)
+{
+	work(k);
+}
+
+void
 keeper_repeat(struct keeper *k)
 {
 	struct stand *s;

@@ -31,6 +31,9 @@ void keeper_free(struct keeper **k);
 /* The operator said so here: all proxies are told, now or once they can be. */
 void keeper_stand(struct keeper *k, const char *node, bool drain);
 
+/* What is due is said now, not in a moment. */
+void keeper_hurry(struct keeper *k);
+
 /* Every stand is said again to keeper_ops: there are new nodes. */
 void keeper_repeat(struct keeper *k);
 

@@ -215,8 +215,8 @@ say_heard(struct link *l, struct shared *m, const struct shared_wish *w,
 	*a = (struct shared_answer){
 		.others = (unsigned)reply_number(r, 3),
 		.firm = reply_number(r, 4) != 0,
-		.fresh = how == HOW_MADE || how == HOW_MADE_HOME,
-		.blind = how == HOW_MADE_HOME,
+		.fresh = how == HOW_MADE || how == HOW_MADE_BLIND,
+		.blind = how == HOW_MADE_BLIND,
 	};
 	if (record_get(text, len, shared_seal(m), "claim", w->id, NAMES_ID_LEN, &a->made_ms,
 	        a->node) == -1) {

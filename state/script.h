@@ -8,7 +8,8 @@
  *	CLAIM	c x e; token gen lease deadline record home-record hurry id exception bad grace channel
  *		-> { how, t, record, others, firm }
  *		Joins the claim, or makes one of record. With no claim while the epoch is younger than
- *		grace, or hurry is 1: of home-record, if that is not empty. bad: a record that is to be
+ *		grace, or hurry is 1: of home-record, if that is not empty, and how is MADE_BLIND: an
+ *		owner may be there that has not said so again yet. bad: a record that is to be
  *		taken for none. After deadline nothing is done: nobody waits for it any more.
  *	ASSERT	x e (c)*; token lease channel (gen record linger id exception bad)*
  *		-> { t, { what, record }* }
@@ -26,7 +27,7 @@
 enum script { SCRIPT_CLAIM, SCRIPT_ASSERT, SCRIPT_RELEASE, SCRIPT_MOVE, SCRIPT_TICK, SCRIPT_SWEEP,
 	SCRIPT_FACTS, SCRIPT_COUNT };
 
-enum script_how { HOW_JOINED, HOW_MADE, HOW_MADE_HOME, HOW_LATE, HOW_MOVED };
+enum script_how { HOW_JOINED, HOW_MADE, HOW_MADE_BLIND, HOW_LATE, HOW_MOVED };
 enum script_what { WHAT_HELD, WHAT_LOST };
 
 /* The text, for SCRIPT LOAD. */

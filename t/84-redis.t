@@ -149,6 +149,7 @@ def drains(t, r, gates, nodes):
     t.ok(there != "f1", "one that only lingers is moved, to %s" % there)
     t.same(look(gates[0], gone), there, "and found there by the first proxy")
     # Nobody but its own proxy can say that it lives there, and that takes a moment.
+    tap.wait_for(lambda: several.state(gates[1])["exceptions"] >= 1, 5, message="no exception")
     seen = []
     for _ in range(4):
         r.do("FLUSHALL")
@@ -197,17 +198,20 @@ def rubbish(t, r, gates):
         r.do("DEL", key)
         r.do(*kind)
         t.same(look(gates[1], guid), "f2", "%s for a claim: the same" % kind[0])
+    live, c = c, r.client()
     for suffix in ("x", "d", "e"):
         prefix = several.prefix(r).decode()
         for kind in ("SET", "LPUSH", "SADD"):
-            r.do("DEL", prefix + suffix)
-            r.do(kind, prefix + suffix, "rubbish")
+            c("MULTI")
+            c("DEL", prefix + suffix)
+            c(kind, prefix + suffix, "rubbish")
+            c("EXEC")
             g2 = os.urandom(16)
             t.same(len({look(g, g2) for g in gates}), 1, "%s for %s: the same" % (kind, suffix))
     r.do("PUBLISH", prefix + "news", "rubbish")
     r.do("PUBLISH", prefix + "news", b"x" + b"0" * 32 + b"rubbish")
     several.healed(*gates)
-    c.close()
+    live.close()
 
 
 def conflict(t, nodes):
