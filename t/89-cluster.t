@@ -136,6 +136,17 @@ def ready(m):
     return (x[b"num-other-sentinels"], x[b"num-slaves"], x[b"flags"]) == (b"2", b"1", b"master")
 
 
+def follows(m):
+    """Has this machine's Redis all that the master has?"""
+    with m.host.inside():
+        c = redis.Client((m.state, 6379))
+    try:
+        c("AUTH", "sentinel", PASSWORD)
+        return b"master_link_status:up" in c("INFO", "replication")
+    finally:
+        c.close()
+
+
 def take_address(t, machine, old=None):
     """In keepalived's place, with what it does: the address, and an ARP that says so."""
     if old:
@@ -173,6 +184,7 @@ def main(t):
         m.start_sentinel()
     tap.wait_for(lambda: all(ready(m) for m in machines), 40,
                  message=lambda: "Sentinel: " + "\n".join(m.log()[-800:] for m in machines))
+    tap.wait_for(lambda: follows(px2), 20, message=lambda: px2.log()[-2000:])
     t.ok(not px1.healthy(), "without smbgate the machine does not want the address")
     gates = [m.start_gate() for m in (px1, px2)]
     tap.wait_for(lambda: all(m.connected() for m in (px1, px2)), 20,
