@@ -3,6 +3,7 @@
 import fcntl
 import os
 import random
+import signal
 import socket
 import struct
 import sys
@@ -238,17 +239,36 @@ with tap.Test(deadline=240) as t:
 
     # The node dies: what it said is delivered, and no byte more or less.
     c, = stuck(g, node)
-    total, held, closes = still(g), pipes(g)[1], g.closes()
+    still(g)
+    held, closes = pipes(g)[1], g.closes()
     node.reset(c.peer)
     # Its end is counted when the client has everything: it has not, so only the leg is gone.
     tap.wait_for(lambda: [x for x in g.clients() if x.get("stage") == "flush"], 1)
     got, want = c.take(eof=True)
+    total = g.stats()["bytes_to_client"]
     t.ok(held > 0 and got == want[:len(got)] and len(got) == total - c.before,
          "a node that dies: what it had sent arrives, from the pipe too",
          "%d bytes in the pipe, %d of %d arrived" % (held, len(got), total - c.before))
     t.same(g.wait_closed(closes), {"node_reset": 1}, "and the connection ends with the reason")
     other.ask(2 * MIB, MIB)
     t.ok(other.good(), "others go on")
+
+    # Bytes and a reset in one: when smbgate looks, both are there, and the second is not told again.
+    c, peer, closes = Client("127.0.0.1", g.port), node.all[-1], g.closes()
+    said = smb2.frame(smb2.header(smb2.ECHO, 999, flags=smb2.RESPONSE) + struct.pack("<HH", 4, 0))
+    os.kill(g.proc.pid, signal.SIGSTOP)
+    try:
+        peer.sock.sendall(said)
+        node.reset(peer)
+    finally:
+        os.kill(g.proc.pid, signal.SIGCONT)
+    try:
+        got = c.c.recv_eof(4)
+    except TimeoutError:
+        got = "nothing, and no end"
+    t.same(got, said, "the bytes arrive, and then the end")
+    t.same(g.wait_closed(closes), {"node_reset": 1}, "which was the node's reset")
+    c.c.close()
 
     # A client that ends in the middle of a WRITE: the node has all that it sent.
     c = Client("127.0.0.1", g.port)
