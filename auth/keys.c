@@ -5,6 +5,8 @@
 
 #include "auth/kdf.h"
 #include "auth/preauth.h"
+#include "base/rd.h"
+#include "base/wr.h"
 #include "smb/const.h"
 
 #include <stdlib.h>
@@ -162,4 +164,46 @@ smbkeys_try_short(struct smbkeys *k)
 	if (memcmp(&k->cipher_key[0], &k->cipher_key[1], sizeof(k->cipher_key[0])) == 0)
 		return false;
 	return __atomic_exchange_n(&k->short_cipher_keys, 1, __ATOMIC_RELAXED) == 0;
+}
+
+void
+smbkeys_put(const struct smbkeys *k, uint8_t out[SMBKEYS_LEN])
+{
+	struct wr w = wr_init(out, SMBKEYS_LEN);
+
+	wr_u16(&w, k->dialect);
+	wr_u16(&w, k->cipher);
+	wr_u16(&w, k->signing.alg);
+	wr_u8(&w, (uint8_t)__atomic_load_n(&k->proven, __ATOMIC_RELAXED));
+	wr_u8(&w, (uint8_t)__atomic_load_n(&k->short_cipher_keys, __ATOMIC_RELAXED));
+	wr_bytes(&w, k->signing.key, sizeof(k->signing.key));
+	for (int i = 0; i < 2; i++) {
+		wr_bytes(&w, k->cipher_key[i].c2s, sizeof(k->cipher_key[i].c2s));
+		wr_bytes(&w, k->cipher_key[i].s2c, sizeof(k->cipher_key[i].s2c));
+	}
+}
+
+struct smbkeys *
+smbkeys_get(const uint8_t in[SMBKEYS_LEN])
+{
+	struct rd r = rd_init(in, SMBKEYS_LEN);
+	struct smbkeys *k = calloc(1, sizeof(*k));
+
+	if (k == NULL)
+		return NULL;
+	k->refs = 1;
+	k->dialect = rd_u16(&r);
+	k->cipher = rd_u16(&r);
+	k->signing.alg = rd_u16(&r);
+	k->proven = rd_u8(&r);
+	k->short_cipher_keys = rd_u8(&r);
+	rd_copy(&r, k->signing.key, sizeof(k->signing.key));
+	for (int i = 0; i < 2; i++) {
+		rd_copy(&r, k->cipher_key[i].c2s, sizeof(k->cipher_key[i].c2s));
+		rd_copy(&r, k->cipher_key[i].s2c, sizeof(k->cipher_key[i].s2c));
+	}
+	/* Whoever wrapped it is one of us; but an index must be one. */
+	if (k->short_cipher_keys > 1 || k->cipher > SMB2_CIPHER_AES256_GCM)
+		smbkeys_unref(&k);
+	return k;
 }

@@ -62,6 +62,11 @@ const uint8_t *smbkeys_s2c(const struct smbkeys *k);
 void smbkeys_prove(struct smbkeys *k, unsigned what);
 bool smbkeys_proven(const struct smbkeys *k, unsigned what);
 
+/* As bytes, for another proxy, and back: NULL where they are none, or memory is out. */
+#define SMBKEYS_LEN 152
+void smbkeys_put(const struct smbkeys *k, uint8_t out[SMBKEYS_LEN]);
+struct smbkeys *smbkeys_get(const uint8_t in[SMBKEYS_LEN]);
+
 /* Both ends seem to use the other cipher keys. False when there are none, or they are in use. */
 bool smbkeys_try_short(struct smbkeys *k);
 

@@ -1,6 +1,8 @@
 # the library of auth/
 noinst_LIBRARIES += auth/libauth.a
 auth_libauth_a_SOURCES = \
+	auth/cluster.c \
+	auth/cluster.h \
 	auth/crypt.c \
 	auth/crypt.h \
 	auth/kdf.c \

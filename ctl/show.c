@@ -246,6 +246,25 @@ counters(json_t *o, const char *indent, bool all, FILE *out)
 			    (long long)json_integer_value(v));
 }
 
+static const struct {
+	const char *key, *text;
+} shown_state[] = {
+	{ "epoch", "epoch" },
+	{ "latency_us", "latency, us" },
+	{ "timeout_ms", "timeout, ms" },
+	{ "claims", "claims held here" },
+	{ "exceptions", "exceptions known" },
+	{ "facts", "sessions shared" },
+	{ "asked", "questions asked" },
+	{ "known", "answered from memory" },
+	{ "blind", "answered without Redis" },
+	{ "wait_us_mean", "wait, mean us" },
+	{ "wait_us_max", "wait, longest us" },
+	{ "commands", "commands sent" },
+	{ "said_again", "claims said again" },
+	{ "lost", "claims lost" },
+};
+
 void
 show_stats(const json_t *answer, bool all, FILE *out)
 {
@@ -254,6 +273,37 @@ show_stats(const json_t *answer, bool all, FILE *out)
 	counters(o, "", all, out);
 	fputs("closed connections, by reason:\n", out);
 	counters(json_object_get(o, "closed"), "  ", all, out);
+}
+
+void
+show_state(const json_t *answer, bool all, FILE *out)
+{
+	static const char *const heads[] = { "WHAT", "VALUE" };
+	struct table t = { .heads = heads, .ncols = 2 };
+	json_t *o = json_object_get(answer, "state"), *servers = json_object_get(o, "servers"), *s;
+	size_t i;
+
+	if (strcmp(text_of(o, "backend"), "redis") != 0) {
+		fprintf(out, "The map of claims is in memory.\n");
+		return;
+	}
+	fprintf(out, "The map of claims is in Redis, %s since %lld s: %s, role %s.\n",
+	    bool_of(o, "connected") ? "connected" : "out of reach", int_of(o, "since_s"),
+	    text_of(o, "server"), text_of(o, "role"));
+	if (bool_of(o, "degraded"))
+		fprintf(out, "DEGRADED: %lld of %lld workers reach it; others place clients by the hash.\n",
+		    int_of(o, "workers_ready"), int_of(o, "workers"));
+	json_array_foreach(servers, i, s) {
+		table_add(&t, "%s", json_is_string(json_object_get(o, "sentinel")) ? "sentinel" : i == 0 ? "servers" : "");
+		table_add(&t, "%s", json_string_value(s));
+	}
+	for (i = 0; i < sizeof(shown_state) / sizeof(shown_state[0]); i++) {
+		table_add(&t, "%s", shown_state[i].text);
+		table_add(&t, "%lld", int_of(o, shown_state[i].key));
+	}
+	table_print(&t, out);
+	fputs("errors, by kind:\n", out);
+	counters(json_object_get(o, "errors"), "  ", all, out);
 }
 
 void

@@ -14,6 +14,8 @@ void show_sessions(const json_t *answer, bool all, FILE *out);
 /* Sessions that were asked about, each with what was found. */
 void show_explain(const json_t *answer, bool all, FILE *out);
 void show_policy(const json_t *answer, bool all, FILE *out);
+/* The map of claims; all: errors that never happened, too. */
+void show_state(const json_t *answer, bool all, FILE *out);
 /* all: counters that are zero, too. */
 void show_stats(const json_t *answer, bool all, FILE *out);
 

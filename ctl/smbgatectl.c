@@ -38,6 +38,7 @@ static const struct command {
 	{ "show", "clients", NULL, show_clients },
 	{ "show", "sessions", NULL, show_sessions },
 	{ "show", "policy", NULL, show_policy },
+	{ "show", "state", NULL, show_state },
 	{ "show", "stats", NULL, show_stats },
 	{ "explain", NULL, "who", show_explain },
 	{ "drain", NULL, "node", show_drain },
@@ -54,6 +55,7 @@ usage(FILE *out)
 	      "  show clients        clients, their node and what they were told\n"
 	      "  show sessions       sessions, their protection and what they were told\n"
 	      "  show policy         the policy in force\n"
+	      "  show state          the map of claims, and Redis where it is there\n"
 	      "  show stats          counters; --all: those that are zero, too\n"
 	      "  explain WHO         why a client has one channel or several: its address or GUID, a\n"
 	      "                      session, or a part of a user's name\n"

@@ -36,6 +36,7 @@ CLOSE(SOURCE_ADDRESS, "source_address", "the source address that policy wants ca
 CLOSE(NODE_DOWN, "node_down", "the node is down")
 CLOSE(NODE_HUNG, "node_hung", "the node hangs and owes an answer")
 CLOSE(CLAIM_ELSEWHERE, "claim_elsewhere", "the client is live on a node that cannot be reached")
+CLOSE(CLAIM_LOST, "claim_lost", "the client is live on another node, through another proxy")
 CLOSE(ACCEPT_RATE, "accept_rate", "too many connections a second from one source")
 CLOSE(UNAUTH_LIMIT, "unauthenticated_limit", "too many connections without a logon")
 CLOSE(UNAUTH_SOURCE, "unauthenticated_source", "too many connections without a logon from one source")

@@ -7,10 +7,16 @@
 #include "policy/errlist.h"
 
 #include <confuse.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
+
+/* How long a new connection may wait for Redis, in ms. */
+#define STATE_TIMEOUT 50
+#define STATE_TIMEOUT_MIN 5
+#define STATE_TIMEOUT_MAX 5000
 
 static const struct setting settings[] = {
 	{ "root", "policy", SETTING_TEXT, 0, 0, NULL },
@@ -22,6 +28,11 @@ static const struct setting settings[] = {
 	{ "root", "cluster-secret", SETTING_TEXT, 0, 0, NULL },
 	{ "root", "pid-file", SETTING_TEXT, 0, 0, NULL },
 	{ "root", "workers", SETTING_NUMBER, 0, CONF_WORKERS_MAX, NULL },
+	{ "state", "servers", SETTING_TEXT, 0, 0, NULL },
+	{ "state", "sentinel", SETTING_TEXT, 0, 0, NULL },
+	{ "state", "user", SETTING_TEXT, 0, 0, NULL },
+	{ "state", "password-file", SETTING_TEXT, 0, 0, NULL },
+	{ "state", "timeout", SETTING_DURATION, STATE_TIMEOUT_MIN, STATE_TIMEOUT_MAX, NULL },
 	{ "listen", "address", SETTING_ADDRPORT, 0, 0, NULL },
 	{ "listen", "netbios", SETTING_BOOL, 0, 0, NULL },
 	{ "listen", "intercept", SETTING_BOOL, 0, 0, NULL },
@@ -152,16 +163,84 @@ load_listeners(struct load *l)
 		load_listen(l, cfg_getnsec(l->f.cfg, "listen", i));
 }
 
+static void
+load_server(struct load *l, cfg_t *sec, unsigned i)
+{
+	struct link_conf *r = &l->c->redis;
+	struct link_server *s = &r->servers[r->nservers];
+	const char *text = cfg_getnstr(sec, "servers", i);
+	int line = conffile_line(&l->f, sec, "servers", i);
+
+	if (i >= LINK_SERVERS_MAX) {
+		if (i == LINK_SERVERS_MAX)
+			errlist_add(&l->e, l->path, line, "state \"redis\": more than %d servers",
+			    LINK_SERVERS_MAX);
+		return;
+	}
+	if (text[0] == '/') {
+		if (strlen(text) >= sizeof(s->path)) {
+			errlist_add(&l->e, l->path, line,
+			    "servers: %s is longer than the %zu bytes of a socket's path", text,
+			    sizeof(s->path) - 1);
+			return;
+		}
+		snprintf(s->path, sizeof(s->path), "%s", text);
+	} else if (addrport_parse(&s->address, text, cfg_getstr(sec, "sentinel") ? 26379 : 6379) == -1) {
+		errlist_add(&l->e, l->path, line,
+		    "servers: \"%s\" is neither an address with a port nor the path of a socket", text);
+		return;
+	}
+	r->nservers++;
+}
+
+static void
+load_state(struct load *l)
+{
+	cfg_t *sec = cfg_size(l->f.cfg, "state") == 0 ? NULL : cfg_getnsec(l->f.cfg, "state", 0);
+	struct link_conf *r = &l->c->redis;
+	const char *text;
+
+	r->timeout_ms = STATE_TIMEOUT;
+	if (sec == NULL)
+		return;
+	if (cfg_size(l->f.cfg, "state") > 1)
+		errlist_add(&l->e, l->path, conffile_begin(cfg_getnsec(l->f.cfg, "state", 1)),
+		    "there is one map: one state section");
+	if (strcmp(cfg_title(sec), "redis") != 0) {
+		errlist_add(&l->e, l->path, conffile_begin(sec),
+		    "state \"%s\": only \"redis\" is known; without a state section the map is in memory",
+		    cfg_title(sec));
+		return;
+	}
+	if (conffile_lacks(&l->f, sec, "servers") || cfg_size(sec, "servers") == 0)
+		errlist_add(&l->e, l->path, conffile_begin(sec), "state \"redis\" has no servers");
+	for (unsigned i = 0; i < cfg_size(sec, "servers"); i++)
+		load_server(l, sec, i);
+	text = cfg_getstr(sec, "sentinel");
+	r->sentinel = text == NULL ? NULL : strdup(text);
+	text = cfg_getstr(sec, "user");
+	r->user = text == NULL ? NULL : strdup(text);
+	text = cfg_getstr(sec, "password-file");
+	l->c->redis_password = text == NULL ? NULL : conffile_path(l->c->path, text);
+	if (r->user != NULL && text == NULL)
+		errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "user", 0),
+		    "state \"redis\": a user has a password-file");
+	r->timeout_ms = (unsigned)conffile_uint(&l->f, sec, "timeout", STATE_TIMEOUT);
+}
+
 struct conf *
 conf_load(const char *path, struct errlist *e)
 {
 	cfg_opt_t none[] = { CFG_END() };
 	cfg_opt_t listen[] = { CONFFILE_BEGIN_OPT(none), OPT("address"), OPT("netbios"),
 		OPT("intercept"), OPT_LIST("proxy-protocol"), CFG_END() };
+	cfg_opt_t state[] = { CONFFILE_BEGIN_OPT(none), OPT_LIST("servers"), OPT("sentinel"),
+		OPT("user"), OPT("password-file"), OPT("timeout"), CFG_END() };
 	cfg_opt_t opts[] = {
 		OPT("policy"), OPT("control"), OPT("user"), OPT("keytab"), OPT("keyd-user"),
 		OPT("auth-winbind"), OPT("cluster-secret"), OPT("pid-file"), OPT("workers"),
 		CFG_SEC("listen", listen, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+		CFG_SEC("state", state, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_END(),
 	};
 	struct load l = { .path = path };
@@ -177,6 +256,7 @@ conf_load(const char *path, struct errlist *e)
 			load_paths(&l);
 			check_winbind(&l);
 			load_listeners(&l);
+			load_state(&l);
 			l.c->workers = (unsigned)conffile_uint(&l.f, l.f.cfg, "workers", 0);
 		}
 	}
@@ -186,6 +266,29 @@ conf_load(const char *path, struct errlist *e)
 	errlist_sort(&l.e, 0);
 	errlist_take(e, &l.e);
 	return l.c;
+}
+
+int
+conf_password(struct conf *c, const char **why_r)
+{
+	char text[512];
+	FILE *f;
+
+	if (c->redis_password == NULL)
+		return 0;
+	f = fopen(c->redis_password, "re");
+	if (f == NULL || fgets(text, sizeof(text), f) == NULL) {
+		*why_r = f == NULL || ferror(f) ? strerror(errno) : "it is empty";
+		if (f != NULL)
+			fclose(f);
+		return -1;
+	}
+	fclose(f);
+	text[strcspn(text, "\r\n")] = '\0';
+	c->redis.password = text[0] == '\0' ? NULL : strdup(text);
+	explicit_bzero(text, sizeof(text));
+	*why_r = "it is empty";
+	return c->redis.password == NULL ? -1 : 0;
 }
 
 void
@@ -205,6 +308,12 @@ conf_free(struct conf **cp)
 	free(c->keyd_user);
 	free(c->cluster_secret);
 	free(c->pid_file);
+	free(c->redis_password);
+	free(c->redis.sentinel);
+	free(c->redis.user);
+	if (c->redis.password != NULL)
+		explicit_bzero(c->redis.password, strlen(c->redis.password));
+	free(c->redis.password);
 	free(c);
 	*cp = NULL;
 }

@@ -7,6 +7,7 @@
 
 #include "base/addr.h"
 #include "policy/acl.h"
+#include "state/link.h"
 
 struct errlist;
 
@@ -35,6 +36,8 @@ struct conf {
 	char *cluster_secret;	/* NULL: none */
 	char *pid_file;		/* NULL: none */
 	unsigned workers;	/* 0: one per CPU */
+	struct link_conf redis;	/* without servers the map of claims is in memory */
+	char *redis_password;	/* file; NULL: none. conf_password() reads it */
 	size_t nlisten;
 	struct conf_listen listen[CONF_LISTEN_MAX];
 };
@@ -45,6 +48,8 @@ struct conf {
  * is nothing to be had of the file.
  */
 struct conf *conf_load(const char *path, struct errlist *e);
+/* Reads the password-file. 0, or -1 with a static text that says what is wrong. */
+int conf_password(struct conf *c, const char **why_r) __attribute__((warn_unused_result));
 void conf_free(struct conf **c);
 
 #endif

@@ -410,7 +410,7 @@ conn_resume(struct conn *c, enum dir dir)
 	(void)conn_settle(c, PUMP_OK, 0);
 }
 
-/* mediate_begin(): an answer of the node's that waits for a key may be looked at again; new facts. */
+/* mediate_begin(): a frame that waits for a key may be looked at again; new facts. */
 static void
 wake_cb(void *arg)
 {
@@ -420,6 +420,8 @@ wake_cb(void *arg)
 		return;
 	if (c->side[S2C].pump.waiting)
 		conn_resume(c, S2C);
+	else if (c->calm_until_ms == 0 && c->side[C2S].pump.waiting)
+		conn_resume(c, C2S);
 	else
 		(void)conn_settle(c, PUMP_OK, 0);
 }
@@ -566,6 +568,12 @@ const struct node *
 conn_node(const struct conn *c)
 {
 	return c->node;
+}
+
+bool
+conn_is_of(const struct conn *c, const struct state_key *key)
+{
+	return memcmp(c->route.key.b, key->b, sizeof(key->b)) == 0;
 }
 
 struct conn *

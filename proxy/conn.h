@@ -14,6 +14,7 @@
 struct conf_listen;
 struct conn;
 struct node;
+struct state_key;
 struct worker;
 
 /*
@@ -75,6 +76,8 @@ void conn_kill(struct conn *c, enum close_reason why);
 
 /* The node, or NULL. */
 const struct node *conn_node(const struct conn *c);
+/* Is it of that client, by the key of its claim? */
+bool conn_is_of(const struct conn *c, const struct state_key *key);
 struct conn *conn_next(const struct conn *c);
 
 /* Is it one that this one's client has given up? */

@@ -15,6 +15,7 @@
 #include "proxy/node.h"
 #include "proxy/report.h"
 #include "proxy/stats.h"
+#include "state/keeper.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -356,6 +357,7 @@ stats_report(struct ctl *ctl, const struct conn_info *conns, size_t n)
 	    json_integer(limits_unauthenticated(gate->parts.limits)));
 	json_object_set_new(o, "sessions_now",
 	    json_integer((json_int_t)report_count_sessions(gate->parts.sessions)));
+	json_object_set_new(o, "state_degraded", json_boolean(report_degraded(gate->parts.shared)));
 	json_object_set_new(o, "reloads", json_integer((json_int_t)gate->reloads_good));
 	json_object_set_new(o, "reloads_failed", json_integer((json_int_t)gate->reloads_bad));
 	json_object_set_new(o, "policy_generation", json_integer(gate->policy->generation));
@@ -372,7 +374,7 @@ cmd_show(struct peer *p, const json_t *request)
 	const char *what = json_string_value(json_object_get(request, "what"));
 
 	if (what == NULL)
-		answer_error(p, "show what? nodes, clients, sessions, policy or stats");
+		answer_error(p, "show what? nodes, clients, sessions, policy, state or stats");
 	else if (strcmp(what, "nodes") == 0)
 		answer(p, report_nodes(g->parts.nodes, g->state, clock_ms()));
 	else if (strcmp(what, "clients") == 0)
@@ -381,10 +383,12 @@ cmd_show(struct peer *p, const json_t *request)
 		answer(p, report_sessions(g->parts.sessions, clock_ms()));
 	else if (strcmp(what, "policy") == 0)
 		answer(p, report_policy(g->policy, g->conf->policy, g->policy_since_ms, clock_ms()));
+	else if (strcmp(what, "state") == 0)
+		answer(p, report_state(g->parts.shared, g->keeper));
 	else if (strcmp(what, "stats") == 0)
 		gather(p, stats_report);
 	else
-		answer_error(p, "cannot show that: nodes, clients, sessions, policy or stats");
+		answer_error(p, "cannot show that: nodes, clients, sessions, policy, state or stats");
 }
 
 static void
@@ -422,6 +426,9 @@ set_drain(struct peer *p, const json_t *request, bool drain)
 		log_info("node %s: %s by the operator", n->name,
 		    drain ? "drained" : "no longer drained");
 	n->drain = drain;
+	if (p->ctl->gate->keeper != NULL)
+		keeper_stand(p->ctl->gate->keeper, n->id, drain);
+	gate_rehome(p->ctl->gate);
 	o = json_object();
 	json_object_set_new(o, "node", report_text(n->name));
 	json_object_set_new(o, "draining", json_boolean(drain));

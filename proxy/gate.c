@@ -3,6 +3,9 @@
 
 #include "proxy/gate.h"
 
+#include "auth/cluster.h"
+#include "auth/keyhash.h"
+#include "auth/secret.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "policy/policy.h"
@@ -13,12 +16,15 @@
 #include "proxy/ctl.h"
 #include "proxy/guard.h"
 #include "proxy/health.h"
+#include "proxy/home.h"
 #include "proxy/limits.h"
 #include "proxy/listen.h"
 #include "proxy/mailbox.h"
 #include "proxy/node.h"
 #include "proxy/session.h"
+#include "state/keeper.h"
 #include "state/local.h"
+#include "state/shared.h"
 #include "state/state.h"
 
 #include <errno.h>
@@ -125,6 +131,75 @@ node_down(void *arg, struct node *n)
 		worker_node_down(g->workers[i], n);
 }
 
+/* The shared map. */
+
+static void
+claim_lost(void *arg, const struct state_key *key)
+{
+	struct gate *g = arg;
+
+	for (size_t i = 0; i < g->nworkers; i++)
+		worker_claim_lost(g->workers[i], key);
+}
+
+struct homes {
+	struct node *all[POL_NODES_MAX];
+	size_t n;
+	struct keyhash *hash;
+};
+
+static const char *
+home_cb(void *arg, const struct state_key *key)
+{
+	struct homes *h = arg;
+	const struct node *n = home_of(h->all, h->n, h->hash, key);
+
+	return n == NULL ? NULL : n->id;
+}
+
+void
+gate_rehome(struct gate *g)
+{
+	struct homes h = { .hash = g->hash };
+
+	if (g->keeper == NULL)
+		return;
+	h.n = nodes_all(g->parts.nodes, h.all, POL_NODES_MAX);
+	shared_rehome(g->parts.shared, home_cb, &h);
+	for (size_t i = 0; i < h.n; i++)
+		node_unref(&h.all[i]);
+}
+
+static void
+stand(void *arg, const char *id, bool drain)
+{
+	struct gate *g = arg;
+	struct node *n = nodes_find(g->parts.nodes, id);
+
+	if (n != NULL && n->drain != drain) {
+		log_info("node %s: %s, as another proxy's operator said", n->name,
+		    drain ? "drained" : "no longer drained");
+		n->drain = drain;
+		gate_rehome(g);
+	}
+	node_unref(&n);
+}
+
+static const struct keeper_ops keeper_ops = { .lost = claim_lost, .stand = stand };
+
+/* -1 when memory is out. */
+static int
+share(struct gate *g, const struct secret *secret)
+{
+	g->seal = (struct record_seal){ .arg = secret, .mac = cluster_mac };
+	if (g->conf->redis.nservers == 0)
+		return 0;
+	if (secret->len == 0)
+		log_warn("no cluster-secret: what Redis says is believed, and keys are not shared");
+	g->parts.shared = shared_new(&g->conf->redis, &g->seal, CLAIMS_MAX);
+	return g->parts.shared == NULL ? -1 : 0;
+}
+
 static void
 log_change(void *arg, const char *line)
 {
@@ -142,6 +217,10 @@ enforce(struct gate *g, struct policy *p)
 	g->policy = p;
 	g->policy_since_ms = clock_ms();
 	nodes_apply(g->parts.nodes, p, clock_ms());
+	/* What operators said of nodes that are new here. */
+	if (g->keeper != NULL)
+		keeper_repeat(g->keeper);
+	gate_rehome(g);
 	health_policy(g->health, p);
 	for (size_t i = 0; i < g->nworkers; i++)
 		worker_policy(g->workers[i], p);
@@ -294,12 +373,20 @@ gate_new(const struct conf *conf, struct policy *policy, const struct secret *se
 	    g->parts.claims == NULL || g->parts.limits == NULL || g->workers == NULL ||
 	    g->threads == NULL)
 		goto nomem;
+	if (share(g, secret) == -1)
+		goto nomem;
 	g->mailbox = mailbox_new(g->base);
-	g->state = local_state_new(g->parts.claims);
+	g->state = worker_state(&g->parts, NULL);
 	g->health = health_new(g->base, g->parts.nodes, node_down, g);
 	g->ctl = ctl_new(g, s->control);
 	if (g->mailbox == NULL || g->state == NULL || g->health == NULL || g->ctl == NULL)
 		goto nomem;
+	if (g->parts.shared != NULL) {
+		g->hash = keyhash_new(secret);
+		g->keeper = keeper_new(g->base, g->parts.shared, &keeper_ops, g);
+		if (g->hash == NULL || g->keeper == NULL)
+			goto nomem;
+	}
 	for (; g->nworkers < s->nworkers; g->nworkers++) {
 		g->workers[g->nworkers] = worker_new((unsigned)g->nworkers, &g->parts, policy,
 		    &s->fds[g->nworkers * conf->nlisten], conf->listen, conf->nlisten);
@@ -387,12 +474,15 @@ gate_free(struct gate **gp)
 		event_free(g->guard_ev);
 	ctl_free(&g->ctl);
 	health_free(&g->health);
+	keeper_free(&g->keeper);
 	for (size_t i = 0; i < g->nworkers; i++)
 		worker_free(&g->workers[i]);
 	state_free(&g->state);
 	mailbox_free(&g->mailbox);
 	policy_unref(&g->policy);
 	limits_free(&g->parts.limits);
+	keyhash_free(&g->hash);
+	shared_free(&g->parts.shared);
 	local_map_free(&g->parts.claims);
 	sesstab_free(&g->parts.sessions);
 	nodes_free(&g->parts.nodes);

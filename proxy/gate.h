@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "proxy/worker.h"
+#include "state/record.h"
 
 struct conf;
 struct ctl;
@@ -15,6 +16,8 @@ struct event;
 struct event_base;
 struct guard;
 struct health;
+struct keeper;
+struct keyhash;
 struct mailbox;
 struct policy;
 struct state;
@@ -30,6 +33,9 @@ struct gate {
 	struct mailbox *mailbox;	/* the main thread's */
 	struct worker_parts parts;
 	struct state *state;		/* the main thread's handle */
+	struct keeper *keeper;		/* NULL: the map is not shared */
+	struct keyhash *hash;		/* the same */
+	struct record_seal seal;
 	struct policy *policy;		/* in force */
 	struct health *health;
 	struct ctl *ctl;
@@ -78,6 +84,12 @@ void gate_free(struct gate **g);
  * the old one stays, every error is logged and in *e.
  */
 int gate_reload(struct gate *g, struct errlist *e);
+
+/*
+ * Nodes have come, gone, or been drained: clients that are where they would not be sent now are made
+ * known to the other proxies.
+ */
+void gate_rehome(struct gate *g);
 
 /* Warnings about a pair of files that is valid, but says something that cannot be meant. */
 void gate_warn(const struct conf *conf, const struct policy *p);

@@ -25,6 +25,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/guard.h \
 	proxy/health.c \
 	proxy/health.h \
+	proxy/home.c \
+	proxy/home.h \
 	proxy/identity.c \
 	proxy/identity.h \
 	proxy/inside.h \
@@ -58,6 +60,7 @@ proxy_libproxy_a_SOURCES = \
 	proxy/query.h \
 	proxy/report.c \
 	proxy/report.h \
+	proxy/report_state.c \
 	proxy/rewrite.c \
 	proxy/rewrite.h \
 	proxy/route.c \
@@ -66,6 +69,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/session.h \
 	proxy/setup.c \
 	proxy/setup.h \
+	proxy/sharing.c \
+	proxy/sharing.h \
 	proxy/smb1.c \
 	proxy/smb1.h \
 	proxy/source.c \
@@ -87,5 +92,5 @@ proxy_smbgate_SOURCES = proxy/main.c
 proxy_smbgate_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
 proxy_smbgate_LDADD = proxy/libproxy.a auth/libauth.a policy/libpolicy.a state/libstate.a \
 	smb/libsmb.a base/libbase.a \
-	$(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) $(SYSTEMD_LIBS) \
-	$(CAP_LIBS)
+	$(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) $(HIREDIS_LIBS) \
+	$(SYSTEMD_LIBS) $(CAP_LIBS)

@@ -137,6 +137,10 @@ load(const struct options *o, struct conf **conf, struct policy **policy, struct
 		fprintf(stderr, "%s: cluster-secret %s: %s\n", o->conf, (*conf)->cluster_secret, why);
 		r = -1;
 	}
+	if (*conf != NULL && conf_password(*conf, &why) == -1) {
+		fprintf(stderr, "%s: password-file %s: %s\n", o->conf, (*conf)->redis_password, why);
+		r = -1;
+	}
 	if (*conf != NULL &&
 	    (user_is_missing(o, (*conf)->user) || user_is_missing(o, (*conf)->keyd_user)))
 		r = -1;

@@ -12,6 +12,7 @@
 #include "proxy/node.h"
 #include "proxy/query.h"
 #include "proxy/setup.h"
+#include "proxy/sharing.h"
 #include "proxy/smb1.h"
 #include "proxy/stats.h"
 #include "proxy/view.h"
@@ -196,7 +197,7 @@ refusal_key(struct mediate *m, const struct pending *asked, struct signkey *k)
 		*k = *channel_signing(c);
 		return 1;
 	}
-	session = sesstab_keys(m->env->sessions, asked->session_id, NULL);
+	session = setup_session_keys(m, asked->session_id, NULL);
 	if (session == NULL)
 		return 0;
 	*k = session->signing;
@@ -521,8 +522,8 @@ mediate_init(struct mediate *m, struct mediate_env *env, const char *listener,
 	m->track.crypt = env->crypt;
 }
 
-static void
-ready(void *arg)
+void
+mediate_wake(void *arg)
 {
 	struct mediate *m = arg;
 
@@ -535,7 +536,7 @@ mediate_begin(struct mediate *m, void (*wake)(void *arg), void *arg)
 {
 	m->wake = wake;
 	m->wake_arg = arg;
-	m->logons = logons_new(m->env->keyc, m->env->crypt, ready, m);
+	m->logons = logons_new(m->env->keyc, m->env->crypt, mediate_wake, m);
 	return m->logons == NULL ? -1 : 0;
 }
 
@@ -545,8 +546,9 @@ mediate_fini(struct mediate *m)
 	struct channel *c;
 
 	logons_free(&m->logons);
+	sharing_free(&m->sharing);
 	smb1_free(&m->smb1);
 	while ((c = track_channel_any(&m->track)) != NULL)
-		channel_leave(m->env->sessions, &c);
+		setup_leave(m, &c);
 	track_fini(&m->track);
 }

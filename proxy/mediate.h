@@ -19,7 +19,10 @@ struct keyhash;
 struct logons;
 struct node;
 struct policy;
+struct secret;
+struct sharing;
 struct smb1;
+struct state;
 struct stats;
 
 /* A rewritten frame: a held one, in which every list may have grown, and room to seal it. */
@@ -33,6 +36,8 @@ struct mediate_env {
 	struct keyc *keyc;		/* NULL: no keytab */
 	struct keyhash *hash;
 	struct crypt *crypt;		/* NULL: no session is keyed */
+	struct state *state;		/* NULL: nothing is shared with other proxies */
+	const struct secret *secret;
 	struct log_limit log;
 	uint8_t edit[MEDIATE_EDIT_MAX];
 	uint8_t plain[HOLD_MAX];	/* of a sealed frame */
@@ -50,6 +55,7 @@ struct mediate {
 	bool intercept;			/* its clients dial the nodes' own addresses */
 	struct channel_info self;
 	struct logons *logons;
+	struct sharing *sharing;	/* what other proxies know of a session that is bound to */
 	struct smb1 *smb1;		/* NULL until SMB1 is agreed on */
 	struct identity identity;	/* of the logons that have succeeded */
 	struct identity seen;		/* in an SMB2 logon under way */
@@ -60,11 +66,13 @@ struct mediate {
 void mediate_init(struct mediate *m, struct mediate_env *env, const char *listener,
     const struct channel_info *self);
 /*
- * Before the first frame is judged. wake(arg) runs, from the loop, when an answer of the node's that
- * had to wait for a key need not wait any more. -1 when memory is out.
+ * Before the first frame is judged. wake(arg) runs, from the loop, when a frame that had to wait for
+ * keys need not wait any more. -1 when memory is out.
  */
 int mediate_begin(struct mediate *m, void (*wake)(void *arg), void *arg)
     __attribute__((warn_unused_result));
+/* Calls wake; for those that m waits for. arg: m. */
+void mediate_wake(void *m);
 /* Leaves all sessions. */
 void mediate_fini(struct mediate *m);
 

@@ -2,15 +2,18 @@
 #ifndef PROXY_REPORT_H
 #define PROXY_REPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <jansson.h>
 
 struct conn_info;
+struct keeper;
 struct nodes;
 struct policy;
 struct sesstab;
+struct shared;
 struct state;
 struct stats;
 
@@ -38,6 +41,12 @@ json_t *report_policy(const struct policy *p, const char *path, uint64_t since_m
 
 /* Every counter of sum by its name, and those of closed connections in an object "closed". */
 json_t *report_stats(const struct stats *sum);
+
+/* The map of claims; m and k are NULL where it is in memory. */
+json_t *report_state(struct shared *m, struct keeper *k);
+
+/* Is there a worker that does not reach the shared map? */
+bool report_degraded(struct shared *m);
 
 /* How many sessions there are. */
 size_t report_count_sessions(struct sesstab *sessions);

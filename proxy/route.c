@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/guid.h"
 #include "policy/policy.h"
+#include "proxy/home.h"
 #include "proxy/node.h"
 #include "proxy/place.h"
 #include "proxy/stats.h"
@@ -18,8 +19,9 @@
 /*
  *	hash ──► wanted ──► claim(key, wanted) ──┬─ fresh ───────────────────────────► wanted
  *	                                         ├─ live elsewhere ──► its node up? ──► its node, or end
- *	                                         └─ nobody live ─┬─ its node takes new ─► its node
- *	                                                         └─ not ──► move(wanted) ─┘ (again)
+ *	                                         ├─ nobody live ─┬─ its node takes new ─► its node
+ *	                                         │               └─ not ──► move(wanted) ─┘ (again)
+ *	                                         └─ out of reach ──► home, unless it is down
  *
  * A claim with live connections is never moved: its client would be thrown off its first node. What
  * an intercepted client dialled has the place of the hash, and outdoes a claim that nobody lives on.
@@ -64,8 +66,13 @@ want(struct route *r)
 	struct place places[POL_NODES_MAX];
 	uint64_t now = clock_ms();
 	size_t n = nodes_all(env->nodes, all, POL_NODES_MAX), k = 0;
+	bool shared = env->state->ops->shared;
+	struct node *home = shared ? home_of(all, n, env->hash, &r->key) : NULL;
 
 	node_unref(&r->wanted);
+	node_unref(&r->home);
+	if (home != NULL)
+		r->home = node_ref(home);
 	if (r->dialled != NULL && node_takes_new(r->dialled) && !tried(r, r->dialled)) {
 		r->wanted = node_ref(r->dialled);
 		r->wanted_usable = true;
@@ -78,8 +85,10 @@ want(struct route *r)
 		places[k++] = (struct place){
 			.hash = keyhash(env->hash, r->key.b, sizeof(r->key.b), all[i]->name,
 			    strlen(all[i]->name)),
-			.weight = node_weight(all[i], env->policy->health.slow_start, now),
-			.load = state_clients(env->state, all[i]->id),
+			/* What only this proxy knows would lead the others elsewhere. */
+			.weight = shared ? all[i]->weight
+			                 : node_weight(all[i], env->policy->health.slow_start, now),
+			.load = shared ? 0 : state_clients(env->state, all[i]->id),
 		};
 	}
 	r->wanted_usable = k > 0;
@@ -123,22 +132,29 @@ claimed_cb(void *arg, const struct state_claim *c)
 			fail(r, CLOSE_NO_NODE);
 		return;
 	}
+	if (c->busy) {
+		fail(r, CLOSE_CLAIM_ELSEWHERE);
+		return;
+	}
 	r->others = c->others;
 	wanted_it = strcmp(c->node, r->wanted->id) == 0;
 	if (wanted_it && r->wanted_usable) {
-		arrive(r, node_ref(r->wanted), !c->fresh ? STAT_placed_claim :
+		arrive(r, node_ref(r->wanted), c->blind ? STAT_placed_blind : !c->fresh ? STAT_placed_claim :
 		    dialled_it ? STAT_placed_dialled : STAT_placed_hash);
 		return;
 	}
-	n = c->fresh ? NULL : nodes_find(r->env->nodes, c->node);
-	if (c->others > 0) {
+	n = c->fresh && wanted_it ? NULL : nodes_find(r->env->nodes, c->node);
+	/* Out of reach: the client may be live there through another proxy. */
+	if (c->others > 0 || c->blind) {
 		if (n != NULL && node_takes_more(n) && !tried(r, n)) {
-			arrive(r, n, STAT_placed_claim);
+			arrive(r, n, c->blind ? STAT_placed_blind : STAT_placed_claim);
 			return;
 		}
-		node_unref(&n);
-		fail(r, CLOSE_CLAIM_ELSEWHERE);
-		return;
+		if (c->others > 0) {
+			node_unref(&n);
+			fail(r, CLOSE_CLAIM_ELSEWHERE);
+			return;
+		}
 	}
 	if (!dialled_it && n != NULL && node_takes_new(n) && !tried(r, n)) {
 		arrive(r, n, STAT_placed_claim);
@@ -169,7 +185,8 @@ route_start(struct route *r, struct route_env *env, const struct state_key *key,
 		return;
 	}
 	r->waiting = true;
-	state_claim(env->state, key, r->wanted->id, claimed_cb, r, &r->hold);
+	state_claim(env->state, key, r->wanted->id, r->home != NULL ? r->home->id : r->wanted->id,
+	    claimed_cb, r, &r->hold);
 	/* No callback comes without a hold. With one, r may be gone already: it called back. */
 	if (r->waiting && r->hold == NULL)
 		fail(r, CLOSE_NO_MEMORY);
@@ -200,7 +217,7 @@ void
 route_firm(struct route *r)
 {
 	if (r->hold != NULL)
-		state_firm(r->env->state, r->hold);
+		state_firm(r->env->state, r->hold, r->env->policy->pin_linger);
 }
 
 void
@@ -210,6 +227,7 @@ route_fini(struct route *r)
 		return;
 	state_release(r->env->state, &r->hold, r->env->policy->pin_linger);
 	node_unref(&r->wanted);
+	node_unref(&r->home);
 	node_unref(&r->dialled);
 	while (r->ntried > 0)
 		node_unref(&r->tried[--r->ntried]);

@@ -41,6 +41,7 @@ struct route {
 	struct state_hold *hold;
 	struct node *dialled;		/* what the client itself says, or NULL; a reference */
 	struct node *wanted;		/* that, or what the hash says; a reference */
+	struct node *home;		/* where the map is shared: what every proxy says; a reference */
 	bool wanted_usable;
 	bool waiting;			/* the map owes an answer */
 	unsigned others;		/* live connections of this client besides this one */

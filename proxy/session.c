@@ -211,21 +211,23 @@ sesstab_join(struct sesstab *t, const struct session_info *si, const struct chan
 	return c;
 }
 
-void
+bool
 channel_leave(struct sesstab *t, struct channel **cp)
 {
 	struct channel *c = *cp;
 	struct session *s;
 	struct shard *sh;
+	bool over = false;
 
 	if (c == NULL)
-		return;
+		return false;
 	*cp = NULL;
 	s = c->session;
 	sh = shard_of(t, s->info.session_id);
 	pthread_mutex_lock(&sh->lock);
 	TAILQ_REMOVE(&s->channels, c, entry);
 	if (--s->nchannels == 0) {
+		over = s->listed;
 		unlist_session(sh, s);
 		smbkeys_unref(&s->keys);
 		info_disown(&s->info);
@@ -235,6 +237,7 @@ channel_leave(struct sesstab *t, struct channel **cp)
 	smbkeys_unref(&c->keys);
 	explicit_bzero(&c->signing, sizeof(c->signing));
 	free(c);
+	return over;
 }
 
 void
@@ -315,6 +318,19 @@ channel_told(struct sesstab *t, struct channel *c, enum session_told told,
 	if (si->list == NULL)
 		si->ntold = 0;
 	pthread_mutex_unlock(&sh->lock);
+}
+
+bool
+sesstab_has(struct sesstab *t, uint64_t session_id, const struct node *node)
+{
+	struct shard *sh = shard_of(t, session_id);
+	struct session *s;
+
+	pthread_mutex_lock(&sh->lock);
+	for (s = head_of(sh, session_id); s != NULL && s->info.node != node; s = s->same)
+		;
+	pthread_mutex_unlock(&sh->lock);
+	return s != NULL;
 }
 
 bool

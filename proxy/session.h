@@ -71,8 +71,11 @@ void sesstab_free(struct sesstab **t);
 struct channel *sesstab_join(struct sesstab *t, const struct session_info *si,
     const struct channel_info *ci, struct smbkeys *keys, const struct signkey *signing);
 
-/* The channel is gone; with the last one the session. Clears the caller's pointer. */
-void channel_leave(struct sesstab *t, struct channel **c);
+/*
+ * The channel is gone; with the last one the session: true, unless it had been logged off. Clears
+ * the caller's pointer.
+ */
+bool channel_leave(struct sesstab *t, struct channel **c);
 
 /* LOGOFF succeeded on this channel: the session is found no more; its channels leave by themselves. */
 void channel_logoff(struct sesstab *t, struct channel *c);
@@ -98,6 +101,9 @@ struct smbkeys *sesstab_keys(struct sesstab *t, uint64_t session_id, const struc
 /* Remembers what the session was told; n may exceed what is kept. */
 void channel_told(struct sesstab *t, struct channel *c, enum session_told told,
     const struct ifinfo *list, size_t n);
+
+/* Is the session known? */
+bool sesstab_has(struct sesstab *t, uint64_t session_id, const struct node *node);
 
 /* Is a session of this number known, and not on this node but on another one? */
 bool sesstab_elsewhere(struct sesstab *t, uint64_t session_id, const struct node *node);

@@ -11,6 +11,7 @@
 #include "proxy/announce.h"
 #include "proxy/logon.h"
 #include "proxy/node.h"
+#include "proxy/sharing.h"
 #include "proxy/stats.h"
 #include "proxy/view.h"
 #include "smb/const.h"
@@ -70,6 +71,27 @@ setup_negotiate_resp(struct mediate *m, const struct message *msg, enum close_re
 	return 0;
 }
 
+struct smbkeys *
+setup_session_keys(struct mediate *m, uint64_t session_id, const struct node *node)
+{
+	struct smbkeys *keys = sesstab_keys(m->env->sessions, session_id, node);
+
+	return keys != NULL ? keys : sharing_keys(m->sharing, session_id);
+}
+
+/*
+ * A bind to a session that this proxy does not know: another one may. True: its answer is waited
+ * for.
+ */
+static bool
+ask_others(struct mediate *m, const struct view *v, uint64_t session_id)
+{
+	if (!v->alone || v->sealed || m->env->state == NULL ||
+	    sesstab_has(m->env->sessions, session_id, m->node))
+		return false;
+	return sharing_ask(&m->sharing, m->env, session_id, m->node->id, mediate_wake, m);
+}
+
 /* May this bind go to the node? DESIGN: answers, not cuts. */
 static bool
 bind_allowed(struct mediate *m, uint64_t session_id)
@@ -84,7 +106,8 @@ bind_allowed(struct mediate *m, uint64_t session_id)
 			    m->self.conn_id, session_id, addr_str(&m->self.local.addr, a));
 		return false;
 	}
-	if (sesstab_elsewhere(m->env->sessions, session_id, m->node)) {
+	if (sesstab_elsewhere(m->env->sessions, session_id, m->node) ||
+	    sharing_elsewhere(m->sharing, session_id)) {
 		stats_add(m->env->stats, STAT_binds_refused_node, 1);
 		if (view_may_log(m))
 			log_info("conn %" PRIu64 ": bind to session %016" PRIx64
@@ -102,7 +125,7 @@ bind_allowed(struct mediate *m, uint64_t session_id)
 static bool
 bind_signed(struct mediate *m, const struct message *msg)
 {
-	struct smbkeys *keys = sesstab_keys(m->env->sessions, msg->part.session_id, NULL);
+	struct smbkeys *keys = setup_session_keys(m, msg->part.session_id, NULL);
 	struct signkey k;
 	bool good;
 
@@ -178,6 +201,10 @@ setup_session_req(struct mediate *m, struct view *v, const struct message *msg,
 	}
 	p.binding = (r.flags & SMB2_SESSION_FLAG_BINDING) != 0;
 	p.signing_required = (r.security_mode & SMB2_NEGOTIATE_SIGNING_REQUIRED) != 0;
+	if (p.binding && ask_others(m, v, session_id)) {
+		v->wait = true;
+		return 0;
+	}
 	if (p.binding && !bind_allowed(m, session_id))
 		return view_refuse(m, v, msg, STATUS_REQUEST_NOT_ACCEPTED, bind_signed(m, msg), why);
 	s = setup_of(v, msg, r.blob, r.blob_len);
@@ -287,6 +314,12 @@ session_opened(struct mediate *m, const struct session_info *si, const struct pe
 		channel_leave(m->env->sessions, &c);
 		return -1;
 	}
+	/*
+	 * Also of a bound channel: its session may outlive the first one, with another proxy. But one
+	 * that lacks the keys says nothing: the others may have them.
+	 */
+	if (!ci.bound || e->keys != NULL)
+		sharing_put(m->env, si->session_id, m->node->id, e->keys);
 	stats_add(m->env->stats, ci.bound ? STAT_channels_bound : STAT_sessions, 1);
 	stats_add(m->env->stats, si->keyed ? STAT_channels_keyed : STAT_channels_opaque, 1);
 	return 0;
@@ -300,7 +333,7 @@ logon_keys(struct mediate *m, const struct setup *s, const struct pending *asked
 	struct smbkeys *session = NULL;
 
 	if (asked->binding)
-		session = sesstab_keys(m->env->sessions, si->session_id, m->node);
+		session = setup_session_keys(m, si->session_id, m->node);
 	logons_success(m->logons, s, &m->track, session, e);
 	smbkeys_unref(&session);
 	if (e->waited_us > 0) {
@@ -365,6 +398,15 @@ setup_session_resp(struct mediate *m, struct view *v, const struct message *msg,
 }
 
 void
+setup_leave(struct mediate *m, struct channel **c)
+{
+	uint64_t session_id = channel_session_id(*c);
+
+	if (channel_leave(m->env->sessions, c))
+		sharing_drop(m->env, session_id, m->node->id);
+}
+
+void
 setup_logoff_resp(struct mediate *m, const struct message *msg, const struct pending *asked)
 {
 	struct channel *c;
@@ -375,5 +417,6 @@ setup_logoff_resp(struct mediate *m, const struct message *msg, const struct pen
 	if (c == NULL)
 		return;
 	channel_logoff(m->env->sessions, c);
+	sharing_drop(m->env, asked->session_id, m->node->id);
 	channel_leave(m->env->sessions, &c);
 }

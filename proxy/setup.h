@@ -2,11 +2,16 @@
 #ifndef PROXY_SETUP_H
 #define PROXY_SETUP_H
 
+#include <stdint.h>
+
 #include "proxy/close.h"
 
+struct channel;
 struct mediate;
 struct message;
+struct node;
 struct pending;
+struct smbkeys;
 struct view;
 
 /* Each returns 0, or -1 with the reason for which the connection ends. */
@@ -21,6 +26,13 @@ int setup_session_req(struct mediate *m, struct view *v, const struct message *m
 /* v->wait is set where the key is still being asked for. */
 int setup_session_resp(struct mediate *m, struct view *v, const struct message *msg,
     const struct pending *asked, enum close_reason *why) __attribute__((warn_unused_result));
+
+/* A reference to the keys of a session, here or with another proxy; as sesstab_keys(). */
+struct smbkeys *setup_session_keys(struct mediate *m, uint64_t session_id,
+    const struct node *node);
+
+/* The connection leaves a session. Clears the caller's pointer. */
+void setup_leave(struct mediate *m, struct channel **c);
 
 void setup_logoff_resp(struct mediate *m, const struct message *msg, const struct pending *asked);
 

@@ -16,6 +16,7 @@
 #include "proxy/node.h"
 #include "proxy/splice.h"
 #include "state/local.h"
+#include "state/redis.h"
 #include "state/state.h"
 
 #include <stdlib.h>
@@ -72,6 +73,13 @@ use_policy(struct worker *w, struct policy *p)
 		listener_policy(w->listeners[i]);
 }
 
+struct state *
+worker_state(const struct worker_parts *parts, struct event_base *base)
+{
+	return parts->shared != NULL ? redis_state_new(base, parts->shared)
+	                             : local_state_new(parts->claims);
+}
+
 struct worker *
 worker_new(unsigned index, const struct worker_parts *parts, struct policy *policy,
     const int *fds, const struct conf_listen *listen, size_t n)
@@ -104,12 +112,14 @@ worker_new(unsigned index, const struct worker_parts *parts, struct policy *poli
 	w->turn = evtimer_new(w->base, turn_cb, w);
 	w->pipes = splice_pool_new();
 	w->route.nodes = parts->nodes;
-	w->route.state = local_state_new(parts->claims);
+	w->route.state = worker_state(parts, w->base);
 	w->route.hash = keyhash_new(parts->secret);
 	w->route.stats = &w->stats;
 	w->mediate.sessions = parts->sessions;
 	w->mediate.stats = &w->stats;
 	w->mediate.crypt = crypt_new();
+	w->mediate.state = w->route.state;
+	w->mediate.secret = parts->secret;
 	w->mediate.hash = w->route.hash;
 	use_policy(w, policy);
 	if (parts->keyed && (w->keyc = keyc_new(w->base)) == NULL)
@@ -195,6 +205,7 @@ struct order {
 	struct worker *w;
 	struct policy *policy;
 	struct node *node;
+	struct state_key key;
 	struct vc_reset reset;
 	int fd;
 	void (*done)(void *arg, struct conn_info *list, size_t n);
@@ -277,6 +288,26 @@ void
 worker_node_down(struct worker *w, struct node *n)
 {
 	post((struct order){ .w = w, .node = node_ref(n) }, node_down_call);
+}
+
+static void
+claim_lost_call(void *arg)
+{
+	struct order *o = arg;
+	struct conn *c, *next;
+
+	for (c = TAILQ_FIRST(&o->w->conns); c != NULL; c = next) {
+		next = conn_next(c);
+		if (conn_is_of(c, &o->key))
+			conn_end(c, CLOSE_CLAIM_LOST);
+	}
+	free(o);
+}
+
+void
+worker_claim_lost(struct worker *w, const struct state_key *key)
+{
+	post((struct order){ .w = w, .key = *key }, claim_lost_call);
 }
 
 static void

@@ -21,6 +21,8 @@ struct keyc;
 struct limits;
 struct listener;
 struct local_map;
+struct shared;
+struct state_key;
 struct mailbox;
 struct node;
 struct nodes;
@@ -38,6 +40,7 @@ struct worker_parts {
 	struct nodes *nodes;
 	struct sesstab *sessions;
 	struct local_map *claims;
+	struct shared *shared;		/* NULL: the map is claims alone */
 	struct limits *limits;
 	const struct secret *secret;
 	struct worker *const *workers;	/* nworkers of them, all there before the first one runs */
@@ -90,8 +93,13 @@ void worker_stop(struct worker *w);
 void worker_policy(struct worker *w, struct policy *p);
 /* A smbgate-keyd has been started: the connection to it, taken over. */
 void worker_keyd(struct worker *w, int fd);
+/* The client is live on another node than here, through another proxy: its connections end. */
+void worker_claim_lost(struct worker *w, const struct state_key *key);
 /* The node is dead: its connections end now. */
 void worker_node_down(struct worker *w, struct node *n);
+
+/* A handle of the map of claims for the thread that runs base; NULL: for reading alone. */
+struct state *worker_state(const struct worker_parts *parts, struct event_base *base);
 
 /* A client began anew: those of its older connections that live here end now. */
 void worker_vc_reset(struct worker *w, const struct vc_reset *r);

@@ -142,8 +142,8 @@ tell(const struct entry *e, unsigned others, bool fresh, struct state_claim *c)
 }
 
 static void
-local_claim(struct state *s, const struct state_key *key, const char *node, state_claim_f cb,
-    void *arg, struct state_hold **hold_r)
+local_claim(struct state *s, const struct state_key *key, const char *node, const char *home,
+    state_claim_f cb, void *arg, struct state_hold **hold_r)
 {
 	struct local_map *m = ((struct local_state *)s)->map;
 	struct state_hold *h = calloc(1, sizeof(*h));
@@ -152,6 +152,7 @@ local_claim(struct state *s, const struct state_key *key, const char *node, stat
 	bool fresh = false;
 	uint64_t now;
 
+	(void)home;
 	*hold_r = h;
 	if (h == NULL)
 		return;
@@ -203,8 +204,9 @@ local_move(struct state_hold *h, const char *from, const char *to, state_claim_f
 }
 
 static void
-local_firm(struct state_hold *h)
+local_firm(struct state_hold *h, unsigned linger_ms)
 {
+	(void)linger_ms;
 	if (h->entry == NULL)
 		return;
 	pthread_mutex_lock(&h->map->lock);

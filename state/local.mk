@@ -1,6 +1,30 @@
 # the library of state/
 noinst_LIBRARIES += state/libstate.a
 state_libstate_a_SOURCES = \
+	state/facts.c \
+	state/facts.h \
+	state/keeper.c \
+	state/keeper.h \
+	state/link.c \
+	state/link.h \
 	state/local.c \
 	state/local.h \
-	state/state.h
+	state/mirror.c \
+	state/mirror.h \
+	state/names.h \
+	state/record.c \
+	state/record.h \
+	state/redis.c \
+	state/redis.h \
+	state/reply.c \
+	state/reply.h \
+	state/say.c \
+	state/say.h \
+	state/script.c \
+	state/script.h \
+	state/shared.c \
+	state/shared.h \
+	state/state.h \
+	state/trouble.c \
+	state/trouble.h \
+	state/trouble.tbl.h

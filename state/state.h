@@ -27,10 +27,22 @@ struct state_claim {
 	unsigned others;	/* live connections besides the asker's */
 	bool firm;
 	bool fresh;		/* made by this very call */
+	bool blind;		/* the map is out of reach: where all proxies would look by themselves */
+	bool busy;		/* on its way from one node to another: nobody can say */
 };
+
+/* A fact of a session on a node, that other proxies may ask for; opaque here. */
+struct state_fact {
+	char node[STATE_NODE_LEN];
+	const void *bytes;
+	size_t len;
+};
+#define STATE_FACT_MAX 512	/* bytes */
+#define STATE_FACTS_MAX 16	/* nodes with a session of one number */
 
 /* One connection's share in a claim: from state_claim() until state_release(). */
 struct state_hold;
+struct state_query;
 struct state;
 
 /*
@@ -38,16 +50,23 @@ struct state;
  * hash sent it. May be called before the asking function returns.
  */
 typedef void (*state_claim_f)(void *arg, const struct state_claim *claim);
+typedef void (*state_facts_f)(void *arg, const struct state_fact *facts, size_t n);
 
 struct state_ops {
-	void (*claim)(struct state *, const struct state_key *, const char *node, state_claim_f,
-	    void *arg, struct state_hold **hold_r);
+	bool shared;	/* with other proxies, whose counts nobody knows */
+	void (*claim)(struct state *, const struct state_key *, const char *node, const char *home,
+	    state_claim_f, void *arg, struct state_hold **hold_r);
 	void (*move)(struct state_hold *, const char *from, const char *to, state_claim_f, void *arg);
-	void (*firm)(struct state_hold *);
+	void (*firm)(struct state_hold *, unsigned linger_ms);
 	void (*release)(struct state_hold *, unsigned linger_ms);
 	unsigned (*clients)(struct state *, const char *node);
 	void (*each)(struct state *, void (*f)(void *arg, const struct state_key *,
 	    const struct state_claim *, uint64_t left_ms), void *arg);
+	/* Where the map is shared; else NULL. */
+	void (*fact_put)(struct state *, uint64_t session_id, const struct state_fact *);
+	void (*fact_drop)(struct state *, uint64_t session_id, const char *node);
+	struct state_query *(*fact_ask)(struct state *, uint64_t session_id, state_facts_f, void *arg);
+	void (*fact_forget)(struct state_query *);
 	void (*free)(struct state *);
 };
 
@@ -57,15 +76,17 @@ struct state {
 };
 
 /*
- * Asks for the claim of key, making one for node if there is none. *hold_r is set before cb can be
+ * Asks for the claim of key, making one for node if there is none. home: the node that every proxy
+ * chooses whatever it sees of the nodes, where a shared map sends a client while it is out of
+ * reach. *hold_r is set before cb can be
  * called (to NULL only when memory is out, and then cb never is). The answer comes once, unless
  * the hold is released before.
  */
 static inline void
-state_claim(struct state *s, const struct state_key *key, const char *node, state_claim_f cb,
-    void *arg, struct state_hold **hold_r)
+state_claim(struct state *s, const struct state_key *key, const char *node, const char *home,
+    state_claim_f cb, void *arg, struct state_hold **hold_r)
 {
-	s->ops->claim(s, key, node, cb, arg, hold_r);
+	s->ops->claim(s, key, node, home, cb, arg, hold_r);
 }
 
 /*
@@ -79,11 +100,14 @@ state_move(struct state *s, struct state_hold *h, const char *from, const char *
 	s->ops->move(h, from, to, cb, arg);
 }
 
-/* A logon succeeded on this connection: the claim is firm. */
+/*
+ * A logon succeeded on this connection: the claim is firm, and lingers so long should this process
+ * not live to release it.
+ */
 static inline void
-state_firm(struct state *s, struct state_hold *h)
+state_firm(struct state *s, struct state_hold *h, unsigned linger_ms)
 {
-	s->ops->firm(h);
+	s->ops->firm(h, linger_ms);
 }
 
 /*
@@ -112,6 +136,44 @@ state_each(struct state *s, void (*f)(void *arg, const struct state_key *,
     const struct state_claim *, uint64_t left_ms), void *arg)
 {
 	s->ops->each(s, f, arg);
+}
+
+/*
+ * Facts of a session, for other proxies: put once, kept while it lives, dropped at its end. f is
+ * copied. Without a shared map nothing happens.
+ */
+static inline void
+state_fact_put(struct state *s, uint64_t session_id, const struct state_fact *f)
+{
+	if (s->ops->fact_put != NULL)
+		s->ops->fact_put(s, session_id, f);
+}
+
+static inline void
+state_fact_drop(struct state *s, uint64_t session_id, const char *node)
+{
+	if (s->ops->fact_drop != NULL)
+		s->ops->fact_drop(s, session_id, node);
+}
+
+/*
+ * What is known of the sessions of that number, one fact a node. cb is called once, never before
+ * this returns, with n = 0 where nothing is known or the map is out of reach; unless the query is
+ * forgotten before. NULL: nobody can be asked, and cb is never called.
+ */
+static inline struct state_query *
+state_fact_ask(struct state *s, uint64_t session_id, state_facts_f cb, void *arg)
+{
+	return s->ops->fact_ask == NULL ? NULL : s->ops->fact_ask(s, session_id, cb, arg);
+}
+
+/* Clears the caller's pointer; NULL is allowed. */
+static inline void
+state_fact_forget(struct state *s, struct state_query **q)
+{
+	if (*q != NULL)
+		s->ops->fact_forget(*q);
+	*q = NULL;
 }
 
 static inline void

@@ -21,17 +21,19 @@ ROOMS = {
 
 # Headers of libraries, and the files that may include them: rooms end in "/".
 LIBRARIES = [
-    (r"event2/|event\.h$", ["proxy/", "auth/keyc.c"]),
+    (r"event2/|event\.h$", ["proxy/", "auth/keyc.c", "state/keeper.c", "state/link.c",
+                             "state/redis.c"]),
     (r"openssl/", ["auth/"]),
     (r"confuse\.h$", ["policy/", "proxy/conf.c"]),
-    (r"jansson\.h$", ["proxy/ctl.c", "proxy/report.c", "proxy/report.h", "ctl/"]),
+    (r"jansson\.h$", ["proxy/ctl.c", "proxy/report.c", "proxy/report.h",
+                        "proxy/report_state.c", "ctl/"]),
     (r"ut(hash|list|array|string)\.h$", ["state/", "proxy/session.c", "proxy/limits.c",
                                          "auth/keyc.c", "auth/keyd_exchange.c"]),
     (r"systemd/", ["proxy/main.c"]),
     (r"krb5|gssapi|profile\.h$", ["auth/keyd_krb5.c"]),
     (r"seccomp\.h$", ["auth/keyd_sandbox.c"]),
+    (r"hiredis", ["state/link.c", "state/reply.c"]),
     (r"sys/capability\.h$", ["proxy/privs.c"]),
-    (r"hiredis", []),
 ]
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]*)"|<([^>]*)>)')
@@ -122,8 +124,10 @@ PLANTS = [
     ("auth/keyc.c", "#include <krb5/krb5.h>", "belongs to auth/keyd_krb5.c"),
     ("proxy/guard.c", "#include <gssapi/gssapi.h>", "belongs to auth/keyd_krb5.c"),
     ("auth/keyd.c", "#include <seccomp.h>", "belongs to auth/keyd_sandbox.c"),
+    ("state/local.c", "#include <hiredis/hiredis.h>", "belongs to state/link.c"),
+    ("proxy/gate.c", "#include <hiredis/hiredis.h>", "belongs to state/link.c"),
+    ("state/shared.c", "#include <event2/event.h>", "belongs to proxy/"),
     ("proxy/guard.c", "#include <sys/capability.h>", "belongs to proxy/privs.c"),
-    ("state/local.c", "#include <hiredis/hiredis.h>", "belongs to nobody yet"),
 ]
 
 

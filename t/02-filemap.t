@@ -10,7 +10,7 @@ START = "<!-- files: kept by t/02-filemap.t --write -->"
 END = "<!-- end of files -->"
 ROOMS = ["base", "smb", "auth", "policy", "state", "proxy", "ctl"]
 # One page, and the table of the files: what does not fit is said in the sources.
-LINES_MAX = 66
+LINES_MAX = 70
 
 
 def files():

@@ -90,11 +90,9 @@ def sanitized(path):
 def linked_wrong(path, keyd):
     dynamic, bad = readelf("-d", path), []
     for lib in re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic):
-        if re.match(r"libhiredis", lib):
-            bad.append("%s is linked, and nothing uses it yet" % lib)
         if re.match(r"lib(krb5|k5crypto|com_err|gssapi|seccomp)", lib) and not keyd:
             bad.append("%s is linked, which is smbgate-keyd's" % lib)
-        if re.match(r"lib(event|confuse|jansson|systemd)", lib) and keyd:
+        if re.match(r"lib(event|confuse|jansson|systemd|hiredis)", lib) and keyd:
             bad.append("%s is linked, which smbgate-keyd must do without" % lib)
     for lib in KEYD_LIBS if keyd else []:
         if not re.search(r"\(NEEDED\).*\[%s\." % lib, dynamic):

@@ -170,6 +170,49 @@ test_intercept(void **state)
 	conf_free(&c);
 }
 
+static void
+test_state(void **state)
+{
+	struct conf *c = load_good(LISTEN
+	    "state \"redis\" {\n\tservers = { \"10.0.0.1\", \"[::1]:6380\", \"/run/redis.sock\" }\n"
+	    "\tuser = gate\n\tpassword-file = redis.pw\n\ttimeout = 20ms\n}\n");
+	char text[ADDR_STRLEN];
+	const char *why;
+
+	(void)state;
+	assert_int_equal(c->redis.nservers, 3);
+	assert_string_equal(addrport_str(&c->redis.servers[0].address, text), "10.0.0.1:6379");
+	assert_string_equal(addrport_str(&c->redis.servers[1].address, text), "[::1]:6380");
+	assert_string_equal(c->redis.servers[2].path, "/run/redis.sock");
+	assert_null(c->redis.sentinel);
+	assert_string_equal(c->redis.user, "gate");
+	assert_null(c->redis.password);
+	check_path(c->redis_password, "redis.pw");
+	assert_int_equal(c->redis.timeout_ms, 20);
+	assert_int_equal(conf_password(c, &why), -1);
+	assert_string_equal(why, "No such file or directory");
+	file_write(c->redis_password, "", 0);
+	assert_int_equal(conf_password(c, &why), -1);
+	file_write(c->redis_password, "\n", 1);
+	assert_int_equal(conf_password(c, &why), -1);
+	assert_string_equal(why, "it is empty");
+	file_write(c->redis_password, "a password\nand more\n", 20);
+	assert_int_equal(conf_password(c, &why), 0);
+	assert_string_equal(c->redis.password, "a password");
+	unlink(c->redis_password);
+	conf_free(&c);
+	/* A Sentinel's port is another one. */
+	c = load_good(LISTEN "state redis { servers = { \"10.0.0.1\" } sentinel = mymaster }\n");
+	assert_string_equal(addrport_str(&c->redis.servers[0].address, text), "10.0.0.1:26379");
+	assert_string_equal(c->redis.sentinel, "mymaster");
+	assert_int_equal(c->redis.timeout_ms, 50);
+	assert_int_equal(conf_password(c, &why), 0);
+	conf_free(&c);
+	c = load_good(LISTEN);
+	assert_int_equal(c->redis.nservers, 0);
+	conf_free(&c);
+}
+
 /* A file named relative to the working directory gives absolute paths all the same. */
 static void
 test_relative(void **state)
@@ -261,6 +304,21 @@ static const struct bad bads[] = {
 	    { { 3, "intercept: \"here\" is not" } } },
 	{ "include", LISTEN "include(\"other.conf\")\n", { { 2, "'include'" } } },
 	{ "a list", LISTEN "policy = { \"a\", \"b\" }\n", { { 2, "unexpected token '{'" } } },
+	{ "a state that is not known", LISTEN "state \"memcached\" { servers = { \"10.0.0.1\" } }\n",
+	    { { 2, "only \"redis\" is known" } } },
+	{ "a state without servers", LISTEN "\nstate redis {\n}\n", { { 3, "has no servers" } } },
+	{ "an empty list of servers", LISTEN "state redis {\n servers = {}\n}\n",
+	    { { 2, "has no servers" } } },
+	{ "servers by name", LISTEN "state redis {\n servers = { \"10.0.0.1\",\n\"redis.example\" }\n}\n",
+	    { { 4, "\"redis.example\" is neither an address" } } },
+	{ "a socket's long name", LISTEN "state redis {\n servers = { \"/" LONG LONG "\" }\n}\n",
+	    { { 3, "is longer than the 107 bytes" } } },
+	{ "a user without a password", LISTEN "state redis {\n servers = { \"10.0.0.1\" }\n user = a\n}\n",
+	    { { 4, "a user has a password-file" } } },
+	{ "no time at all", LISTEN "state redis {\n servers = { \"10.0.0.1\" }\n timeout = 1ms\n}\n",
+	    { { 4, "timeout: 1ms is not within 5ms..5s" } } },
+	{ "two states", LISTEN "state redis { servers = { \"10.0.0.1\" } }\nstate other {\n}\n",
+	    { { 3, "one state section" } } },
 	{ "many errors", "policy = \"\"\nlisten a { address = x }\nlisten b { adress = y }\nworkers = 999\n"
 	    "nonsense\n", { { 1, "policy" }, { 2, "address" }, { 3, "'adress'" }, { 4, "workers" },
 	        { 5, "nonsense" } } },
@@ -343,6 +401,7 @@ main(void)
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_proxies),
 		cmocka_unit_test(test_intercept),
+		cmocka_unit_test(test_state),
 		cmocka_unit_test(test_relative),
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_unreadable),

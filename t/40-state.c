@@ -80,7 +80,7 @@ claim(struct fixture *f, unsigned n, const char *node, struct told *t)
 	struct state_hold *h = NULL;
 
 	*t = (struct told){ .called = false };
-	state_claim(f->state, &k, node, told_cb, t, &h);
+	state_claim(f->state, &k, node, node, told_cb, t, &h);
 	assert_non_null(h);
 	assert_true(t->called);
 	return h;
@@ -115,7 +115,7 @@ test_linger(void **state)
 	struct told t;
 	struct state_hold *h = claim(f, 1, "n1", &t);
 
-	state_firm(f->state, h);
+	state_firm(f->state, h, 0);
 	state_release(f->state, &h, LINGER);
 	now += LINGER - 1;
 	h = claim(f, 1, "n2", &t);
@@ -129,7 +129,7 @@ test_linger(void **state)
 	assert_true(t.claim.fresh);
 	assert_string_equal(t.claim.node, "n2");
 	/* A logon starts it anew. */
-	state_firm(f->state, h);
+	state_firm(f->state, h, 0);
 	now += 10 * LINGER;
 	state_release(f->state, &h, LINGER);
 	now += LINGER - 1;
@@ -191,7 +191,7 @@ test_move_forgets_firm(void **state)
 	struct told t, m;
 	struct state_hold *h = claim(f, 1, "n1", &t);
 
-	state_firm(f->state, h);
+	state_firm(f->state, h, 0);
 	state_release(f->state, &h, LINGER);
 	h = claim(f, 1, "n1", &t);
 	state_move(f->state, h, "n1", "n2", told_cb, &m);
@@ -213,12 +213,12 @@ test_full(void **state)
 	}
 	h[100] = claim(f, 100, "n1", &t);
 	assert_false(t.have);
-	state_firm(f->state, h[100]);
+	state_firm(f->state, h[100], 0);
 	state_move(f->state, h[100], "n1", "n2", told_cb, &t);
 	assert_false(t.have);
 	assert_int_equal(state_clients(f->state, "n1"), 100);
 	for (unsigned i = 0; i <= 100; i++) {
-		state_firm(f->state, h[i]);
+		state_firm(f->state, h[i], 0);
 		state_release(f->state, &h[i], LINGER);
 	}
 	h[0] = claim(f, 1000, "n1", &t);
@@ -251,7 +251,7 @@ test_each(void **state)
 			  *c = claim(f, 2, "n2", &t);
 	unsigned n[256] = { 0 };
 
-	state_firm(f->state, c);
+	state_firm(f->state, c, 0);
 	state_release(f->state, &c, 500);
 	state_each(f->state, count_cb, n);
 	assert_int_equal(n[1], 2000);

@@ -434,11 +434,11 @@ test_clients(void **state)
 	assert_int_equal(addr_parse(&conns[1].client.addr, "10.9.8.7"), 0);
 	assert_int_equal(addr_parse(&told.addr, "10.1.0.5"), 0);
 	memcpy(old.b + 1, conns[1].client.addr.b, 16);
-	state_claim(g->state, &live, n->id, keep_hold, NULL, &h[0]);
-	state_claim(g->state, &live, n->id, keep_hold, NULL, &h[1]);
-	state_claim(g->state, &gone, n->id, keep_hold, NULL, &h[2]);
-	state_claim(g->state, &old, n->id, keep_hold, NULL, &h[3]);
-	state_firm(g->state, h[2]);
+	state_claim(g->state, &live, n->id, n->id, keep_hold, NULL, &h[0]);
+	state_claim(g->state, &live, n->id, n->id, keep_hold, NULL, &h[1]);
+	state_claim(g->state, &gone, n->id, n->id, keep_hold, NULL, &h[2]);
+	state_claim(g->state, &old, n->id, n->id, keep_hold, NULL, &h[3]);
+	state_firm(g->state, h[2], 0);
 	state_release(g->state, &h[2], 59500);
 	/* The session's first channel is gone already: it is found by the second. */
 	c[0] = sesstab_join(g->parts.sessions, &si, &ci, NULL, NULL);

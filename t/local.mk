@@ -11,6 +11,7 @@ UNIT_TESTS =
 if HAVE_CMOCKA
 UNIT_TESTS += t/10-base.t t/20-hdr.t t/21-neg.t t/22-ifinfo.t t/23-bytes.t t/24-front.t \
 	t/30-policy.t t/31-conf.t t/35-auth.t t/36-seal.t t/37-token.t t/38-keyd.t t/40-state.t \
+	t/41-redis.t t/42-cluster.t \
 	t/50-pump.t t/51-split.t t/52-place.t t/53-mediate.t t/54-keyed.t t/55-ctl.t t/56-smb1.t t/57-logon.t \
 	t/58-source.t
 endif
@@ -21,10 +22,11 @@ TESTS += $(UNIT_TESTS)
 LINK_BASE = base/libbase.a $(CMOCKA_LIBS)
 LINK_SMB = smb/libsmb.a $(LINK_BASE)
 LINK_POLICY = policy/libpolicy.a $(LINK_BASE) $(CONFUSE_LIBS)
-LINK_STATE = state/libstate.a $(LINK_BASE)
+LINK_STATE = state/libstate.a $(LINK_BASE) $(EVENT_LIBS) $(HIREDIS_LIBS)
 LINK_AUTH = auth/libauth.a $(LINK_SMB) $(CRYPTO_LIBS)
 LINK_PROXY = proxy/libproxy.a auth/libauth.a policy/libpolicy.a state/libstate.a smb/libsmb.a \
-	base/libbase.a $(CMOCKA_LIBS) $(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS)
+	base/libbase.a $(CMOCKA_LIBS) $(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) \
+	$(HIREDIS_LIBS)
 
 t_10_base_t_SOURCES = t/10-base.c
 t_10_base_t_LDADD = $(LINK_BASE)
@@ -50,6 +52,10 @@ t_37_token_t_SOURCES = t/37-token.c t/vectors.h t/walk.h t/walkauth.h
 t_37_token_t_LDADD = $(LINK_AUTH)
 t_40_state_t_SOURCES = t/40-state.c
 t_40_state_t_LDADD = $(LINK_STATE)
+t_41_redis_t_SOURCES = t/41-redis.c
+t_41_redis_t_LDADD = $(LINK_STATE)
+t_42_cluster_t_SOURCES = t/42-cluster.c
+t_42_cluster_t_LDADD = $(LINK_AUTH)
 t_50_pump_t_SOURCES = t/50-pump.c
 t_50_pump_t_LDADD = $(LINK_PROXY)
 t_51_split_t_SOURCES = t/51-split.c t/proxy/talk.c t/proxy/talk.h
@@ -80,7 +86,7 @@ t_gss_CFLAGS = $(AM_CFLAGS) $(KRB5_GSSAPI_CFLAGS)
 t_gss_LDADD = $(KRB5_GSSAPI_LIBS) $(KRB5_LIBS)
 t_keyc_SOURCES = t/lab/keyc.c
 t_keyc_LDADD = proxy/libproxy.a auth/libauth.a policy/libpolicy.a state/libstate.a smb/libsmb.a \
-	base/libbase.a $(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS)
+	base/libbase.a $(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) $(HIREDIS_LIBS)
 
 # End to end: prove runs these, and each says what it wants of the machine.
 E2E_TESTS = \
@@ -107,6 +113,13 @@ E2E_TESTS = \
 	t/81-source.t \
 	t/82-intercept.t \
 	t/83-vpn-gateway.t \
+	t/84-redis.t \
+	t/85-faults.t \
+	t/86-sharedkeys.t \
+	t/87-proxydeath.t \
+	t/88-hostileredis.t \
+	t/89-cluster.t \
+	t/89-manyclaims.t \
 	t/90-quickstart.t \
 	t/91-instructions.t
 
@@ -123,20 +136,24 @@ EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
 	t/lab/netns.py \
 	t/lab/node.py \
 	t/lab/record.py \
+	t/lab/redis.py \
+	t/lab/several.py \
 	t/lab/smb1.py \
 	t/lab/smb2.py \
 	t/lab/tap.py \
 	t/lab/vpn.py
 
 # libFuzzer targets: `make fuzz`, then run t/fuzz/fuzz-NAME by hand with a corpus directory.
-FUZZERS = smb2 ifinfo auth front
+FUZZERS = smb2 ifinfo auth front redis
 # What a target needs beyond smb/ and base/.
 FUZZ_AUTH = auth/crypt.c auth/kdf.c auth/keys.c auth/ntlm.c auth/preauth.c auth/seal.c auth/sign.c \
 	auth/spnego.c
+FUZZ_REDIS = state/facts.c state/mirror.c state/record.c state/reply.c state/shared.c state/trouble.c
 FUZZ_CC = clang
 FUZZ_CFLAGS = -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
-EXTRA_DIST += t/fuzz/fuzz-smb2.c t/fuzz/fuzz-ifinfo.c t/fuzz/fuzz-auth.c t/fuzz/fuzz-front.c
-CLEANFILES = t/fuzz/fuzz-smb2 t/fuzz/fuzz-ifinfo t/fuzz/fuzz-auth t/fuzz/fuzz-front
+EXTRA_DIST += t/fuzz/fuzz-smb2.c t/fuzz/fuzz-ifinfo.c t/fuzz/fuzz-auth.c t/fuzz/fuzz-front.c \
+	t/fuzz/fuzz-redis.c
+CLEANFILES = t/fuzz/fuzz-smb2 t/fuzz/fuzz-ifinfo t/fuzz/fuzz-auth t/fuzz/fuzz-front t/fuzz/fuzz-redis
 .PHONY: fuzz
 fuzz:
 	@$(MKDIR_P) t/fuzz
@@ -147,6 +164,9 @@ fuzz:
 			more="$$more $(CRYPTO_CFLAGS) $(CRYPTO_LIBS)"; \
 		elif test $$f = front; then \
 			more=$(top_srcdir)/proxy/ppheader.c; \
+		elif test $$f = redis; then \
+			for s in $(FUZZ_REDIS); do more="$$more $(top_srcdir)/$$s"; done; \
+			more="$$more $(HIREDIS_CFLAGS) $(HIREDIS_LIBS)"; \
 		fi; \
 		$(FUZZ_CC) -std=gnu11 $(FUZZ_CFLAGS) -I$(top_srcdir) -I$(top_builddir) -I. \
 			-o t/fuzz/fuzz-$$f $(top_srcdir)/t/fuzz/fuzz-$$f.c \

@@ -1,0 +1,30 @@
+/* home.c: pure: the node that every proxy chooses for a client, whatever it sees of the nodes */
+#include "config.h"
+
+#include "proxy/home.h"
+
+#include "auth/keyhash.h"
+#include "policy/policy.h"
+#include "proxy/node.h"
+#include "proxy/place.h"
+
+#include <string.h>
+
+struct node *
+home_of(struct node *const *all, size_t n, struct keyhash *hash, const struct state_key *key)
+{
+	struct place places[POL_NODES_MAX];
+	struct node *fit[POL_NODES_MAX];
+	size_t k = 0;
+
+	for (size_t i = 0; i < n && k < POL_NODES_MAX; i++) {
+		if (!all[i]->listed || all[i]->maint || all[i]->drain || all[i]->drain_policy)
+			continue;
+		fit[k] = all[i];
+		places[k++] = (struct place){
+			.hash = keyhash(hash, key->b, sizeof(key->b), all[i]->name, strlen(all[i]->name)),
+			.weight = all[i]->weight,
+		};
+	}
+	return k == 0 ? NULL : fit[place_choose(places, k)];
+}

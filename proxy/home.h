@@ -1,0 +1,19 @@
+/* home.h: pure: the node that every proxy chooses for a client, whatever it sees of the nodes */
+#ifndef PROXY_HOME_H
+#define PROXY_HOME_H
+
+#include <stddef.h>
+
+struct keyhash;
+struct node;
+struct state_key;
+
+/*
+ * By hash and weight alone, among the nodes that policy or an operator has not taken out: these all
+ * proxies know of. Health and load differ from proxy to proxy, or did a moment ago. NULL: there is
+ * none.
+ */
+struct node *home_of(struct node *const *all, size_t n, struct keyhash *hash,
+    const struct state_key *key);
+
+#endif

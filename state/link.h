@@ -1,0 +1,85 @@
+/* link.h: one connection to Redis: found, made, kept, timed, and made again */
+#ifndef STATE_LINK_H
+#define STATE_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "state/script.h"
+#include "state/trouble.h"
+
+struct event_base;
+struct link;
+struct redisReply;
+
+#define LINK_SERVERS_MAX 16
+#define LINK_PATH_MAX 108
+
+struct link_server {
+	struct addrport address;
+	char path[LINK_PATH_MAX];	/* a unix socket; "": address */
+};
+
+/* Where Redis is, and who we are there. */
+struct link_conf {
+	struct link_server servers[LINK_SERVERS_MAX];
+	size_t nservers;
+	char *sentinel;			/* the master's name: servers are Sentinels; NULL: Redis */
+	char *user, *password;		/* NULL: none */
+	unsigned timeout_ms;		/* for one question, all in all */
+};
+
+/* For people: what this link is up to. */
+struct link_info {
+	bool ready;
+	char server[ADDR_STRLEN + LINK_PATH_MAX];	/* that it talks to, or tried last; "": none */
+	char role[16];			/* as ROLE said; "": not known */
+	uint64_t since_ms;		/* of the last change of ready */
+	uint64_t connects;
+};
+
+/* ready: the connection can be used, or it cannot any more. push: what came unasked. */
+struct link_ops {
+	void (*ready)(void *arg, bool ready);
+	void (*push)(void *arg, const struct redisReply *r);	/* NULL: nothing may */
+};
+
+/* NULL: the connection ended, or Redis cannot serve now. */
+typedef void (*link_reply_f)(void *arg, const struct redisReply *r);
+
+/*
+ * Lives on the loop base. Begins to connect at once, and again, with jitter, whenever the
+ * connection ends. troubles counts what goes wrong; conf is borrowed. NULL when memory is out.
+ */
+struct link *link_new(struct event_base *base, const struct link_conf *conf,
+    struct troubles *troubles, const struct link_ops *ops, void *arg);
+/* Whoever still waits is told NULL. */
+void link_free(struct link **l);
+
+bool link_ready(const struct link *l);
+/* Has it been ready before, and became so again less than ms ago? */
+bool link_returned(const struct link *l, uint64_t ms);
+void link_describe(struct link *l, struct link_info *info);
+
+/*
+ * Asks; 0 when that cannot be, and then cb is not called. Otherwise the number to forget it by;
+ * cb is called once, never before link_ask() returns.
+ */
+uint64_t link_ask(struct link *l, int argc, const char **argv, const size_t *len, link_reply_f cb,
+    void *arg);
+uint64_t link_run(struct link *l, enum script s, int nkeys, int argc, const char **argv,
+    const size_t *len, link_reply_f cb, void *arg);
+/* Nobody wants that answer any more. */
+void link_forget(struct link *l, uint64_t number);
+
+/* Something was not answered in time, or wrongly: the connection ends, every cb gets its NULL. */
+void link_fail(struct link *l, enum trouble why);
+
+/* Redis' clock, by the answers so far, a little behind rather than ahead; 0: not known. */
+uint64_t link_time(const struct link *l);
+/* An answer said that it is t there. */
+void link_heard_time(struct link *l, uint64_t t);
+
+#endif

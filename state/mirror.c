@@ -1,0 +1,114 @@
+/* mirror.c: the exceptions of all proxies, known by heart for the time without Redis */
+#include "config.h"
+
+#include "state/mirror.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+
+struct exception {
+	uint8_t id[NAMES_ID_LEN];
+	unsigned seen;		/* in that sweep */
+	size_t len;
+	UT_hash_handle hh;
+	char bytes[];
+};
+
+struct mirror {
+	struct exception *all;
+	unsigned sweep;
+};
+
+struct mirror *
+mirror_new(void)
+{
+	return calloc(1, sizeof(struct mirror));
+}
+
+static void
+forget(struct mirror *m, struct exception *x)
+{
+	HASH_DEL(m->all, x);
+	free(x);
+}
+
+void
+mirror_free(struct mirror **mp)
+{
+	struct exception *x, *tmp;
+
+	if (*mp == NULL)
+		return;
+	HASH_ITER(hh, (*mp)->all, x, tmp)
+		forget(*mp, x);
+	free(*mp);
+	*mp = NULL;
+}
+
+int
+mirror_put(struct mirror *m, const uint8_t id[NAMES_ID_LEN], const char *record, size_t len)
+{
+	struct exception *x;
+
+	HASH_FIND(hh, m->all, id, NAMES_ID_LEN, x);
+	if (x != NULL && x->len == len && memcmp(x->bytes, record, len) == 0) {
+		x->seen = m->sweep;
+		return 0;
+	}
+	if (len > RECORD_MAX || (x == NULL && HASH_COUNT(m->all) >= MIRROR_MAX))
+		return -1;
+	if (x != NULL)
+		forget(m, x);
+	x = malloc(sizeof(*x) + len);
+	if (x == NULL)
+		return -1;
+	memcpy(x->id, id, NAMES_ID_LEN);
+	memcpy(x->bytes, record, len);
+	x->len = len;
+	x->seen = m->sweep;
+	HASH_ADD(hh, m->all, id, NAMES_ID_LEN, x);
+	return 0;
+}
+
+void
+mirror_drop(struct mirror *m, const uint8_t id[NAMES_ID_LEN])
+{
+	struct exception *x;
+
+	HASH_FIND(hh, m->all, id, NAMES_ID_LEN, x);
+	if (x != NULL)
+		forget(m, x);
+}
+
+bool
+mirror_get(const struct mirror *m, const uint8_t id[NAMES_ID_LEN], struct record *r)
+{
+	struct exception *x;
+
+	HASH_FIND(hh, m->all, id, NAMES_ID_LEN, x);
+	if (x == NULL)
+		return false;
+	memcpy(r->bytes, x->bytes, x->len);
+	r->len = x->len;
+	return true;
+}
+
+void
+mirror_swept(struct mirror *m)
+{
+	struct exception *x, *tmp;
+
+	/* Once may be chance: whoever holds it needs a moment to say it again after a loss. */
+	HASH_ITER(hh, m->all, x, tmp)
+		if (m->sweep - x->seen >= 2)
+			forget(m, x);
+	m->sweep++;
+}
+
+size_t
+mirror_count(const struct mirror *m)
+{
+	return HASH_COUNT(m->all);
+}

@@ -1,0 +1,30 @@
+/* mirror.h: the exceptions of all proxies, known by heart for the time without Redis */
+#ifndef STATE_MIRROR_H
+#define STATE_MIRROR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "state/names.h"
+#include "state/record.h"
+
+/* No locks: the owner's. More than MIRROR_MAX are not kept. */
+#define MIRROR_MAX 200000
+
+struct mirror;
+
+struct mirror *mirror_new(void);
+void mirror_free(struct mirror **m);
+
+/* -1 when there is no room. */
+int mirror_put(struct mirror *m, const uint8_t id[NAMES_ID_LEN], const char *record, size_t len)
+    __attribute__((warn_unused_result));
+void mirror_drop(struct mirror *m, const uint8_t id[NAMES_ID_LEN]);
+/* False: there is none. */
+bool mirror_get(const struct mirror *m, const uint8_t id[NAMES_ID_LEN], struct record *r);
+/* All there is has been put: what was not, for the second time in a row, is forgotten. */
+void mirror_swept(struct mirror *m);
+size_t mirror_count(const struct mirror *m);
+
+#endif

@@ -1,0 +1,501 @@
+/* redis.c: the map of claims in Redis, shared by several proxies */
+#include "config.h"
+
+#include "state/redis.h"
+
+#include "base/clock.h"
+#include "state/facts.h"
+#include "state/link.h"
+#include "state/reply.h"
+#include "state/say.h"
+#include "state/shared.h"
+#include "state/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+/*
+ * A connection that has to wait gets a timer of its own, and all it does together has that long.
+ * The first that runs out ends the link: whoever waits besides is answered too, and nobody waits
+ * again before Redis has shown, to link.c alone, that it answers.
+ */
+
+/* On a busy machine the loop is late: what is promised is the whole of the timeout. */
+#define BUDGET(timeout_ms) ((timeout_ms) * 3 / 5)
+
+struct redis_state {
+	struct state state;
+	struct shared *m;
+	struct event_base *base;
+	struct link *link;
+};
+
+struct state_hold {
+	struct redis_state *s;
+	struct shared_entry *e;		/* NULL: the map was full */
+	bool told, firm;
+	bool moving;			/* it is a MOVE that is waited for */
+	bool again;			/* asked a second time, for a bad value */
+	uint64_t number;		/* of the question; 0: none */
+	uint64_t end_ms, began_us;
+	struct event timer;
+	state_claim_f cb;
+	void *arg;
+	struct shared_wish wish;
+	struct record old;
+	char to[STATE_NODE_LEN];
+	unsigned linger_ms;
+};
+
+static uint64_t
+now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static void
+waited(struct state_hold *h)
+{
+	struct shared_stats *st = shared_stats(h->s->m);
+	uint64_t us = now_us() - h->began_us, max = atomic_load(&st->wait_us_max);
+
+	atomic_fetch_add(&st->waits, 1);
+	atomic_fetch_add(&st->wait_us_sum, us);
+	while (us > max && !atomic_compare_exchange_weak(&st->wait_us_max, &max, us))
+		;
+}
+
+/* Nothing is waited for any more. */
+static void
+rest(struct state_hold *h)
+{
+	if (h->number == 0)
+		return;
+	link_forget(h->s->link, h->number);
+	h->number = 0;
+	event_del(&h->timer);
+	waited(h);
+}
+
+static void
+answer(struct state_hold *h, const struct state_claim *c)
+{
+	h->told = true;
+	h->cb(h->arg, c);
+}
+
+/* Without Redis. */
+static void
+blind(struct state_hold *h)
+{
+	struct state_claim c;
+
+	atomic_fetch_add(&shared_stats(h->s->m)->blind, 1);
+	if (h->moving) {
+		h->moving = false;
+		shared_moved(h->s->m, h->e, h->to, &h->wish.record, NULL, &c);
+	} else {
+		shared_blind(h->s->m, h->e, &c);
+	}
+	answer(h, &c);
+}
+
+static void
+timer_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct state_hold *h = arg;
+
+	(void)fd;
+	(void)what;
+	/* h is one of those that get their NULL. */
+	link_fail(h->s->link, TROUBLE_TIMEOUT);
+}
+
+static void answered_cb(void *arg, const struct redisReply *r);
+
+/* False: it cannot be asked. */
+static bool
+ask(struct state_hold *h, const struct record *bad)
+{
+	struct redis_state *s = h->s;
+	uint64_t now = clock_ms(), deadline;
+
+	if (!link_ready(s->link) || now >= h->end_ms)
+		return false;
+	deadline = say_time(s->link) + (h->end_ms - now);
+	h->number = h->moving
+	    ? say_move(s->link, s->m, &h->wish, &h->old, h->firm ? (int64_t)h->linger_ms : -1, deadline,
+	          answered_cb, h)
+	    : say_claim(s->link, s->m, &h->wish, bad, deadline, answered_cb, h);
+	if (h->number == 0)
+		return false;
+	atomic_fetch_add(&shared_stats(s->m)->asked, 1);
+	return true;
+}
+
+static void
+set_timer(struct state_hold *h)
+{
+	unsigned ms = BUDGET(shared_link(h->s->m)->timeout_ms);
+	const struct timeval tv = { ms / 1000, (suseconds_t)(ms % 1000) * 1000 };
+
+	h->end_ms = clock_ms() + ms;
+	h->began_us = now_us();
+	evtimer_assign(&h->timer, h->s->base, timer_cb, h);
+	event_add(&h->timer, &tv);
+}
+
+static void
+answered_cb(void *arg, const struct redisReply *r)
+{
+	struct state_hold *h = arg;
+	struct redis_state *s = h->s;
+	enum say_answer how = SAY_LATE;
+	struct shared_answer a;
+	struct state_claim c;
+	struct record bad;
+
+	h->number = 0;
+	if (r != NULL)
+		how = say_heard(s->link, s->m, &h->wish, r, &a, &bad);
+	if (how == SAY_BAD_VALUE && !h->moving && !h->again && bad.len > 0) {
+		h->again = true;
+		if (ask(h, &bad))
+			return;
+	}
+	event_del(&h->timer);
+	waited(h);
+	if (how != SAY_GOOD) {
+		blind(h);
+		/* h may be gone. */
+		if (how == SAY_NONSENSE)
+			link_fail(s->link, TROUBLE_PROTOCOL);
+		return;
+	}
+	if (h->moving) {
+		h->moving = false;
+		shared_moved(s->m, h->e, h->to, NULL, &a, &c);
+	} else {
+		shared_answered(s->m, h->e, &a, &c);
+	}
+	answer(h, &c);
+}
+
+static void
+redis_claim(struct state *st, const struct state_key *key, const char *node, const char *home,
+    state_claim_f cb, void *arg, struct state_hold **hold_r)
+{
+	static const struct record none = { .len = 0 };
+	struct redis_state *s = (struct redis_state *)st;
+	struct state_hold *h = calloc(1, sizeof(*h));
+	struct state_claim c;
+
+	*hold_r = h;
+	if (h == NULL)
+		return;
+	h->s = s;
+	h->cb = cb;
+	h->arg = arg;
+	switch (shared_join(s->m, key, node, home, say_time(s->link), &h->e, &h->wish, &c)) {
+	case SHARED_FULL:
+		cb(arg, NULL);
+		return;
+	case SHARED_TOLD:
+		atomic_fetch_add(&shared_stats(s->m)->known, 1);
+		answer(h, &c);
+		return;
+	case SHARED_BUSY:
+		c = (struct state_claim){ .busy = true };
+		cb(arg, &c);
+		return;
+	case SHARED_ASK:
+		break;
+	}
+	set_timer(h);
+	if (ask(h, &none))
+		return;
+	event_del(&h->timer);
+	blind(h);
+}
+
+static void
+redis_move(struct state_hold *h, const char *from, const char *to, state_claim_f cb, void *arg)
+{
+	struct redis_state *s = h->s;
+	struct state_claim c;
+
+	if (h->e == NULL || !h->told) {
+		cb(arg, NULL);
+		return;
+	}
+	h->cb = cb;
+	h->arg = arg;
+	if (!shared_move(s->m, h->e, from, to, say_time(s->link), &h->wish, &h->old, &c)) {
+		answer(h, &c);
+		return;
+	}
+	strncpy(h->to, to, sizeof(h->to) - 1);
+	h->moving = true;
+	set_timer(h);
+	if (ask(h, NULL))
+		return;
+	event_del(&h->timer);
+	blind(h);
+}
+
+/* A claim was said to be firm. */
+struct saying {
+	struct redis_state *s;
+	struct shared_item item;
+};
+
+static void
+never(void *arg, const struct state_key *key)
+{
+	(void)arg;
+	(void)key;
+}
+
+static void
+said_cb(void *arg, const struct redisReply *r)
+{
+	struct saying *x = arg;
+
+	/* Whatever is not as it should be is left to the keeper, who says it again. */
+	if (r == NULL || reply_elements(r) != 2 || reply_number(reply_array(r, 1), 0) != WHAT_HELD)
+		(void)shared_said(x->s->m, &x->item, -1, NULL, 0);
+	else
+		say_asserted(x->s->link, x->s->m, &x->item, 1, r, never, NULL);
+	free(x);
+}
+
+static void
+redis_firm(struct state_hold *h, unsigned linger_ms)
+{
+	struct redis_state *s = h->s;
+	struct saying *x;
+
+	if (h->e == NULL || h->firm)
+		return;
+	h->firm = true;
+	h->linger_ms = linger_ms;
+	x = malloc(sizeof(*x));
+	if (x == NULL)
+		return;
+	x->s = s;
+	if (!shared_firm(s->m, h->e, linger_ms, &x->item)) {
+		free(x);
+		return;
+	}
+	if (say_assert(s->link, s->m, &x->item, 1, said_cb, x) == 0) {
+		(void)shared_said(s->m, &x->item, -1, NULL, 0);
+		free(x);
+	}
+}
+
+static void
+redis_release(struct state_hold *h, unsigned linger_ms)
+{
+	struct redis_state *s = h->s;
+	struct shared_item it;
+
+	rest(h);
+	if (h->e != NULL && shared_leave(s->m, h->e, h->told, h->firm, &it))
+		say_release(s->link, s->m, &it, h->firm ? (int64_t)linger_ms : -1);
+	free(h);
+}
+
+static unsigned
+redis_clients(struct state *s, const char *node)
+{
+	return shared_clients(((struct redis_state *)s)->m, node);
+}
+
+static void
+redis_each(struct state *s, void (*f)(void *arg, const struct state_key *,
+    const struct state_claim *, uint64_t left_ms), void *arg)
+{
+	shared_each(((struct redis_state *)s)->m, f, arg);
+}
+
+/* Facts. */
+
+struct state_query {
+	struct redis_state *s;
+	uint64_t number;
+	struct event timer;
+	state_facts_f cb;
+	void *arg;
+};
+
+static int
+session_name(const struct redis_state *s, uint64_t session_id, uint8_t sid[NAMES_ID_LEN])
+{
+	return record_id(shared_seal(s->m), "session", &session_id, sizeof(session_id), sid);
+}
+
+static void
+redis_fact_put(struct state *st, uint64_t session_id, const struct state_fact *f)
+{
+	struct redis_state *s = (struct redis_state *)st;
+	struct facts_item it = { .len = f->len };
+
+	if (f->len > sizeof(it.bytes) || session_name(s, session_id, it.sid) == -1)
+		return;
+	memcpy(it.node, f->node, sizeof(it.node));
+	memcpy(it.bytes, f->bytes, f->len);
+	if (facts_put(shared_facts(s->m), &it) == 0)
+		say_facts(s->link, s->m, &it, 1, NULL, NULL);
+	explicit_bzero(&it, sizeof(it));
+}
+
+static void
+redis_fact_drop(struct state *st, uint64_t session_id, const char *node)
+{
+	struct redis_state *s = (struct redis_state *)st;
+	char key[NAMES_KEY_MAX];
+	const char *argv[] = { "HDEL", key, node };
+	uint8_t sid[NAMES_ID_LEN];
+
+	if (session_name(s, session_id, sid) == -1 || !facts_drop(shared_facts(s->m), sid, node))
+		return;
+	shared_key(s->m, key, "s:", sid);
+	atomic_fetch_add(&shared_stats(s->m)->commands, 1);
+	link_ask(s->link, 3, argv, NULL, NULL, NULL);
+}
+
+static void
+facts_cb(void *arg, const struct redisReply *r)
+{
+	struct state_query *q = arg;
+	struct state_fact facts[STATE_FACTS_MAX];
+	size_t n = 0;
+
+	event_del(&q->timer);
+	for (size_t i = 0; i + 1 < reply_elements(r) && n < STATE_FACTS_MAX; i += 2) {
+		size_t name_len, len;
+		const char *name = reply_string(r, i, &name_len), *bytes = reply_string(r, i + 1, &len);
+
+		if (name == NULL || bytes == NULL || name_len >= STATE_NODE_LEN || len > STATE_FACT_MAX)
+			continue;
+		memcpy(facts[n].node, name, name_len);
+		facts[n].node[name_len] = '\0';
+		facts[n].bytes = bytes;
+		facts[n++].len = len;
+	}
+	q->cb(q->arg, facts, n);
+	free(q);
+}
+
+static void
+query_timer_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct state_query *q = arg;
+
+	(void)fd;
+	(void)what;
+	link_fail(q->s->link, TROUBLE_TIMEOUT);
+}
+
+static struct state_query *
+redis_fact_ask(struct state *st, uint64_t session_id, state_facts_f cb, void *arg)
+{
+	struct redis_state *s = (struct redis_state *)st;
+	unsigned ms = BUDGET(shared_link(s->m)->timeout_ms);
+	const struct timeval tv = { ms / 1000, (suseconds_t)(ms % 1000) * 1000 };
+	struct state_query *q = calloc(1, sizeof(*q));
+	char key[NAMES_KEY_MAX];
+	const char *argv[] = { "HGETALL", key };
+	uint8_t sid[NAMES_ID_LEN];
+
+	if (q == NULL || session_name(s, session_id, sid) == -1) {
+		free(q);
+		return NULL;
+	}
+	shared_key(s->m, key, "s:", sid);
+	q->s = s;
+	q->cb = cb;
+	q->arg = arg;
+	q->number = link_ask(s->link, 2, argv, NULL, facts_cb, q);
+	if (q->number == 0) {
+		free(q);
+		return NULL;
+	}
+	atomic_fetch_add(&shared_stats(s->m)->commands, 1);
+	evtimer_assign(&q->timer, s->base, query_timer_cb, q);
+	event_add(&q->timer, &tv);
+	return q;
+}
+
+static void
+redis_fact_forget(struct state_query *q)
+{
+	link_forget(q->s->link, q->number);
+	event_del(&q->timer);
+	free(q);
+}
+
+static void
+redis_free(struct state *st)
+{
+	struct redis_state *s = (struct redis_state *)st;
+
+	link_free(&s->link);
+	free(s);
+}
+
+static const struct state_ops redis_ops = {
+	.shared = true,
+	.claim = redis_claim,
+	.move = redis_move,
+	.firm = redis_firm,
+	.release = redis_release,
+	.clients = redis_clients,
+	.each = redis_each,
+	.fact_put = redis_fact_put,
+	.fact_drop = redis_fact_drop,
+	.fact_ask = redis_fact_ask,
+	.fact_forget = redis_fact_forget,
+	.free = redis_free,
+};
+
+static void
+ready(void *arg, bool is)
+{
+	struct redis_state *s = arg;
+
+	if (is)
+		atomic_fetch_add(&shared_stats(s->m)->links_ready, 1);
+	else
+		atomic_fetch_sub(&shared_stats(s->m)->links_ready, 1);
+}
+
+static const struct link_ops link_ops = { .ready = ready };
+
+struct state *
+redis_state_new(struct event_base *base, struct shared *m)
+{
+	struct redis_state *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->state.ops = &redis_ops;
+	s->m = m;
+	s->base = base;
+	if (base != NULL)
+		s->link = link_new(base, shared_link(m), shared_troubles(m), &link_ops, s);
+	if (base != NULL && s->link == NULL) {
+		free(s);
+		return NULL;
+	}
+	if (base != NULL)
+		atomic_fetch_add(&shared_stats(m)->links, 1);
+	return &s->state;
+}

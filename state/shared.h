@@ -1,0 +1,137 @@
+/* shared.h: what one process knows of a map of claims that proxies share */
+#ifndef STATE_SHARED_H
+#define STATE_SHARED_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "state/names.h"
+#include "state/record.h"
+#include "state/state.h"
+#include "state/trouble.h"
+
+struct facts;
+struct link_conf;
+struct shared;
+struct shared_entry;
+
+/* Counted by all threads. */
+struct shared_stats {
+	_Atomic uint64_t asked;		/* questions to Redis about claims */
+	_Atomic uint64_t known;		/* claims answered from memory: the client is live here */
+	_Atomic uint64_t blind;		/* claims answered without Redis */
+	_Atomic uint64_t wait_us_sum, wait_us_max;	/* for Redis, by new connections */
+	_Atomic uint64_t waits;
+	_Atomic uint64_t lost;		/* claims that another proxy's older claim took away */
+	_Atomic uint64_t commands;	/* sent to Redis, all of them */
+	_Atomic uint64_t links, links_ready;	/* of the workers */
+};
+
+/*
+ * One a process, used by all threads; one leaf lock, never held over a callback. Borrows conf and
+ * seal for good.
+ */
+struct shared *shared_new(const struct link_conf *conf, const struct record_seal *seal,
+    size_t max_claims);
+void shared_free(struct shared **m);
+
+/* Constant after shared_new(). */
+const struct link_conf *shared_link(const struct shared *m);
+const struct record_seal *shared_seal(const struct shared *m);
+const char *shared_token(const struct shared *m);	/* of this process, 16 hex digits */
+const char *shared_prefix(const struct shared *m);	/* "smbgate:TAG:" */
+/* prefix, what, and id in hex where it is not NULL. */
+void shared_key(const struct shared *m, char dst[NAMES_KEY_MAX], const char *what,
+    const uint8_t *id);
+struct troubles *shared_troubles(struct shared *m);
+struct shared_stats *shared_stats(struct shared *m);
+
+/* What a question about a claim is made of. */
+struct shared_wish {
+	uint8_t id[NAMES_ID_LEN];
+	uint64_t gen;
+	struct record record;		/* for the node that is wanted */
+	struct record home;		/* for home, where that is another node; else none */
+	bool exception;
+};
+
+/* What the map's answer was: record is good and says node since made_ms. */
+struct shared_answer {
+	struct record record;
+	char node[STATE_NODE_LEN];
+	uint64_t made_ms;
+	unsigned others;
+	bool firm, fresh, blind;
+};
+
+enum shared_join { SHARED_FULL, SHARED_TOLD, SHARED_BUSY, SHARED_ASK };
+
+/*
+ * A connection wants its client's claim. ASK: nobody of this process knows it yet, *w is what to
+ * ask with, and shared_answered() or shared_blind() is next; else *c has the answer. now_ms is
+ * Redis' time, as near as may be. *e stays until shared_leave(); NULL when FULL.
+ */
+enum shared_join shared_join(struct shared *m, const struct state_key *key, const char *node,
+    const char *home, uint64_t now_ms, struct shared_entry **e, struct shared_wish *w,
+    struct state_claim *c);
+void shared_answered(struct shared *m, struct shared_entry *e, const struct shared_answer *a,
+    struct state_claim *c);
+void shared_blind(struct shared *m, struct shared_entry *e, struct state_claim *c);
+
+/*
+ * false: *c says where the claim stays (another connection lives on it). true: w is made for `to`
+ * and *from is what it must replace; shared_moved() is next.
+ */
+bool shared_move(struct shared *m, struct shared_entry *e, const char *from, const char *to,
+    uint64_t now_ms, struct shared_wish *w, struct record *old, struct state_claim *c);
+/* a NULL: the map could not be asked; the claim is moved here, and others will hear of it. */
+void shared_moved(struct shared *m, struct shared_entry *e, const char *to, const struct record *r,
+    const struct shared_answer *a, struct state_claim *c);
+
+/* A claim as it is to be said again. */
+struct shared_item {
+	struct state_key key;
+	uint8_t id[NAMES_ID_LEN];
+	uint64_t gen;
+	struct record record, bad;
+	bool exception, firm;
+	unsigned linger_ms;
+};
+
+/* True: the claim has become firm by this; *it is to be said. */
+bool shared_firm(struct shared *m, struct shared_entry *e, unsigned linger_ms,
+    struct shared_item *it);
+/* True: that was the last one, and what *it says is to be released. told: it had its answer. */
+bool shared_leave(struct shared *m, struct shared_entry *e, bool told, bool firm,
+    struct shared_item *it);
+
+/* Items whose time has come, at most max. all: as if it had for every one. */
+size_t shared_due(struct shared *m, struct shared_item *it, size_t max);
+void shared_all_due(struct shared *m);
+/*
+ * How one of them went: what as the script says (r good), or -1: not at all. True: the claim is
+ * lost to r's node.
+ */
+bool shared_said(struct shared *m, const struct shared_item *it, int what, const char *record,
+    size_t len);
+/* Claims whose home has changed are exceptions now, or no more. */
+void shared_rehome(struct shared *m, const char *(*home)(void *arg, const struct state_key *key),
+    void *arg);
+
+unsigned shared_clients(struct shared *m, const char *node);
+size_t shared_claims(struct shared *m);
+void shared_each(struct shared *m, void (*f)(void *arg, const struct state_key *,
+    const struct state_claim *, uint64_t left_ms), void *arg);
+
+/* An exception was heard of; record NULL: it is none any more. -1: it is a bad one. */
+int shared_hear(struct shared *m, const uint8_t id[NAMES_ID_LEN], const char *record, size_t len);
+/* Every exception that there is has been heard. */
+void shared_swept(struct shared *m);
+size_t shared_exceptions(struct shared *m);
+
+/* Of the sessions that live here. */
+struct facts *shared_facts(struct shared *m);
+
+#endif

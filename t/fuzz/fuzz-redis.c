@@ -1,0 +1,98 @@
+/* fuzz-redis.c: libFuzzer target: what Redis says, to answers, to claims and exceptions */
+#include "config.h"
+
+#include "state/link.h"
+#include "state/record.h"
+#include "state/reply.h"
+#include "state/shared.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <hiredis/hiredis.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Every record is authentic: what is behind the MAC is what is looked at. */
+static int
+mac(const void *arg, const char *label, const void *a, size_t an, const void *b, size_t bn,
+    uint8_t out[32])
+{
+	(void)arg;
+	(void)label;
+	(void)a;
+	(void)an;
+	(void)b;
+	(void)bn;
+	memset(out, 'm', 32);
+	return 0;
+}
+
+static const struct record_seal seal = { .mac = mac };
+
+/* Every string of an answer, wherever it stands, as a record and as an exception. */
+static void
+strings(struct shared *m, const struct shared_item *it, const redisReply *r)
+{
+	uint8_t id[NAMES_ID_LEN] = { 0 };
+	char text[STATE_NODE_LEN];
+	uint64_t when;
+
+	for (size_t i = 0; i < reply_elements(r); i++) {
+		size_t len;
+		const char *s = reply_string(r, i, &len);
+
+		strings(m, it, reply_array(r, i));
+		(void)reply_number(r, i);
+		if (s == NULL)
+			continue;
+		if (record_get(s, len, &seal, "claim", "x", 1, &when, text) == 0 &&
+		    strlen(text) >= STATE_NODE_LEN)
+			abort();
+		if (len >= NAMES_ID_HEX)
+			(void)record_unhex(id, NAMES_ID_LEN, s);
+		(void)shared_hear(m, id, s, len);
+		(void)shared_said(m, it, (int)(len % 3) - 1, s, len);
+	}
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const struct link_conf conf;
+	const struct state_key key = { .b = { STATE_KEY_GUID } };
+	struct shared *m = shared_new(&conf, &seal, 10);
+	struct reply_parser *p = reply_parser_new();
+	struct shared_item it = { .gen = 0 };
+	struct shared_entry *e = NULL;
+	struct shared_wish w;
+	struct state_claim c;
+	redisReply *r;
+
+	if (m == NULL || p == NULL)
+		abort();
+	if (shared_join(m, &key, "n1=1", "n1=1", 1, &e, &w, &c) == SHARED_ASK)
+		shared_blind(m, e, &c);
+	(void)shared_due(m, &it, 1);
+	for (size_t at = 0; at < size;) {
+		/* In pieces, as it comes; their lengths are in the input too. */
+		size_t n = 1 + data[at] % 64;
+		int whole;
+
+		if (n > size - at)
+			n = size - at;
+		if (reply_feed(p, (const char *)data + at, n) == -1)
+			break;
+		at += n;
+		while ((whole = reply_next(p, &r)) == 1) {
+			strings(m, &it, r);
+			freeReplyObject(r);
+		}
+		if (whole == -1)
+			break;
+	}
+	(void)shared_leave(m, e, true, false, &it);
+	reply_parser_free(&p);
+	shared_free(&m);
+	return 0;
+}
