@@ -1,4 +1,4 @@
-/* load.c: clients for measurements: anonymous logons, then reads, writes or echoes, in a closed loop */
+/* load.c: clients for measurements: anonymous logons, then operations in a closed loop */
 #include "config.h"
 
 #include "base/addr.h"
@@ -135,7 +135,7 @@ put(struct client *c, const uint8_t *p, size_t n)
 	return buf_add(&c->out, p + sent, n - (size_t)sent);
 }
 
-/* The message that begins behind the transport header in w goes out, and payload bytes behind it. */
+/* The message behind the transport header in w goes out, and n bytes of payload behind it. */
 static int
 finish(struct client *c, struct wr *w, const uint8_t *payload, uint32_t n)
 {
