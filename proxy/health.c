@@ -74,15 +74,6 @@ struct health {
 	TAILQ_HEAD(, probe) probes;
 };
 
-static uint64_t
-now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
 static void
 after(struct event *ev, uint64_t ms)
 {
@@ -237,7 +228,7 @@ read_answer(struct probe *p)
 		return;
 	}
 	node_learn(p->node, &r);
-	p->node->probe_us = now_us() - p->started_us;
+	p->node->probe_us = clock_us() - p->started_us;
 	finish(p, PROBE_ANSWERED, "it answers");
 }
 
@@ -297,7 +288,7 @@ start(struct probe *p)
 	socklen_t len = addrport_to_sa(&p->node->address, &ss);
 
 	p->started_ms = clock_ms();
-	p->started_us = now_us();
+	p->started_us = clock_us();
 	p->have = 0;
 	p->sent = false;
 	p->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <time.h>
 
 #include <event2/event.h>
 
@@ -58,15 +57,6 @@ struct keeper {
 	TAILQ_HEAD(, stand) stands;
 	size_t nstands;
 };
-
-static uint64_t
-now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
 
 static void
 count_command(struct keeper *k)
@@ -274,7 +264,7 @@ ticked_cb(void *arg, const struct redisReply *r)
 		return;
 	}
 	link_heard_time(k->link, reply_number(r, 0));
-	k->latency_us = now_us() - k->tick_us;
+	k->latency_us = clock_us() - k->tick_us;
 	if (epoch != k->epoch && k->epoch != 0) {
 		log_warn("redis has lost its data: saying again %zu claims", shared_claims(k->m));
 		everything_due(k);
@@ -317,7 +307,7 @@ tick(struct keeper *k)
 	shared_key(k->m, epoch, "e", NULL);
 	shared_key(k->m, stands, "d", NULL);
 	count_command(k);
-	k->tick_us = now_us();
+	k->tick_us = clock_us();
 	k->ticking = link_run(k->link, SCRIPT_TICK, 2, 3, argv, NULL, ticked_cb, k) != 0;
 	k->pinging = link_ask(k->news, 1, ping, NULL, pinged_cb, k) != 0;
 	if (clock_ms() - k->swept_ms >= SWEEP_MS)

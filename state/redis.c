@@ -13,7 +13,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -51,20 +50,11 @@ struct state_hold {
 	unsigned linger_ms;
 };
 
-static uint64_t
-now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
 static void
 waited(struct state_hold *h)
 {
 	struct shared_stats *st = shared_stats(h->s->m);
-	uint64_t us = now_us() - h->began_us, max = atomic_load(&st->wait_us_max);
+	uint64_t us = clock_us() - h->began_us, max = atomic_load(&st->wait_us_max);
 
 	atomic_fetch_add(&st->waits, 1);
 	atomic_fetch_add(&st->wait_us_sum, us);
@@ -147,7 +137,7 @@ set_timer(struct state_hold *h)
 	const struct timeval tv = { ms / 1000, (suseconds_t)(ms % 1000) * 1000 };
 
 	h->end_ms = clock_ms() + ms;
-	h->began_us = now_us();
+	h->began_us = clock_us();
 	evtimer_assign(&h->timer, h->s->base, timer_cb, h);
 	event_add(&h->timer, &tv);
 }
