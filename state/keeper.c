@@ -52,6 +52,7 @@ struct keeper {
 	bool ticking, pinging, sweeping;	/* an answer is owed */
 	uint64_t epoch, tick_us, latency_us, said, swept_ms;
 	unsigned pages;				/* of the sweep under way */
+	bool young;				/* the data that it goes through */
 	size_t nitems;				/* under way */
 	struct shared_item items[SAY_MAX];
 	TAILQ_HEAD(, stand) stands;
@@ -125,7 +126,9 @@ swept_cb(void *arg, const struct redisReply *r)
 	k->sweeping = false;
 	if (cursor == NULL || len > 20)
 		return;
-	for (size_t i = 1; i + 1 < reply_elements(r); i += 2) {
+	/* What young data lacks has not been said again yet: that it was not seen there says nothing. */
+	k->young |= reply_number(r, 1) != 0;
+	for (size_t i = 2; i + 1 < reply_elements(r); i += 2) {
 		const char *hex = reply_string(r, i, &len), *record;
 
 		if (hex == NULL || len != NAMES_ID_HEX || record_unhex(id, NAMES_ID_LEN, hex) == -1)
@@ -134,27 +137,33 @@ swept_cb(void *arg, const struct redisReply *r)
 		if (record != NULL)
 			(void)shared_hear(k->m, id, record, len);
 	}
-	if (strcmp(cursor, "0") == 0)
-		shared_swept(k->m);
-	else if (++k->pages < PAGES_MAX)
+	if (strcmp(cursor, "0") == 0) {
+		if (!k->young)
+			shared_swept(k->m);
+	} else if (++k->pages < PAGES_MAX) {
 		sweep(k, cursor);
+	}
 }
 
 static void
 sweep(struct keeper *k, const char *cursor)
 {
-	char key[NAMES_KEY_MAX], claims[NAMES_KEY_MAX];
-	const char *argv[] = { key, cursor, claims };
+	char key[NAMES_KEY_MAX], epoch[NAMES_KEY_MAX], claims[NAMES_KEY_MAX], grace[24];
+	const char *argv[] = { key, epoch, cursor, claims, grace };
 
 	if (k->sweeping)
 		return;
 	shared_key(k->m, key, "x", NULL);
+	shared_key(k->m, epoch, "e", NULL);
 	shared_key(k->m, claims, "c:", NULL);
+	snprintf(grace, sizeof(grace), "%d", NAMES_GRACE_MS);
 	count_command(k);
-	if (strcmp(cursor, "0") == 0)
+	if (strcmp(cursor, "0") == 0) {
 		k->pages = 0;
+		k->young = false;
+	}
 	k->swept_ms = clock_ms();
-	k->sweeping = link_run(k->link, SCRIPT_SWEEP, 1, 3, argv, NULL, swept_cb, k) != 0;
+	k->sweeping = link_run(k->link, SCRIPT_SWEEP, 2, 5, argv, NULL, swept_cb, k) != 0;
 }
 
 /* What operators said. */

@@ -157,12 +157,14 @@ static const char *const text[SCRIPT_COUNT] = {
 	"return { t, e, unpack(d) }\n",
 
 	/* A hash of many fields comes in parts, one of few as a whole. */
-	[SCRIPT_SWEEP] =
+	[SCRIPT_SWEEP] = TIME EPOCH
+	"local young = t - epoch(KEYS[2]) < tonumber(ARGV[3])\n"
 	"local s = redis.pcall('HSCAN', KEYS[1], ARGV[1], 'COUNT', 100)\n"
-	"if s.err then redis.call('DEL', KEYS[1]) return { '0' } end\n"
-	"local out = { s[1] }\n"
+	"if s.err then redis.call('DEL', KEYS[1]) return { '0', young and 1 or 0 } end\n"
+	"local out = { s[1], young and 1 or 0 }\n"
 	"for i = 1, #s[2], 2 do\n"
-	" if redis.call('EXISTS', ARGV[2] .. s[2][i]) == 0 then redis.call('HDEL', KEYS[1], s[2][i])\n"
+	" if not young and redis.call('EXISTS', ARGV[2] .. s[2][i]) == 0 then\n"
+	"  redis.call('HDEL', KEYS[1], s[2][i])\n"
 	" else out[#out + 1] = s[2][i] out[#out + 1] = s[2][i + 1] end\n"
 	"end\n"
 	"return out\n",

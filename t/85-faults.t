@@ -146,6 +146,9 @@ class Single:
         self.r = redis.Server(t).start()
         self.servers, self.conf = [self.r.endpoint], {}
 
+    def master(self):
+        return self.r
+
     def fault(self, kind):
         if kind == "kill":
             self.r.kill()
@@ -226,7 +229,22 @@ def drained(gates, name, on):
                  message="%s is not %s everywhere" % (name, "drained" if on else "undrained"))
 
 
-def generation_of(gates, name, undrain):
+def exceptions_at(r, name):
+    """The exceptions in Redis: those on this node, and how many there are in all."""
+    top = several.prefix(r)
+    flat = r.do("HGETALL", top + b"x") if top else []
+    x = dict(zip(flat[::2], flat[1::2]))
+    return {k for k, v in x.items() if name.encode() + b"=" in v}, len(x)
+
+
+def heard(gates, r, name, before, n):
+    """So many more are exceptions there, and every proxy knows as many as Redis does.  Others stay of
+    earlier generations, so that their number alone says nothing."""
+    now, total = exceptions_at(r, name)
+    return len(now - before) >= n and all(several.state(g)["exceptions"] == total for g in gates)
+
+
+def generation_of(gates, name, undrain, r):
     """Standing sessions.  Some live where the hash does not send them: on a node that is drained, or
     on another one since theirs was drained when they came."""
     several.healed(*gates)
@@ -237,13 +255,16 @@ def generation_of(gates, name, undrain):
     standing = []
     while len([x for x in standing if x.node == name]) < 3:
         standing.append(Standing(next(some)))
+    before, _ = exceptions_at(r, name)
+    there = len([x for x in standing if x.node == name])
     drained(gates, name, True)
     standing += [Standing(next(some)) for _ in range(STANDING)]
     if undrain:
         drained(gates, name, False)
     else:
-        tap.wait_for(lambda: min(several.state(g)["exceptions"] for g in gates) >= 3, 10,
-                     message="who lives on a drained node is not known to all")
+        tap.wait_for(lambda: heard(gates, r, name, before, there), 10,
+                     message=lambda: "who lives on a drained node is not known to all: %r, %r" % (
+                         exceptions_at(r, name), [several.state(g)["exceptions"] for g in gates]))
     if not all(s.alive() for s in standing):
         raise RuntimeError("a standing session lacks channels")
     return standing
@@ -261,7 +282,7 @@ def faults(t, nodes, setup, rounds, rng):
         if time.monotonic() - since > GENERATION_S:
             for st in standing:
                 st.close()
-            standing = generation_of(gates, nodes[0].name, generation % 2 == 0)
+            standing = generation_of(gates, nodes[0].name, generation % 2 == 0, setup.master())
             since, generation = time.monotonic(), generation + 1
         kind = setup.faults[i % len(setup.faults)]
         over = threading.Event()
