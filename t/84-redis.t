@@ -5,6 +5,7 @@ import collections
 import concurrent.futures
 import os
 import random
+import signal
 import sys
 import time
 
@@ -155,6 +156,22 @@ def drains(t, r, gates, nodes):
         r.do("FLUSHALL")
         seen += [look(gates[1], guid) for _ in range(4)]
     t.same(set(seen), {"f1"}, "all is lost, again and again: it is known to be there")
+    # who could say so is silent, and the one who knows it by hearsay looks again and again
+    gates[0].proc.send_signal(signal.SIGSTOP)
+    try:
+        for _ in range(4):
+            n = several.state(gates[1])["connects"]
+            r.kill()
+            r.start()
+            tap.wait_for(lambda: several.connected(gates[1])
+                         and several.state(gates[1])["connects"] > n, 10, message="not connected")
+        r.kill()
+        seen = {look(gates[1], guid) for _ in range(3)}
+    finally:
+        gates[0].proc.send_signal(signal.SIGCONT)
+    t.same(seen, {"f1"}, "Redis comes back empty, four times: that is no reason to forget it")
+    r.start()
+    several.healed(*gates)
     # a proxy that starts hears of it
     third = several.proxy(t, nodes, [r.endpoint], "third", start=False).start(nodes_up=False)
     tap.wait_for(lambda: third.node_states()["f1"] == "drain", 5,
