@@ -54,6 +54,7 @@ opening_connect_failed(struct conn *c)
 static void
 connected(struct conn *c)
 {
+	route_reached(&c->route);
 	c->stage = CONN_RELAY;
 	if (c->replay != NULL) {
 		c->stage = CONN_REPLAY;

@@ -14,6 +14,7 @@
 #include "proxy/stats.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /*
@@ -26,6 +27,37 @@
  * A claim with live connections is never moved: its client would be thrown off its first node. What
  * an intercepted client dialled has the place of the hash, and outdoes a claim that nobody lives on.
  */
+
+/* Nodes that one connection tries before it gives up. */
+#define TRIES_MAX 8
+
+struct search {
+	struct node *dialled;		/* what the client itself says, or NULL; a reference */
+	struct node *wanted;		/* that, or what the hash says; a reference */
+	struct node *home;		/* where the map is shared: what every proxy says; a reference */
+	bool wanted_usable;
+	unsigned moves;
+	unsigned ntried;
+	struct node *tried[TRIES_MAX];	/* references */
+	route_f done;
+	void *arg;
+};
+
+static void
+search_free(struct search **sp)
+{
+	struct search *s = *sp;
+
+	if (s == NULL)
+		return;
+	node_unref(&s->wanted);
+	node_unref(&s->home);
+	node_unref(&s->dialled);
+	while (s->ntried > 0)
+		node_unref(&s->tried[--s->ntried]);
+	free(s);
+	*sp = NULL;
+}
 
 struct state_key
 route_key_guid(const struct guid *g)
@@ -46,10 +78,10 @@ route_key_addr(const struct addr *a)
 }
 
 static bool
-tried(const struct route *r, const struct node *n)
+tried(const struct search *s, const struct node *n)
 {
-	for (unsigned i = 0; i < r->ntried; i++)
-		if (r->tried[i] == n)
+	for (unsigned i = 0; i < s->ntried; i++)
+		if (s->tried[i] == n)
 			return true;
 	return false;
 }
@@ -62,6 +94,7 @@ static void
 want(struct route *r)
 {
 	struct route_env *env = r->env;
+	struct search *s = r->search;
 	struct node *all[POL_NODES_MAX], *fit[POL_NODES_MAX];
 	struct place places[POL_NODES_MAX];
 	uint64_t now = clock_ms();
@@ -69,17 +102,17 @@ want(struct route *r)
 	bool shared = env->state->ops->shared;
 	struct node *home = shared ? home_of(all, n, env->hash, &r->key) : NULL;
 
-	node_unref(&r->wanted);
-	node_unref(&r->home);
+	node_unref(&s->wanted);
+	node_unref(&s->home);
 	if (home != NULL)
-		r->home = node_ref(home);
-	if (r->dialled != NULL && node_takes_new(r->dialled) && !tried(r, r->dialled)) {
-		r->wanted = node_ref(r->dialled);
-		r->wanted_usable = true;
+		s->home = node_ref(home);
+	if (s->dialled != NULL && node_takes_new(s->dialled) && !tried(s, s->dialled)) {
+		s->wanted = node_ref(s->dialled);
+		s->wanted_usable = true;
 		goto out;
 	}
 	for (size_t i = 0; i < n; i++) {
-		if (!node_takes_new(all[i]) || tried(r, all[i]))
+		if (!node_takes_new(all[i]) || tried(s, all[i]))
 			continue;
 		fit[k] = all[i];
 		places[k++] = (struct place){
@@ -91,11 +124,11 @@ want(struct route *r)
 			.load = shared ? 0 : state_clients(env->state, all[i]->id),
 		};
 	}
-	r->wanted_usable = k > 0;
+	s->wanted_usable = k > 0;
 	if (k > 0)
-		r->wanted = node_ref(fit[place_choose(places, k)]);
+		s->wanted = node_ref(fit[place_choose(places, k)]);
 	else if (n > 0)
-		r->wanted = node_ref(all[0]);
+		s->wanted = node_ref(all[0]);
 out:
 	for (size_t i = 0; i < n; i++)
 		node_unref(&all[i]);
@@ -104,30 +137,31 @@ out:
 static void
 fail(struct route *r, enum close_reason why)
 {
-	r->done(r->arg, NULL, why);
+	r->search->done(r->search->arg, NULL, why);
 }
 
 static void
 arrive(struct route *r, struct node *n, enum counter how)
 {
 	stats_add(r->env->stats, how, 1);
-	r->done(r->arg, n, 0);
+	r->search->done(r->search->arg, n, 0);
 }
 
 static void
 claimed_cb(void *arg, const struct state_claim *c)
 {
 	struct route *r = arg;
+	struct search *s = r->search;
 	struct node *n;
 	/* He who names a node means it; anybody else is better off where he was. */
-	bool dialled_it = r->wanted_usable && r->wanted == r->dialled, wanted_it;
+	bool dialled_it = s->wanted_usable && s->wanted == s->dialled, wanted_it;
 
 	r->waiting = false;
 	if (c == NULL) {
 		/* The map cannot help: the hash alone gives every proxy the same answer. */
 		stats_add(r->env->stats, STAT_claims_refused, 1);
-		if (r->wanted_usable)
-			arrive(r, node_ref(r->wanted), dialled_it ? STAT_placed_dialled : STAT_placed_hash);
+		if (s->wanted_usable)
+			arrive(r, node_ref(s->wanted), dialled_it ? STAT_placed_dialled : STAT_placed_hash);
 		else
 			fail(r, CLOSE_NO_NODE);
 		return;
@@ -137,16 +171,16 @@ claimed_cb(void *arg, const struct state_claim *c)
 		return;
 	}
 	r->others = c->others;
-	wanted_it = strcmp(c->node, r->wanted->id) == 0;
-	if (wanted_it && r->wanted_usable) {
-		arrive(r, node_ref(r->wanted), c->blind ? STAT_placed_blind : !c->fresh ? STAT_placed_claim :
+	wanted_it = strcmp(c->node, s->wanted->id) == 0;
+	if (wanted_it && s->wanted_usable) {
+		arrive(r, node_ref(s->wanted), c->blind ? STAT_placed_blind : !c->fresh ? STAT_placed_claim :
 		    dialled_it ? STAT_placed_dialled : STAT_placed_hash);
 		return;
 	}
 	n = c->fresh && wanted_it ? NULL : nodes_find(r->env->nodes, c->node);
 	/* Out of reach: the client may be live there through another proxy. */
 	if (c->others > 0 || c->blind) {
-		if (n != NULL && node_takes_more(n) && !tried(r, n)) {
+		if (n != NULL && node_takes_more(n) && !tried(s, n)) {
 			arrive(r, n, c->blind ? STAT_placed_blind : STAT_placed_claim);
 			return;
 		}
@@ -156,38 +190,46 @@ claimed_cb(void *arg, const struct state_claim *c)
 			return;
 		}
 	}
-	if (!dialled_it && n != NULL && node_takes_new(n) && !tried(r, n)) {
+	if (!dialled_it && n != NULL && node_takes_new(n) && !tried(s, n)) {
 		arrive(r, n, STAT_placed_claim);
 		return;
 	}
 	node_unref(&n);
-	if (!r->wanted_usable || r->moves++ >= ROUTE_TRIES_MAX) {
+	if (!s->wanted_usable || s->moves++ >= TRIES_MAX) {
 		fail(r, CLOSE_NO_NODE);
 		return;
 	}
 	stats_add(r->env->stats, STAT_claims_moved, 1);
 	r->waiting = true;
-	state_move(r->env->state, r->hold, c->node, r->wanted->id, claimed_cb, r);
+	state_move(r->env->state, r->hold, c->node, s->wanted->id, claimed_cb, r);
 }
 
 void
 route_start(struct route *r, struct route_env *env, const struct state_key *key,
     struct node *dialled, route_f done, void *arg)
 {
+	struct search *s = calloc(1, sizeof(*s));
+
 	r->env = env;
-	r->dialled = dialled;
 	r->key = *key;
-	r->done = done;
-	r->arg = arg;
+	if (s == NULL) {
+		node_unref(&dialled);
+		done(arg, NULL, CLOSE_NO_MEMORY);
+		return;
+	}
+	s->dialled = dialled;
+	s->done = done;
+	s->arg = arg;
+	r->search = s;
 	want(r);
-	if (r->wanted == NULL) {
+	if (s->wanted == NULL) {
 		fail(r, CLOSE_NO_NODE);
 		return;
 	}
 	r->waiting = true;
-	state_claim(env->state, key, r->wanted->id, r->home != NULL ? r->home->id : r->wanted->id,
+	state_claim(env->state, key, s->wanted->id, s->home != NULL ? s->home->id : s->wanted->id,
 	    claimed_cb, r, &r->hold);
-	/* No callback comes without a hold. With one, r may be gone already: it called back. */
+	/* No callback comes without a hold. With one, the search may be over already: it called back. */
 	if (r->waiting && r->hold == NULL)
 		fail(r, CLOSE_NO_MEMORY);
 }
@@ -195,15 +237,16 @@ route_start(struct route *r, struct route_env *env, const struct state_key *key,
 void
 route_again(struct route *r, struct node *failed)
 {
+	struct search *s = r->search;
 	struct state_claim now;
 
-	if (r->ntried == ROUTE_TRIES_MAX || r->hold == NULL) {
+	if (s->ntried == TRIES_MAX || r->hold == NULL) {
 		fail(r, CLOSE_NODE_CONNECT);
 		return;
 	}
-	r->tried[r->ntried++] = node_ref(failed);
+	s->tried[s->ntried++] = node_ref(failed);
 	want(r);
-	if (!r->wanted_usable) {
+	if (!s->wanted_usable) {
 		fail(r, CLOSE_NODE_CONNECT);
 		return;
 	}
@@ -211,6 +254,12 @@ route_again(struct route *r, struct node *failed)
 	now = (struct state_claim){ .others = 0 };
 	snprintf(now.node, sizeof(now.node), "%s", failed->id);
 	claimed_cb(r, &now);
+}
+
+void
+route_reached(struct route *r)
+{
+	search_free(&r->search);
 }
 
 void
@@ -226,10 +275,6 @@ route_fini(struct route *r)
 	if (r->env == NULL)
 		return;
 	state_release(r->env->state, &r->hold, r->env->policy->pin_linger);
-	node_unref(&r->wanted);
-	node_unref(&r->home);
-	node_unref(&r->dialled);
-	while (r->ntried > 0)
-		node_unref(&r->tried[--r->ntried]);
+	search_free(&r->search);
 	r->env = NULL;
 }

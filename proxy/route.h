@@ -16,9 +16,6 @@ struct stats;
 struct guid;
 struct addr;
 
-/* Nodes that one connection tries before it gives up. */
-#define ROUTE_TRIES_MAX 8
-
 /* One worker's. */
 struct route_env {
 	struct nodes *nodes;
@@ -34,22 +31,17 @@ struct route_env {
  */
 typedef void (*route_f)(void *arg, struct node *node, enum close_reason why);
 
+/* What is needed only until a node was reached. */
+struct search;
+
 /* One connection's; all zero before route_start(). */
 struct route {
 	struct route_env *env;
 	struct state_key key;
-	struct state_hold *hold;
-	struct node *dialled;		/* what the client itself says, or NULL; a reference */
-	struct node *wanted;		/* that, or what the hash says; a reference */
-	struct node *home;		/* where the map is shared: what every proxy says; a reference */
-	bool wanted_usable;
 	bool waiting;			/* the map owes an answer */
 	unsigned others;		/* live connections of this client besides this one */
-	unsigned moves;
-	unsigned ntried;
-	struct node *tried[ROUTE_TRIES_MAX];	/* references */
-	route_f done;
-	void *arg;
+	struct state_hold *hold;
+	struct search *search;	/* NULL: not begun, or over */
 };
 
 struct state_key route_key_guid(const struct guid *g);
@@ -63,6 +55,8 @@ void route_start(struct route *r, struct route_env *env, const struct state_key 
     struct node *dialled, route_f done, void *arg);
 /* The chosen node did not answer: another one, if the client is free to go there. */
 void route_again(struct route *r, struct node *failed);
+/* The chosen node was reached: no other one will be asked for. */
+void route_reached(struct route *r);
 /* A logon succeeded. */
 void route_firm(struct route *r);
 /* Gives up the share in the claim. Safe at any time, also twice. */
