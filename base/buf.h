@@ -12,65 +12,74 @@
  *	data[done .. len)	the bytes
  *	data[len .. cap)	room
  *
- * All zero is an empty buffer. Memory is freed with the last byte, so an idle connection owns
- * none. Growth follows what has arrived, never what a peer claims will come.
+ * Memory is freed with the last byte, so an idle connection owns none, and all that it has of a
+ * buffer is a pointer. Growth follows what has arrived, never what a peer claims will come.
  */
-struct buf {
-	uint8_t *data;
+struct buf_mem {
 	size_t done, len, cap;
+	uint8_t data[];
+};
+
+/* NULL: empty. */
+struct buf {
+	struct buf_mem *mem;
 };
 
 static inline size_t
 buf_len(const struct buf *b)
 {
-	return b->len - b->done;
+	return b->mem == NULL ? 0 : b->mem->len - b->mem->done;
 }
 
+/* The first byte; NULL when there is none. */
 static inline uint8_t *
 buf_head(const struct buf *b)
 {
-	return b->data + b->done;
+	return b->mem == NULL ? NULL : b->mem->data + b->mem->done;
 }
 
 static inline void
 buf_fini(struct buf *b)
 {
-	free(b->data);
-	*b = (struct buf){ .data = NULL };
+	free(b->mem);
+	b->mem = NULL;
 }
 
 /* Room for n bytes behind the last one: where to write them, or NULL when memory is out. */
 static inline uint8_t *
 buf_room(struct buf *b, size_t n)
 {
-	uint8_t *p;
-	size_t cap;
+	struct buf_mem *m = b->mem;
+	size_t len = m == NULL ? 0 : m->len, cap = m == NULL ? 0 : m->cap;
 
-	if (b->cap - b->len >= n)
-		return b->data + b->len;
-	if (b->done > 0) {
-		memmove(b->data, b->data + b->done, buf_len(b));
-		b->len -= b->done;
-		b->done = 0;
-		if (b->cap - b->len >= n)
-			return b->data + b->len;
+	if (cap - len >= n)
+		return m->data + len;
+	if (m != NULL && m->done > 0) {
+		len = m->len -= m->done;
+		memmove(m->data, m->data + m->done, len);
+		m->done = 0;
+		if (cap - len >= n)
+			return m->data + len;
 	}
-	cap = b->cap < 1024 ? 1024 : b->cap;
-	while (cap - b->len < n)
+	if (cap < 1024)
+		cap = 1024;
+	while (cap - len < n)
 		cap *= 2;
-	p = realloc(b->data, cap);
-	if (p == NULL)
+	m = realloc(m, sizeof(*m) + cap);
+	if (m == NULL)
 		return NULL;
-	b->data = p;
-	b->cap = cap;
-	return p + b->len;
+	if (b->mem == NULL)
+		m->done = m->len = 0;
+	m->cap = cap;
+	b->mem = m;
+	return m->data + len;
 }
 
 /* n bytes of the room have been filled. */
 static inline void
 buf_filled(struct buf *b, size_t n)
 {
-	b->len += n;
+	b->mem->len += n;
 }
 
 /* -1 when memory is out. */
@@ -85,7 +94,7 @@ buf_add(struct buf *b, const void *src, size_t n)
 	if (p == NULL)
 		return -1;
 	memcpy(p, src, n);
-	b->len += n;
+	buf_filled(b, n);
 	return 0;
 }
 
@@ -93,9 +102,10 @@ buf_add(struct buf *b, const void *src, size_t n)
 static inline void
 buf_drain(struct buf *b, size_t n)
 {
-	b->done += n;
-	if (b->done >= b->len)
+	if (n >= buf_len(b))
 		buf_fini(b);
+	else
+		b->mem->done += n;
 }
 
 #endif

@@ -124,7 +124,7 @@ static struct verdict
 sealed_piece(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t left,
     size_t off)
 {
-	const struct sealed_piece *s = &t->piece[dir];
+	const struct sealed_piece *s = t->piece[dir];
 	const struct smbkeys *k = track_keys(t, s->session_id);
 	size_t want = left < IOCTL2_PEEK_LEN ? left : IOCTL2_PEEK_LEN;
 	uint8_t head[IOCTL2_PEEK_LEN];
@@ -143,7 +143,7 @@ sealed_piece(const struct track *t, enum dir dir, const uint8_t *p, size_t avail
 struct verdict
 classify_part(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t left)
 {
-	if (t->piece[dir].on)
+	if (t->piece[dir] != NULL)
 		return sealed_piece(t, dir, p, avail, left, 0);
 	return piece(t, dir, p, avail, left, 0);
 }

@@ -146,6 +146,7 @@ conn_free(struct conn *c)
 		pump_fini(&c->side[i].pump);
 		buf_fini(&c->side[i].out);
 	}
+	free(c->calling_name);
 	free(c->replay);
 	free(c);
 }
@@ -315,7 +316,7 @@ static void
 vc_reset(struct conn *c)
 {
 	const struct policy *p = c->w->policy;
-	const struct channel_info *self = &c->mediate.self;
+	const struct channel_ends *self = &c->mediate.self;
 	const struct vc_reset r = {
 		.conn_id = self->conn_id,
 		.accepted_ms = c->accepted_ms,
@@ -341,7 +342,7 @@ vc_reset(struct conn *c)
 bool
 conn_is_older(const struct conn *c, const struct vc_reset *r)
 {
-	const struct channel_info *self = &c->mediate.self;
+	const struct channel_ends *self = &c->mediate.self;
 
 	return self->conn_id != r->conn_id && c->accepted_ms < r->accepted_ms &&
 	    addr_equal(&self->client.addr, &r->client) &&
@@ -410,7 +411,7 @@ conn_resume(struct conn *c, enum dir dir)
 	(void)conn_settle(c, PUMP_OK, 0);
 }
 
-/* mediate_begin(): a frame that waits for a key may be looked at again; new facts. */
+/* Of mediate: a frame that waits for a key may be looked at again; new facts. */
 static void
 wake_cb(void *arg)
 {
@@ -515,7 +516,7 @@ void
 conn_new(struct worker *w, int fd, const struct conf_listen *listener,
     const struct addrport *client, unsigned delay_ms)
 {
-	struct channel_info self = { .conn_id = w->next_id, .client = *client };
+	struct channel_ends self = { .conn_id = w->next_id, .client = *client };
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
 	bool proxied = conf_is_proxy(listener, &client->addr);
@@ -537,15 +538,14 @@ conn_new(struct worker *w, int fd, const struct conf_listen *listener,
 	c->header_due = proxied;
 	c->started = true;
 	c->accepted_ms = clock_ms();
-	mediate_init(&c->mediate, &w->mediate, listener->name, &self);
+	mediate_init(&c->mediate, &w->mediate, listener->name, &self, wake_cb, c);
 	c->mediate.intercept = listener->intercept;
 	for (int i = 0; i < 2; i++) {
 		c->side[i].conn = c;
 		c->side[i].dir = (enum dir)i;
 		leg_init(&c->side[i].leg);
 	}
-	if (mediate_begin(&c->mediate, wake_cb, c) == -1 ||
-	    leg_open(&c->side[C2S].leg, w->base, fd, flow_leg_cb, &c->side[C2S]) == -1) {
+	if (leg_open(&c->side[C2S].leg, w->base, fd, flow_leg_cb, &c->side[C2S]) == -1) {
 		stats_closed(&w->stats, CLOSE_NO_MEMORY);
 		if (!proxied)
 			limits_leave(w->parts->limits, &client->addr);
@@ -601,6 +601,7 @@ conn_describe(const struct conn *c, struct conn_info *info)
 	};
 	memcpy(info->client_guid.b, c->route.key.b + 1, sizeof(info->client_guid.b));
 	snprintf(info->listener, sizeof(info->listener), "%s", c->mediate.listener);
-	snprintf(info->netbios_name, sizeof(info->netbios_name), "%s", c->calling_name);
+	snprintf(info->netbios_name, sizeof(info->netbios_name), "%s",
+	    c->calling_name != NULL ? c->calling_name : "");
 	snprintf(info->node, sizeof(info->node), "%s", c->node != NULL ? c->node->name : "");
 }

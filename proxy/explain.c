@@ -32,7 +32,7 @@ explain_names(const char *who, const struct session_info *si, const struct chann
 	    (who[0] != '\0' && si->principal != NULL && strcasestr(si->principal, who) != NULL))
 		return true;
 	for (size_t i = 0; i < n; i++)
-		if (strcmp(who, addr_str(&channels[i].client.addr, text)) == 0)
+		if (strcmp(who, addr_str(&channels[i].ends.client.addr, text)) == 0)
 			return true;
 	return false;
 }
@@ -108,10 +108,10 @@ find_addresses(struct findings *f, const struct policy *p, const struct channel_
 	char text[ADDR_STRLEN];
 
 	for (size_t i = 0; i < n; i++)
-		if (!policy_allows(p, &channels[i].local.addr))
+		if (!policy_allows(p, &channels[i].ends.local.addr))
 			find(f, "it came in through %s, which policy forbids: it is told that address "
 			        "alone, and channels cannot be bound there",
-			    addr_str(&channels[i].local.addr, text));
+			    addr_str(&channels[i].ends.local.addr, text));
 }
 
 void

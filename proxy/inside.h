@@ -17,7 +17,6 @@
 #include "proxy/mediate.h"
 #include "proxy/pump.h"
 #include "proxy/route.h"
-#include "smb/netbios.h"
 
 struct splice_pipe;
 
@@ -57,7 +56,7 @@ struct conn {
 	uint64_t end_by_ms;	/* while something is flushed or half closed; 0 = no */
 	uint64_t calm_until_ms;	/* 0 = no */
 	uint64_t owed_since_ms;	/* the client asked then and the node has not sent a byte since */
-	char calling_name[NETBIOS_NAME_MAX];	/* empty: no NetBIOS session request */
+	char *calling_name;	/* NULL: no NetBIOS session request */
 	uint8_t *replay;	/* the SMB1 NEGOTIATE of a multi-protocol opening */
 	size_t replay_len;
 	struct node *node;	/* a reference, and counted in its connections */

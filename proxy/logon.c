@@ -5,7 +5,6 @@
 
 #include "auth/keyc.h"
 #include "auth/ntlm.h"
-#include "auth/preauth.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "proxy/track.h"
@@ -15,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 /*
  *	NEGOTIATE, its answer ──► hash of the connection ─┐ copied
@@ -29,7 +27,7 @@
 #define TOKEN_MAX 131072
 
 struct logon {
-	TAILQ_ENTRY(logon) entry;
+	LIST_ENTRY(logon) entry;
 	struct logons *all;
 	uint64_t message_id;		/* of the last request */
 	uint64_t session_id;		/* 0: not known yet */
@@ -38,42 +36,24 @@ struct logon {
 	bool answered;			/* the last answer's token has been taken */
 	uint64_t waits_since_us;	/* the last answer has come, and not yet its key; 0 = no */
 	const char *because;		/* there can be no key; NULL: there may */
+	struct identity seen;
 	struct preauth hash;
 	struct keyx *keyx;
 	struct buf pieces;		/* of a token */
 	bool whole;			/* they are all there */
 };
 
-struct logons {
-	struct keyc *keyc;
-	struct crypt *crypt;
-	void (*ready)(void *arg);
-	void *arg;
-	struct preauth hash;
-	bool broken;			/* memory was out: the hash is worth nothing */
-	unsigned n;
-	TAILQ_HEAD(, logon) list;
-};
-
-struct logons *
-logons_new(struct keyc *keyc, struct crypt *crypt, void (*ready)(void *arg), void *arg)
+void
+logons_init(struct logons *l, struct keyc *keyc, struct crypt *crypt, void (*ready)(void *arg),
+    void *arg)
 {
-	struct logons *l = calloc(1, sizeof(*l));
-
-	if (l == NULL)
-		return NULL;
-	l->keyc = keyc;
-	l->crypt = crypt;
-	l->ready = ready;
-	l->arg = arg;
-	TAILQ_INIT(&l->list);
-	return l;
+	*l = (struct logons){ .keyc = keyc, .crypt = crypt, .ready = ready, .arg = arg };
 }
 
 static void
 drop(struct logon *x)
 {
-	TAILQ_REMOVE(&x->all->list, x, entry);
+	LIST_REMOVE(x, entry);
 	x->all->n--;
 	keyx_free(&x->keyx);
 	buf_fini(&x->pieces);
@@ -81,17 +61,12 @@ drop(struct logon *x)
 }
 
 void
-logons_free(struct logons **lp)
+logons_fini(struct logons *l)
 {
-	struct logons *l = *lp;
 	struct logon *x;
 
-	if (l == NULL)
-		return;
-	while ((x = TAILQ_FIRST(&l->list)) != NULL)
+	while ((x = LIST_FIRST(&l->list)) != NULL)
 		drop(x);
-	free(l);
-	*lp = NULL;
 }
 
 void
@@ -107,7 +82,7 @@ by_session(const struct logons *l, uint64_t session_id, bool binding)
 {
 	struct logon *x;
 
-	TAILQ_FOREACH(x, &l->list, entry)
+	LIST_FOREACH(x, &l->list, entry)
 		if (session_id != 0 && x->session_id == session_id && x->binding == binding)
 			return x;
 	return NULL;
@@ -118,7 +93,7 @@ by_message(const struct logons *l, uint64_t message_id)
 {
 	struct logon *x;
 
-	TAILQ_FOREACH(x, &l->list, entry)
+	LIST_FOREACH(x, &l->list, entry)
 		if (x->message_id == message_id)
 			return x;
 	return NULL;
@@ -150,7 +125,7 @@ begin(struct logons *l, const struct setup *s)
 		x->keyx = keyx_new(l->keyc, ready_cb, x);
 	if (l->keyc != NULL && x->keyx == NULL)
 		x->because = "out of memory while the logon was watched";
-	TAILQ_INSERT_TAIL(&l->list, x, entry);
+	LIST_INSERT_HEAD(&l->list, x, entry);
 	l->n++;
 	return x;
 }
@@ -243,6 +218,14 @@ logons_request(struct logons *l, const struct setup *s, struct token *t, enum cl
 	*t = assemble(x, s);
 	from_client(x, t);
 	return 0;
+}
+
+struct identity *
+logons_seen(struct logons *l, uint64_t message_id)
+{
+	struct logon *x = by_message(l, message_id);
+
+	return x == NULL ? NULL : &x->seen;
 }
 
 void
@@ -360,6 +343,7 @@ logons_success(struct logons *l, const struct setup *s, const struct track *t,
 		return;
 	}
 	e->anonymous = x->anonymous;
+	e->seen = x->seen;
 	if (x->because != NULL || x->anonymous || x->keyx == NULL) {
 		opaque(e, x->because == NULL ? "" : x->because);
 		drop(x);

@@ -6,28 +6,44 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <sys/queue.h>
+
 #include "auth/keys.h"
+#include "auth/preauth.h"
 #include "auth/spnego.h"
 #include "proxy/close.h"
+#include "proxy/identity.h"
 #include "proxy/session.h"
 
 struct crypt;
 struct keyc;
-struct logons;
+struct logon;
 struct track;
 
 /* More than any client has under way at once. */
 #define LOGONS_MAX 16
 
+/* Of one connection; for logon.c alone. */
+struct logons {
+	struct keyc *keyc;
+	struct crypt *crypt;
+	void (*ready)(void *arg);
+	void *arg;
+	struct preauth hash;
+	bool broken;			/* memory was out: the hash is worth nothing */
+	unsigned n;
+	LIST_HEAD(, logon) list;
+};
+
 /*
  * The preauthentication hash of the connection and of every logon, and the tokens: what
  * smbgate-keyd needs is sent to it as it passes, so that its answer comes while the node still
- * works on the logon. crypt is borrowed; keyc NULL: nothing is asked. ready(arg) runs, never out of a call into here,
- * when a logon that waits for its key need not wait any more. NULL when memory is out.
+ * works on the logon. crypt is borrowed; keyc NULL: nothing is asked. ready(arg) runs, never out of
+ * a call into here, when a logon that waits for its key need not wait any more.
  */
-struct logons *logons_new(struct keyc *keyc, struct crypt *crypt, void (*ready)(void *arg),
-    void *arg);
-void logons_free(struct logons **l);
+void logons_init(struct logons *l, struct keyc *keyc, struct crypt *crypt,
+    void (*ready)(void *arg), void *arg);
+void logons_fini(struct logons *l);
 
 /* A NEGOTIATE or the answer that chose a dialect, from its header to the end of its frame. */
 void logons_negotiate(struct logons *l, const uint8_t *msg, size_t len);
@@ -51,6 +67,9 @@ struct setup {
 int logons_request(struct logons *l, const struct setup *s, struct token *t,
     enum close_reason *why) __attribute__((warn_unused_result));
 
+/* What its token told of the client: for the caller to fill, and part of the end. NULL: no such one. */
+struct identity *logons_seen(struct logons *l, uint64_t message_id);
+
 /* The answer that wants more. */
 void logons_more(struct logons *l, const struct setup *s);
 
@@ -60,6 +79,7 @@ void logons_drop(struct logons *l, uint64_t message_id);
 struct logon_end {
 	enum { LOGON_WAIT, LOGON_KEYED, LOGON_OPAQUE } state;
 	bool anonymous;
+	struct identity seen;
 	uint64_t waited_us;		/* that the answer was kept back for its key; not of WAIT */
 	struct smbkeys *keys;		/* KEYED: the session's, a reference of the caller's */
 	struct signkey signing;		/* KEYED: the channel's */

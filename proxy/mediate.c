@@ -499,8 +499,9 @@ mediate_head(struct mediate *m, enum dir dir, const uint8_t *p, size_t avail)
 	bool piecewise = v.act == VERDICT_PASS && v.n < v.frame;
 
 	/* Only a compound that is too long to be held is asked about again. */
-	if (piecewise || m->track.piece[dir].on)
-		track_piece(&m->track, dir, piecewise ? p : NULL, avail);
+	if ((piecewise || m->track.piece[dir] != NULL) &&
+	    track_piece(&m->track, dir, piecewise ? p : NULL, avail) == -1)
+		return (struct verdict){ .act = VERDICT_CLOSE, .why = CLOSE_NO_MEMORY };
 	return v;
 }
 
@@ -514,30 +515,22 @@ mediate_held(struct mediate *m, enum dir dir, const uint8_t *frame, size_t len)
 }
 
 void
-mediate_init(struct mediate *m, struct mediate_env *env, const char *listener,
-    const struct channel_info *self)
-{
-	*m = (struct mediate){ .env = env, .listener = listener, .self = *self };
-	track_init(&m->track);
-	m->track.crypt = env->crypt;
-}
-
-void
 mediate_wake(void *arg)
 {
 	struct mediate *m = arg;
 
-	if (m->wake != NULL)
-		m->wake(m->wake_arg);
+	m->wake(m->wake_arg);
 }
 
-int
-mediate_begin(struct mediate *m, void (*wake)(void *arg), void *arg)
+void
+mediate_init(struct mediate *m, struct mediate_env *env, const char *listener,
+    const struct channel_ends *self, void (*wake)(void *arg), void *arg)
 {
-	m->wake = wake;
-	m->wake_arg = arg;
-	m->logons = logons_new(m->env->keyc, m->env->crypt, mediate_wake, m);
-	return m->logons == NULL ? -1 : 0;
+	*m = (struct mediate){ .env = env, .listener = listener, .self = *self, .wake = wake,
+		.wake_arg = arg };
+	track_init(&m->track);
+	m->track.crypt = env->crypt;
+	logons_init(&m->logons, env->keyc, env->crypt, mediate_wake, m);
 }
 
 void
@@ -545,7 +538,7 @@ mediate_fini(struct mediate *m)
 {
 	struct channel *c;
 
-	logons_free(&m->logons);
+	logons_fini(&m->logons);
 	sharing_free(&m->sharing);
 	smb1_free(&m->smb1);
 	while ((c = track_channel_any(&m->track)) != NULL)

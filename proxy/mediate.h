@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "proxy/classify.h"
 #include "proxy/identity.h"
+#include "proxy/logon.h"
 #include "proxy/session.h"
 #include "proxy/track.h"
 #include "proxy/verdict.h"
@@ -16,7 +17,6 @@
 struct crypt;
 struct keyc;
 struct keyhash;
-struct logons;
 struct node;
 struct policy;
 struct secret;
@@ -53,24 +53,21 @@ struct mediate {
 	struct node *node;
 	const char *listener;
 	bool intercept;			/* its clients dial the nodes' own addresses */
-	struct channel_info self;
-	struct logons *logons;
+	struct channel_ends self;
+	struct logons logons;
 	struct sharing *sharing;	/* what other proxies know of a session that is bound to */
 	struct smb1 *smb1;		/* NULL until SMB1 is agreed on */
 	struct identity identity;	/* of the logons that have succeeded */
-	struct identity seen;		/* in an SMB2 logon under way */
 	void (*wake)(void *arg);
 	void *wake_arg;
 };
 
-void mediate_init(struct mediate *m, struct mediate_env *env, const char *listener,
-    const struct channel_info *self);
 /*
- * Before the first frame is judged. wake(arg) runs, from the loop, when a frame that had to wait for
- * keys need not wait any more. -1 when memory is out.
+ * wake(arg) runs, from the loop, when a frame that had to wait for keys need not wait any more. m is
+ * not to be moved.
  */
-int mediate_begin(struct mediate *m, void (*wake)(void *arg), void *arg)
-    __attribute__((warn_unused_result));
+void mediate_init(struct mediate *m, struct mediate_env *env, const char *listener,
+    const struct channel_ends *self, void (*wake)(void *arg), void *arg);
 /* Calls wake; for those that m waits for. arg: m. */
 void mediate_wake(void *m);
 /* Leaves all sessions. */

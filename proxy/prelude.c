@@ -79,7 +79,7 @@ static struct outcome
 take_header(struct conn *c, const uint8_t *p, size_t len)
 {
 	const struct ppheader h = ppheader_get(p, len);
-	struct channel_info *self = &c->mediate.self;
+	struct channel_ends *self = &c->mediate.self;
 	char proxy[ADDR_STRLEN], client[ADDR_STRLEN];
 	enum close_reason why;
 	unsigned delay;
@@ -124,8 +124,8 @@ session_request(struct conn *c, const uint8_t *p, size_t len)
 	if (e != NETBIOS_GRANTED)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = why };
 	c->session_asked = true;
-	memcpy(c->calling_name, q.calling.text, sizeof(c->calling_name));
-	identity_machine(&c->mediate.identity, c->w->mediate.hash, c->calling_name);
+	c->calling_name = strdup(q.calling.text);
+	identity_machine(&c->mediate.identity, c->w->mediate.hash, q.calling.text);
 	stats_add(&c->w->stats, STAT_netbios_sessions, 1);
 	return (struct outcome){ .act = OUTCOME_DROP };
 }

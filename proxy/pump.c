@@ -115,7 +115,7 @@ walk_kept(struct pump *p, const struct pump_ops *ops, void *arg, enum close_reas
 	enum pump_result r;
 	size_t used = 0;
 
-	p->in = (struct buf){ .data = NULL };
+	p->in = (struct buf){ .mem = NULL };
 	p->need = 0;
 	r = walk(p, ops, arg, buf_head(&b), buf_len(&b), &used, why);
 	if (r == PUMP_OK)

@@ -392,7 +392,7 @@ client_session(void *arg, const struct session_info *si, const struct channel_in
 	json_t *o;
 
 	for (size_t i = 0; i < n && l == NULL; i++) {
-		struct conn_info c = { .id = channels[i].conn_id };
+		struct conn_info c = { .id = channels[i].ends.conn_id };
 		struct link wanted = { .conn = &c };
 
 		l = j->n == 0 ? NULL : bsearch(&wanted, j->by_id, j->n, sizeof(*l), id_cmp);
@@ -487,9 +487,9 @@ one_session(void *arg, const struct session_info *si, const struct channel_info 
 	for (size_t i = 0; i < n; i++) {
 		json_t *c = append_object(list);
 
-		set_int(c, "connection", channels[i].conn_id);
-		set_addrport(c, "client_address", &channels[i].client);
-		set_addrport(c, "local_address", &channels[i].local);
+		set_int(c, "connection", channels[i].ends.conn_id);
+		set_addrport(c, "client_address", &channels[i].ends.client);
+		set_addrport(c, "local_address", &channels[i].ends.local);
 		set_bool(c, "bound", channels[i].bound);
 	}
 	set_age(o, "age_s", si->since_ms, l->now_ms);

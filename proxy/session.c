@@ -22,21 +22,22 @@
 
 #define SHARDS 64
 
+/* There are as many of these two as clients: what most do not have is kept elsewhere. */
 struct channel {
 	struct session *session;
-	struct smbkeys *keys;		/* a reference; NULL: opaque */
-	struct signkey signing;		/* with keys */
-	struct channel_info info;
+	const struct signkey *signing;	/* the session's, or its own; NULL: opaque */
+	const struct channel_ends *ends;	/* borrowed */
+	struct channel *next;
 	TAILQ_ENTRY(channel) entry;
+	bool bound;
 };
 
-/* There are as many as clients: texts and lists have no place in it, and most have none. */
 struct session {
 	struct session_info info;	/* what it points to is the session's own */
 	struct smbkeys *keys;		/* a reference; NULL: opaque */
 	bool listed;
+	unsigned nchannels;
 	TAILQ_HEAD(, channel) channels;
-	size_t nchannels;
 	struct session *same;	/* of the same number on other nodes */
 	UT_hash_handle hh;
 };
@@ -165,19 +166,62 @@ unlist_session(struct shard *sh, struct session *s)
 	s->same = NULL;
 }
 
-/* A further channel has its own signing key, and all else of the session. */
-static void
+/* A further channel has its own signing key, and all else of the session. -1 when memory is out. */
+static int
 share_keys(struct session *s, struct channel *c, const struct signkey *signing)
 {
+	struct signkey *own;
+
 	if (s->keys == NULL || signing == NULL)
-		return;
-	c->keys = smbkeys_ref(s->keys);
-	c->signing = *signing;
+		return 0;
+	c->signing = &s->keys->signing;
+	if (signing->alg == c->signing->alg &&
+	    memcmp(signing->key, c->signing->key, sizeof(signing->key)) == 0)
+		return 0;
+	c->signing = own = malloc(sizeof(*own));
+	if (own == NULL)
+		return -1;
+	*own = *signing;
+	return 0;
+}
+
+static void
+forget_keys(struct channel *c)
+{
+	if (c->signing != NULL && c->signing != &c->session->keys->signing) {
+		explicit_bzero((void *)(uintptr_t)c->signing, sizeof(*c->signing));
+		own_free(c->signing);
+	}
+	c->signing = NULL;
+}
+
+/* Its shard is locked. */
+static void
+session_free(struct session *s)
+{
+	smbkeys_unref(&s->keys);
+	info_disown(&s->info);
+	free(s);
+}
+
+static struct session *
+session_new(struct shard *sh, const struct session_info *si, struct smbkeys *keys)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->info = *si;
+	info_own(&s->info);
+	s->keys = smbkeys_ref(keys);
+	TAILQ_INIT(&s->channels);
+	list_session(sh, s);
+	return s;
 }
 
 struct channel *
-sesstab_join(struct sesstab *t, const struct session_info *si, const struct channel_info *ci,
-    struct smbkeys *keys, const struct signkey *signing)
+sesstab_join(struct sesstab *t, const struct session_info *si, const struct channel_ends *ends,
+    bool bound, struct smbkeys *keys, const struct signkey *signing)
 {
 	struct shard *sh = shard_of(t, si->session_id);
 	struct channel *c = calloc(1, sizeof(*c));
@@ -185,30 +229,25 @@ sesstab_join(struct sesstab *t, const struct session_info *si, const struct chan
 
 	if (c == NULL)
 		return NULL;
-	c->info = *ci;
+	c->ends = ends;
+	c->bound = bound;
 	pthread_mutex_lock(&sh->lock);
 	for (s = head_of(sh, si->session_id); s != NULL; s = s->same)
 		if (s->info.node == si->node)
 			break;
-	if (s == NULL) {
-		s = calloc(1, sizeof(*s));
-		if (s == NULL) {
-			pthread_mutex_unlock(&sh->lock);
-			free(c);
-			return NULL;
-		}
-		s->info = *si;
-		info_own(&s->info);
-		s->keys = smbkeys_ref(keys);
-		TAILQ_INIT(&s->channels);
-		list_session(sh, s);
+	if (s == NULL)
+		s = session_new(sh, si, keys);
+	if (s != NULL) {
+		c->session = s;
+		TAILQ_INSERT_TAIL(&s->channels, c, entry);
+		s->nchannels++;
 	}
-	c->session = s;
-	share_keys(s, c, signing);
-	TAILQ_INSERT_TAIL(&s->channels, c, entry);
-	s->nchannels++;
 	pthread_mutex_unlock(&sh->lock);
-	return c;
+	if (s == NULL)
+		free(c);
+	else if (share_keys(s, c, signing) == -1)
+		(void)channel_leave(t, &c);
+	return s == NULL ? NULL : c;
 }
 
 bool
@@ -224,18 +263,15 @@ channel_leave(struct sesstab *t, struct channel **cp)
 	*cp = NULL;
 	s = c->session;
 	sh = shard_of(t, s->info.session_id);
+	forget_keys(c);
 	pthread_mutex_lock(&sh->lock);
 	TAILQ_REMOVE(&s->channels, c, entry);
 	if (--s->nchannels == 0) {
 		over = s->listed;
 		unlist_session(sh, s);
-		smbkeys_unref(&s->keys);
-		info_disown(&s->info);
-		free(s);
+		session_free(s);
 	}
 	pthread_mutex_unlock(&sh->lock);
-	smbkeys_unref(&c->keys);
-	explicit_bzero(&c->signing, sizeof(c->signing));
 	free(c);
 	return over;
 }
@@ -256,16 +292,22 @@ channel_session_id(const struct channel *c)
 	return c->session->info.session_id;
 }
 
+struct channel **
+channel_next(struct channel *c)
+{
+	return &c->next;
+}
+
 struct smbkeys *
 channel_keys(const struct channel *c)
 {
-	return c->keys;
+	return c->signing == NULL ? NULL : c->session->keys;
 }
 
 const struct signkey *
 channel_signing(const struct channel *c)
 {
-	return c->keys == NULL ? NULL : &c->signing;
+	return c->signing;
 }
 
 void
@@ -274,7 +316,7 @@ channel_opaque(struct sesstab *t, struct channel *c, const char *because)
 	struct session_info *si = &c->session->info;
 	struct shard *sh = shard_of(t, si->session_id);
 
-	smbkeys_unref(&c->keys);
+	forget_keys(c);
 	pthread_mutex_lock(&sh->lock);
 	si->keyed = false;
 	own_free(si->opaque_because);
@@ -313,7 +355,7 @@ channel_told(struct sesstab *t, struct channel *c, enum session_told told,
 	pthread_mutex_lock(&sh->lock);
 	si->told = told;
 	own_free(si->list);
-	si->ntold = n < SESSION_TOLD_MAX ? n : SESSION_TOLD_MAX;
+	si->ntold = n < SESSION_TOLD_MAX ? (unsigned)n : SESSION_TOLD_MAX;
 	si->list = list_dup(list, si->ntold);
 	if (si->list == NULL)
 		si->ntold = 0;
@@ -369,7 +411,7 @@ copy_session(const struct session *s, struct copy *dst)
 	dst->info = s->info;
 	info_own(&dst->info);
 	TAILQ_FOREACH(c, &s->channels, entry)
-		dst->channels[dst->n++] = c->info;
+		dst->channels[dst->n++] = (struct channel_info){ *c->ends, c->bound };
 	return 0;
 }
 

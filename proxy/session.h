@@ -47,15 +47,20 @@ struct session_info {
 	struct guid client_guid;
 	uint64_t since_ms;
 	enum session_told told;
-	size_t ntold;
+	unsigned ntold;
 	const struct ifinfo *list;	/* ntold of them */
+};
+
+/* The client's connection that is a channel. */
+struct channel_ends {
+	uint64_t conn_id;
+	struct addrport client;
+	struct addrport local;	/* that the client dialled */
 };
 
 /* One channel: a connection that has logged on to, or bound itself to, a session. */
 struct channel_info {
-	uint64_t conn_id;
-	struct addrport client;
-	struct addrport local;	/* that the client dialled */
+	struct channel_ends ends;
 	bool bound;		/* a further channel */
 };
 
@@ -63,13 +68,15 @@ struct sesstab *sesstab_new(void);
 void sesstab_free(struct sesstab **t);
 
 /*
- * A SESSION_SETUP succeeded: the connection ci is a channel of the session si->session_id on
- * si->node; both are made if new. The node must stay referenced until channel_leave(). NULL when
- * memory is out. Reauthentication is not for here: the channel exists already. keys are those of
- * the session if this is its first channel, signing is the channel's own; NULL: not known.
+ * A SESSION_SETUP succeeded: the connection is a channel of the session si->session_id on
+ * si->node; both are made if new. ends is borrowed, and the node must stay referenced, until
+ * channel_leave(). NULL when memory is out. Reauthentication is not for here: the channel exists
+ * already. keys are those of the session if this is its first channel, signing is the channel's
+ * own; NULL: not known.
  */
 struct channel *sesstab_join(struct sesstab *t, const struct session_info *si,
-    const struct channel_info *ci, struct smbkeys *keys, const struct signkey *signing);
+    const struct channel_ends *ends, bool bound, struct smbkeys *keys,
+    const struct signkey *signing);
 
 /*
  * The channel is gone; with the last one the session: true, unless it had been logged off. Clears
@@ -81,6 +88,9 @@ bool channel_leave(struct sesstab *t, struct channel **c);
 void channel_logoff(struct sesstab *t, struct channel *c);
 
 uint64_t channel_session_id(const struct channel *c);
+
+/* The next one in the list of whoever has it, who sets this: a connection has few channels. */
+struct channel **channel_next(struct channel *c);
 
 /*
  * The keys of the session and of this channel, or NULL: it is opaque. Both or none. For the

@@ -40,7 +40,7 @@ setup_negotiate_req(struct mediate *m, struct view *v, const struct message *msg
 	}
 	track_negotiate_req(t, &r);
 	t->refuse_sealed = m->env->policy->unkeyed == POL_UNKEYED_REFUSE;
-	logons_negotiate(m->logons, msg->bytes, msg->part.len);
+	logons_negotiate(&m->logons, msg->bytes, msg->part.len);
 	return view_ask(m, v, msg, (struct pending){ .kind = PENDING_NEGOTIATE }, why);
 }
 
@@ -67,7 +67,7 @@ setup_negotiate_resp(struct mediate *m, const struct message *msg, enum close_re
 		return -1;
 	}
 	track_negotiate_resp(&m->track, &r);
-	logons_negotiate(m->logons, msg->bytes, msg->part.len);
+	logons_negotiate(&m->logons, msg->bytes, msg->part.len);
 	return 0;
 }
 
@@ -190,6 +190,7 @@ setup_session_req(struct mediate *m, struct view *v, const struct message *msg,
 {
 	struct pending p = { .kind = PENDING_SESSION_SETUP };
 	uint64_t session_id = msg->part.session_id;
+	struct identity *seen;
 	struct sess2_req r;
 	struct setup s;
 	struct token t;
@@ -212,13 +213,14 @@ setup_session_req(struct mediate *m, struct view *v, const struct message *msg,
 	/* Reauthentication changes no key, [MS-SMB2] 3.3.5.5.1: it passes the door, and that is all. */
 	if (!p.binding && track_channel(&m->track, session_id) != NULL)
 		t = spnego_token(r.blob, r.blob_len);
-	else if (logons_request(m->logons, &s, &t, why) == -1)
+	else if (logons_request(&m->logons, &s, &t, why) == -1)
 		return -1;
-	m->seen = (struct identity){ 0 };
-	identity_token(&m->seen, m->env->hash, &t);
+	seen = logons_seen(&m->logons, s.message_id);
+	if (seen != NULL)
+		identity_token(seen, m->env->hash, &t);
 	status = door(m, &t);
 	if (status != STATUS_SUCCESS) {
-		logons_drop(m->logons, s.message_id);
+		logons_drop(&m->logons, s.message_id);
 		return view_refuse(m, v, msg, status, false, why);
 	}
 	return view_ask(m, v, msg, p, why);
@@ -294,18 +296,19 @@ session_opened(struct mediate *m, const struct session_info *si, const struct pe
     const struct logon_end *e, enum close_reason *why)
 {
 	struct track *t = &m->track;
-	struct channel_info ci = m->self;
+	struct identity seen = e->seen;
+	bool bound = asked->binding;
 	struct channel *c;
 
 	if (admit(m, si, why) == -1)
 		return -1;
 	t->logged_on = true;
-	if (m->seen.principal == 0 && si->principal != NULL)
-		identity_principal(&m->seen, m->env->hash, si->principal);
-	identity_take(&m->identity, &m->seen);
+	if (seen.principal == 0 && si->principal != NULL)
+		identity_principal(&seen, m->env->hash, si->principal);
+	identity_take(&m->identity, &seen);
 	log_session(m, si);
-	ci.bound = asked->binding;
-	c = sesstab_join(m->env->sessions, si, &ci, e->keys, e->keys == NULL ? NULL : &e->signing);
+	c = sesstab_join(m->env->sessions, si, &m->self, bound, e->keys,
+	    e->keys == NULL ? NULL : &e->signing);
 	if (c == NULL) {
 		*why = CLOSE_NO_MEMORY;
 		return -1;
@@ -318,9 +321,9 @@ session_opened(struct mediate *m, const struct session_info *si, const struct pe
 	 * Also of a bound channel: its session may outlive the first one, with another proxy. But one
 	 * that lacks the keys says nothing: the others may have them.
 	 */
-	if (!ci.bound || e->keys != NULL)
+	if (!bound || e->keys != NULL)
 		sharing_put(m->env, si->session_id, m->node->id, e->keys);
-	stats_add(m->env->stats, ci.bound ? STAT_channels_bound : STAT_sessions, 1);
+	stats_add(m->env->stats, bound ? STAT_channels_bound : STAT_sessions, 1);
 	stats_add(m->env->stats, si->keyed ? STAT_channels_keyed : STAT_channels_opaque, 1);
 	return 0;
 }
@@ -334,7 +337,7 @@ logon_keys(struct mediate *m, const struct setup *s, const struct pending *asked
 
 	if (asked->binding)
 		session = setup_session_keys(m, si->session_id, m->node);
-	logons_success(m->logons, s, &m->track, session, e);
+	logons_success(&m->logons, s, &m->track, session, e);
 	smbkeys_unref(&session);
 	if (e->waited_us > 0) {
 		stats_add(m->env->stats, STAT_logons_waited, 1);
@@ -368,7 +371,7 @@ setup_session_resp(struct mediate *m, struct view *v, const struct message *msg,
 
 	if (status != STATUS_SUCCESS && status != STATUS_MORE_PROCESSING_REQUIRED) {
 		stats_add(m->env->stats, STAT_logon_failures, 1);
-		logons_drop(m->logons, asked->message_id);
+		logons_drop(&m->logons, asked->message_id);
 		return 0;
 	}
 	if (sess2_resp_get(&r, msg->bytes, msg->part.len) == -1) {
@@ -377,13 +380,13 @@ setup_session_resp(struct mediate *m, struct view *v, const struct message *msg,
 	}
 	s = setup_of(v, msg, r.blob, r.blob_len);
 	if (status == STATUS_MORE_PROCESSING_REQUIRED) {
-		logons_more(m->logons, &s);
+		logons_more(&m->logons, &s);
 		return 0;
 	}
 	si = session_info(m, msg, asked, r.session_flags);
 	/* Reauthentication of a session that this connection has. */
 	if (track_channel(&m->track, si.session_id) != NULL) {
-		logons_drop(m->logons, asked->message_id);
+		logons_drop(&m->logons, asked->message_id);
 		return 0;
 	}
 	logon_keys(m, &s, asked, &si, &e);

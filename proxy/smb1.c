@@ -107,8 +107,7 @@ ready_cb(void *arg)
 	if (!s->in)
 		return;
 	logged_on(s);
-	if (m->wake != NULL)
-		m->wake(m->wake_arg);
+	mediate_wake(m);
 }
 
 /* A Kerberos ticket hides its client; smbgate-keyd can tell who it is. */

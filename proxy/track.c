@@ -30,10 +30,11 @@ void
 track_fini(struct track *t)
 {
 	free(t->pending);
-	free(t->channels);
+	free(t->piece[C2S]);
+	free(t->piece[S2C]);
 	t->pending = NULL;
-	t->channels = NULL;
-	t->npending = t->pending_cap = t->nchannels = 0;
+	t->piece[C2S] = t->piece[S2C] = NULL;
+	t->npending = t->pending_cap = 0;
 }
 
 int
@@ -114,7 +115,6 @@ track_negotiate_resp(struct track *t, const struct neg2_resp *r)
 	t->dialect = r->dialect;
 	t->server_mode = r->security_mode;
 	t->server_caps = r->capabilities;
-	t->server_guid = r->server_guid;
 	t->signing = r->signing;
 	t->compression = r->compression;
 	t->cipher = r->cipher;
@@ -130,10 +130,11 @@ track_negotiate_resp(struct track *t, const struct neg2_resp *r)
 struct channel *
 track_channel(const struct track *t, uint64_t session_id)
 {
-	for (unsigned i = 0; i < t->nchannels; i++)
-		if (channel_session_id(t->channels[i]) == session_id)
-			return t->channels[i];
-	return NULL;
+	struct channel *c = t->channels;
+
+	while (c != NULL && channel_session_id(c) != session_id)
+		c = *channel_next(c);
+	return c;
 }
 
 struct smbkeys *
@@ -144,61 +145,65 @@ track_keys(const struct track *t, uint64_t session_id)
 	return c == NULL ? NULL : channel_keys(c);
 }
 
-void
+int
 track_piece(struct track *t, enum dir dir, const uint8_t *p, size_t avail)
 {
-	struct sealed_piece *s = &t->piece[dir];
+	struct sealed_piece *s;
 	struct xform x;
 
-	s->on = false;
+	free(t->piece[dir]);
+	t->piece[dir] = NULL;
 	if (p == NULL || avail < NBSS_HDR_LEN ||
 	    xform_get(&x, p + NBSS_HDR_LEN, avail - NBSS_HDR_LEN) == -1)
-		return;
-	s->on = true;
+		return 0;
+	s = t->piece[dir] = malloc(sizeof(*s));
+	if (s == NULL)
+		return -1;
 	memcpy(s->nonce, x.nonce, sizeof(s->nonce));
 	s->size = x.original_size;
 	s->session_id = x.session_id;
+	return 0;
 }
 
 int
 track_channel_add(struct track *t, struct channel *c, enum close_reason *why)
 {
-	struct channel **x;
-
 	if (t->nchannels == TRACK_SESSIONS_MAX) {
 		*why = CLOSE_SESSIONS_FULL;
 		return -1;
 	}
-	x = realloc(t->channels, (t->nchannels + 1) * sizeof(*x));
-	if (x == NULL) {
-		*why = CLOSE_NO_MEMORY;
-		return -1;
-	}
-	t->channels = x;
-	t->channels[t->nchannels++] = c;
+	*channel_next(c) = t->channels;
+	t->channels = c;
+	t->nchannels++;
 	return 0;
 }
 
+/* Takes out the one that *link points to, if any. */
 static struct channel *
-take(struct track *t, unsigned i)
+take(struct track *t, struct channel **link)
 {
-	struct channel *c = t->channels[i];
+	struct channel *c = *link;
 
-	t->channels[i] = t->channels[--t->nchannels];
+	if (c == NULL)
+		return NULL;
+	*link = *channel_next(c);
+	*channel_next(c) = NULL;
+	t->nchannels--;
 	return c;
 }
 
 struct channel *
 track_channel_take(struct track *t, uint64_t session_id)
 {
-	for (unsigned i = 0; i < t->nchannels; i++)
-		if (channel_session_id(t->channels[i]) == session_id)
-			return take(t, i);
-	return NULL;
+	struct channel **link = &t->channels;
+
+	while (*link != NULL && channel_session_id(*link) != session_id)
+		link = channel_next(*link);
+	return take(t, link);
 }
 
 struct channel *
 track_channel_any(struct track *t)
 {
-	return t->nchannels == 0 ? NULL : take(t, 0);
+	return take(t, &t->channels);
 }

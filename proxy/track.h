@@ -50,7 +50,6 @@ struct pending {
 
 /* An encrypted compound that passes piece by piece: what is needed to look into its next part. */
 struct sealed_piece {
-	bool on;
 	uint8_t nonce[16];
 	uint32_t size;		/* of what is encrypted */
 	uint64_t session_id;
@@ -71,15 +70,15 @@ struct track {
 	uint16_t client_mode, server_mode;
 	uint32_t client_caps, server_caps;
 	uint32_t max_frame;	/* longest message that either side may send now */
-	struct guid client_guid, server_guid;
+	struct guid client_guid;
 
 	struct pending *pending;
 	unsigned npending, pending_cap;
-	struct channel **channels;
+	struct channel *channels;	/* by channel_next() */
 	unsigned nchannels;
 
 	struct crypt *crypt;		/* the worker's; NULL: nothing can be looked into */
-	struct sealed_piece piece[2];	/* by direction */
+	struct sealed_piece *piece[2];	/* by direction; NULL: no such compound is passing */
 };
 
 void track_init(struct track *t);
@@ -102,8 +101,12 @@ void track_negotiate_resp(struct track *t, const struct neg2_resp *r);
 struct channel *track_channel(const struct track *t, uint64_t session_id);
 /* The keys of that session, or NULL: it is opaque, or not known here. */
 struct smbkeys *track_keys(const struct track *t, uint64_t session_id);
-/* The frame at p, whole or not, passes piece by piece, or (p NULL) none does. */
-void track_piece(struct track *t, enum dir dir, const uint8_t *p, size_t avail);
+/*
+ * The frame at p, whole or not, passes piece by piece, or (p NULL) none does. 0, or -1 when memory
+ * is out.
+ */
+int track_piece(struct track *t, enum dir dir, const uint8_t *p, size_t avail)
+    __attribute__((warn_unused_result));
 /* Takes the channel over: 0, or -1 with the reason (then the caller still owns it). */
 int track_channel_add(struct track *t, struct channel *c, enum close_reason *why)
     __attribute__((warn_unused_result));

@@ -156,7 +156,7 @@ test_waiting(void **state)
 	assert_int_equal(pump_resume(&p, &toy_ops, &t, &why), PUMP_OK);
 	expect_out(&t, "w\1bp\1cw\1dp\1e");
 	assert_true(pump_idle(&p));
-	assert_null(p.in.data);
+	assert_null(p.in.mem);
 	pump_fini(&p);
 }
 

@@ -99,7 +99,7 @@ play_random(struct talk *t, struct mediate_env *env, const struct tape *tape)
 	talk_init(t, env, "lan", "127.0.0.2");
 	for (size_t i = 0; i < tape->n;) {
 		const struct record *r = &tape->rec[i];
-		struct buf all = { .data = NULL };
+		struct buf all = { .mem = NULL };
 		size_t pos = 0, k = i;
 
 		for (; k < tape->n && tape->rec[k].dir == r->dir; k++)

@@ -257,7 +257,7 @@ test_bind_elsewhere(void **state)
 {
 	struct made *m = malloc(sizeof(*m));
 	struct session_info si = { .session_id = 0xabcd };
-	struct channel_info ci = { .conn_id = 2 };
+	struct channel_ends ci = { .conn_id = 2 };
 	struct node other_node;
 	struct channel *c;
 	struct part2 part;
@@ -274,7 +274,7 @@ test_bind_elsewhere(void **state)
 	buf_fini(&t.side[C2S].out);
 	/* Known on another node: refused here. */
 	si.node = &other_node;
-	c = sesstab_join(t.env->sessions, &si, &ci, NULL, NULL);
+	c = sesstab_join(t.env->sessions, &si, &ci, false, NULL, NULL);
 	made_init(m);
 	put_session_setup(m, 11, 0xabcd, SMB2_SESSION_FLAG_BINDING);
 	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
@@ -284,7 +284,7 @@ test_bind_elsewhere(void **state)
 	channel_leave(t.env->sessions, &c);
 	/* Known on this one: it goes. */
 	si.node = &t.node;
-	c = sesstab_join(t.env->sessions, &si, &ci, NULL, NULL);
+	c = sesstab_join(t.env->sessions, &si, &ci, false, NULL, NULL);
 	made_init(m);
 	put_session_setup(m, 12, 0xabcd, SMB2_SESSION_FLAG_BINDING);
 	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));

@@ -122,7 +122,6 @@ keyed_begin(struct keyed *k, const struct kind *kind, const char *policy, const 
 	const struct logon_facts f = { .dialect = kind->dialect, .cipher = kind->cipher,
 		.signing = kind->signing, .key = gss, .key_len = sizeof(gss), .preauth = &preauth };
 	struct session_info si = { .session_id = SESSION, .dialect = kind->dialect, .keyed = true };
-	struct channel_info ci = { .conn_id = 1 };
 	enum close_reason why;
 
 	memset(k, 0, sizeof(*k));
@@ -136,7 +135,7 @@ keyed_begin(struct keyed *k, const struct kind *kind, const char *policy, const 
 	k->t.m.track.logged_on = true;
 	si.node = &k->t.node;
 	assert_int_equal(track_channel_add(&k->t.m.track,
-	    sesstab_join(k->t.env->sessions, &si, &ci, k->keys, &k->keys->signing), &why), 0);
+	    sesstab_join(k->t.env->sessions, &si, &k->t.m.self, false, k->keys, &k->keys->signing), &why), 0);
 }
 
 static void
@@ -206,7 +205,7 @@ opened(struct keyed *k, enum dir dir)
 	memcpy(msg, plain, n);
 	free(plain);
 	nbss_put(buf_head(out), (uint32_t)n);
-	out->len = out->done + NBSS_HDR_LEN + n;
+	out->mem->len = out->mem->done + NBSS_HDR_LEN + n;
 	return true;
 }
 
@@ -289,7 +288,7 @@ one(const struct kind *kind, const char *policy, const char *dialled, unsigned a
 	made_init(m);
 	put_echo(m, 40, false);
 	feed(&k, C2S, m, kind->sealed);
-	assert_int_equal(k.t.side[C2S].out.len, wr_len(&m->w) + (kind->sealed ? SMB2_TRANSFORM_LEN : 0));
+	assert_int_equal(buf_len(&k.t.side[C2S].out), wr_len(&m->w) + (kind->sealed ? SMB2_TRANSFORM_LEN : 0));
 	keyed_end(&k);
 	free(m);
 }

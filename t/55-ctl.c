@@ -425,7 +425,7 @@ test_clients(void **state)
 	struct session_info si = { .node = n, .session_id = 0xfedcba9876543210,
 		.dialect = SMB2_DIALECT_311, .cipher = SMB2_CIPHER_AES128_GCM,
 		.signing = SMB2_SIGNING_AES_GMAC, .signing_required = true, .since_ms = 1 };
-	struct channel_info ci = { .conn_id = 77 }, bound = { .conn_id = 4, .bound = true };
+	struct channel_ends ci = { .conn_id = 77 }, bound = { .conn_id = 4 };
 	struct ifinfo told = { .ifindex = 1, .capability = IFINFO_RSS_CAPABLE,
 		.link_speed = 25000000000 };
 	struct channel *c[2];
@@ -441,8 +441,8 @@ test_clients(void **state)
 	state_firm(g->state, h[2], 0);
 	state_release(g->state, &h[2], 59500);
 	/* The session's first channel is gone already: it is found by the second. */
-	c[0] = sesstab_join(g->parts.sessions, &si, &ci, NULL, NULL);
-	c[1] = sesstab_join(g->parts.sessions, &si, &bound, NULL, NULL);
+	c[0] = sesstab_join(g->parts.sessions, &si, &ci, false, NULL, NULL);
+	c[1] = sesstab_join(g->parts.sessions, &si, &bound, true, NULL, NULL);
 	channel_told(g->parts.sessions, c[1], TOLD_LIST, &told, 1);
 
 	o = report_clients(g->state, g->parts.sessions, conns, 4, clock_ms());

@@ -123,7 +123,7 @@ wake(void *arg)
 void
 talk_init(struct talk *t, struct mediate_env *env, const char *listener, const char *dialled)
 {
-	struct channel_info self = { .conn_id = 1 };
+	struct channel_ends self = { .conn_id = 1 };
 
 	memset(t, 0, sizeof(*t));
 	t->env = env;
@@ -131,9 +131,7 @@ talk_init(struct talk *t, struct mediate_env *env, const char *listener, const c
 		abort();
 	snprintf(t->node.name, sizeof(t->node.name), "n1");
 	t->node.health = NODE_UP;
-	mediate_init(&t->m, t->env, listener, &self);
-	if (mediate_begin(&t->m, wake, t) == -1)
-		abort();
+	mediate_init(&t->m, t->env, listener, &self, wake, t);
 	t->m.node = &t->node;
 	for (int i = 0; i < 2; i++) {
 		t->side[i].talk = t;
