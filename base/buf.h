@@ -61,8 +61,9 @@ buf_room(struct buf *b, size_t n)
 		if (cap - len >= n)
 			return m->data + len;
 	}
-	if (cap < 1024)
-		cap = 1024;
+	/* With its head one kilobyte: what malloc() is quick with. */
+	if (cap < 1024 - sizeof(*m))
+		cap = 1024 - sizeof(*m);
 	while (cap - len < n)
 		cap *= 2;
 	m = realloc(m, sizeof(*m) + cap);

@@ -23,7 +23,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* For the last bytes of a connection that has ended on one side. */
+/* For the last bytes of a connection that has ended on one side; to the second. */
 #define FLUSH_MS 5000
 /*
  * smbd hands a connection that opened with SMB1 to the process that holds the client's GUID; for
@@ -59,6 +59,7 @@ alarm_in(struct conn *c, uint64_t ms)
 
 	if (c->timer == NULL)
 		c->timer = evtimer_new(c->w->base, timer_cb, c);
+	c->timer_ms = clock_ms() + ms;
 	if (c->timer == NULL || event_add(c->timer, &tv) == -1)
 		conn_kill(c, CLOSE_NO_MEMORY);
 }
@@ -147,7 +148,7 @@ conn_free(struct conn *c)
 		buf_fini(&c->side[i].out);
 	}
 	free(c->calling_name);
-	free(c->replay);
+	buf_fini(&c->replay);
 	free(c);
 }
 
@@ -174,9 +175,10 @@ deadline(const struct conn *c, enum close_reason *why)
 {
 	const struct pol_limits *l = &c->w->policy->limits;
 
-	*why = CLOSE_FLUSH_TIMEOUT;
+	*why = CLOSE_LOGON_TIMEOUT;
+	/* It is ending: conn_tick() sees to that. */
 	if (c->end_by_ms != 0)
-		return c->end_by_ms;
+		return 0;
 	if (c->stage == CONN_FIRST) {
 		*why = CLOSE_FIRST_FRAME_TIMEOUT;
 		return c->accepted_ms + l->first_frame;
@@ -185,11 +187,7 @@ deadline(const struct conn *c, enum close_reason *why)
 		*why = CLOSE_NEGOTIATE_TIMEOUT;
 		return c->accepted_ms + l->negotiate;
 	}
-	if (!c->logged_on) {
-		*why = CLOSE_LOGON_TIMEOUT;
-		return c->accepted_ms + l->logon;
-	}
-	return 0;
+	return c->logged_on ? 0 : c->accepted_ms + l->logon;
 }
 
 void
@@ -207,6 +205,9 @@ conn_arm(struct conn *c)
 		disarm(c);
 		return;
 	}
+	/* Most deadlines only move further away: the timer fires early once, and looks again. */
+	if (c->timer != NULL && c->timer_ms <= when)
+		return;
 	now = clock_ms();
 	alarm_in(c, when > now ? when - now : 0);
 }
@@ -460,6 +461,7 @@ timer_cb(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	c->timer_ms = UINT64_MAX;
 	if (!c->started) {
 		c->started = true;
 		if (c->side[C2S].pump.waiting)
@@ -470,11 +472,7 @@ timer_cb(evutil_socket_t fd, short what, void *arg)
 	}
 	when = deadline(c, &why);
 	if (when != 0 && now >= when) {
-		/* A client that closed got what there was; a flush that stands still is given up. */
-		if (c->end_by_ms != 0)
-			conn_kill(c, c->why == CLOSE_CLIENT_EOF ? CLOSE_CLIENT_EOF : why);
-		else
-			conn_end(c, why);
+		conn_end(c, why);
 		return;
 	}
 	if (c->stage == CONN_CONNECT && now >= c->connect_by_ms) {
@@ -495,9 +493,16 @@ conn_tick(struct conn *c, uint64_t now_ms)
 {
 	const struct policy *p = c->w->policy;
 
+	if (c->end_by_ms != 0 && now_ms >= c->end_by_ms) {
+		/* A client that closed got what there was; a flush that stands still is given up. */
+		conn_kill(c, c->why == CLOSE_CLIENT_EOF ? CLOSE_CLIENT_EOF : CLOSE_FLUSH_TIMEOUT);
+		return;
+	}
 	flow_tick(c);
 	if (c->stage == CONN_DEAD)
 		return;
+	leg_keep(&c->side[C2S].leg, &p->tcp);
+	leg_keep(&c->side[S2C].leg, &p->tcp);
 	if (c->node != NULL && c->node->health == NODE_HUNG && c->owed_since_ms != 0 &&
 	    now_ms - c->owed_since_ms >= p->health.hang)
 		conn_end(c, CLOSE_NODE_HUNG);
@@ -512,18 +517,30 @@ conn_delay(struct conn *c, unsigned delay_ms)
 	alarm_in(c, delay_ms);
 }
 
+/* Which of our addresses did the client dial? -1: it has gone. */
+static int
+dialled(int fd, const struct conf_listen *listener, struct addrport *local)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+
+	if (!listener->intercept && !addr_is_unspecified(&listener->address.addr)) {
+		*local = listener->address;
+		return 0;
+	}
+	return getsockname(fd, (struct sockaddr *)&ss, &len) == -1 ? -1 :
+	    addrport_from_sa(local, (struct sockaddr *)&ss);
+}
+
 void
 conn_new(struct worker *w, int fd, const struct conf_listen *listener,
     const struct addrport *client, unsigned delay_ms)
 {
 	struct channel_ends self = { .conn_id = w->next_id, .client = *client };
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
 	bool proxied = conf_is_proxy(listener, &client->addr);
 	struct conn *c = calloc(1, sizeof(*c));
 
-	if (c == NULL || getsockname(fd, (struct sockaddr *)&ss, &len) == -1 ||
-	    addrport_from_sa(&self.local, (struct sockaddr *)&ss) == -1) {
+	if (c == NULL || dialled(fd, listener, &self.local) == -1) {
 		stats_closed(&w->stats, c == NULL ? CLOSE_NO_MEMORY : CLOSE_CLIENT_RESET);
 		if (!proxied)
 			limits_leave(w->parts->limits, &client->addr);

@@ -57,12 +57,12 @@ struct conn {
 	uint64_t calm_until_ms;	/* 0 = no */
 	uint64_t owed_since_ms;	/* the client asked then and the node has not sent a byte since */
 	char *calling_name;	/* NULL: no NetBIOS session request */
-	uint8_t *replay;	/* the SMB1 NEGOTIATE of a multi-protocol opening */
-	size_t replay_len;
+	struct buf replay;	/* the SMB1 NEGOTIATE of a multi-protocol opening */
 	struct node *node;	/* a reference, and counted in its connections */
 	struct route route;
 	struct mediate mediate;
 	struct event *timer;	/* NULL: nothing has a deadline, as for most of its life */
+	uint64_t timer_ms;	/* when it fires: not later than the deadline */
 	struct side side[2];
 };
 

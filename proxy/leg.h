@@ -23,6 +23,7 @@ struct leg {
 	bool ended;		/* an end is behind the bytes: a short read is not the last one */
 	bool doubt;		/* the last read was short, and no later one found nothing */
 	bool blocked;		/* the kernel takes no more until EV_WRITE */
+	bool kept;			/* alive, by keepalives */
 	struct event ev;
 };
 
@@ -51,9 +52,15 @@ bool leg_broken(const struct leg *l);
 bool leg_sent_all(const struct leg *l);
 
 /*
- * Keepalive, TCP_USER_TIMEOUT (ms) and no delay; a failure is not worth a connection. What is
- * accepted from a listening socket has its options.
+ * TCP_USER_TIMEOUT (ms) and no delay; a failure is not worth a connection. What is accepted from a
+ * listening socket has its options.
  */
-void leg_tcp(int fd, const struct pol_tcp *tcp, unsigned user_timeout_ms);
+void leg_tcp(int fd, unsigned user_timeout_ms);
+
+/*
+ * Keepalives from now on, as policy has them; once is enough. They cost four system calls and a
+ * timer: nothing for a connection that is over before it could ever send one.
+ */
+void leg_keep(struct leg *l, const struct pol_tcp *tcp);
 
 #endif

@@ -181,9 +181,7 @@ accept_cb(evutil_socket_t lfd, short what, void *arg)
 void
 listener_policy(struct listener *l)
 {
-	const struct pol_tcp *tcp = &l->w->policy->tcp;
-
-	leg_tcp(l->fd, tcp, tcp->client_timeout);
+	leg_tcp(l->fd, l->w->policy->tcp.client_timeout);
 }
 
 struct listener *

@@ -56,9 +56,9 @@ connected(struct conn *c)
 {
 	route_reached(&c->route);
 	c->stage = CONN_RELAY;
-	if (c->replay != NULL) {
+	if (buf_len(&c->replay) > 0) {
 		c->stage = CONN_REPLAY;
-		if (flow_send(&c->side[C2S], c->replay, c->replay_len) == -1) {
+		if (flow_send(&c->side[C2S], buf_head(&c->replay), buf_len(&c->replay)) == -1) {
 			conn_end(c, c->send_failed);
 			return;
 		}
@@ -143,7 +143,7 @@ connect_node(struct conn *c)
 		conn_end(c, CLOSE_NO_FILES);
 		return;
 	}
-	leg_tcp(fd, tcp, tcp->node_timeout);
+	leg_tcp(fd, tcp->node_timeout);
 	if (source == SOURCE_MISFIT)
 		stats_add(&c->w->stats, STAT_source_misfit, 1);
 	if (source >= SOURCE_CLIENT && source_bind(fd, source, &from) == -1) {
@@ -210,11 +210,8 @@ answer_multi(struct conn *c, const uint8_t *frame, size_t len)
 	struct wr w = wr_init(out, sizeof(out));
 	struct neg2_resp r;
 
-	c->replay = malloc(len);
-	if (c->replay == NULL)
+	if (buf_add(&c->replay, frame, len) == -1)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_NO_MEMORY };
-	memcpy(c->replay, frame, len);
-	c->replay_len = len;
 	nodes_answer(c->w->parts->nodes, &r, blob);
 	r.dialect = SMB2_DIALECT_2FF;
 	/* What 2.1 knows, [MS-SMB2] 3.3.5.3.1: the rest depends on a dialect that is not chosen yet. */
@@ -327,8 +324,7 @@ opening_swallow(struct conn *c, const uint8_t *frame, size_t len)
 	if (neg2_resp_get(&r, frame + NBSS_HDR_LEN, len - NBSS_HDR_LEN) == -1 ||
 	    r.dialect != SMB2_DIALECT_2FF)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_UNEXPECTED_ANSWER };
-	free(c->replay);
-	c->replay = NULL;
+	buf_fini(&c->replay);
 	c->stage = CONN_RELAY;
 	c->resume[C2S] = true;
 	return (struct outcome){ .act = OUTCOME_DROP };

@@ -138,7 +138,7 @@ static void
 tell(const struct entry *e, unsigned others, bool fresh, struct state_claim *c)
 {
 	*c = (struct state_claim){ .others = others, .firm = e->firm, .fresh = fresh };
-	snprintf(c->node, sizeof(c->node), "%s", e->load->node);
+	memcpy(c->node, e->load->node, sizeof(c->node));
 }
 
 static void
