@@ -25,6 +25,8 @@
 
 /* Windows sends a long token in pieces of what fits a SESSION_SETUP, [MS-SPNG] 3.1.5.4. */
 #define TOKEN_MAX 131072
+/* Messages that wait to be hashed: many a logon ends without anybody asking for its hash. */
+#define SAID_MAX 8192
 
 struct logon {
 	LIST_ENTRY(logon) entry;
@@ -38,6 +40,7 @@ struct logon {
 	const char *because;		/* there can be no key; NULL: there may */
 	struct identity seen;
 	struct preauth hash;
+	struct buf said;		/* messages that are not in the hash yet, each behind its length */
 	struct keyx *keyx;
 	struct buf pieces;		/* of a token */
 	bool whole;			/* they are all there */
@@ -56,6 +59,7 @@ drop(struct logon *x)
 	LIST_REMOVE(x, entry);
 	x->all->n--;
 	keyx_free(&x->keyx);
+	buf_fini(&x->said);
 	buf_fini(&x->pieces);
 	free(x);
 }
@@ -130,14 +134,37 @@ begin(struct logons *l, const struct setup *s)
 	return x;
 }
 
+/* Hashes what was said. -1 when memory is out. */
+static int
+catch_up(struct logon *x)
+{
+	while (buf_len(&x->said) > 0) {
+		const uint8_t *p = buf_head(&x->said);
+		size_t n;
+
+		memcpy(&n, p, sizeof(n));
+		if (preauth_add(x->all->crypt, &x->hash, p + sizeof(n), n) == -1)
+			return -1;
+		buf_drain(&x->said, sizeof(n) + n);
+	}
+	return 0;
+}
+
 static void
 hash(struct logon *x, const struct setup *s)
 {
+	bool good;
+
 	if (x->keyx == NULL)
 		return;
+	if (buf_len(&x->said) + s->len <= SAID_MAX)
+		good = buf_add(&x->said, &s->len, sizeof(s->len)) == 0 &&
+		    buf_add(&x->said, s->msg, s->len) == 0;
+	else
+		good = catch_up(x) == 0 && preauth_add(x->all->crypt, &x->hash, s->msg, s->len) == 0;
 	if (!s->alone)
 		x->because = "its SESSION_SETUP was part of a compound";
-	else if (preauth_add(x->all->crypt, &x->hash, s->msg, s->len) == -1)
+	else if (!good)
 		x->because = "out of memory while the logon was watched";
 }
 
@@ -364,7 +391,9 @@ logons_success(struct logons *l, const struct setup *s, const struct track *t,
 	if (x->waits_since_us != 0)
 		e->waited_us = clock_us() - x->waits_since_us;
 	snprintf(e->principal, sizeof(e->principal), "%.*s", SESSION_TEXT_MAX - 1, r->principal);
-	if (r->state == KEYX_READY)
+	if (r->state == KEYX_READY && t->dialect >= SMB2_DIALECT_311 && catch_up(x) == -1)
+		opaque(e, "out of memory while the logon was watched");
+	else if (r->state == KEYX_READY)
 		derive(x, r, s, t, l->crypt, session, e);
 	else if (r->state == KEYX_FAILED)
 		opaque(e, r->why);

@@ -39,6 +39,7 @@ struct watched {
 	struct crypt *crypt;
 	struct preauth preauth;		/* as client and node have it */
 	uint64_t id;			/* of the last exchange */
+	size_t pad;			/* bytes behind each message's token */
 	struct made m;
 };
 
@@ -152,6 +153,7 @@ setup_message(struct watched *w, bool response, uint64_t mid, uint32_t status, u
 	}
 	if (token != 0)
 		put_token(b, token);
+	wr_zero(b, w->pad);
 	made_end(&w->m);
 }
 
@@ -274,6 +276,27 @@ keyed(void **state)
 	}
 }
 
+/* The hash is that of the messages, however long they and all of them are. */
+static void
+hashed(void **state)
+{
+	static const size_t pad[] = { 0, 1, 2000, 3000, 5000, 8100, 20000 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(pad) / sizeof(pad[0]); i++) {
+		struct watched w;
+
+		begin(&w, NODE, true);
+		w.pad = pad[i];
+		exchange(&w, gss_key);
+		answer_key(&w, gss_key);
+		event_base_loop(w.base, EVLOOP_NONBLOCK);
+		assert_true(feed(&w, S2C));
+		assert_true(shown(&w).si.keyed);
+		end(&w);
+	}
+}
+
 /* Whatever goes wrong with the key, the logon goes on. */
 static void
 opaque(void **state)
@@ -391,6 +414,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keyed),
+		cmocka_unit_test(hashed),
 		cmocka_unit_test(opaque),
 		cmocka_unit_test(ends_early),
 		cmocka_unit_test(compressed),
