@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 /* How long a new connection may wait for Redis, in ms. */
 #define STATE_TIMEOUT 50
@@ -266,6 +267,16 @@ conf_load(const char *path, struct errlist *e)
 	errlist_sort(&l.e, 0);
 	errlist_take(e, &l.e);
 	return l.c;
+}
+
+unsigned
+conf_workers(const struct conf *c)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (c->workers != 0)
+		return c->workers;
+	return cpus < 1 ? 1 : cpus > CONF_WORKERS_MAX ? CONF_WORKERS_MAX : (unsigned)cpus;
 }
 
 int

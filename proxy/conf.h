@@ -35,7 +35,7 @@ struct conf {
 	char *keyd_user;	/* NULL: smbgate-keyd's own */
 	char *cluster_secret;	/* NULL: none */
 	char *pid_file;		/* NULL: none */
-	unsigned workers;	/* 0: one per CPU */
+	unsigned workers;	/* 0: see conf_workers() */
 	struct link_conf redis;	/* without servers the map of claims is in memory */
 	char *redis_password;	/* file; NULL: none. conf_password() reads it */
 	size_t nlisten;
@@ -48,6 +48,8 @@ struct conf {
  * is nothing to be had of the file.
  */
 struct conf *conf_load(const char *path, struct errlist *e);
+/* What it says, or one for each CPU. */
+unsigned conf_workers(const struct conf *c);
 /* Reads the password-file. 0, or -1 with a static text that says what is wrong. */
 int conf_password(struct conf *c, const char **why_r) __attribute__((warn_unused_result));
 void conf_free(struct conf **c);

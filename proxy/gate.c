@@ -63,12 +63,7 @@ gate_bind(struct gate_sockets *s, const struct conf *conf)
 	char text[ADDR_STRLEN];
 	int column[CONF_WORKERS_MAX];
 
-	s->nworkers = conf->workers;
-	if (s->nworkers == 0) {
-		long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-
-		s->nworkers = cpus < 1 ? 1 : cpus > CONF_WORKERS_MAX ? CONF_WORKERS_MAX : (unsigned)cpus;
-	}
+	s->nworkers = conf_workers(conf);
 	s->fds = calloc(s->nworkers * conf->nlisten, sizeof(int));
 	if (s->fds == NULL) {
 		log_error("out of memory");

@@ -10,6 +10,7 @@
 #include "proxy/gate.h"
 #include "proxy/guard.h"
 #include "proxy/privs.h"
+#include "proxy/splice.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -147,10 +148,15 @@ load(const struct options *o, struct conf **conf, struct policy **policy, struct
 	return r;
 }
 
+/* Descriptors that are not for clients: of the process, and of a worker. */
+#define NOFILE_PROCESS 64
+#define NOFILE_WORKER (2 * SPLICE_PIPES_MAX + 16)
+
 /* Two descriptors a client. What is possible is said, so that nobody has to find out at night. */
 static void
-raise_limits(void)
+raise_limits(unsigned workers)
 {
+	rlim_t own = NOFILE_PROCESS + (rlim_t)workers * NOFILE_WORKER;
 	struct rlimit rl;
 
 	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)
@@ -158,7 +164,7 @@ raise_limits(void)
 	rl.rlim_cur = rl.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &rl) == 0)
 		log_info("descriptors for about %llu clients",
-		    rl.rlim_cur > 64 ? (unsigned long long)(rl.rlim_cur - 64) / 2 : 0);
+		    rl.rlim_cur > own ? (unsigned long long)(rl.rlim_cur - own) / 2 : 0);
 }
 
 /* Policy can be told later to use the clients' addresses where it is not far-fetched. */
@@ -264,7 +270,7 @@ serve(const struct options *o, struct conf *conf, struct policy *policy, struct 
 	sigaddset(&later, SIGTERM);
 	sigaddset(&later, SIGINT);
 	sigprocmask(SIG_BLOCK, &later, NULL);
-	raise_limits();
+	raise_limits(conf_workers(conf));
 	privs_begin();
 	if (o->background && to_background(&ready_fd) == -1)
 		goto fail;
