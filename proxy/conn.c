@@ -428,6 +428,16 @@ wake_cb(void *arg)
 		(void)conn_settle(c, PUMP_OK, 0);
 }
 
+/* The client has logged off everywhere and had the answer to all that it asked. */
+static bool
+said_goodbye(const struct conn *c)
+{
+	const struct side *c2s = &c->side[C2S];
+
+	return c->logged_on && c->mediate.track.nchannels == 0 && !c->mediate.track.smb1 &&
+	    c->owed_since_ms == 0 && flow_owed(c2s) == 0 && pump_idle(&c2s->pump);
+}
+
 void
 conn_end_of_file(struct side *s)
 {
@@ -439,7 +449,7 @@ conn_end_of_file(struct side *s)
 		return;
 	}
 	c->why = CLOSE_CLIENT_EOF;
-	if (c->stage != CONN_RELAY) {
+	if (c->stage != CONN_RELAY || said_goodbye(c)) {
 		conn_end(c, CLOSE_CLIENT_EOF);
 		return;
 	}

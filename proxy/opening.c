@@ -75,6 +75,7 @@ node_leg_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct side *s = arg;
 	struct conn *c = s->conn;
+	bool may_have_failed = (what & (EV_READ | EV_CLOSED)) != 0;
 	int err = 0;
 	socklen_t len = sizeof(err);
 
@@ -85,7 +86,8 @@ node_leg_cb(evutil_socket_t fd, short what, void *arg)
 	leg_note(&s->leg, what);
 	if ((what & EV_WRITE) == 0)
 		return;
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1 || err != 0)
+	if (may_have_failed &&
+	    (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1 || err != 0))
 		opening_connect_failed(c);
 	else
 		connected(c);

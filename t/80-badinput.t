@@ -460,6 +460,77 @@ def last_bytes(t, nodes):
     f.stop()
 
 
+class Lingering(fake.FakeNode):
+    """It does not close by itself what a client has closed that had logged on."""
+
+    def __init__(self, *args, **kw):
+        super().__init__(*args, **kw)
+        self.kept = []
+
+    def _drop(self, p):
+        if p.sock not in self.peers or smb2.SESSION_SETUP not in p.got:
+            super()._drop(p)
+            return
+        del self.peers[p.sock]
+        self.sel.unregister(p.sock)
+        self.kept.append(p.sock)
+
+
+def goodbyes(t, nodes):
+    """A client leaves, and the node does not hurry: is there anything to wait for?"""
+    echo = []
+
+    def held(p, m):
+        if isinstance(m, smb2.Msg) and m.cmd == smb2.ECHO:
+            echo.append(F(fake.FakeNode.reply(m, b"\4\0\0\0", smb2.OK)))
+            return b""
+        return None
+
+    f = Lingering(t, "lingers", "127.0.0.46", on_message=held).start()
+    g = gate.Gate(t, [f], health={"interval": "60s"}).start()
+    gate.settle_closes(g)
+    before = g.closes()
+
+    def left(how):
+        c = smb2.Conn("127.0.0.1", g.port).negotiate([0x0302])
+        s = c.guest()
+        how(c, s)
+        tap.wait_for(lambda: f.kept, 5, message="the node does not hear of it")
+        return c, f.kept.pop()
+
+    def leave(c, s):
+        c.close()
+
+    def log_off(c, s):
+        c.logoff(s)
+        c.close()
+
+    def ask_on(c, s):
+        c.logoff(s)
+        c.send_frame(c.build(smb2.ECHO, b"\4\0\0\0"))
+        tap.wait_for(lambda: echo, 5, message="no ECHO came")
+        c.sock.shutdown(socket.SHUT_WR)
+
+    _, sock = left(leave)
+    t.same(g.live_connections(), 1, "a client that just leaves: the node may have something to say")
+    sock.close()
+    t.ok(tap.wait_for(lambda: g.live_connections() == 0, 3), "and then it is over")
+    _, sock = left(log_off)
+    t.ok(tap.wait_for(lambda: g.live_connections() == 0, 3), "one that logged off before: it is "
+         "over, whatever the node thinks")
+    sock.close()
+    c, sock = left(ask_on)
+    sock.sendall(echo[0])
+    t.same(c.sock.recv(1 << 16), echo[0],
+           "one that logged off and asked for more gets its answer")
+    sock.close()
+    c.close()
+    t.ok(tap.wait_for(lambda: g.live_connections() == 0, 3), "and it is over")
+    t.same(g.closed_since(before), {"client_eof": 3}, "they all ended because the client did")
+    t.same(g.stop(), 0, "goodbyes: smbgate ends with status 0")
+    f.stop()
+
+
 # -- hostile nodes
 def on(cmd, make):
     def fn(p, m):
@@ -791,7 +862,7 @@ def main(t):
     after_logon(t, g, w)
     fuzz(t, g, w)
     t.same(g.stop(), 0, "smbgate ends with status 0")
-    for part in (time_limits, memory, slow_reader, last_bytes, hostile, mute_node, crowd,
+    for part in (time_limits, memory, slow_reader, last_bytes, goodbyes, hostile, mute_node, crowd,
                  descriptors):
         part(t, nodes)
 
