@@ -43,7 +43,8 @@ print_token(const char *name, const gss_buffer_desc *t)
 	if (n > 20 && p[0] == 0x60) {
 		if (p[1] > 0x80)
 			i += p[1] & 0x7f;
-		if (memcmp(p + i, KRB5_OID_DER, 11) == 0)
+		/* A key can begin like a token. */
+		if (n >= i + 13 && memcmp(p + i, KRB5_OID_DER, 11) == 0)
 			i += 13;
 		else
 			i = 0;
