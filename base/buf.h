@@ -20,6 +20,9 @@ struct buf_mem {
 	uint8_t data[];
 };
 
+/* The least that is allocated. */
+#define BUF_MIN 256
+
 /* NULL: empty. */
 struct buf {
 	struct buf_mem *mem;
@@ -61,9 +64,9 @@ buf_room(struct buf *b, size_t n)
 		if (cap - len >= n)
 			return m->data + len;
 	}
-	/* With its head one kilobyte: what malloc() is quick with. */
-	if (cap < 1024 - sizeof(*m))
-		cap = 1024 - sizeof(*m);
+	/* Mostly one small frame waits, and a burst of new connections is not to leave great holes. */
+	if (cap < BUF_MIN - sizeof(*m))
+		cap = BUF_MIN - sizeof(*m);
 	while (cap - len < n)
 		cap *= 2;
 	m = realloc(m, sizeof(*m) + cap);
