@@ -5,17 +5,36 @@
 
 #include "auth/secret.h"
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/params.h>
 #include <openssl/rand.h>
 
 #define KEY_LEN 32
 #define NONCE_LEN 12
 #define TAG_LEN 16
+#define LABELS_MAX 8
+#define LABEL_MAX 16
+
+struct purpose {
+	char label[LABEL_MAX];
+	EVP_MAC_CTX *ctx;	/* NULL: not used yet */
+};
+
+struct cluster {
+	const struct secret *secret;
+	EVP_MAC *hmac;
+	pthread_mutex_t lock;	/* of the rest: a leaf */
+	struct purpose purpose[LABELS_MAX];
+};
 
 /* One key for each purpose: what is good for one of them is worth nothing for another. */
 static int
@@ -29,26 +48,97 @@ derive(const struct secret *s, const char *label, uint8_t key[KEY_LEN])
 	           &len) == NULL ? -1 : 0;
 }
 
+struct cluster *
+cluster_new(const struct secret *s)
+{
+	struct cluster *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->secret = s;
+	c->hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	pthread_mutex_init(&c->lock, NULL);
+	if (c->hmac == NULL)
+		cluster_free(&c);
+	return c;
+}
+
+void
+cluster_free(struct cluster **cp)
+{
+	struct cluster *c = *cp;
+
+	if (c == NULL)
+		return;
+	for (size_t i = 0; i < LABELS_MAX; i++)
+		EVP_MAC_CTX_free(c->purpose[i].ctx);
+	EVP_MAC_free(c->hmac);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+	*cp = NULL;
+}
+
+/* A context that has the key of that label. NULL when memory is out. */
+static EVP_MAC_CTX *
+keyed(const struct cluster *c, const char *label)
+{
+	char digest[] = "SHA256";
+	const OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+		OSSL_PARAM_construct_end(),
+	};
+	EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(c->hmac);
+	uint8_t key[KEY_LEN];
+
+	if (ctx != NULL &&
+	    (derive(c->secret, label, key) == -1 || EVP_MAC_init(ctx, key, KEY_LEN, params) != 1)) {
+		EVP_MAC_CTX_free(ctx);
+		ctx = NULL;
+	}
+	OPENSSL_cleanse(key, sizeof(key));
+	return ctx;
+}
+
+/* The same, made once. The lock is held. */
+static EVP_MAC_CTX *
+context_of(struct cluster *c, const char *label)
+{
+	for (size_t i = 0; i < LABELS_MAX; i++) {
+		struct purpose *p = &c->purpose[i];
+
+		if (p->ctx != NULL && strcmp(p->label, label) != 0)
+			continue;
+		if (p->ctx == NULL) {
+			p->ctx = keyed(c, label);
+			snprintf(p->label, sizeof(p->label), "%s", label);
+		}
+		return p->ctx;
+	}
+	return NULL;
+}
+
 int
-cluster_mac(const void *secret, const char *label, const void *a, size_t an, const void *b,
+cluster_mac(const void *cluster, const char *label, const void *a, size_t an, const void *b,
     size_t bn, uint8_t out[32])
 {
-	uint8_t text[4 + CLUSTER_MAC_MAX], key[KEY_LEN];
-	unsigned len = 32;
-	int r = -1;
+	struct cluster *c = (struct cluster *)(uintptr_t)cluster;
+	uint8_t len[4];
+	EVP_MAC_CTX *ctx;
+	size_t n;
+	bool good;
 
 	if (an > CLUSTER_MAC_MAX || bn > CLUSTER_MAC_MAX - an)
 		return -1;
 	for (int i = 0; i < 4; i++)
-		text[i] = (uint8_t)(an >> (8 * i));
-	memcpy(text + 4, a, an);
-	if (bn > 0)
-		memcpy(text + 4 + an, b, bn);
-	if (derive(secret, label, key) == 0 &&
-	    HMAC(EVP_sha256(), key, KEY_LEN, text, 4 + an + bn, out, &len) != NULL)
-		r = 0;
-	OPENSSL_cleanse(key, sizeof(key));
-	return r;
+		len[i] = (uint8_t)(an >> (8 * i));
+	pthread_mutex_lock(&c->lock);
+	ctx = context_of(c, label);
+	/* Without a key: with the one that it has. */
+	good = ctx != NULL && EVP_MAC_init(ctx, NULL, 0, NULL) == 1 &&
+	    EVP_MAC_update(ctx, len, sizeof(len)) == 1 && EVP_MAC_update(ctx, a, an) == 1 &&
+	    (bn == 0 || EVP_MAC_update(ctx, b, bn) == 1) && EVP_MAC_final(ctx, out, &n, 32) == 1;
+	pthread_mutex_unlock(&c->lock);
+	return good ? 0 : -1;
 }
 
 static EVP_CIPHER_CTX *

@@ -7,6 +7,13 @@
 
 struct secret;
 
+/* One a process; from any thread. */
+struct cluster;
+
+/* The secret is borrowed until the end. NULL when memory is out. */
+struct cluster *cluster_new(const struct secret *s);
+void cluster_free(struct cluster **c);
+
 /* Longest input of cluster_mac(), both parts together. */
 #define CLUSTER_MAC_MAX 512
 /* What cluster_wrap() adds. */
@@ -14,10 +21,10 @@ struct secret;
 
 /*
  * HMAC-SHA256 of a, b (their lengths count) under a key that is derived from the secret for this
- * label alone. secret is a struct secret; an empty one gives a constant key, and so a checksum. -1
- * when memory is out or the input too long.
+ * label alone; of labels there are few. An empty secret gives a constant key, and so a checksum.
+ * cluster: a struct cluster. -1 when memory is out or the input too long.
  */
-int cluster_mac(const void *secret, const char *label, const void *a, size_t an, const void *b,
+int cluster_mac(const void *cluster, const char *label, const void *a, size_t an, const void *b,
     size_t bn, uint8_t out[32]);
 
 /*

@@ -187,9 +187,12 @@ static const struct keeper_ops keeper_ops = { .lost = claim_lost, .stand = stand
 static int
 share(struct gate *g, const struct secret *secret)
 {
-	g->seal = (struct record_seal){ .arg = secret, .mac = cluster_mac };
 	if (g->conf->redis.nservers == 0)
 		return 0;
+	g->cluster = cluster_new(secret);
+	if (g->cluster == NULL)
+		return -1;
+	g->seal = (struct record_seal){ .arg = g->cluster, .mac = cluster_mac };
 	if (secret->len == 0)
 		log_warn("no cluster-secret: what Redis says is believed, and keys are not shared");
 	g->parts.shared = shared_new(&g->conf->redis, &g->seal, CLAIMS_MAX);
@@ -479,6 +482,7 @@ gate_free(struct gate **gp)
 	limits_free(&g->parts.limits);
 	keyhash_free(&g->hash);
 	shared_free(&g->parts.shared);
+	cluster_free(&g->cluster);
 	local_map_free(&g->parts.claims);
 	sesstab_free(&g->parts.sessions);
 	nodes_free(&g->parts.nodes);

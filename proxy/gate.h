@@ -10,6 +10,7 @@
 #include "state/record.h"
 
 struct conf;
+struct cluster;
 struct ctl;
 struct errlist;
 struct event;
@@ -35,6 +36,7 @@ struct gate {
 	struct state *state;		/* the main thread's handle */
 	struct keeper *keeper;		/* NULL: the map is not shared */
 	struct keyhash *hash;		/* the same */
+	struct cluster *cluster;	/* the same */
 	struct record_seal seal;
 	struct policy *policy;		/* in force */
 	struct health *health;
