@@ -227,7 +227,8 @@ ask(struct link *l, int argc, const char **argv, const size_t *len, link_reply_f
 	s->arg = arg;
 	STAILQ_INSERT_TAIL(&l->asked, s, entry);
 	l->nasked++;
-	flush(l);
+	/* When all that is ready now has had its turn: what is asked meanwhile leaves with it. */
+	event_active(l->write_ev, EV_WRITE, 0);
 	return s->number;
 }
 
@@ -614,6 +615,9 @@ link_free(struct link **lp)
 
 	if (l == NULL)
 		return;
+	/* What was given up last is still said. */
+	if (l->state == READY)
+		flush(l);
 	hang_up(l);
 	l->state = IDLE;
 	while ((s = STAILQ_FIRST(&l->asked)) != NULL) {
