@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-/* The arguments of one script. */
+/* The arguments of one script: of SAY_MAX claims, at most, and what all of them have in common. */
 struct args {
 	int n;
 	const char *v[8 * SAY_MAX];
@@ -19,6 +19,14 @@ struct args {
 	size_t used;		/* of text */
 	char text[160 * SAY_MAX];
 };
+
+/* They are big: only what counts them is set. */
+static void
+begin(struct args *a)
+{
+	a->n = 0;
+	a->used = 0;
+}
 
 static void
 bytes(struct args *a, const void *p, size_t n)
@@ -74,10 +82,7 @@ hex(struct args *a, const uint8_t *id)
 static void
 key(struct args *a, const struct shared *m, const char *what, const uint8_t *id)
 {
-	char name[NAMES_KEY_MAX];
-
-	shared_key(m, name, what, id);
-	snprintf(room(a), sizeof(a->text) - a->used, "%s", name);
+	shared_key(m, room(a), what, id);
 	written(a);
 }
 
@@ -99,8 +104,9 @@ uint64_t
 say_claim(struct link *l, struct shared *m, const struct shared_wish *w, const struct record *bad,
     uint64_t deadline_ms, link_reply_f cb, void *arg)
 {
-	struct args a = { .n = 0 };
+	struct args a;
 
+	begin(&a);
 	key(&a, m, "c:", w->id);
 	key(&a, m, "x", NULL);
 	key(&a, m, "e", NULL);
@@ -123,8 +129,9 @@ uint64_t
 say_move(struct link *l, struct shared *m, const struct shared_wish *w, const struct record *old,
     int64_t linger_ms, uint64_t deadline_ms, link_reply_f cb, void *arg)
 {
-	struct args a = { .n = 0 };
+	struct args a;
 
+	begin(&a);
 	key(&a, m, "c:", w->id);
 	key(&a, m, "x", NULL);
 	word(&a, shared_token(m));
@@ -144,8 +151,9 @@ uint64_t
 say_assert(struct link *l, struct shared *m, const struct shared_item *it, size_t n,
     link_reply_f cb, void *arg)
 {
-	struct args a = { .n = 0 };
+	struct args a;
 
+	begin(&a);
 	key(&a, m, "x", NULL);
 	key(&a, m, "e", NULL);
 	for (size_t i = 0; i < n; i++)
@@ -167,8 +175,9 @@ say_assert(struct link *l, struct shared *m, const struct shared_item *it, size_
 uint64_t
 say_release(struct link *l, struct shared *m, const struct shared_item *it, int64_t linger_ms)
 {
-	struct args a = { .n = 0 };
+	struct args a;
 
+	begin(&a);
 	key(&a, m, "c:", it->id);
 	key(&a, m, "x", NULL);
 	key(&a, m, "e", NULL);
@@ -185,8 +194,9 @@ uint64_t
 say_facts(struct link *l, struct shared *m, const struct facts_item *it, size_t n,
     link_reply_f cb, void *arg)
 {
-	struct args a = { .n = 0 };
+	struct args a;
 
+	begin(&a);
 	for (size_t i = 0; i < n; i++)
 		key(&a, m, "s:", it[i].sid);
 	number(&a, NAMES_FACT_MS);

@@ -206,14 +206,15 @@ shared_prefix(const struct shared *m)
 	return m->prefix;
 }
 
+_Static_assert(NAMES_PREFIX_MAX + 4 + NAMES_ID_HEX < NAMES_KEY_MAX, "a key must fit");
+
 void
 shared_key(const struct shared *m, char dst[NAMES_KEY_MAX], const char *what, const uint8_t *id)
 {
-	char hex[NAMES_ID_HEX + 1] = "";
+	char *end = stpcpy(stpcpy(dst, m->prefix), what);
 
 	if (id != NULL)
-		record_hex(id, NAMES_ID_LEN, hex);
-	snprintf(dst, NAMES_KEY_MAX, "%s%s%s", m->prefix, what, hex);
+		record_hex(id, NAMES_ID_LEN, end);
 }
 
 struct troubles *
