@@ -291,6 +291,13 @@ log_session(struct mediate *m, const struct session_info *si)
 		    si->principal != NULL ? si->principal : "", si->opaque_because);
 }
 
+/* May there be another channel, perhaps through another proxy? [MS-SMB2] 3.3.5.5. */
+static bool
+may_be_bound(const struct session_info *si)
+{
+	return si->dialect >= SMB2_DIALECT_300 && !si->guest && !si->anonymous;
+}
+
 static int
 session_opened(struct mediate *m, const struct session_info *si, const struct pending *asked,
     const struct logon_end *e, enum close_reason *why)
@@ -321,7 +328,7 @@ session_opened(struct mediate *m, const struct session_info *si, const struct pe
 	 * Also of a bound channel: its session may outlive the first one, with another proxy. But one
 	 * that lacks the keys says nothing: the others may have them.
 	 */
-	if (!bound || e->keys != NULL)
+	if (may_be_bound(si) && (!bound || e->keys != NULL))
 		sharing_put(m->env, si->session_id, m->node->id, e->keys);
 	stats_add(m->env->stats, bound ? STAT_channels_bound : STAT_sessions, 1);
 	stats_add(m->env->stats, si->keyed ? STAT_channels_keyed : STAT_channels_opaque, 1);

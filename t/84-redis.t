@@ -116,6 +116,7 @@ def one_claim(t, r, gates):
     c.login()
     tap.wait_for(lambda: b"l" in claims(r)[key], 5, message="not firm")
     t.same(len(owners(claims(r)[key])), 2, "two proxies, two owners")
+    t.same(r.do("KEYS", "smbgate:*:s:*"), [], "a guest's session is never bound: no facts of it")
     e = several.opened(gates[0], guid)
     t.same(len(owners(claims(r)[key])), 2, "a further connection asks nobody")
     t.ok(which(c) == which(d) == which(e), "all on one node")
