@@ -428,14 +428,18 @@ wake_cb(void *arg)
 		(void)conn_settle(c, PUMP_OK, 0);
 }
 
-/* The client has logged off everywhere and had the answer to all that it asked. */
+/*
+ * The client has logged off everywhere, and nothing is known to be unanswered. What it asked
+ * without a session is taken for answered with the node's next byte.
+ */
 static bool
 said_goodbye(const struct conn *c)
 {
 	const struct side *c2s = &c->side[C2S];
 
-	return c->logged_on && c->mediate.track.nchannels == 0 && !c->mediate.track.smb1 &&
-	    c->owed_since_ms == 0 && flow_owed(c2s) == 0 && pump_idle(&c2s->pump);
+	return c->logged_on && c->mediate.track.nchannels == 0 &&
+	    c->mediate.track.npending == 0 && !c->mediate.track.smb1 && c->owed_since_ms == 0 &&
+	    flow_owed(c2s) == 0 && pump_idle(&c2s->pump);
 }
 
 void
@@ -529,7 +533,7 @@ conn_delay(struct conn *c, unsigned delay_ms)
 
 /* Which of our addresses did the client dial? -1: it has gone. */
 static int
-dialled(int fd, const struct conf_listen *listener, struct addrport *local)
+dialled_address(int fd, const struct conf_listen *listener, struct addrport *local)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
@@ -550,7 +554,7 @@ conn_new(struct worker *w, int fd, const struct conf_listen *listener,
 	bool proxied = conf_is_proxy(listener, &client->addr);
 	struct conn *c = calloc(1, sizeof(*c));
 
-	if (c == NULL || dialled(fd, listener, &self.local) == -1) {
+	if (c == NULL || dialled_address(fd, listener, &self.local) == -1) {
 		stats_closed(&w->stats, c == NULL ? CLOSE_NO_MEMORY : CLOSE_CLIENT_RESET);
 		if (!proxied)
 			limits_leave(w->parts->limits, &client->addr);

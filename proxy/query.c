@@ -171,7 +171,7 @@ int
 query_req(struct mediate *m, struct view *v, const struct message *msg, enum close_reason *why)
 {
 	struct pending p = { .kind = PENDING_IFINFO };
-	const struct signkey *k;
+	uint16_t alg;
 	struct ioctl2_req r;
 
 	if (!is_query(msg))
@@ -195,10 +195,11 @@ query_req(struct mediate *m, struct view *v, const struct message *msg, enum clo
 	/* Unsigned, opaque or forged: the node says what it thinks of it. */
 	if (!is_signed(msg) || !view_signature_good(m, msg))
 		return view_ask(m, v, msg, p, why);
-	k = key_of(m, msg->part.session_id);
+	/* Now: a neighbour with a bad signature may cost the session its keys. */
+	alg = key_of(m, msg->part.session_id)->alg;
 	if (can_substitute(m, v, &r))
 		return substitute(m, v, msg, p, why);
-	if (k->alg == SMB2_SIGNING_AES_GMAC && mode_of(m) != POL_IF_PASS)
+	if (alg == SMB2_SIGNING_AES_GMAC && mode_of(m) != POL_IF_PASS)
 		return gmac_req(m, v, msg, &p, why);
 	return view_ask(m, v, msg, p, why);
 }
