@@ -12,7 +12,7 @@ PACKAGES_NODES="samba smbclient python3 mount util-linux"
 PACKAGES_TEST="clang libclang-rt-14-dev libcmocka-dev perl samba-testsuite samba-vfs-modules
 	python3-pycryptodome iproute2 procps binutils git krb5-kdc krb5-admin-server krb5-user
 	samba-dsdb-modules samba-ad-provision python3-samba winbind libnss-winbind tcpdump tshark
-	valgrind nftables curl python3-impacket redis-server redis-sentinel haproxy"
+	valgrind nftables curl python3-impacket redis-server redis-sentinel haproxy keepalived"
 
 # packages_missing NAME...: those that are not installed, one a line.
 packages_missing() {
