@@ -496,7 +496,7 @@ find_program(char dst[PATH_MAX])
 	char self[PATH_MAX - 32] = "";
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *slash = n <= 0 ? NULL : strrchr(self, '/');
-	const char *const places[] = { "/smbgate-keyd", "/../auth/smbgate-keyd" };
+	const char *const places[] = { "/smbgate-keyd", "/../keyd/smbgate-keyd" };
 
 	if (slash != NULL)
 		*slash = '\0';

@@ -3,8 +3,8 @@
 
 #include "auth/secret.h"
 #include "base/log.h"
-#include "policy/policy.h"
 #include "policy/errlist.h"
+#include "policy/policy.h"
 #include "policy/schema.h"
 #include "proxy/conf.h"
 #include "proxy/gate.h"

@@ -10,10 +10,10 @@ import tempfile
 
 BUILD = os.path.abspath(os.environ.get("SMBGATE_BUILD", "."))
 ROOMS = ["base", "smb", "auth", "policy", "state", "proxy", "ctl"]
-PROGRAMS = ["proxy/smbgate", "ctl/smbgatectl", "auth/smbgate-keyd"]
+PROGRAMS = ["proxy/smbgate", "ctl/smbgatectl", "keyd/smbgate-keyd"]
 
 # The one program with the keytab, and what no other may be able to do.
-KEYD = "auth/smbgate-keyd"
+KEYD = "keyd/smbgate-keyd"
 KEYD_LIBS = ["libkrb5", "libseccomp"]
 
 # (object, symbol): why it may be written to.

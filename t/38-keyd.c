@@ -1,12 +1,12 @@
 /* 38-keyd.c: unit tests of smbgate-keyd: messages, keytabs, NTLM, and the order that it enforces */
 #include "config.h"
 
-#include "auth/arena.h"
-#include "auth/keyd_apreq.h"
-#include "auth/keyd_keytab.h"
-#include "auth/keyd_ntlm.h"
 #include "auth/keymsg.h"
 #include "base/wr.h"
+#include "keyd/apreq.h"
+#include "keyd/arena.h"
+#include "keyd/keytab.h"
+#include "keyd/ntlm.h"
 #include "t/vectors.h"
 
 #include <errno.h>
@@ -710,7 +710,7 @@ program(char dst[256])
 {
 	const char *build = getenv("SMBGATE_BUILD");
 
-	snprintf(dst, 256, "%s/auth/smbgate-keyd", build == NULL ? "." : build);
+	snprintf(dst, 256, "%s/keyd/smbgate-keyd", build == NULL ? "." : build);
 }
 
 static void

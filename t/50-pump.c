@@ -1,13 +1,13 @@
 /* 50-pump.c: the pump and classify(): every verdict and outcome, bad input, limits by state */
 #include "config.h"
 
+#include "base/wr.h"
 #include "proxy/classify.h"
 #include "proxy/pump.h"
 #include "proxy/track.h"
 #include "smb/const.h"
 #include "smb/hdr2.h"
 #include "smb/nbss.h"
-#include "base/wr.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

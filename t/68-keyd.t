@@ -25,7 +25,7 @@ os.environ["PATH"] += ":/usr/sbin:/sbin"
 TOOLS = ["krb5kdc", "kdb5_util", "kadmin.local", "kinit", "klist"]
 GSS = os.path.join(gate.build_dir(), "t/gss")
 KEYC = os.path.join(gate.build_dir(), "t/keyc")
-KEYD = os.path.join(gate.build_dir(), "auth/smbgate-keyd")
+KEYD = os.path.join(gate.build_dir(), "keyd/smbgate-keyd")
 
 for tool in TOOLS:
     if shutil.which(tool) is None:

@@ -75,8 +75,8 @@ t_58_source_t_LDADD = $(LINK_PROXY)
 t_55_ctl_t_SOURCES = t/55-ctl.c
 t_55_ctl_t_LDADD = $(LINK_PROXY)
 
-t_38_keyd_t_SOURCES = t/38-keyd.c t/vectors.h auth/arena.c auth/keyd_apreq.c auth/keyd_keytab.c \
-	auth/keyd_ntlm.c
+t_38_keyd_t_SOURCES = t/38-keyd.c t/vectors.h keyd/arena.c keyd/apreq.c keyd/keytab.c \
+	keyd/ntlm.c
 t_38_keyd_t_LDADD = $(LINK_AUTH)
 
 # What t/68-keyd.t runs: real tickets, and smbgate's side of smbgate-keyd without SMB.

@@ -7,8 +7,8 @@
 #include "auth/keyhash.h"
 #include "auth/secret.h"
 
-#include "policy/policy.h"
 #include "policy/errlist.h"
+#include "policy/policy.h"
 #include "policy/schema.h"
 #include "proxy/stats.h"
 

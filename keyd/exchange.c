@@ -1,11 +1,11 @@
-/* keyd_exchange.c: the exchanges of one worker: which message may come when, and its answer */
+/* exchange.c: the exchanges of one worker: which message may come when, and its answer */
 #include "config.h"
 
-#include "auth/keyd_exchange.h"
+#include "keyd/exchange.h"
 
-#include "auth/keyd_keys.h"
-#include "auth/keyd_krb5.h"
-#include "auth/keyd_ntlm.h"
+#include "keyd/keys.h"
+#include "keyd/krb5.h"
+#include "keyd/ntlm.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
-/* keyd_sandbox.c: gives up everything that smbgate-keyd can work without */
+/* sandbox.c: gives up everything that smbgate-keyd can work without */
 #include "config.h"
 
-#include "auth/keyd_sandbox.h"
+#include "keyd/sandbox.h"
 
 #include "base/log.h"
 

@@ -1,12 +1,12 @@
-/* keyd_ntlm.c: session keys of NTLMv2 logons, from the NT hashes of a keytab */
+/* ntlm.c: session keys of NTLMv2 logons, from the NT hashes of a keytab */
 #include "config.h"
 
-#include "auth/keyd_ntlm.h"
+#include "keyd/ntlm.h"
 
-#include "auth/arena.h"
-#include "auth/keyd_keytab.h"
 #include "auth/ntlm.h"
 #include "base/rd.h"
+#include "keyd/arena.h"
+#include "keyd/keytab.h"
 
 #include <stdio.h>
 #include <string.h>

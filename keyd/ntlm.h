@@ -1,11 +1,11 @@
-/* keyd_ntlm.h: session keys of NTLMv2 logons, from the NT hashes of a keytab */
-#ifndef AUTH_KEYD_NTLM_H
-#define AUTH_KEYD_NTLM_H
+/* ntlm.h: session keys of NTLMv2 logons, from the NT hashes of a keytab */
+#ifndef KEYD_NTLM_H
+#define KEYD_NTLM_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "auth/keyd.h"
+#include "keyd/answer.h"
 
 struct arena;
 struct keytab_entry;

@@ -1,11 +1,11 @@
-/* keyd_keytab.h: the file format of keytabs, version 0x0502 */
-#ifndef AUTH_KEYD_KEYTAB_H
-#define AUTH_KEYD_KEYTAB_H
+/* keytab.h: the file format of keytabs, version 0x0502 */
+#ifndef KEYD_KEYTAB_H
+#define KEYD_KEYTAB_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "auth/keyd.h"
+#include "keyd/answer.h"
 
 /* The largest file that is taken: thousands of keys. */
 #define KEYTAB_FILE_MAX (512 * 1024)

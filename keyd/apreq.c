@@ -1,7 +1,7 @@
-/* keyd_apreq.c: what an AP-REQ says in the clear about the key that it needs */
+/* apreq.c: what an AP-REQ says in the clear about the key that it needs */
 #include "config.h"
 
-#include "auth/keyd_apreq.h"
+#include "keyd/apreq.h"
 
 #include "base/rd.h"
 

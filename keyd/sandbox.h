@@ -1,11 +1,11 @@
-/* keyd_sandbox.h: gives up everything that smbgate-keyd can work without */
-#ifndef AUTH_KEYD_SANDBOX_H
-#define AUTH_KEYD_SANDBOX_H
+/* sandbox.h: gives up everything that smbgate-keyd can work without */
+#ifndef KEYD_SANDBOX_H
+#define KEYD_SANDBOX_H
 
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "auth/keyd.h"
+#include "keyd/answer.h"
 
 /* Before anything is read: no core, no tracing by the same user, memory may be locked. */
 void sandbox_prepare(void);

@@ -1,6 +1,6 @@
-/* keyd.h: what the parts of smbgate-keyd share: an answer, and a reason */
-#ifndef AUTH_KEYD_H
-#define AUTH_KEYD_H
+/* answer.h: what the parts of smbgate-keyd share: an answer, and a reason */
+#ifndef KEYD_ANSWER_H
+#define KEYD_ANSWER_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,10 +1,10 @@
-/* keyd_krb5.c: libkrb5, and what it makes of AP-REQ and AP-REP messages */
+/* krb5.c: libkrb5, and what it makes of AP-REQ and AP-REP messages */
 #include "config.h"
 
-#include "auth/keyd_krb5.h"
+#include "keyd/krb5.h"
 
-#include "auth/keyd_apreq.h"
-#include "auth/keyd_keytab.h"
+#include "keyd/apreq.h"
+#include "keyd/keytab.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
-/* keyd_keytab.c: the file format of keytabs, version 0x0502 */
+/* keytab.c: the file format of keytabs, version 0x0502 */
 #include "config.h"
 
-#include "auth/keyd_keytab.h"
+#include "keyd/keytab.h"
 
 #include "base/rd.h"
 

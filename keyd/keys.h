@@ -1,10 +1,10 @@
-/* keyd_keys.h: one keytab as smbgate-keyd uses it */
-#ifndef AUTH_KEYD_KEYS_H
-#define AUTH_KEYD_KEYS_H
+/* keys.h: one keytab as smbgate-keyd uses it */
+#ifndef KEYD_KEYS_H
+#define KEYD_KEYS_H
 
-#include "auth/arena.h"
-#include "auth/keyd.h"
-#include "auth/keyd_ntlm.h"
+#include "keyd/answer.h"
+#include "keyd/arena.h"
+#include "keyd/ntlm.h"
 
 struct kerb;
 struct kerb_keys;

@@ -1,11 +1,11 @@
-/* keyd_exchange.h: the exchanges of one worker: which message may come when, and its answer */
-#ifndef AUTH_KEYD_EXCHANGE_H
-#define AUTH_KEYD_EXCHANGE_H
+/* exchange.h: the exchanges of one worker: which message may come when, and its answer */
+#ifndef KEYD_EXCHANGE_H
+#define KEYD_EXCHANGE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "auth/keyd.h"
+#include "keyd/answer.h"
 
 struct exchanges;
 struct kerb;

@@ -1,6 +1,6 @@
-/* keyd_apreq.h: what an AP-REQ says in the clear about the key that it needs */
-#ifndef AUTH_KEYD_APREQ_H
-#define AUTH_KEYD_APREQ_H
+/* apreq.h: what an AP-REQ says in the clear about the key that it needs */
+#ifndef KEYD_APREQ_H
+#define KEYD_APREQ_H
 
 #include <stdbool.h>
 #include <stddef.h>

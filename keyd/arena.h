@@ -1,6 +1,6 @@
 /* arena.h: memory for keys: locked, in no core file, wiped before it is given back */
-#ifndef AUTH_ARENA_H
-#define AUTH_ARENA_H
+#ifndef KEYD_ARENA_H
+#define KEYD_ARENA_H
 
 #include <stddef.h>
 #include <stdint.h>

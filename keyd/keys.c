@@ -1,11 +1,11 @@
-/* keyd_keys.c: one keytab as smbgate-keyd uses it */
+/* keys.c: one keytab as smbgate-keyd uses it */
 #include "config.h"
 
-#include "auth/keyd_keys.h"
+#include "keyd/keys.h"
 
-#include "auth/keyd_keytab.h"
-#include "auth/keyd_krb5.h"
 #include "base/log.h"
+#include "keyd/keytab.h"
+#include "keyd/krb5.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -1,11 +1,11 @@
-/* keyd_krb5.h: libkrb5, and what it makes of AP-REQ and AP-REP messages */
-#ifndef AUTH_KEYD_KRB5_H
-#define AUTH_KEYD_KRB5_H
+/* krb5.h: libkrb5, and what it makes of AP-REQ and AP-REP messages */
+#ifndef KEYD_KRB5_H
+#define KEYD_KRB5_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "auth/keyd.h"
+#include "keyd/answer.h"
 
 struct keytab_entry;
 struct kerb;			/* the library: set up once, opens no file afterwards */

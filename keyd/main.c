@@ -1,15 +1,15 @@
-/* keyd.c: program smbgate-keyd: the one that knows the keytab; answers which key a logon has */
+/* main.c: program smbgate-keyd: the one that knows the keytab; answers which key a logon has */
 #include "config.h"
 
-#include "auth/keyd.h"
+#include "keyd/answer.h"
 
-#include "auth/keyd_exchange.h"
-#include "auth/keyd_keys.h"
-#include "auth/keyd_krb5.h"
-#include "auth/keyd_ntlm.h"
-#include "auth/keyd_sandbox.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "keyd/exchange.h"
+#include "keyd/keys.h"
+#include "keyd/krb5.h"
+#include "keyd/ntlm.h"
+#include "keyd/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* arena.c: memory for keys: locked, in no core file, wiped before it is given back */
 #include "config.h"
 
-#include "auth/arena.h"
+#include "keyd/arena.h"
 
 #include <stdalign.h>
 #include <sys/mman.h>
