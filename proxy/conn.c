@@ -13,8 +13,8 @@
 #include "proxy/node.h"
 #include "proxy/opening.h"
 #include "proxy/prelude.h"
-#include "proxy/stats.h"
 #include "proxy/worker.h"
+#include "stats/stats.h"
 
 #include <assert.h>
 #include <errno.h>

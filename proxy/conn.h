@@ -8,8 +8,8 @@
 
 #include "base/addr.h"
 #include "base/guid.h"
-#include "proxy/close.h"
 #include "proxy/identity.h"
+#include "stats/close.h"
 
 struct conf_listen;
 struct conn;

@@ -14,8 +14,8 @@
 #include "proxy/mailbox.h"
 #include "proxy/node.h"
 #include "proxy/report.h"
-#include "proxy/stats.h"
 #include "state/keeper.h"
+#include "stats/stats.h"
 
 #include <errno.h>
 #include <stdio.h>

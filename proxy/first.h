@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 #include "base/guid.h"
-#include "proxy/close.h"
 #include "smb/neg1.h"
+#include "stats/close.h"
 
 enum first_kind {
 	FIRST_BAD,		/* see why */

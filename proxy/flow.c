@@ -6,8 +6,8 @@
 #include "base/clock.h"
 #include "proxy/inside.h"
 #include "proxy/splice.h"
-#include "proxy/stats.h"
 #include "proxy/worker.h"
+#include "stats/stats.h"
 
 #include <errno.h>
 #include <sys/socket.h>

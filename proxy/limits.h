@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proxy/close.h"
+#include "stats/close.h"
 
 struct addr;
 struct limits;

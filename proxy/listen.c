@@ -11,8 +11,8 @@
 #include "proxy/leg.h"
 #include "proxy/limits.h"
 #include "proxy/source.h"
-#include "proxy/stats.h"
 #include "proxy/worker.h"
+#include "stats/stats.h"
 
 #include <errno.h>
 #include <fcntl.h>

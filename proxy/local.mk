@@ -5,8 +5,6 @@ proxy_libproxy_a_SOURCES = \
 	proxy/announce.h \
 	proxy/classify.c \
 	proxy/classify.h \
-	proxy/close.h \
-	proxy/close.tbl.h \
 	proxy/conf.c \
 	proxy/conf.h \
 	proxy/conn.c \
@@ -77,9 +75,6 @@ proxy_libproxy_a_SOURCES = \
 	proxy/source.h \
 	proxy/splice.c \
 	proxy/splice.h \
-	proxy/stat.tbl.h \
-	proxy/stats.c \
-	proxy/stats.h \
 	proxy/track.c \
 	proxy/track.h \
 	proxy/verdict.h \
@@ -90,7 +85,4 @@ proxy_libproxy_a_SOURCES = \
 sbin_PROGRAMS += proxy/smbgate
 proxy_smbgate_SOURCES = proxy/main.c
 proxy_smbgate_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
-proxy_smbgate_LDADD = proxy/libproxy.a auth/libauth.a policy/libpolicy.a state/libstate.a \
-	smb/libsmb.a base/libbase.a \
-	$(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) $(HIREDIS_LIBS) \
-	$(SYSTEMD_LIBS) $(CAP_LIBS)
+proxy_smbgate_LDADD = $(GATE_LIBS) $(GATE_EXTLIBS) $(SYSTEMD_LIBS) $(CAP_LIBS)

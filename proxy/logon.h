@@ -11,9 +11,9 @@
 #include "auth/keys.h"
 #include "auth/preauth.h"
 #include "auth/spnego.h"
-#include "proxy/close.h"
 #include "proxy/identity.h"
 #include "proxy/session.h"
+#include "stats/close.h"
 
 struct crypt;
 struct keyc;

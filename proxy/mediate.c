@@ -14,13 +14,13 @@
 #include "proxy/setup.h"
 #include "proxy/sharing.h"
 #include "proxy/smb1.h"
-#include "proxy/stats.h"
 #include "proxy/view.h"
 #include "smb/const.h"
 #include "smb/err2.h"
 #include "smb/ioctl2.h"
 #include "smb/nbss.h"
 #include "smb/xform.h"
+#include "stats/stats.h"
 
 #include <inttypes.h>
 #include <string.h>

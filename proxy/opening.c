@@ -12,13 +12,13 @@
 #include "proxy/inside.h"
 #include "proxy/node.h"
 #include "proxy/source.h"
-#include "proxy/stats.h"
 #include "proxy/worker.h"
 #include "smb/const.h"
 #include "smb/err2.h"
 #include "smb/hdr2.h"
 #include "smb/nbss.h"
 #include "smb/neg2.h"
+#include "stats/stats.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -11,11 +11,11 @@
 #include "proxy/inside.h"
 #include "proxy/limits.h"
 #include "proxy/ppheader.h"
-#include "proxy/stats.h"
 #include "proxy/worker.h"
 #include "smb/const.h"
 #include "smb/nbss.h"
 #include "smb/netbios.h"
+#include "stats/stats.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -8,12 +8,12 @@
 #include "policy/policy.h"
 #include "proxy/announce.h"
 #include "proxy/node.h"
-#include "proxy/stats.h"
 #include "proxy/view.h"
 #include "smb/const.h"
 #include "smb/err2.h"
 #include "smb/ifinfo.h"
 #include "smb/ioctl2.h"
+#include "stats/stats.h"
 
 #include <inttypes.h>
 #include <string.h>

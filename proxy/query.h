@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "proxy/close.h"
+#include "stats/close.h"
 
 struct mediate;
 struct message;

@@ -12,10 +12,10 @@
 #include "proxy/explain.h"
 #include "proxy/node.h"
 #include "proxy/session.h"
-#include "proxy/stats.h"
 #include "smb/const.h"
 #include "smb/ifinfo.h"
 #include "state/state.h"
+#include "stats/stats.h"
 
 #include <inttypes.h>
 #include <stdio.h>

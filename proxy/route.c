@@ -11,7 +11,7 @@
 #include "proxy/home.h"
 #include "proxy/node.h"
 #include "proxy/place.h"
-#include "proxy/stats.h"
+#include "stats/stats.h"
 
 #include <stdio.h>
 #include <stdlib.h>

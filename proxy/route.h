@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "proxy/close.h"
 #include "state/state.h"
+#include "stats/close.h"
 
 struct keyhash;
 struct node;

@@ -12,11 +12,11 @@
 #include "proxy/logon.h"
 #include "proxy/node.h"
 #include "proxy/sharing.h"
-#include "proxy/stats.h"
 #include "proxy/view.h"
 #include "smb/const.h"
 #include "smb/neg2.h"
 #include "smb/sess2.h"
+#include "stats/stats.h"
 
 #include <inttypes.h>
 #include <stdio.h>

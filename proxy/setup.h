@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "proxy/close.h"
+#include "stats/close.h"
 
 struct channel;
 struct mediate;

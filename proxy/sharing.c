@@ -7,8 +7,8 @@
 #include "auth/keys.h"
 #include "auth/secret.h"
 #include "proxy/mediate.h"
-#include "proxy/stats.h"
 #include "state/state.h"
+#include "stats/stats.h"
 
 #include <stdio.h>
 #include <stdlib.h>

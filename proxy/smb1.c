@@ -8,11 +8,11 @@
 #include "policy/policy.h"
 #include "proxy/identity.h"
 #include "proxy/mediate.h"
-#include "proxy/stats.h"
 #include "smb/chain1.h"
 #include "smb/const.h"
 #include "smb/nbss.h"
 #include "smb/sess1.h"
+#include "stats/stats.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proxy/close.h"
+#include "stats/close.h"
 
 enum dir { C2S, S2C };
 

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "proxy/mediate.h"
 #include "proxy/route.h"
-#include "proxy/stats.h"
+#include "stats/stats.h"
 
 struct conf_listen;
 struct conn;

@@ -103,6 +103,7 @@ PLANTS = [
     ("base/addr.h", '#include "policy/acl.h"', "base/ may not include policy/"),
     ("smb/hdr2.c", '#include "auth/secret.h"', "smb/ may not include auth/"),
     ("smb/nbss.h", '#include "proxy/conn.h"', "smb/ may not include proxy/"),
+    ("stats/stats.c", '#include "smb/const.h"', "stats/ may not include smb/"),
     ("auth/secret.c", '#include "policy/policy.h"', "auth/ may not include policy/"),
     ("policy/acl.c", '#include "smb/ifinfo.h"', "policy/ may not include smb/"),
     ("policy/acl.c", '#include "state/state.h"', "policy/ may not include state/"),

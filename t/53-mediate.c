@@ -5,7 +5,6 @@
 #include "t/proxy/talk.h"
 
 #include "base/wr.h"
-#include "proxy/stats.h"
 #include "smb/chain2.h"
 #include "smb/const.h"
 #include "smb/err2.h"
@@ -13,6 +12,7 @@
 #include "smb/ioctl2.h"
 #include "smb/nbss.h"
 #include "smb/neg2.h"
+#include "stats/stats.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -9,12 +9,12 @@
 #include "auth/preauth.h"
 #include "auth/seal.h"
 #include "policy/policy.h"
-#include "proxy/stats.h"
 #include "smb/const.h"
 #include "smb/ioctl2.h"
 #include "smb/nbss.h"
 #include "smb/neg2.h"
 #include "smb/xform.h"
+#include "stats/stats.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

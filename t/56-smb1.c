@@ -5,10 +5,10 @@
 #include "t/proxy/talk.h"
 
 #include "base/wr.h"
-#include "proxy/stats.h"
 #include "smb/const.h"
 #include "smb/nbss.h"
 #include "smb/neg2.h"
+#include "stats/stats.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -11,10 +11,10 @@
 #include "auth/preauth.h"
 #include "base/clock.h"
 #include "policy/policy.h"
-#include "proxy/stats.h"
 #include "smb/const.h"
 #include "smb/nbss.h"
 #include "smb/neg2.h"
+#include "stats/stats.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

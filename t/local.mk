@@ -24,9 +24,7 @@ LINK_SMB = smb/libsmb.a $(LINK_BASE)
 LINK_POLICY = policy/libpolicy.a $(LINK_BASE) $(CONFUSE_LIBS)
 LINK_STATE = state/libstate.a $(LINK_BASE) $(EVENT_LIBS) $(HIREDIS_LIBS)
 LINK_AUTH = auth/libauth.a $(LINK_SMB) $(CRYPTO_LIBS)
-LINK_PROXY = proxy/libproxy.a auth/libauth.a policy/libpolicy.a state/libstate.a smb/libsmb.a \
-	base/libbase.a $(CMOCKA_LIBS) $(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) \
-	$(HIREDIS_LIBS)
+LINK_PROXY = $(GATE_LIBS) $(CMOCKA_LIBS) $(GATE_EXTLIBS)
 
 t_10_base_t_SOURCES = t/10-base.c
 t_10_base_t_LDADD = $(LINK_BASE)
@@ -85,8 +83,7 @@ t_gss_SOURCES = t/lab/gss.c
 t_gss_CFLAGS = $(AM_CFLAGS) $(KRB5_GSSAPI_CFLAGS)
 t_gss_LDADD = $(KRB5_GSSAPI_LIBS) $(KRB5_LIBS)
 t_keyc_SOURCES = t/lab/keyc.c
-t_keyc_LDADD = proxy/libproxy.a auth/libauth.a policy/libpolicy.a state/libstate.a smb/libsmb.a \
-	base/libbase.a $(EVENT_LIBS) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) $(HIREDIS_LIBS)
+t_keyc_LDADD = $(GATE_LIBS) $(GATE_EXTLIBS)
 
 # End to end: prove runs these, and each says what it wants of the machine.
 E2E_TESTS = \

@@ -10,7 +10,7 @@
 #include "policy/errlist.h"
 #include "policy/policy.h"
 #include "policy/schema.h"
-#include "proxy/stats.h"
+#include "stats/stats.h"
 
 #include <stdio.h>
 #include <stdlib.h>

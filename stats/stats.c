@@ -1,13 +1,13 @@
 /* stats.c: counters, one set a worker, summed when read */
 #include "config.h"
 
-#include "proxy/stats.h"
+#include "stats/stats.h"
 
 static const struct {
 	const char *name, *help;
 } stat_table[STAT_COUNT] = {
 #define STAT(name, help) { #name, help },
-#include "proxy/stat.tbl.h"
+#include "stats/stat.tbl.h"
 #undef STAT
 };
 
@@ -15,7 +15,7 @@ static const struct {
 	const char *counter, *text;
 } close_table[CLOSE_COUNT] = {
 #define CLOSE(name, counter, text) { counter, text },
-#include "proxy/close.tbl.h"
+#include "stats/close.tbl.h"
 #undef CLOSE
 };
 

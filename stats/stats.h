@@ -1,15 +1,15 @@
 /* stats.h: counters, one set a worker, summed when read */
-#ifndef PROXY_STATS_H
-#define PROXY_STATS_H
+#ifndef STATS_STATS_H
+#define STATS_STATS_H
 
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "proxy/close.h"
+#include "stats/close.h"
 
 enum counter {
 #define STAT(name, help) STAT_##name,
-#include "proxy/stat.tbl.h"
+#include "stats/stat.tbl.h"
 #undef STAT
 	STAT_COUNT
 };

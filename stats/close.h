@@ -1,10 +1,10 @@
 /* close.h: every reason why a connection ends */
-#ifndef PROXY_CLOSE_H
-#define PROXY_CLOSE_H
+#ifndef STATS_CLOSE_H
+#define STATS_CLOSE_H
 
 enum close_reason {
 #define CLOSE(name, counter, text) CLOSE_##name,
-#include "proxy/close.tbl.h"
+#include "stats/close.tbl.h"
 #undef CLOSE
 	CLOSE_COUNT
 };

@@ -1,0 +1,8 @@
+# the library of stats/
+noinst_LIBRARIES += stats/libstats.a
+stats_libstats_a_SOURCES = \
+	stats/close.h \
+	stats/close.tbl.h \
+	stats/stat.tbl.h \
+	stats/stats.c \
+	stats/stats.h
