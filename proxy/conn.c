@@ -5,12 +5,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "nodes/node.h"
 #include "policy/policy.h"
 #include "proxy/conf.h"
 #include "proxy/flow.h"
 #include "proxy/inside.h"
 #include "proxy/limits.h"
-#include "proxy/node.h"
 #include "proxy/opening.h"
 #include "proxy/prelude.h"
 #include "proxy/worker.h"

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "nodes/node.h"
 #include "policy/errlist.h"
 #include "policy/policy.h"
 #include "proxy/conf.h"
@@ -12,7 +13,6 @@
 #include "proxy/gate.h"
 #include "proxy/limits.h"
 #include "proxy/mailbox.h"
-#include "proxy/node.h"
 #include "proxy/report.h"
 #include "state/keeper.h"
 #include "stats/stats.h"

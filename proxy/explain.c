@@ -3,8 +3,8 @@
 
 #include "proxy/explain.h"
 
+#include "nodes/node.h"
 #include "policy/policy.h"
-#include "proxy/node.h"
 #include "proxy/session.h"
 #include "smb/const.h"
 

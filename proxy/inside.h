@@ -11,12 +11,12 @@
 #include <event2/util.h>
 
 #include "base/buf.h"
+#include "nodes/route.h"
 #include "proxy/conn.h"
 #include "proxy/first.h"
 #include "proxy/leg.h"
 #include "proxy/mediate.h"
 #include "proxy/pump.h"
-#include "proxy/route.h"
 
 struct splice_pipe;
 

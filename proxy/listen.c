@@ -5,12 +5,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "nodes/source.h"
 #include "policy/policy.h"
 #include "proxy/conf.h"
 #include "proxy/conn.h"
 #include "proxy/leg.h"
 #include "proxy/limits.h"
-#include "proxy/source.h"
 #include "proxy/worker.h"
 #include "stats/stats.h"
 

@@ -21,10 +21,6 @@ proxy_libproxy_a_SOURCES = \
 	proxy/gate.h \
 	proxy/guard.c \
 	proxy/guard.h \
-	proxy/health.c \
-	proxy/health.h \
-	proxy/home.c \
-	proxy/home.h \
 	proxy/identity.c \
 	proxy/identity.h \
 	proxy/inside.h \
@@ -40,12 +36,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/mailbox.h \
 	proxy/mediate.c \
 	proxy/mediate.h \
-	proxy/node.c \
-	proxy/node.h \
 	proxy/opening.c \
 	proxy/opening.h \
-	proxy/place.c \
-	proxy/place.h \
 	proxy/ppheader.c \
 	proxy/ppheader.h \
 	proxy/prelude.c \
@@ -61,8 +53,6 @@ proxy_libproxy_a_SOURCES = \
 	proxy/report_state.c \
 	proxy/rewrite.c \
 	proxy/rewrite.h \
-	proxy/route.c \
-	proxy/route.h \
 	proxy/session.c \
 	proxy/session.h \
 	proxy/setup.c \
@@ -71,8 +61,6 @@ proxy_libproxy_a_SOURCES = \
 	proxy/sharing.h \
 	proxy/smb1.c \
 	proxy/smb1.h \
-	proxy/source.c \
-	proxy/source.h \
 	proxy/splice.c \
 	proxy/splice.h \
 	proxy/track.c \

@@ -5,9 +5,9 @@
 
 #include "auth/keys.h"
 #include "auth/sign.h"
+#include "nodes/node.h"
 #include "policy/policy.h"
 #include "proxy/announce.h"
-#include "proxy/node.h"
 #include "proxy/view.h"
 #include "smb/const.h"
 #include "smb/err2.h"

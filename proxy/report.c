@@ -5,12 +5,12 @@
 
 #include "base/addr.h"
 #include "base/guid.h"
+#include "nodes/node.h"
 #include "policy/acl.h"
 #include "policy/policy.h"
 #include "policy/print.h"
 #include "proxy/conn.h"
 #include "proxy/explain.h"
-#include "proxy/node.h"
 #include "proxy/session.h"
 #include "smb/const.h"
 #include "smb/ifinfo.h"

@@ -8,8 +8,8 @@
 #include <sys/queue.h>
 
 #include "base/log.h"
+#include "nodes/route.h"
 #include "proxy/mediate.h"
-#include "proxy/route.h"
 #include "stats/stats.h"
 
 struct conf_listen;

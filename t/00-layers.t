@@ -26,7 +26,7 @@ ROOMS = {
 
 # Headers of libraries, and the files that may include them: rooms end in "/".
 LIBRARIES = [
-    (r"event2/|event\.h$", ["proxy/", "auth/keyc.c", "state/keeper.c", "state/link.c",
+    (r"event2/|event\.h$", ["proxy/", "nodes/health.c", "auth/keyc.c", "state/keeper.c", "state/link.c",
                              "state/redis.c"]),
     (r"openssl/", ["auth/", "keyd/"]),
     (r"confuse\.h$", ["policy/", "proxy/conf.c"]),
@@ -108,6 +108,7 @@ PLANTS = [
     ("policy/acl.c", '#include "smb/ifinfo.h"', "policy/ may not include smb/"),
     ("policy/acl.c", '#include "state/state.h"', "policy/ may not include state/"),
     ("state/local.c", '#include "policy/policy.h"', "state/ may not include policy/"),
+    ("nodes/place.c", '#include "proxy/conn.h"', "nodes/ may not include proxy/"),
     ("proxy/conn.c", '#include "ctl/table.h"', "proxy/ may not include ctl/"),
     ("ctl/show.c", '#include "smb/const.h"', "ctl/ may not include smb/"),
     ("ctl/show.c", '#include "state/state.h"', "ctl/ may not include state/"),

@@ -3,7 +3,7 @@
 
 #include "auth/keyhash.h"
 #include "auth/secret.h"
-#include "proxy/place.h"
+#include "nodes/place.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

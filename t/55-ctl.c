@@ -3,6 +3,7 @@
 
 #include "auth/secret.h"
 #include "base/clock.h"
+#include "nodes/node.h"
 #include "policy/policy.h"
 #include "proxy/conf.h"
 #include "proxy/conn.h"
@@ -10,7 +11,6 @@
 #include "proxy/gate.h"
 #include "proxy/limits.h"
 #include "proxy/mailbox.h"
-#include "proxy/node.h"
 #include "proxy/report.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"

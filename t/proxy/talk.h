@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "nodes/node.h"
 #include "proxy/mediate.h"
-#include "proxy/node.h"
 #include "proxy/pump.h"
 
 /*

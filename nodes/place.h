@@ -1,6 +1,6 @@
 /* place.h: pure: which node a client belongs on: rendezvous hash with weights and bounded load */
-#ifndef PROXY_PLACE_H
-#define PROXY_PLACE_H
+#ifndef NODES_PLACE_H
+#define NODES_PLACE_H
 
 #include <stddef.h>
 #include <stdint.h>

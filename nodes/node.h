@@ -1,6 +1,6 @@
 /* node.h: the running side of a cluster node: state, load, what its NEGOTIATE answer said */
-#ifndef PROXY_NODE_H
-#define PROXY_NODE_H
+#ifndef NODES_NODE_H
+#define NODES_NODE_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -1,12 +1,12 @@
 /* home.c: pure: the node that every proxy chooses for a client, whatever it sees of the nodes */
 #include "config.h"
 
-#include "proxy/home.h"
+#include "nodes/home.h"
 
 #include "auth/keyhash.h"
+#include "nodes/node.h"
+#include "nodes/place.h"
 #include "policy/policy.h"
-#include "proxy/node.h"
-#include "proxy/place.h"
 
 #include <string.h>
 

@@ -1,13 +1,13 @@
 /* health.c: a real SMB NEGOTIATE to every node, again and again, and what its answers mean */
 #include "config.h"
 
-#include "proxy/health.h"
+#include "nodes/health.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/wr.h"
+#include "nodes/node.h"
 #include "policy/policy.h"
-#include "proxy/node.h"
 #include "smb/const.h"
 #include "smb/hdr2.h"
 #include "smb/nbss.h"

@@ -1,16 +1,16 @@
 /* route.c: choose a connection's node, once, with the map of claims having the last word */
 #include "config.h"
 
-#include "proxy/route.h"
+#include "nodes/route.h"
 
 #include "auth/keyhash.h"
 #include "base/addr.h"
 #include "base/clock.h"
 #include "base/guid.h"
+#include "nodes/home.h"
+#include "nodes/node.h"
+#include "nodes/place.h"
 #include "policy/policy.h"
-#include "proxy/home.h"
-#include "proxy/node.h"
-#include "proxy/place.h"
 #include "stats/stats.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* source.c: whose address a node sees: smbgate's own, the client's, or one of a pool */
 #include "config.h"
 
-#include "proxy/source.h"
+#include "nodes/source.h"
 
 #include "auth/keyhash.h"
 #include "base/addr.h"

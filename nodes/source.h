@@ -1,6 +1,6 @@
 /* source.h: whose address a node sees: smbgate's own, the client's, or one of a pool */
-#ifndef PROXY_SOURCE_H
-#define PROXY_SOURCE_H
+#ifndef NODES_SOURCE_H
+#define NODES_SOURCE_H
 
 #include <stdbool.h>
 

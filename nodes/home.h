@@ -1,6 +1,6 @@
 /* home.h: pure: the node that every proxy chooses for a client, whatever it sees of the nodes */
-#ifndef PROXY_HOME_H
-#define PROXY_HOME_H
+#ifndef NODES_HOME_H
+#define NODES_HOME_H
 
 #include <stddef.h>
 

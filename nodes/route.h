@@ -1,6 +1,6 @@
 /* route.h: choose a connection's node, once, with the map of claims having the last word */
-#ifndef PROXY_ROUTE_H
-#define PROXY_ROUTE_H
+#ifndef NODES_ROUTE_H
+#define NODES_ROUTE_H
 
 #include <stdbool.h>
 #include <stddef.h>

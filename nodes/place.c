@@ -1,7 +1,7 @@
 /* place.c: pure: which node a client belongs on: rendezvous hash with weights and bounded load */
 #include "config.h"
 
-#include "proxy/place.h"
+#include "nodes/place.h"
 
 #include <math.h>
 #include <stdbool.h>

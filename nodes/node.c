@@ -1,7 +1,7 @@
 /* node.c: the running side of a cluster node: state, load, what its NEGOTIATE answer said */
 #include "config.h"
 
-#include "proxy/node.h"
+#include "nodes/node.h"
 
 #include "policy/policy.h"
 #include "smb/const.h"

@@ -1,6 +1,6 @@
 /* health.h: a real SMB NEGOTIATE to every node, again and again, and what its answers mean */
-#ifndef PROXY_HEALTH_H
-#define PROXY_HEALTH_H
+#ifndef NODES_HEALTH_H
+#define NODES_HEALTH_H
 
 struct event_base;
 struct health;

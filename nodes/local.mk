@@ -1,0 +1,15 @@
+# the library of nodes/
+noinst_LIBRARIES += nodes/libnodes.a
+nodes_libnodes_a_SOURCES = \
+	nodes/health.c \
+	nodes/health.h \
+	nodes/home.c \
+	nodes/home.h \
+	nodes/node.c \
+	nodes/node.h \
+	nodes/place.c \
+	nodes/place.h \
+	nodes/route.c \
+	nodes/route.h \
+	nodes/source.c \
+	nodes/source.h
