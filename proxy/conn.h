@@ -8,7 +8,7 @@
 
 #include "base/addr.h"
 #include "base/guid.h"
-#include "proxy/identity.h"
+#include "inspect/identity.h"
 #include "stats/close.h"
 
 struct conf_listen;

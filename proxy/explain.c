@@ -3,9 +3,9 @@
 
 #include "proxy/explain.h"
 
+#include "inspect/session.h"
 #include "nodes/node.h"
 #include "policy/policy.h"
-#include "proxy/session.h"
 #include "smb/const.h"
 
 #include <inttypes.h>

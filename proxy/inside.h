@@ -11,11 +11,11 @@
 #include <event2/util.h>
 
 #include "base/buf.h"
+#include "inspect/mediate.h"
 #include "nodes/route.h"
 #include "proxy/conn.h"
 #include "proxy/first.h"
 #include "proxy/leg.h"
-#include "proxy/mediate.h"
 #include "proxy/pump.h"
 
 struct splice_pipe;

@@ -1,10 +1,6 @@
 # smbgate: all but main.c is a library, so that tests can link it
 noinst_LIBRARIES += proxy/libproxy.a
 proxy_libproxy_a_SOURCES = \
-	proxy/announce.c \
-	proxy/announce.h \
-	proxy/classify.c \
-	proxy/classify.h \
 	proxy/conf.c \
 	proxy/conf.h \
 	proxy/conn.c \
@@ -21,8 +17,6 @@ proxy_libproxy_a_SOURCES = \
 	proxy/gate.h \
 	proxy/guard.c \
 	proxy/guard.h \
-	proxy/identity.c \
-	proxy/identity.h \
 	proxy/inside.h \
 	proxy/leg.c \
 	proxy/leg.h \
@@ -30,12 +24,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/limits.h \
 	proxy/listen.c \
 	proxy/listen.h \
-	proxy/logon.c \
-	proxy/logon.h \
 	proxy/mailbox.c \
 	proxy/mailbox.h \
-	proxy/mediate.c \
-	proxy/mediate.h \
 	proxy/opening.c \
 	proxy/opening.h \
 	proxy/ppheader.c \
@@ -46,27 +36,11 @@ proxy_libproxy_a_SOURCES = \
 	proxy/privs.h \
 	proxy/pump.c \
 	proxy/pump.h \
-	proxy/query.c \
-	proxy/query.h \
 	proxy/report.c \
 	proxy/report.h \
 	proxy/report_state.c \
-	proxy/rewrite.c \
-	proxy/rewrite.h \
-	proxy/session.c \
-	proxy/session.h \
-	proxy/setup.c \
-	proxy/setup.h \
-	proxy/sharing.c \
-	proxy/sharing.h \
-	proxy/smb1.c \
-	proxy/smb1.h \
 	proxy/splice.c \
 	proxy/splice.h \
-	proxy/track.c \
-	proxy/track.h \
-	proxy/verdict.h \
-	proxy/view.h \
 	proxy/worker.c \
 	proxy/worker.h
 

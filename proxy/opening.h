@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proxy/verdict.h"
+#include "inspect/verdict.h"
 
 struct conn;
 

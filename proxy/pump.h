@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "proxy/verdict.h"
+#include "inspect/verdict.h"
 
 /*
  *	feed ──► head of a frame ──► verdict ──┬─ PASS n ─────────────────────► send

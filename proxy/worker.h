@@ -8,8 +8,8 @@
 #include <sys/queue.h>
 
 #include "base/log.h"
+#include "inspect/mediate.h"
 #include "nodes/route.h"
-#include "proxy/mediate.h"
 #include "stats/stats.h"
 
 struct conf_listen;

@@ -2,9 +2,9 @@
 #include "config.h"
 
 #include "base/wr.h"
-#include "proxy/classify.h"
+#include "inspect/classify.h"
+#include "inspect/track.h"
 #include "proxy/pump.h"
-#include "proxy/track.h"
 #include "smb/const.h"
 #include "smb/hdr2.h"
 #include "smb/nbss.h"

@@ -3,6 +3,7 @@
 
 #include "auth/secret.h"
 #include "base/clock.h"
+#include "inspect/session.h"
 #include "nodes/node.h"
 #include "policy/policy.h"
 #include "proxy/conf.h"
@@ -12,7 +13,6 @@
 #include "proxy/limits.h"
 #include "proxy/mailbox.h"
 #include "proxy/report.h"
-#include "proxy/session.h"
 #include "proxy/worker.h"
 #include "smb/const.h"
 #include "state/local.h"

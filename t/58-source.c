@@ -3,10 +3,10 @@
 
 #include "auth/keyhash.h"
 #include "auth/secret.h"
+#include "inspect/announce.h"
 #include "nodes/source.h"
 #include "policy/acl.h"
 #include "policy/policy.h"
-#include "proxy/announce.h"
 #include "smb/ifinfo.h"
 
 #include <setjmp.h>

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "base/wr.h"
-#include "proxy/verdict.h"
+#include "inspect/verdict.h"
 #include "smb/chain2.h"
 
 struct talk;

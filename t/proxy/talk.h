@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "inspect/mediate.h"
 #include "nodes/node.h"
-#include "proxy/mediate.h"
 #include "proxy/pump.h"
 
 /*

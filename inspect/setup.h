@@ -1,6 +1,6 @@
 /* setup.h: NEGOTIATE, SESSION_SETUP and LOGOFF as they pass: who may enter, and with which keys */
-#ifndef PROXY_SETUP_H
-#define PROXY_SETUP_H
+#ifndef INSPECT_SETUP_H
+#define INSPECT_SETUP_H
 
 #include <stdint.h>
 

@@ -1,14 +1,14 @@
 /* view.h: a held frame while it is mediated: what mediate.c, setup.c and query.c share */
-#ifndef PROXY_VIEW_H
-#define PROXY_VIEW_H
+#ifndef INSPECT_VIEW_H
+#define INSPECT_VIEW_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proxy/mediate.h"
-#include "proxy/rewrite.h"
-#include "proxy/verdict.h"
+#include "inspect/mediate.h"
+#include "inspect/rewrite.h"
+#include "inspect/verdict.h"
 #include "smb/chain2.h"
 
 struct smbkeys;

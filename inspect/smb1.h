@@ -1,12 +1,12 @@
 /* smb1.h: a connection that speaks SMB1: its logons, and the VcNumber in them */
-#ifndef PROXY_SMB1_H
-#define PROXY_SMB1_H
+#ifndef INSPECT_SMB1_H
+#define INSPECT_SMB1_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proxy/verdict.h"
+#include "inspect/verdict.h"
 
 struct mediate;
 struct smb1;

@@ -1,6 +1,6 @@
 /* logon.h: the logons under way on one connection, watched for what their keys are made of */
-#ifndef PROXY_LOGON_H
-#define PROXY_LOGON_H
+#ifndef INSPECT_LOGON_H
+#define INSPECT_LOGON_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,8 +11,8 @@
 #include "auth/keys.h"
 #include "auth/preauth.h"
 #include "auth/spnego.h"
-#include "proxy/identity.h"
-#include "proxy/session.h"
+#include "inspect/identity.h"
+#include "inspect/session.h"
 #include "stats/close.h"
 
 struct crypt;

@@ -1,12 +1,12 @@
 /* classify.h: pure: protocol facts and the head of a frame to a verdict */
-#ifndef PROXY_CLASSIFY_H
-#define PROXY_CLASSIFY_H
+#ifndef INSPECT_CLASSIFY_H
+#define INSPECT_CLASSIFY_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proxy/verdict.h"
+#include "inspect/verdict.h"
 
 struct hdr2;
 struct track;

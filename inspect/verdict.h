@@ -1,6 +1,6 @@
 /* verdict.h: what is to become of a frame, and of a held message: the words between pump and judges */
-#ifndef PROXY_VERDICT_H
-#define PROXY_VERDICT_H
+#ifndef INSPECT_VERDICT_H
+#define INSPECT_VERDICT_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* identity.h: who the client machine behind a connection is, told by the names in its logons */
-#ifndef PROXY_IDENTITY_H
-#define PROXY_IDENTITY_H
+#ifndef INSPECT_IDENTITY_H
+#define INSPECT_IDENTITY_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,9 +1,9 @@
 /* track.c: the protocol facts of one connection, taken from complete messages in one place */
 #include "config.h"
 
-#include "proxy/track.h"
+#include "inspect/track.h"
 
-#include "proxy/session.h"
+#include "inspect/session.h"
 #include "smb/const.h"
 #include "smb/neg2.h"
 #include "smb/xform.h"

@@ -1,6 +1,6 @@
 /* session.h: the table of sessions and their channels, shared by all workers */
-#ifndef PROXY_SESSION_H
-#define PROXY_SESSION_H
+#ifndef INSPECT_SESSION_H
+#define INSPECT_SESSION_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,13 +1,13 @@
 /* track.h: the protocol facts of one connection, taken from complete messages in one place */
-#ifndef PROXY_TRACK_H
-#define PROXY_TRACK_H
+#ifndef INSPECT_TRACK_H
+#define INSPECT_TRACK_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/guid.h"
-#include "proxy/verdict.h"
+#include "inspect/verdict.h"
 
 struct channel;
 struct crypt;
@@ -45,7 +45,7 @@ struct pending {
 	bool signing_required;	/* PENDING_SESSION_SETUP: the client's SecurityMode */
 	bool sealed;		/* came encrypted, and its answer must go encrypted */
 	bool sign;		/* PENDING_REFUSED: the client's request was signed, and rightly */
-	bool lifted;		/* came signed and went on encrypted: see proxy/query.h */
+	bool lifted;		/* came signed and went on encrypted: see inspect/query.h */
 };
 
 /* An encrypted compound that passes piece by piece: what is needed to look into its next part. */

@@ -1,18 +1,18 @@
 /* mediate.h: what is done with a held message: noted, refused, rewritten or passed */
-#ifndef PROXY_MEDIATE_H
-#define PROXY_MEDIATE_H
+#ifndef INSPECT_MEDIATE_H
+#define INSPECT_MEDIATE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/log.h"
-#include "proxy/classify.h"
-#include "proxy/identity.h"
-#include "proxy/logon.h"
-#include "proxy/session.h"
-#include "proxy/track.h"
-#include "proxy/verdict.h"
+#include "inspect/classify.h"
+#include "inspect/identity.h"
+#include "inspect/logon.h"
+#include "inspect/session.h"
+#include "inspect/track.h"
+#include "inspect/verdict.h"
 
 struct crypt;
 struct keyc;

@@ -1,6 +1,6 @@
 /* query.h: interface queries: which way each goes, and the list that is its answer */
-#ifndef PROXY_QUERY_H
-#define PROXY_QUERY_H
+#ifndef INSPECT_QUERY_H
+#define INSPECT_QUERY_H
 
 #include <stdbool.h>
 

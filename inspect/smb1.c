@@ -1,13 +1,13 @@
 /* smb1.c: a connection that speaks SMB1: its logons, and the VcNumber in them */
 #include "config.h"
 
-#include "proxy/smb1.h"
+#include "inspect/smb1.h"
 
 #include "auth/keyc.h"
 #include "auth/spnego.h"
+#include "inspect/identity.h"
+#include "inspect/mediate.h"
 #include "policy/policy.h"
-#include "proxy/identity.h"
-#include "proxy/mediate.h"
 #include "smb/chain1.h"
 #include "smb/const.h"
 #include "smb/nbss.h"

@@ -1,6 +1,6 @@
 /* rewrite.h: make a new frame out of a held one by exchanging some of its messages */
-#ifndef PROXY_REWRITE_H
-#define PROXY_REWRITE_H
+#ifndef INSPECT_REWRITE_H
+#define INSPECT_REWRITE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* session.c: the table of sessions and their channels, shared by all workers */
 #include "config.h"
 
-#include "proxy/session.h"
+#include "inspect/session.h"
 
 #include "auth/keys.h"
 

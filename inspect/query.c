@@ -1,14 +1,14 @@
 /* query.c: interface queries: which way each goes, and the list that is its answer */
 #include "config.h"
 
-#include "proxy/query.h"
+#include "inspect/query.h"
 
 #include "auth/keys.h"
 #include "auth/sign.h"
+#include "inspect/announce.h"
+#include "inspect/view.h"
 #include "nodes/node.h"
 #include "policy/policy.h"
-#include "proxy/announce.h"
-#include "proxy/view.h"
 #include "smb/const.h"
 #include "smb/err2.h"
 #include "smb/ifinfo.h"

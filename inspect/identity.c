@@ -1,7 +1,7 @@
 /* identity.c: who the client machine behind a connection is, told by the names in its logons */
 #include "config.h"
 
-#include "proxy/identity.h"
+#include "inspect/identity.h"
 
 #include "auth/keyhash.h"
 #include "auth/ntlm.h"

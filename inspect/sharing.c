@@ -1,12 +1,12 @@
 /* sharing.c: the keys of sessions, given to other proxies and had from them, wrapped */
 #include "config.h"
 
-#include "proxy/sharing.h"
+#include "inspect/sharing.h"
 
 #include "auth/cluster.h"
 #include "auth/keys.h"
 #include "auth/secret.h"
-#include "proxy/mediate.h"
+#include "inspect/mediate.h"
 #include "state/state.h"
 #include "stats/stats.h"
 

@@ -1,13 +1,13 @@
 /* logon.c: the logons under way on one connection, watched for what their keys are made of */
 #include "config.h"
 
-#include "proxy/logon.h"
+#include "inspect/logon.h"
 
 #include "auth/keyc.h"
 #include "auth/ntlm.h"
 #include "base/buf.h"
 #include "base/clock.h"
-#include "proxy/track.h"
+#include "inspect/track.h"
 #include "smb/const.h"
 #include "smb/hdr2.h"
 

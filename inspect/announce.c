@@ -1,7 +1,7 @@
 /* announce.c: which interface list a client is told */
 #include "config.h"
 
-#include "proxy/announce.h"
+#include "inspect/announce.h"
 
 #include "base/addr.h"
 #include "policy/policy.h"

@@ -1,6 +1,6 @@
 /* announce.h: which interface list a client is told */
-#ifndef PROXY_ANNOUNCE_H
-#define PROXY_ANNOUNCE_H
+#ifndef INSPECT_ANNOUNCE_H
+#define INSPECT_ANNOUNCE_H
 
 #include <stdbool.h>
 #include <stddef.h>

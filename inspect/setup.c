@@ -1,18 +1,18 @@
 /* setup.c: NEGOTIATE, SESSION_SETUP and LOGOFF as they pass: who may enter, and with which keys */
 #include "config.h"
 
-#include "proxy/setup.h"
+#include "inspect/setup.h"
 
 #include "auth/keys.h"
 #include "auth/ntlm.h"
 #include "auth/sign.h"
 #include "base/clock.h"
+#include "inspect/announce.h"
+#include "inspect/logon.h"
+#include "inspect/sharing.h"
+#include "inspect/view.h"
 #include "nodes/node.h"
 #include "policy/policy.h"
-#include "proxy/announce.h"
-#include "proxy/logon.h"
-#include "proxy/sharing.h"
-#include "proxy/view.h"
 #include "smb/const.h"
 #include "smb/neg2.h"
 #include "smb/sess2.h"

@@ -1,6 +1,6 @@
 /* sharing.h: the keys of sessions, given to other proxies and had from them, wrapped */
-#ifndef PROXY_SHARING_H
-#define PROXY_SHARING_H
+#ifndef INSPECT_SHARING_H
+#define INSPECT_SHARING_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,13 +1,13 @@
 /* classify.c: pure: protocol facts and the head of a frame to a verdict */
 #include "config.h"
 
-#include "proxy/classify.h"
+#include "inspect/classify.h"
 
 #include "auth/seal.h"
 #include "base/rd.h"
-#include "proxy/session.h"
-#include "proxy/smb1.h"
-#include "proxy/track.h"
+#include "inspect/session.h"
+#include "inspect/smb1.h"
+#include "inspect/track.h"
 #include "smb/const.h"
 #include "smb/hdr2.h"
 #include "smb/ioctl2.h"

@@ -1,0 +1,29 @@
+# the library of inspect/
+noinst_LIBRARIES += inspect/libinspect.a
+inspect_libinspect_a_SOURCES = \
+	inspect/announce.c \
+	inspect/announce.h \
+	inspect/classify.c \
+	inspect/classify.h \
+	inspect/identity.c \
+	inspect/identity.h \
+	inspect/logon.c \
+	inspect/logon.h \
+	inspect/mediate.c \
+	inspect/mediate.h \
+	inspect/query.c \
+	inspect/query.h \
+	inspect/rewrite.c \
+	inspect/rewrite.h \
+	inspect/session.c \
+	inspect/session.h \
+	inspect/setup.c \
+	inspect/setup.h \
+	inspect/sharing.c \
+	inspect/sharing.h \
+	inspect/smb1.c \
+	inspect/smb1.h \
+	inspect/track.c \
+	inspect/track.h \
+	inspect/verdict.h \
+	inspect/view.h
