@@ -2,8 +2,8 @@
 #include "config.h"
 
 #include "ctl/show.h"
+#include "policy/conf.h"
 #include "policy/errlist.h"
-#include "proxy/conf.h"
 
 #include <errno.h>
 #include <getopt.h>

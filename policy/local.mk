@@ -3,6 +3,8 @@ noinst_LIBRARIES += policy/libpolicy.a
 policy_libpolicy_a_SOURCES = \
 	policy/acl.c \
 	policy/acl.h \
+	policy/conf.c \
+	policy/conf.h \
 	policy/conffile.c \
 	policy/conffile.h \
 	policy/conftext.c \

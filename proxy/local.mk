@@ -1,22 +1,12 @@
-# smbgate: all but main.c is a library, so that tests can link it
+# the library of proxy/
 noinst_LIBRARIES += proxy/libproxy.a
 proxy_libproxy_a_SOURCES = \
-	proxy/conf.c \
-	proxy/conf.h \
 	proxy/conn.c \
 	proxy/conn.h \
-	proxy/ctl.c \
-	proxy/ctl.h \
-	proxy/explain.c \
-	proxy/explain.h \
 	proxy/first.c \
 	proxy/first.h \
 	proxy/flow.c \
 	proxy/flow.h \
-	proxy/gate.c \
-	proxy/gate.h \
-	proxy/guard.c \
-	proxy/guard.h \
 	proxy/inside.h \
 	proxy/leg.c \
 	proxy/leg.h \
@@ -32,19 +22,9 @@ proxy_libproxy_a_SOURCES = \
 	proxy/ppheader.h \
 	proxy/prelude.c \
 	proxy/prelude.h \
-	proxy/privs.c \
-	proxy/privs.h \
 	proxy/pump.c \
 	proxy/pump.h \
-	proxy/report.c \
-	proxy/report.h \
-	proxy/report_state.c \
 	proxy/splice.c \
 	proxy/splice.h \
 	proxy/worker.c \
 	proxy/worker.h
-
-sbin_PROGRAMS += proxy/smbgate
-proxy_smbgate_SOURCES = proxy/main.c
-proxy_smbgate_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
-proxy_smbgate_LDADD = $(GATE_LIBS) $(GATE_EXTLIBS) $(SYSTEMD_LIBS) $(CAP_LIBS)

@@ -5,8 +5,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "policy/conf.h"
 #include "policy/policy.h"
-#include "proxy/conf.h"
 #include "proxy/flow.h"
 #include "proxy/inside.h"
 #include "proxy/limits.h"

@@ -8,7 +8,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PAGE = os.path.join(ROOT, "doc", "ARCHITECTURE.md")
 START = "<!-- files: kept by t/02-filemap.t --write -->"
 END = "<!-- end of files -->"
-ROOMS = ["base", "smb", "auth", "keyd", "policy", "state", "stats", "nodes", "inspect", "proxy", "ctl"]
+ROOMS = ["base", "smb", "auth", "keyd", "policy", "state", "stats", "nodes", "inspect", "proxy", "daemon", "ctl"]
 # One page, and the table of the files: what does not fit is said in the sources.
 LINES_MAX = 70
 

@@ -9,8 +9,8 @@ import sys
 import tempfile
 
 BUILD = os.path.abspath(os.environ.get("SMBGATE_BUILD", "."))
-ROOMS = ["base", "smb", "auth", "policy", "state", "stats", "nodes", "inspect", "proxy", "ctl"]
-PROGRAMS = ["proxy/smbgate", "ctl/smbgatectl", "keyd/smbgate-keyd"]
+ROOMS = ["base", "smb", "auth", "policy", "state", "stats", "nodes", "inspect", "proxy", "daemon", "ctl"]
+PROGRAMS = ["daemon/smbgate", "ctl/smbgatectl", "keyd/smbgate-keyd"]
 
 # The one program with the keytab, and what no other may be able to do.
 KEYD = "keyd/smbgate-keyd"

@@ -1,7 +1,7 @@
 /* 31-conf.c: unit tests of smbgate.conf: every option, paths, every error */
 #include "config.h"
 
-#include "proxy/conf.h"
+#include "policy/conf.h"
 #include "t/policy.h"
 
 #include <setjmp.h>

@@ -40,7 +40,7 @@ def counted(path):
             if m:
                 if m.group(2):
                     names[m.group(1)] = m.group(2)
-                ours = names[m.group(1)].endswith("/proxy/smbgate")
+                ours = names[m.group(1)].endswith("/daemon/smbgate")
                 continue
             m = re.match(r"cob=(\(\d+\)) (.*)$", line)
             if m:
@@ -73,7 +73,7 @@ with tap.Test(deadline=400) as t:
     build = node.tempdir(t)
     with open(build + "/log", "w") as log:
         for argv in (["sh", ROOT + "/configure", "CC=gcc", "CFLAGS=-O2 -g"],
-                     ["make", "-j2", "proxy/smbgate", "ctl/smbgatectl", "bench/load", "bench/null"]):
+                     ["make", "-j2", "daemon/smbgate", "ctl/smbgatectl", "bench/load", "bench/null"]):
             r = subprocess.run(argv, cwd=build, stdout=log, stderr=log)
             if r.returncode:
                 with open(build + "/log") as f:

@@ -27,7 +27,7 @@ def build_dir():
 
 
 def program():
-    return os.path.join(build_dir(), "proxy", "smbgate")
+    return os.path.join(build_dir(), "daemon", "smbgate")
 
 
 def ctl_program():

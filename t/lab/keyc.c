@@ -4,8 +4,8 @@
 #include "auth/keyc.h"
 #include "auth/secret.h"
 #include "base/log.h"
-#include "proxy/conf.h"
-#include "proxy/guard.h"
+#include "daemon/guard.h"
+#include "policy/conf.h"
 
 #include <fcntl.h>
 #include <stdbool.h>

@@ -3,13 +3,13 @@
 
 #include "auth/secret.h"
 #include "base/log.h"
+#include "daemon/gate.h"
+#include "daemon/guard.h"
+#include "daemon/privs.h"
+#include "policy/conf.h"
 #include "policy/errlist.h"
 #include "policy/policy.h"
 #include "policy/schema.h"
-#include "proxy/conf.h"
-#include "proxy/gate.h"
-#include "proxy/guard.h"
-#include "proxy/privs.h"
 #include "proxy/splice.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* report.h: what an operator is shown, as JSON: one object a question */
-#ifndef PROXY_REPORT_H
-#define PROXY_REPORT_H
+#ifndef DAEMON_REPORT_H
+#define DAEMON_REPORT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* report_state.c: what an operator is shown of the map of claims, as JSON */
 #include "config.h"
 
-#include "proxy/report.h"
+#include "daemon/report.h"
 
 #include "base/clock.h"
 #include "state/facts.h"

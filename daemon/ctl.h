@@ -1,6 +1,6 @@
 /* ctl.h: the control socket: one JSON request a connection, one JSON answer */
-#ifndef PROXY_CTL_H
-#define PROXY_CTL_H
+#ifndef DAEMON_CTL_H
+#define DAEMON_CTL_H
 
 struct ctl;
 struct gate;

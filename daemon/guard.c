@@ -1,13 +1,13 @@
 /* guard.c: the process that keeps the privileges: opens the keytab, starts smbgate-keyd again */
 #include "config.h"
 
-#include "proxy/guard.h"
+#include "daemon/guard.h"
 
 #include "auth/keymsg.h"
 #include "auth/secret.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "proxy/conf.h"
+#include "policy/conf.h"
 
 #include <errno.h>
 #include <fcntl.h>

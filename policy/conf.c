@@ -1,7 +1,7 @@
 /* conf.c: smbgate.conf, read once at start */
 #include "config.h"
 
-#include "proxy/conf.h"
+#include "policy/conf.h"
 
 #include "policy/conffile.h"
 #include "policy/errlist.h"

@@ -1,10 +1,10 @@
 /* privs.c: who smbgate becomes once its sockets are bound, and the one capability that it may keep */
 #include "config.h"
 
-#include "proxy/privs.h"
+#include "daemon/privs.h"
 
 #include "base/log.h"
-#include "proxy/conf.h"
+#include "policy/conf.h"
 
 #include <errno.h>
 #include <grp.h>

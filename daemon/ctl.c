@@ -1,19 +1,19 @@
 /* ctl.c: the control socket: one JSON request a connection, one JSON answer */
 #include "config.h"
 
-#include "proxy/ctl.h"
+#include "daemon/ctl.h"
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/gate.h"
+#include "daemon/report.h"
 #include "nodes/node.h"
+#include "policy/conf.h"
 #include "policy/errlist.h"
 #include "policy/policy.h"
-#include "proxy/conf.h"
 #include "proxy/conn.h"
-#include "proxy/gate.h"
 #include "proxy/limits.h"
 #include "proxy/mailbox.h"
-#include "proxy/report.h"
 #include "state/keeper.h"
 #include "stats/stats.h"
 

@@ -1,6 +1,6 @@
 /* privs.h: who smbgate becomes once its sockets are bound, and the one capability that it may keep */
-#ifndef PROXY_PRIVS_H
-#define PROXY_PRIVS_H
+#ifndef DAEMON_PRIVS_H
+#define DAEMON_PRIVS_H
 
 #include <stdbool.h>
 

@@ -1,17 +1,17 @@
 /* report.c: what an operator is shown, as JSON: one object a question */
 #include "config.h"
 
-#include "proxy/report.h"
+#include "daemon/report.h"
 
 #include "base/addr.h"
 #include "base/guid.h"
+#include "daemon/explain.h"
 #include "inspect/session.h"
 #include "nodes/node.h"
 #include "policy/acl.h"
 #include "policy/policy.h"
 #include "policy/print.h"
 #include "proxy/conn.h"
-#include "proxy/explain.h"
 #include "smb/const.h"
 #include "smb/ifinfo.h"
 #include "state/state.h"

@@ -1,6 +1,6 @@
 /* gate.h: the whole of a running smbgate: start, reload, stop */
-#ifndef PROXY_GATE_H
-#define PROXY_GATE_H
+#ifndef DAEMON_GATE_H
+#define DAEMON_GATE_H
 
 #include <stdbool.h>
 #include <stddef.h>

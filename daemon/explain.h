@@ -1,6 +1,6 @@
 /* explain.h: pure: why a session's client uses, or does not use, several channels */
-#ifndef PROXY_EXPLAIN_H
-#define PROXY_EXPLAIN_H
+#ifndef DAEMON_EXPLAIN_H
+#define DAEMON_EXPLAIN_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* explain.c: pure: why a session's client uses, or does not use, several channels */
 #include "config.h"
 
-#include "proxy/explain.h"
+#include "daemon/explain.h"
 
 #include "inspect/session.h"
 #include "nodes/node.h"

@@ -1,6 +1,6 @@
 /* guard.h: the process that keeps the privileges: opens the keytab, starts smbgate-keyd again */
-#ifndef PROXY_GUARD_H
-#define PROXY_GUARD_H
+#ifndef DAEMON_GUARD_H
+#define DAEMON_GUARD_H
 
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
 /* conf.h: smbgate.conf, read once at start */
-#ifndef PROXY_CONF_H
-#define PROXY_CONF_H
+#ifndef POLICY_CONF_H
+#define POLICY_CONF_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,0 +1,21 @@
+# smbgate: all but main.c is a library, so that tests can link it
+noinst_LIBRARIES += daemon/libdaemon.a
+daemon_libdaemon_a_SOURCES = \
+	daemon/ctl.c \
+	daemon/ctl.h \
+	daemon/explain.c \
+	daemon/explain.h \
+	daemon/gate.c \
+	daemon/gate.h \
+	daemon/guard.c \
+	daemon/guard.h \
+	daemon/privs.c \
+	daemon/privs.h \
+	daemon/report.c \
+	daemon/report.h \
+	daemon/report_state.c
+
+sbin_PROGRAMS += daemon/smbgate
+daemon_smbgate_SOURCES = daemon/main.c
+daemon_smbgate_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
+daemon_smbgate_LDADD = $(GATE_LIBS) $(GATE_EXTLIBS) $(SYSTEMD_LIBS) $(CAP_LIBS)
