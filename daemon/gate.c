@@ -183,6 +183,21 @@ stand(void *arg, const char *id, bool drain)
 
 static const struct keeper_ops keeper_ops = { .lost = claim_lost, .stand = stand };
 
+/* The map's view of what smbgate.conf says; the texts stay the configuration's. */
+static void
+redis_conf(struct link_conf *dst, const struct conf_redis *src)
+{
+	_Static_assert(LINK_SERVERS_MAX >= CONF_SERVERS_MAX && LINK_PATH_MAX >= CONF_SOCKET_MAX,
+	    "a configuration fits into the link");
+
+	*dst = (struct link_conf){ .nservers = src->nservers, .sentinel = src->sentinel,
+		.user = src->user, .password = src->password, .timeout_ms = src->timeout_ms };
+	for (size_t i = 0; i < src->nservers; i++) {
+		dst->servers[i].address = src->servers[i].address;
+		memcpy(dst->servers[i].path, src->servers[i].path, sizeof(src->servers[i].path));
+	}
+}
+
 /* -1 when memory is out. */
 static int
 share(struct gate *g, const struct secret *secret)
@@ -195,7 +210,8 @@ share(struct gate *g, const struct secret *secret)
 	g->seal = (struct record_seal){ .arg = g->cluster, .mac = cluster_mac };
 	if (secret->len == 0)
 		log_warn("no cluster-secret: what Redis says is believed, and keys are not shared");
-	g->parts.shared = shared_new(&g->conf->redis, &g->seal, CLAIMS_MAX);
+	redis_conf(&g->redis, &g->conf->redis);
+	g->parts.shared = shared_new(&g->redis, &g->seal, CLAIMS_MAX);
 	return g->parts.shared == NULL ? -1 : 0;
 }
 

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "proxy/worker.h"
+#include "state/link.h"
 #include "state/record.h"
 
 struct conf;
@@ -38,6 +39,7 @@ struct gate {
 	struct keyhash *hash;		/* the same */
 	struct cluster *cluster;	/* the same */
 	struct record_seal seal;
+	struct link_conf redis;		/* the same; its texts are conf's */
 	struct policy *policy;		/* in force */
 	struct health *health;
 	struct ctl *ctl;

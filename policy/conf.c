@@ -167,15 +167,15 @@ load_listeners(struct load *l)
 static void
 load_server(struct load *l, cfg_t *sec, unsigned i)
 {
-	struct link_conf *r = &l->c->redis;
-	struct link_server *s = &r->servers[r->nservers];
+	struct conf_redis *r = &l->c->redis;
+	struct conf_server *s = &r->servers[r->nservers];
 	const char *text = cfg_getnstr(sec, "servers", i);
 	int line = conffile_line(&l->f, sec, "servers", i);
 
-	if (i >= LINK_SERVERS_MAX) {
-		if (i == LINK_SERVERS_MAX)
+	if (i >= CONF_SERVERS_MAX) {
+		if (i == CONF_SERVERS_MAX)
 			errlist_add(&l->e, l->path, line, "state \"redis\": more than %d servers",
-			    LINK_SERVERS_MAX);
+			    CONF_SERVERS_MAX);
 		return;
 	}
 	if (text[0] == '/') {
@@ -198,7 +198,7 @@ static void
 load_state(struct load *l)
 {
 	cfg_t *sec = cfg_size(l->f.cfg, "state") == 0 ? NULL : cfg_getnsec(l->f.cfg, "state", 0);
-	struct link_conf *r = &l->c->redis;
+	struct conf_redis *r = &l->c->redis;
 	const char *text;
 
 	r->timeout_ms = STATE_TIMEOUT;

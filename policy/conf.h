@@ -7,12 +7,13 @@
 
 #include "base/addr.h"
 #include "policy/acl.h"
-#include "state/link.h"
 
 struct errlist;
 
 #define CONF_LISTEN_MAX 64
 #define CONF_WORKERS_MAX 256
+#define CONF_SERVERS_MAX 16
+#define CONF_SOCKET_MAX 108
 
 struct conf_listen {
 	char name[64];
@@ -25,6 +26,20 @@ struct conf_listen {
 /* A proxy whose PROXY protocol header is believed there, and has to come. */
 bool conf_is_proxy(const struct conf_listen *l, const struct addr *peer);
 
+struct conf_server {
+	struct addrport address;
+	char path[CONF_SOCKET_MAX];	/* a unix socket; "": address */
+};
+
+/* Where Redis is, and who we are there; as state/link.h takes it. */
+struct conf_redis {
+	struct conf_server servers[CONF_SERVERS_MAX];
+	size_t nservers;
+	char *sentinel;			/* the master's name: servers are Sentinels; NULL: Redis */
+	char *user, *password;		/* NULL: none */
+	unsigned timeout_ms;		/* for one question, all in all */
+};
+
 /* All paths are absolute: what was relative was so to the file. */
 struct conf {
 	char *path;
@@ -36,7 +51,7 @@ struct conf {
 	char *cluster_secret;	/* NULL: none */
 	char *pid_file;		/* NULL: none */
 	unsigned workers;	/* 0: see conf_workers() */
-	struct link_conf redis;	/* without servers the map of claims is in memory */
+	struct conf_redis redis;	/* without servers the map of claims is in memory */
 	char *redis_password;	/* file; NULL: none. conf_password() reads it */
 	size_t nlisten;
 	struct conf_listen listen[CONF_LISTEN_MAX];
