@@ -5,9 +5,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "state/command.h"
 #include "state/facts.h"
 #include "state/reply.h"
-#include "state/say.h"
 #include "state/shared.h"
 
 #include <inttypes.h>

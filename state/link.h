@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "state/fault.h"
 #include "state/script.h"
-#include "state/trouble.h"
 
 struct event_base;
 struct link;

@@ -1,16 +1,21 @@
 # the library of state/
 noinst_LIBRARIES += state/libstate.a
 state_libstate_a_SOURCES = \
+	state/command.c \
+	state/command.h \
+	state/exceptions.c \
+	state/exceptions.h \
 	state/facts.c \
 	state/facts.h \
+	state/fault.c \
+	state/fault.h \
+	state/fault.tbl.h \
 	state/keeper.c \
 	state/keeper.h \
 	state/link.c \
 	state/link.h \
 	state/local.c \
 	state/local.h \
-	state/mirror.c \
-	state/mirror.h \
 	state/names.h \
 	state/record.c \
 	state/record.h \
@@ -18,13 +23,8 @@ state_libstate_a_SOURCES = \
 	state/redis.h \
 	state/reply.c \
 	state/reply.h \
-	state/say.c \
-	state/say.h \
 	state/script.c \
 	state/script.h \
 	state/shared.c \
 	state/shared.h \
-	state/state.h \
-	state/trouble.c \
-	state/trouble.h \
-	state/trouble.tbl.h
+	state/state.h

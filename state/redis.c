@@ -4,10 +4,10 @@
 #include "state/redis.h"
 
 #include "base/clock.h"
+#include "state/command.h"
 #include "state/facts.h"
 #include "state/link.h"
 #include "state/reply.h"
-#include "state/say.h"
 #include "state/shared.h"
 #include "state/state.h"
 

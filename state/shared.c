@@ -4,8 +4,8 @@
 #include "state/shared.h"
 
 #include "base/clock.h"
+#include "state/exceptions.h"
 #include "state/facts.h"
-#include "state/mirror.h"
 
 #include <assert.h>
 #include <pthread.h>

@@ -7,10 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "state/fault.h"
 #include "state/names.h"
 #include "state/record.h"
 #include "state/state.h"
-#include "state/trouble.h"
 
 struct facts;
 struct link_conf;

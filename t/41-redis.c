@@ -1,14 +1,14 @@
 /* 41-redis.c: what a process knows of a shared map; records; answers that no Redis gives */
 #include "config.h"
 
+#include "state/exceptions.h"
 #include "state/facts.h"
+#include "state/fault.h"
 #include "state/link.h"
-#include "state/mirror.h"
 #include "state/record.h"
 #include "state/reply.h"
 #include "state/shared.h"
 #include "state/state.h"
-#include "state/trouble.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

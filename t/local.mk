@@ -145,7 +145,7 @@ FUZZERS = smb2 ifinfo auth front redis
 # What a target needs beyond smb/ and base/.
 FUZZ_AUTH = auth/crypt.c auth/kdf.c auth/keys.c auth/ntlm.c auth/preauth.c auth/seal.c auth/sign.c \
 	auth/spnego.c
-FUZZ_REDIS = state/facts.c state/mirror.c state/record.c state/reply.c state/shared.c state/trouble.c
+FUZZ_REDIS = state/facts.c state/exceptions.c state/record.c state/reply.c state/shared.c state/fault.c
 FUZZ_CC = clang
 FUZZ_CFLAGS = -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 EXTRA_DIST += t/fuzz/fuzz-smb2.c t/fuzz/fuzz-ifinfo.c t/fuzz/fuzz-auth.c t/fuzz/fuzz-front.c \

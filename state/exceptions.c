@@ -1,7 +1,7 @@
-/* mirror.c: the exceptions of all proxies, known by heart for the time without Redis */
+/* exceptions.c: the exceptions of all proxies, known by heart for the time without Redis */
 #include "config.h"
 
-#include "state/mirror.h"
+#include "state/exceptions.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* trouble.tbl.h: everything that can be wrong with Redis: TROUBLE(name, "counter", "prefix of an error", fatal) */
+/* fault.tbl.h: everything that can be wrong with Redis: TROUBLE(name, "counter", "prefix of an error", fatal) */
 TROUBLE(CONNECT, "connect", NULL, true)
 TROUBLE(CLOSED, "closed", NULL, true)
 TROUBLE(TIMEOUT, "timeout", NULL, true)

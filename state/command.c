@@ -1,7 +1,7 @@
-/* say.c: questions and statements about claims, as the scripts take them */
+/* command.c: questions and statements about claims, as the scripts take them */
 #include "config.h"
 
-#include "state/say.h"
+#include "state/command.h"
 
 #include "state/facts.h"
 #include "state/reply.h"

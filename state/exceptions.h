@@ -1,6 +1,6 @@
-/* mirror.h: the exceptions of all proxies, known by heart for the time without Redis */
-#ifndef STATE_MIRROR_H
-#define STATE_MIRROR_H
+/* exceptions.h: the exceptions of all proxies, known by heart for the time without Redis */
+#ifndef STATE_EXCEPTIONS_H
+#define STATE_EXCEPTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>

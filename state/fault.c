@@ -1,7 +1,7 @@
-/* trouble.c: what can be wrong with Redis, counted by kind */
+/* fault.c: what can be wrong with Redis, counted by kind */
 #include "config.h"
 
-#include "state/trouble.h"
+#include "state/fault.h"
 
 #include <string.h>
 
@@ -10,7 +10,7 @@ static const struct {
 	bool fatal;
 } kinds[TROUBLE_COUNT] = {
 #define TROUBLE(name, counter, prefix, fatal) { counter, prefix, fatal },
-#include "state/trouble.tbl.h"
+#include "state/fault.tbl.h"
 #undef TROUBLE
 };
 

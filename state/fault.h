@@ -1,6 +1,6 @@
-/* trouble.h: what can be wrong with Redis, counted by kind */
-#ifndef STATE_TROUBLE_H
-#define STATE_TROUBLE_H
+/* fault.h: what can be wrong with Redis, counted by kind */
+#ifndef STATE_FAULT_H
+#define STATE_FAULT_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -8,7 +8,7 @@
 
 enum trouble {
 #define TROUBLE(name, counter, prefix, fatal) TROUBLE_##name,
-#include "state/trouble.tbl.h"
+#include "state/fault.tbl.h"
 #undef TROUBLE
 	TROUBLE_COUNT
 };

@@ -1,6 +1,6 @@
-/* say.h: questions and statements about claims, as the scripts take them */
-#ifndef STATE_SAY_H
-#define STATE_SAY_H
+/* command.h: questions and statements about claims, as the scripts take them */
+#ifndef STATE_COMMAND_H
+#define STATE_COMMAND_H
 
 #include <stdbool.h>
 #include <stddef.h>
