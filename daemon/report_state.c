@@ -64,8 +64,8 @@ counters(json_t *o, struct shared *m)
 	set_int(o, "lost", st->lost);
 	set_int(o, "commands", st->commands);
 	json_object_set_new(o, "errors", errors);
-	for (int i = 0; i < TROUBLE_COUNT; i++)
-		set_int(errors, trouble_name((enum trouble)i), shared_troubles(m)->count[i]);
+	for (int i = 0; i < FAULT_COUNT; i++)
+		set_int(errors, fault_name((enum fault)i), shared_faults(m)->count[i]);
 }
 
 json_t *

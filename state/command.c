@@ -101,7 +101,7 @@ run(struct link *l, struct shared *m, enum script s, int nkeys, struct args *a,
 }
 
 uint64_t
-say_claim(struct link *l, struct shared *m, const struct shared_wish *w, const struct record *bad,
+command_claim(struct link *l, struct shared *m, const struct shared_wish *w, const struct record *bad,
     uint64_t deadline_ms, link_reply_f cb, void *arg)
 {
 	struct args a;
@@ -126,7 +126,7 @@ say_claim(struct link *l, struct shared *m, const struct shared_wish *w, const s
 }
 
 uint64_t
-say_move(struct link *l, struct shared *m, const struct shared_wish *w, const struct record *old,
+command_move(struct link *l, struct shared *m, const struct shared_wish *w, const struct record *old,
     int64_t linger_ms, uint64_t deadline_ms, link_reply_f cb, void *arg)
 {
 	struct args a;
@@ -148,7 +148,7 @@ say_move(struct link *l, struct shared *m, const struct shared_wish *w, const st
 }
 
 uint64_t
-say_assert(struct link *l, struct shared *m, const struct shared_item *it, size_t n,
+command_assert(struct link *l, struct shared *m, const struct shared_item *it, size_t n,
     link_reply_f cb, void *arg)
 {
 	struct args a;
@@ -173,7 +173,7 @@ say_assert(struct link *l, struct shared *m, const struct shared_item *it, size_
 }
 
 uint64_t
-say_release(struct link *l, struct shared *m, const struct shared_item *it, int64_t linger_ms)
+command_release(struct link *l, struct shared *m, const struct shared_item *it, int64_t linger_ms)
 {
 	struct args a;
 
@@ -191,7 +191,7 @@ say_release(struct link *l, struct shared *m, const struct shared_item *it, int6
 }
 
 uint64_t
-say_facts(struct link *l, struct shared *m, const struct facts_item *it, size_t n,
+command_facts(struct link *l, struct shared *m, const struct facts_item *it, size_t n,
     link_reply_f cb, void *arg)
 {
 	struct args a;
@@ -207,8 +207,8 @@ say_facts(struct link *l, struct shared *m, const struct facts_item *it, size_t 
 	return run(l, m, SCRIPT_FACTS, (int)n, &a, cb, arg);
 }
 
-enum say_answer
-say_heard(struct link *l, struct shared *m, const struct shared_wish *w,
+enum command_result
+command_answer(struct link *l, struct shared *m, const struct shared_wish *w,
     const struct redisReply *r, struct shared_answer *a, struct record *bad)
 {
 	uint64_t how = reply_number(r, 0), now = reply_number(r, 1);
@@ -216,11 +216,11 @@ say_heard(struct link *l, struct shared *m, const struct shared_wish *w,
 	const char *text = reply_string(r, 2, &len);
 
 	if (reply_elements(r) != 5 || text == NULL || now == 0 || how > HOW_MOVED)
-		return SAY_NONSENSE;
+		return COMMAND_NONSENSE;
 	link_heard_time(l, now);
 	if (how == HOW_LATE) {
-		trouble_add(shared_troubles(m), TROUBLE_LATE);
-		return SAY_LATE;
+		fault_add(shared_faults(m), FAULT_LATE);
+		return COMMAND_LATE;
 	}
 	*a = (struct shared_answer){
 		.others = (unsigned)reply_number(r, 3),
@@ -230,19 +230,19 @@ say_heard(struct link *l, struct shared *m, const struct shared_wish *w,
 	};
 	if (record_get(text, len, shared_seal(m), "claim", w->id, NAMES_ID_LEN, &a->made_ms,
 	        a->node) == -1) {
-		trouble_add(shared_troubles(m), TROUBLE_BAD_VALUE);
+		fault_add(shared_faults(m), FAULT_BAD_VALUE);
 		/* What is longer than any record may be is told apart by its beginning no better. */
 		bad->len = len < RECORD_MAX ? len : 0;
 		memcpy(bad->bytes, text, bad->len);
-		return SAY_BAD_VALUE;
+		return COMMAND_BAD_VALUE;
 	}
 	memcpy(a->record.bytes, text, len);
 	a->record.len = len;
-	return SAY_GOOD;
+	return COMMAND_GOOD;
 }
 
 void
-say_asserted(struct link *l, struct shared *m, const struct shared_item *it, size_t n,
+command_asserted(struct link *l, struct shared *m, const struct shared_item *it, size_t n,
     const struct redisReply *r, void (*lost)(void *arg, const struct state_key *key), void *arg)
 {
 	if (reply_elements(r) == n + 1)
@@ -260,7 +260,7 @@ say_asserted(struct link *l, struct shared *m, const struct shared_item *it, siz
 }
 
 uint64_t
-say_time(const struct link *l)
+command_time(const struct link *l)
 {
 	uint64_t t = link_time(l);
 	struct timespec ts;

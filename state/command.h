@@ -15,27 +15,27 @@ struct facts_item;
 #define SAY_MAX 64
 
 /* Each returns as link_ask() does. deadline_ms: in Redis' time. */
-uint64_t say_claim(struct link *l, struct shared *m, const struct shared_wish *w,
+uint64_t command_claim(struct link *l, struct shared *m, const struct shared_wish *w,
     const struct record *bad, uint64_t deadline_ms, link_reply_f cb, void *arg);
-uint64_t say_move(struct link *l, struct shared *m, const struct shared_wish *w,
+uint64_t command_move(struct link *l, struct shared *m, const struct shared_wish *w,
     const struct record *old, int64_t linger_ms, uint64_t deadline_ms, link_reply_f cb, void *arg);
-uint64_t say_assert(struct link *l, struct shared *m, const struct shared_item *it, size_t n,
+uint64_t command_assert(struct link *l, struct shared *m, const struct shared_item *it, size_t n,
     link_reply_f cb, void *arg);
-uint64_t say_release(struct link *l, struct shared *m, const struct shared_item *it,
+uint64_t command_release(struct link *l, struct shared *m, const struct shared_item *it,
     int64_t linger_ms);
-uint64_t say_facts(struct link *l, struct shared *m, const struct facts_item *it, size_t n,
+uint64_t command_facts(struct link *l, struct shared *m, const struct facts_item *it, size_t n,
     link_reply_f cb, void *arg);
 
-enum say_answer { SAY_GOOD, SAY_LATE, SAY_BAD_VALUE, SAY_NONSENSE };
+enum command_result { COMMAND_GOOD, COMMAND_LATE, COMMAND_BAD_VALUE, COMMAND_NONSENSE };
 
 /* What CLAIM and MOVE answer. BAD_VALUE: *bad is what the claim's record is. */
-enum say_answer say_heard(struct link *l, struct shared *m, const struct shared_wish *w,
+enum command_result command_answer(struct link *l, struct shared *m, const struct shared_wish *w,
     const struct redisReply *r, struct shared_answer *a, struct record *bad);
 /* ASSERT's answer, or NULL, to what was said: calls lost for every claim that is. */
-void say_asserted(struct link *l, struct shared *m, const struct shared_item *it, size_t n,
+void command_asserted(struct link *l, struct shared *m, const struct shared_item *it, size_t n,
     const struct redisReply *r, void (*lost)(void *arg, const struct state_key *key), void *arg);
 
 /* Milliseconds of Redis' clock, or of ours while nothing is known of that. */
-uint64_t say_time(const struct link *l);
+uint64_t command_time(const struct link *l);
 
 #endif

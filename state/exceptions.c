@@ -16,26 +16,26 @@ struct exception {
 	char bytes[];
 };
 
-struct mirror {
+struct exceptions {
 	struct exception *all;
 	unsigned sweep;
 };
 
-struct mirror *
-mirror_new(void)
+struct exceptions *
+exceptions_new(void)
 {
-	return calloc(1, sizeof(struct mirror));
+	return calloc(1, sizeof(struct exceptions));
 }
 
 static void
-forget(struct mirror *m, struct exception *x)
+forget(struct exceptions *m, struct exception *x)
 {
 	HASH_DEL(m->all, x);
 	free(x);
 }
 
 void
-mirror_free(struct mirror **mp)
+exceptions_free(struct exceptions **mp)
 {
 	struct exception *x, *tmp;
 
@@ -48,7 +48,7 @@ mirror_free(struct mirror **mp)
 }
 
 int
-mirror_put(struct mirror *m, const uint8_t id[NAMES_ID_LEN], const char *record, size_t len)
+exceptions_put(struct exceptions *m, const uint8_t id[NAMES_ID_LEN], const char *record, size_t len)
 {
 	struct exception *x;
 
@@ -73,7 +73,7 @@ mirror_put(struct mirror *m, const uint8_t id[NAMES_ID_LEN], const char *record,
 }
 
 void
-mirror_drop(struct mirror *m, const uint8_t id[NAMES_ID_LEN])
+exceptions_drop(struct exceptions *m, const uint8_t id[NAMES_ID_LEN])
 {
 	struct exception *x;
 
@@ -83,7 +83,7 @@ mirror_drop(struct mirror *m, const uint8_t id[NAMES_ID_LEN])
 }
 
 bool
-mirror_get(const struct mirror *m, const uint8_t id[NAMES_ID_LEN], struct record *r)
+exceptions_get(const struct exceptions *m, const uint8_t id[NAMES_ID_LEN], struct record *r)
 {
 	struct exception *x;
 
@@ -96,7 +96,7 @@ mirror_get(const struct mirror *m, const uint8_t id[NAMES_ID_LEN], struct record
 }
 
 void
-mirror_swept(struct mirror *m)
+exceptions_swept(struct exceptions *m)
 {
 	struct exception *x, *tmp;
 
@@ -108,7 +108,7 @@ mirror_swept(struct mirror *m)
 }
 
 size_t
-mirror_count(const struct mirror *m)
+exceptions_count(const struct exceptions *m)
 {
 	return HASH_COUNT(m->all);
 }

@@ -12,19 +12,19 @@
 /* No locks: the owner's. More than MIRROR_MAX are not kept. */
 #define MIRROR_MAX 200000
 
-struct mirror;
+struct exceptions;
 
-struct mirror *mirror_new(void);
-void mirror_free(struct mirror **m);
+struct exceptions *exceptions_new(void);
+void exceptions_free(struct exceptions **m);
 
 /* -1 when there is no room. */
-int mirror_put(struct mirror *m, const uint8_t id[NAMES_ID_LEN], const char *record, size_t len)
+int exceptions_put(struct exceptions *m, const uint8_t id[NAMES_ID_LEN], const char *record, size_t len)
     __attribute__((warn_unused_result));
-void mirror_drop(struct mirror *m, const uint8_t id[NAMES_ID_LEN]);
+void exceptions_drop(struct exceptions *m, const uint8_t id[NAMES_ID_LEN]);
 /* False: there is none. */
-bool mirror_get(const struct mirror *m, const uint8_t id[NAMES_ID_LEN], struct record *r);
+bool exceptions_get(const struct exceptions *m, const uint8_t id[NAMES_ID_LEN], struct record *r);
 /* All there is has been put: what was not, for the second time in a row, is forgotten. */
-void mirror_swept(struct mirror *m);
-size_t mirror_count(const struct mirror *m);
+void exceptions_swept(struct exceptions *m);
+size_t exceptions_count(const struct exceptions *m);
 
 #endif

@@ -8,34 +8,34 @@
 static const struct {
 	const char *counter, *prefix;
 	bool fatal;
-} kinds[TROUBLE_COUNT] = {
-#define TROUBLE(name, counter, prefix, fatal) { counter, prefix, fatal },
+} kinds[FAULT_COUNT] = {
+#define FAULT(name, counter, prefix, fatal) { counter, prefix, fatal },
 #include "state/fault.tbl.h"
-#undef TROUBLE
+#undef FAULT
 };
 
 const char *
-trouble_name(enum trouble which)
+fault_name(enum fault which)
 {
 	return kinds[which].counter;
 }
 
 bool
-trouble_fatal(enum trouble which)
+fault_fatal(enum fault which)
 {
 	return kinds[which].fatal;
 }
 
-enum trouble
-trouble_of(const char *error)
+enum fault
+fault_of(const char *error)
 {
 	/* What failed inside of a script stands in the middle of its error with older servers. */
-	for (int i = 0; i < TROUBLE_COUNT; i++)
+	for (int i = 0; i < FAULT_COUNT; i++)
 		if (kinds[i].prefix != NULL &&
 		    strncmp(error, kinds[i].prefix, strlen(kinds[i].prefix)) == 0)
-			return (enum trouble)i;
-	for (int i = 0; i < TROUBLE_COUNT; i++)
+			return (enum fault)i;
+	for (int i = 0; i < FAULT_COUNT; i++)
 		if (kinds[i].prefix != NULL && strstr(error, kinds[i].prefix) != NULL)
-			return (enum trouble)i;
-	return TROUBLE_ERROR;
+			return (enum fault)i;
+	return FAULT_ERROR;
 }

@@ -6,28 +6,28 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum trouble {
-#define TROUBLE(name, counter, prefix, fatal) TROUBLE_##name,
+enum fault {
+#define FAULT(name, counter, prefix, fatal) FAULT_##name,
 #include "state/fault.tbl.h"
-#undef TROUBLE
-	TROUBLE_COUNT
+#undef FAULT
+	FAULT_COUNT
 };
 
 /* One a process; written by all its threads. */
-struct troubles {
-	_Atomic uint64_t count[TROUBLE_COUNT];
+struct faults {
+	_Atomic uint64_t count[FAULT_COUNT];
 };
 
 static inline void
-trouble_add(struct troubles *t, enum trouble which)
+fault_add(struct faults *t, enum fault which)
 {
 	atomic_fetch_add_explicit(&t->count[which], 1, memory_order_relaxed);
 }
 
-const char *trouble_name(enum trouble which);
+const char *fault_name(enum fault which);
 /* Is there nothing to be had of the connection after that? */
-bool trouble_fatal(enum trouble which);
+bool fault_fatal(enum fault which);
 /* Which one an error of Redis' is. */
-enum trouble trouble_of(const char *error);
+enum fault fault_of(const char *error);
 
 #endif

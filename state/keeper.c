@@ -76,7 +76,7 @@ asserted_cb(void *arg, const struct redisReply *r)
 	size_t n = k->nitems;
 
 	k->nitems = 0;
-	say_asserted(k->link, k->m, k->items, n, r, k->ops->lost, k->arg);
+	command_asserted(k->link, k->m, k->items, n, r, k->ops->lost, k->arg);
 	if (r != NULL) {
 		k->said += n;
 		work(k);
@@ -94,11 +94,11 @@ work(struct keeper *k)
 	n = shared_due(k->m, k->items, SAY_MAX);
 	if (n > 0) {
 		k->nitems = n;
-		if (say_assert(k->link, k->m, k->items, n, asserted_cb, k) == 0)
+		if (command_assert(k->link, k->m, k->items, n, asserted_cb, k) == 0)
 			asserted_cb(k, NULL);
 	}
 	while ((n = facts_due(shared_facts(k->m), facts, SAY_MAX / 4)) > 0)
-		if (say_facts(k->link, k->m, facts, n, NULL, NULL) == 0)
+		if (command_facts(k->link, k->m, facts, n, NULL, NULL) == 0)
 			break;
 	explicit_bzero(facts, sizeof(facts));
 }
@@ -185,7 +185,7 @@ stand_of(struct keeper *k, const char *node)
 }
 
 static void
-say_stand(struct keeper *k, const struct stand *s)
+send_stand(struct keeper *k, const struct stand *s)
 {
 	char key[NAMES_KEY_MAX], news[NAMES_KEY_MAX];
 	struct record r;
@@ -204,7 +204,7 @@ say_stand(struct keeper *k, const struct stand *s)
 }
 
 static void
-hear_stand(struct keeper *k, const char *node, size_t node_len, const char *record, size_t len)
+take_stand(struct keeper *k, const char *node, size_t node_len, const char *record, size_t len)
 {
 	char name[STATE_NODE_LEN], text[STATE_NODE_LEN];
 	struct stand *s;
@@ -212,7 +212,7 @@ hear_stand(struct keeper *k, const char *node, size_t node_len, const char *reco
 
 	if (node_len == 0 || node_len >= sizeof(name) || memchr(node, 0, node_len) != NULL ||
 	    record_get(record, len, shared_seal(k->m), "stand", node, node_len, &when, text) == -1) {
-		trouble_add(shared_troubles(k->m), TROUBLE_BAD_VALUE);
+		fault_add(shared_faults(k->m), FAULT_BAD_VALUE);
 		return;
 	}
 	memcpy(name, node, node_len);
@@ -232,13 +232,13 @@ void
 keeper_stand(struct keeper *k, const char *node, bool drain)
 {
 	struct stand *s = stand_of(k, node);
-	uint64_t now = say_time(k->link);
+	uint64_t now = command_time(k->link);
 
 	if (s == NULL)
 		return;
 	s->when_ms = now > s->when_ms ? now : s->when_ms + 1;
 	s->drain = drain;
-	say_stand(k, s);
+	send_stand(k, s);
 }
 
 void
@@ -269,7 +269,7 @@ ticked_cb(void *arg, const struct redisReply *r)
 	if (r == NULL)
 		return;
 	if (reply_elements(r) < 2 || epoch == 0) {
-		link_fail(k->link, TROUBLE_PROTOCOL);
+		link_fail(k->link, FAULT_PROTOCOL);
 		return;
 	}
 	link_heard_time(k->link, reply_number(r, 0));
@@ -286,11 +286,11 @@ ticked_cb(void *arg, const struct redisReply *r)
 		const char *node = reply_string(r, i, &node_len), *record = reply_string(r, i + 1, &len);
 
 		if (node != NULL && record != NULL)
-			hear_stand(k, node, node_len, record, len);
+			take_stand(k, node, node_len, record, len);
 	}
 	TAILQ_FOREACH(s, &k->stands, entry)
 		if (!s->there)
-			say_stand(k, s);
+			send_stand(k, s);
 }
 
 static void
@@ -310,9 +310,9 @@ tick(struct keeper *k)
 	const char *argv[] = { epoch, stands, day }, *ping[] = { "PING" };
 
 	if (k->ticking)
-		link_fail(k->link, TROUBLE_TIMEOUT);
+		link_fail(k->link, FAULT_TIMEOUT);
 	if (k->pinging)
-		link_fail(k->news, TROUBLE_TIMEOUT);
+		link_fail(k->news, FAULT_TIMEOUT);
 	shared_key(k->m, epoch, "e", NULL);
 	shared_key(k->m, stands, "d", NULL);
 	count_command(k);
@@ -387,7 +387,7 @@ news_push(void *arg, const struct redisReply *r)
 
 		(void)shared_hear(k->m, id, record, len - 1 - NAMES_ID_HEX);
 	} else {
-		trouble_add(shared_troubles(k->m), TROUBLE_BAD_VALUE);
+		fault_add(shared_faults(k->m), FAULT_BAD_VALUE);
 	}
 }
 
@@ -407,8 +407,8 @@ keeper_new(struct event_base *base, struct shared *m, const struct keeper_ops *o
 	k->ops = ops;
 	k->arg = arg;
 	TAILQ_INIT(&k->stands);
-	k->link = link_new(base, shared_link(m), shared_troubles(m), &link_ops, k);
-	k->news = link_new(base, shared_link(m), shared_troubles(m), &news_ops, k);
+	k->link = link_new(base, shared_link(m), shared_faults(m), &link_ops, k);
+	k->news = link_new(base, shared_link(m), shared_faults(m), &news_ops, k);
 	k->tick = event_new(base, -1, EV_PERSIST, tick_cb, k);
 	k->work = event_new(base, -1, EV_PERSIST, work_cb, k);
 	if (k->link == NULL || k->news == NULL || k->tick == NULL || k->work == NULL ||

@@ -55,7 +55,7 @@ STAILQ_HEAD(slots, slot);
 struct link {
 	struct event_base *base;
 	const struct link_conf *conf;
-	struct troubles *troubles;
+	struct faults *faults;
 	const struct link_ops *ops;
 	void *arg;
 	enum link_state state;
@@ -150,7 +150,7 @@ hang_up(struct link *l)
 }
 
 void
-link_fail(struct link *l, enum trouble why)
+link_fail(struct link *l, enum fault why)
 {
 	struct slots asked = STAILQ_HEAD_INITIALIZER(asked);
 	bool was_ready = l->state == READY;
@@ -159,9 +159,9 @@ link_fail(struct link *l, enum trouble why)
 
 	if (l->state == IDLE)
 		return;
-	trouble_add(l->troubles, why);
+	fault_add(l->faults, why);
 	if (log_allow(&l->log, clock_ms(), &left_out))
-		log_warn("redis %s: %s", l->peer[0] != '\0' ? l->peer : "-", trouble_name(why));
+		log_warn("redis %s: %s", l->peer[0] != '\0' ? l->peer : "-", fault_name(why));
 	hang_up(l);
 	l->state = IDLE;
 	if (was_ready) {
@@ -296,7 +296,7 @@ greeted(struct link *l, const redisReply *r, int type)
 		return false;
 	if (r->type == type || (type == REDIS_REPLY_STRING && r->type == REDIS_REPLY_STATUS))
 		return true;
-	link_fail(l, r->type == REDIS_REPLY_ERROR ? trouble_of(r->str) : TROUBLE_PROTOCOL);
+	link_fail(l, r->type == REDIS_REPLY_ERROR ? fault_of(r->str) : FAULT_PROTOCOL);
 	return false;
 }
 
@@ -314,12 +314,12 @@ role_cb(void *arg, const redisReply *r)
 	if (!greeted(l, r, REDIS_REPLY_ARRAY))
 		return;
 	if (r->elements < 1 || r->element[0]->type != REDIS_REPLY_STRING) {
-		link_fail(l, TROUBLE_PROTOCOL);
+		link_fail(l, FAULT_PROTOCOL);
 		return;
 	}
 	snprintf(l->role, sizeof(l->role), "%s", r->element[0]->str);
 	if (strcmp(l->role, "master") != 0)
-		link_fail(l, TROUBLE_ROLE);
+		link_fail(l, FAULT_ROLE);
 }
 
 struct loading {
@@ -338,7 +338,7 @@ loaded_cb(void *arg, const redisReply *r)
 	if (!greeted(l, r, REDIS_REPLY_STRING))
 		return;
 	if (r->len != 40) {
-		link_fail(l, TROUBLE_PROTOCOL);
+		link_fail(l, FAULT_PROTOCOL);
 		return;
 	}
 	memcpy(l->sha[s], r->str, 41);
@@ -355,7 +355,7 @@ time_cb(void *arg, const redisReply *r)
 		return;
 	if (r->elements != 2 || r->element[0]->type != REDIS_REPLY_STRING ||
 	    r->element[1]->type != REDIS_REPLY_STRING) {
-		link_fail(l, TROUBLE_PROTOCOL);
+		link_fail(l, FAULT_PROTOCOL);
 		return;
 	}
 	l->ahead_ms = 0;
@@ -397,7 +397,7 @@ greet(struct link *l)
 	if ((n > 1 && ask(l, n, auth, NULL, auth_cb, l) == 0) ||
 	    ask(l, 1, role, NULL, role_cb, l) == 0 || load_scripts(l) == -1 ||
 	    ask(l, 1, now, NULL, time_cb, l) == 0)
-		link_fail(l, TROUBLE_NO_MEMORY);
+		link_fail(l, FAULT_NO_MEMORY);
 }
 
 /* Sentinel's word on where the master is: an address and a port. */
@@ -412,7 +412,7 @@ master_cb(void *arg, const redisReply *r)
 		return;
 	if (r->type != REDIS_REPLY_ARRAY || r->elements != 2 ||
 	    r->element[0]->type != REDIS_REPLY_STRING || r->element[1]->type != REDIS_REPLY_STRING) {
-		link_fail(l, TROUBLE_SENTINEL);
+		link_fail(l, FAULT_SENTINEL);
 		return;
 	}
 	if (strchr(r->element[0]->str, ':') != NULL)
@@ -420,7 +420,7 @@ master_cb(void *arg, const redisReply *r)
 	else
 		snprintf(text, sizeof(text), "%.45s:%.5s", r->element[0]->str, r->element[1]->str);
 	if (addrport_parse(&to.address, text, 6379) == -1) {
-		link_fail(l, TROUBLE_SENTINEL);
+		link_fail(l, FAULT_SENTINEL);
 		return;
 	}
 	/* This connection is through; the slot that called is freed by whoever called. */
@@ -436,7 +436,7 @@ ask_sentinel(struct link *l)
 
 	l->state = SENTINEL;
 	if (ask(l, 3, argv, NULL, master_cb, l) == 0)
-		link_fail(l, TROUBLE_NO_MEMORY);
+		link_fail(l, FAULT_NO_MEMORY);
 }
 
 /* Moving bytes. */
@@ -445,7 +445,7 @@ static void
 heard(struct link *l, redisReply *r)
 {
 	struct slot *s = STAILQ_FIRST(&l->asked);
-	enum trouble why = TROUBLE_COUNT;
+	enum fault why = FAULT_COUNT;
 	bool in_use = l->state == READY;
 
 	/* A subscriber is told what nobody asks for; only his questions have other answers. */
@@ -455,22 +455,22 @@ heard(struct link *l, redisReply *r)
 		return;
 	}
 	if (s == NULL) {
-		link_fail(l, r->type == REDIS_REPLY_ERROR ? trouble_of(r->str) : TROUBLE_PROTOCOL);
+		link_fail(l, r->type == REDIS_REPLY_ERROR ? fault_of(r->str) : FAULT_PROTOCOL);
 		return;
 	}
 	STAILQ_REMOVE_HEAD(&l->asked, entry);
 	l->nasked--;
 	if (in_use && r->type == REDIS_REPLY_ERROR && s->cb != loaded_cb) {
-		why = trouble_of(r->str);
-		if (!trouble_fatal(why))
-			trouble_add(l->troubles, why);
+		why = fault_of(r->str);
+		if (!fault_fatal(why))
+			fault_add(l->faults, why);
 	}
 	if (s->cb != NULL)
-		s->cb(s->arg, why == TROUBLE_COUNT ? r : NULL);
+		s->cb(s->arg, why == FAULT_COUNT ? r : NULL);
 	free(s);
-	if (why == TROUBLE_NOSCRIPT && l->state == READY && !l->loading && load_scripts(l) == -1)
-		link_fail(l, TROUBLE_NO_MEMORY);
-	if (why != TROUBLE_COUNT && trouble_fatal(why))
+	if (why == FAULT_NOSCRIPT && l->state == READY && !l->loading && load_scripts(l) == -1)
+		link_fail(l, FAULT_NO_MEMORY);
+	if (why != FAULT_COUNT && fault_fatal(why))
 		link_fail(l, why);
 }
 
@@ -488,11 +488,11 @@ read_cb(evutil_socket_t fd, short what, void *arg)
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
-		link_fail(l, l->state == DIAL ? TROUBLE_CONNECT : TROUBLE_CLOSED);
+		link_fail(l, l->state == DIAL ? FAULT_CONNECT : FAULT_CLOSED);
 		return;
 	}
 	if (reply_feed(l->parser, bytes, (size_t)n) == -1) {
-		link_fail(l, TROUBLE_NO_MEMORY);
+		link_fail(l, FAULT_NO_MEMORY);
 		return;
 	}
 	while ((whole = reply_next(l->parser, &r)) == 1) {
@@ -502,7 +502,7 @@ read_cb(evutil_socket_t fd, short what, void *arg)
 			return;
 	}
 	if (whole == -1)
-		link_fail(l, TROUBLE_PROTOCOL);
+		link_fail(l, FAULT_PROTOCOL);
 }
 
 static void
@@ -518,7 +518,7 @@ write_cb(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1 || err != 0)
-		link_fail(l, TROUBLE_CONNECT);
+		link_fail(l, FAULT_CONNECT);
 	else if (l->ask_sentinel)
 		ask_sentinel(l);
 	else
@@ -547,7 +547,7 @@ dial(struct link *l, const struct link_server *to)
 	}
 	l->fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (l->fd == -1) {
-		link_fail(l, TROUBLE_CONNECT);
+		link_fail(l, FAULT_CONNECT);
 		return;
 	}
 	if (to->path[0] == '\0')
@@ -556,12 +556,12 @@ dial(struct link *l, const struct link_server *to)
 	l->read_ev = event_new(l->base, l->fd, EV_READ | EV_PERSIST, read_cb, l);
 	l->write_ev = event_new(l->base, l->fd, EV_WRITE, write_cb, l);
 	if (l->parser == NULL || l->read_ev == NULL || l->write_ev == NULL) {
-		link_fail(l, TROUBLE_NO_MEMORY);
+		link_fail(l, FAULT_NO_MEMORY);
 		return;
 	}
 	if ((connect(l->fd, sa, len) == -1 && errno != EINPROGRESS) ||
 	    event_add(l->write_ev, NULL) == -1 || event_add(l->read_ev, NULL) == -1)
-		link_fail(l, TROUBLE_CONNECT);
+		link_fail(l, FAULT_CONNECT);
 }
 
 /* Time to try again, or an attempt took too long. */
@@ -573,7 +573,7 @@ timer_cb(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (l->state != IDLE) {
-		link_fail(l, TROUBLE_TIMEOUT);
+		link_fail(l, FAULT_TIMEOUT);
 		return;
 	}
 	set_timer(l, DIAL_MS);
@@ -583,7 +583,7 @@ timer_cb(evutil_socket_t fd, short what, void *arg)
 }
 
 struct link *
-link_new(struct event_base *base, const struct link_conf *conf, struct troubles *troubles,
+link_new(struct event_base *base, const struct link_conf *conf, struct faults *faults,
     const struct link_ops *ops, void *arg)
 {
 	struct link *l = calloc(1, sizeof(*l));
@@ -592,7 +592,7 @@ link_new(struct event_base *base, const struct link_conf *conf, struct troubles 
 		return NULL;
 	l->base = base;
 	l->conf = conf;
-	l->troubles = troubles;
+	l->faults = faults;
 	l->ops = ops;
 	l->arg = arg;
 	l->fd = -1;

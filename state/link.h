@@ -51,10 +51,10 @@ typedef void (*link_reply_f)(void *arg, const struct redisReply *r);
 
 /*
  * Lives on the loop base. Begins to connect at once, and again, with jitter, whenever the
- * connection ends. troubles counts what goes wrong; conf is borrowed. NULL when memory is out.
+ * connection ends. faults counts what goes wrong; conf is borrowed. NULL when memory is out.
  */
 struct link *link_new(struct event_base *base, const struct link_conf *conf,
-    struct troubles *troubles, const struct link_ops *ops, void *arg);
+    struct faults *faults, const struct link_ops *ops, void *arg);
 /* Whoever still waits is told NULL. */
 void link_free(struct link **l);
 
@@ -75,7 +75,7 @@ uint64_t link_run(struct link *l, enum script s, int nkeys, int argc, const char
 void link_forget(struct link *l, uint64_t number);
 
 /* Something was not answered in time, or wrongly: the connection ends, every cb gets its NULL. */
-void link_fail(struct link *l, enum trouble why);
+void link_fail(struct link *l, enum fault why);
 
 /* Redis' clock, by the answers so far, a little behind rather than ahead; 0: not known. */
 uint64_t link_time(const struct link *l);

@@ -105,7 +105,7 @@ timer_cb(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	/* h is one of those that get their NULL. */
-	link_fail(h->s->link, TROUBLE_TIMEOUT);
+	link_fail(h->s->link, FAULT_TIMEOUT);
 }
 
 static void answered_cb(void *arg, const struct redisReply *r);
@@ -119,11 +119,11 @@ ask(struct state_hold *h, const struct record *bad)
 
 	if (!link_ready(s->link) || now >= h->end_ms)
 		return false;
-	deadline = say_time(s->link) + (h->end_ms - now);
+	deadline = command_time(s->link) + (h->end_ms - now);
 	h->number = h->moving
-	    ? say_move(s->link, s->m, &h->wish, &h->old, h->firm ? (int64_t)h->linger_ms : -1, deadline,
+	    ? command_move(s->link, s->m, &h->wish, &h->old, h->firm ? (int64_t)h->linger_ms : -1, deadline,
 	          answered_cb, h)
-	    : say_claim(s->link, s->m, &h->wish, bad, deadline, answered_cb, h);
+	    : command_claim(s->link, s->m, &h->wish, bad, deadline, answered_cb, h);
 	if (h->number == 0)
 		return false;
 	atomic_fetch_add(&shared_stats(s->m)->asked, 1);
@@ -147,26 +147,26 @@ answered_cb(void *arg, const struct redisReply *r)
 {
 	struct state_hold *h = arg;
 	struct redis_state *s = h->s;
-	enum say_answer how = SAY_LATE;
+	enum command_result how = COMMAND_LATE;
 	struct shared_answer a;
 	struct state_claim c;
 	struct record bad;
 
 	h->number = 0;
 	if (r != NULL)
-		how = say_heard(s->link, s->m, &h->wish, r, &a, &bad);
-	if (how == SAY_BAD_VALUE && !h->moving && !h->again && bad.len > 0) {
+		how = command_answer(s->link, s->m, &h->wish, r, &a, &bad);
+	if (how == COMMAND_BAD_VALUE && !h->moving && !h->again && bad.len > 0) {
 		h->again = true;
 		if (ask(h, &bad))
 			return;
 	}
 	event_del(&h->timer);
 	waited(h);
-	if (how != SAY_GOOD) {
+	if (how != COMMAND_GOOD) {
 		blind(h);
 		/* h may be gone. */
-		if (how == SAY_NONSENSE)
-			link_fail(s->link, TROUBLE_PROTOCOL);
+		if (how == COMMAND_NONSENSE)
+			link_fail(s->link, FAULT_PROTOCOL);
 		return;
 	}
 	if (h->moving) {
@@ -193,7 +193,7 @@ redis_claim(struct state *st, const struct state_key *key, const char *node, con
 	h->s = s;
 	h->cb = cb;
 	h->arg = arg;
-	switch (shared_join(s->m, key, node, home, say_time(s->link), &h->e, &h->wish, &c)) {
+	switch (shared_join(s->m, key, node, home, command_time(s->link), &h->e, &h->wish, &c)) {
 	case SHARED_FULL:
 		cb(arg, NULL);
 		return;
@@ -227,7 +227,7 @@ redis_move(struct state_hold *h, const char *from, const char *to, state_claim_f
 	}
 	h->cb = cb;
 	h->arg = arg;
-	if (!shared_move(s->m, h->e, from, to, say_time(s->link), &h->wish, &h->old, &c)) {
+	if (!shared_move(s->m, h->e, from, to, command_time(s->link), &h->wish, &h->old, &c)) {
 		answer(h, &c);
 		return;
 	}
@@ -262,7 +262,7 @@ said_cb(void *arg, const struct redisReply *r)
 	if (r == NULL || reply_elements(r) != 2 || reply_number(reply_array(r, 1), 0) != WHAT_HELD)
 		(void)shared_said(x->s->m, &x->item, -1, NULL, 0);
 	else
-		say_asserted(x->s->link, x->s->m, &x->item, 1, r, never, NULL);
+		command_asserted(x->s->link, x->s->m, &x->item, 1, r, never, NULL);
 	free(x);
 }
 
@@ -284,7 +284,7 @@ redis_firm(struct state_hold *h, unsigned linger_ms)
 		free(x);
 		return;
 	}
-	if (say_assert(s->link, s->m, &x->item, 1, said_cb, x) == 0) {
+	if (command_assert(s->link, s->m, &x->item, 1, said_cb, x) == 0) {
 		(void)shared_said(s->m, &x->item, -1, NULL, 0);
 		free(x);
 	}
@@ -298,7 +298,7 @@ redis_release(struct state_hold *h, unsigned linger_ms)
 
 	rest(h);
 	if (h->e != NULL && shared_leave(s->m, h->e, h->told, h->firm, &it))
-		say_release(s->link, s->m, &it, h->firm ? (int64_t)linger_ms : -1);
+		command_release(s->link, s->m, &it, h->firm ? (int64_t)linger_ms : -1);
 	free(h);
 }
 
@@ -342,7 +342,7 @@ redis_fact_put(struct state *st, uint64_t session_id, const struct state_fact *f
 	memcpy(it.node, f->node, sizeof(it.node));
 	memcpy(it.bytes, f->bytes, f->len);
 	if (facts_put(shared_facts(s->m), &it) == 0)
-		say_facts(s->link, s->m, &it, 1, NULL, NULL);
+		command_facts(s->link, s->m, &it, 1, NULL, NULL);
 	explicit_bzero(&it, sizeof(it));
 }
 
@@ -391,7 +391,7 @@ query_timer_cb(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	link_fail(q->s->link, TROUBLE_TIMEOUT);
+	link_fail(q->s->link, FAULT_TIMEOUT);
 }
 
 static struct state_query *
@@ -480,7 +480,7 @@ redis_state_new(struct event_base *base, struct shared *m)
 	s->m = m;
 	s->base = base;
 	if (base != NULL)
-		s->link = link_new(base, shared_link(m), shared_troubles(m), &link_ops, s);
+		s->link = link_new(base, shared_link(m), shared_faults(m), &link_ops, s);
 	if (base != NULL && s->link == NULL) {
 		free(s);
 		return NULL;

@@ -67,11 +67,11 @@ struct shared {
 	struct entries soon;		/* to be said at once */
 	struct entries later;		/* by due_ms */
 	struct where *wheres;
-	struct mirror *mirror;
+	struct exceptions *exceptions;
 	struct facts *facts;
 	uint64_t next_gen;
 	char token[17], prefix[NAMES_PREFIX_MAX];
-	struct troubles troubles;
+	struct faults faults;
 	struct shared_stats stats;
 };
 
@@ -90,9 +90,9 @@ shared_new(const struct link_conf *conf, const struct record_seal *seal, size_t 
 	m->max = max_claims;
 	TAILQ_INIT(&m->soon);
 	TAILQ_INIT(&m->later);
-	m->mirror = mirror_new();
+	m->exceptions = exceptions_new();
 	m->facts = facts_new();
-	if (m->mirror == NULL || m->facts == NULL ||
+	if (m->exceptions == NULL || m->facts == NULL ||
 	    getrandom(token, sizeof(token), 0) != sizeof(token) ||
 	    record_id(seal, "cluster", "", 0, tag) == -1) {
 		shared_free(&m);
@@ -175,7 +175,7 @@ shared_free(struct shared **mp)
 		HASH_DEL(m->wheres, w);
 		free(w);
 	}
-	mirror_free(&m->mirror);
+	exceptions_free(&m->exceptions);
 	facts_free(&m->facts);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
@@ -217,10 +217,10 @@ shared_key(const struct shared *m, char dst[NAMES_KEY_MAX], const char *what, co
 		record_hex(id, NAMES_ID_LEN, end);
 }
 
-struct troubles *
-shared_troubles(struct shared *m)
+struct faults *
+shared_faults(struct shared *m)
 {
-	return &m->troubles;
+	return &m->faults;
 }
 
 struct shared_stats *
@@ -286,7 +286,7 @@ wish(const struct shared *m, const struct shared_entry *e, const char *node, uin
 	memcpy(w->id, e->id, NAMES_ID_LEN);
 	w->gen = e->gen;
 	w->home.len = 0;
-	if (mirror_get(m->mirror, e->id, &w->record) &&
+	if (exceptions_get(m->exceptions, e->id, &w->record) &&
 	    record_get(w->record.bytes, w->record.len, m->seal, "claim", e->id, NAMES_ID_LEN, &when,
 	        text) == 0) {
 		w->exception = strcmp(text, e->home->node) != 0;
@@ -377,7 +377,7 @@ shared_blind(struct shared *m, struct shared_entry *e, struct state_claim *c)
 
 	pthread_mutex_lock(&m->lock);
 	if (!e->placed) {
-		if (mirror_get(m->mirror, e->id, &r) &&
+		if (exceptions_get(m->exceptions, e->id, &r) &&
 		    record_get(r.bytes, r.len, m->seal, "claim", e->id, NAMES_ID_LEN, &e->made_ms,
 		        text) == 0 &&
 		    (w = where(m, text)) != NULL)
@@ -541,7 +541,7 @@ shared_all_due(struct shared *m)
 static void
 note_bad(struct shared *m, struct shared_entry *e, const char *record, size_t len)
 {
-	trouble_add(&m->troubles, TROUBLE_BAD_VALUE);
+	fault_add(&m->faults, FAULT_BAD_VALUE);
 	if (e->bad == NULL)
 		e->bad = calloc(1, sizeof(*e->bad));
 	if (e->bad == NULL || len > sizeof(e->bad->bytes))
@@ -668,14 +668,14 @@ shared_hear(struct shared *m, const uint8_t id[NAMES_ID_LEN], const char *record
 
 	if (record != NULL &&
 	    record_get(record, len, m->seal, "claim", id, NAMES_ID_LEN, &when, text) == -1) {
-		trouble_add(&m->troubles, TROUBLE_BAD_VALUE);
+		fault_add(&m->faults, FAULT_BAD_VALUE);
 		return -1;
 	}
 	pthread_mutex_lock(&m->lock);
 	if (record == NULL)
-		mirror_drop(m->mirror, id);
+		exceptions_drop(m->exceptions, id);
 	else
-		r = mirror_put(m->mirror, id, record, len);
+		r = exceptions_put(m->exceptions, id, record, len);
 	pthread_mutex_unlock(&m->lock);
 	return r;
 }
@@ -684,7 +684,7 @@ void
 shared_swept(struct shared *m)
 {
 	pthread_mutex_lock(&m->lock);
-	mirror_swept(m->mirror);
+	exceptions_swept(m->exceptions);
 	pthread_mutex_unlock(&m->lock);
 }
 
@@ -694,7 +694,7 @@ shared_exceptions(struct shared *m)
 	size_t n;
 
 	pthread_mutex_lock(&m->lock);
-	n = mirror_count(m->mirror);
+	n = exceptions_count(m->exceptions);
 	pthread_mutex_unlock(&m->lock);
 	return n;
 }

@@ -45,7 +45,7 @@ const char *shared_prefix(const struct shared *m);	/* "smbgate:TAG:" */
 /* prefix, what, and id in hex where it is not NULL. */
 void shared_key(const struct shared *m, char dst[NAMES_KEY_MAX], const char *what,
     const uint8_t *id);
-struct troubles *shared_troubles(struct shared *m);
+struct faults *shared_faults(struct shared *m);
 struct shared_stats *shared_stats(struct shared *m);
 
 /* What a question about a claim is made of. */

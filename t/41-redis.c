@@ -225,53 +225,53 @@ test_split(void **state)
 }
 
 static void
-test_troubles(void **state)
+test_faults(void **state)
 {
 	(void)state;
-	assert_int_equal(trouble_of("READONLY You can't write against a read only replica."),
-	    TROUBLE_READONLY);
-	assert_int_equal(trouble_of("ERR Error running script: -READONLY You can't"), TROUBLE_READONLY);
-	assert_int_equal(trouble_of("LOADING Redis is loading the dataset"), TROUBLE_LOADING);
-	assert_int_equal(trouble_of("NOSCRIPT No matching script."), TROUBLE_NOSCRIPT);
-	assert_int_equal(trouble_of("WRONGTYPE Operation against a key"), TROUBLE_WRONGTYPE);
-	assert_int_equal(trouble_of("ERR unknown command"), TROUBLE_ERROR);
-	assert_int_equal(trouble_of(""), TROUBLE_ERROR);
-	assert_true(trouble_fatal(TROUBLE_READONLY));
-	assert_false(trouble_fatal(TROUBLE_NOSCRIPT));
-	assert_false(trouble_fatal(TROUBLE_WRONGTYPE));
+	assert_int_equal(fault_of("READONLY You can't write against a read only replica."),
+	    FAULT_READONLY);
+	assert_int_equal(fault_of("ERR Error running script: -READONLY You can't"), FAULT_READONLY);
+	assert_int_equal(fault_of("LOADING Redis is loading the dataset"), FAULT_LOADING);
+	assert_int_equal(fault_of("NOSCRIPT No matching script."), FAULT_NOSCRIPT);
+	assert_int_equal(fault_of("WRONGTYPE Operation against a key"), FAULT_WRONGTYPE);
+	assert_int_equal(fault_of("ERR unknown command"), FAULT_ERROR);
+	assert_int_equal(fault_of(""), FAULT_ERROR);
+	assert_true(fault_fatal(FAULT_READONLY));
+	assert_false(fault_fatal(FAULT_NOSCRIPT));
+	assert_false(fault_fatal(FAULT_WRONGTYPE));
 }
 
 /* The exceptions. */
 
 static void
-test_mirror(void **state)
+test_exceptions(void **state)
 {
 	const uint8_t a[NAMES_ID_LEN] = { 1 }, b[NAMES_ID_LEN] = { 2 };
-	struct mirror *m = mirror_new();
+	struct exceptions *m = exceptions_new();
 	struct record r;
 	static char big[RECORD_MAX + 1];
 
 	(void)state;
-	assert_int_equal(mirror_put(m, a, "one", 3), 0);
-	assert_int_equal(mirror_put(m, b, "two", 3), 0);
-	assert_int_equal(mirror_put(m, a, "three", 5), 0);
-	assert_int_equal(mirror_put(m, b, big, sizeof(big)), -1);
-	assert_int_equal(mirror_count(m), 2);
-	assert_true(mirror_get(m, a, &r));
+	assert_int_equal(exceptions_put(m, a, "one", 3), 0);
+	assert_int_equal(exceptions_put(m, b, "two", 3), 0);
+	assert_int_equal(exceptions_put(m, a, "three", 5), 0);
+	assert_int_equal(exceptions_put(m, b, big, sizeof(big)), -1);
+	assert_int_equal(exceptions_count(m), 2);
+	assert_true(exceptions_get(m, a, &r));
 	assert_int_equal(r.len, 5);
-	mirror_drop(m, b);
-	assert_false(mirror_get(m, b, &r));
+	exceptions_drop(m, b);
+	assert_false(exceptions_get(m, b, &r));
 	/* Not seen once is no reason: Redis may have lost it, and its owner be about to say it again. */
-	mirror_swept(m);
-	mirror_swept(m);
-	assert_true(mirror_get(m, a, &r));
-	assert_int_equal(mirror_put(m, a, "three", 5), 0);
-	mirror_swept(m);
-	mirror_swept(m);
-	assert_true(mirror_get(m, a, &r));
-	mirror_swept(m);
-	assert_false(mirror_get(m, a, &r));
-	mirror_free(&m);
+	exceptions_swept(m);
+	exceptions_swept(m);
+	assert_true(exceptions_get(m, a, &r));
+	assert_int_equal(exceptions_put(m, a, "three", 5), 0);
+	exceptions_swept(m);
+	exceptions_swept(m);
+	assert_true(exceptions_get(m, a, &r));
+	exceptions_swept(m);
+	assert_false(exceptions_get(m, a, &r));
+	exceptions_free(&m);
 	assert_null(m);
 }
 
@@ -429,7 +429,7 @@ test_blind_exception(void **state)
 	/* What nobody of us has written is not heard. */
 	r.bytes[20] = 'X';
 	assert_int_equal(shared_hear(m, w.id, r.bytes, r.len), -1);
-	assert_int_equal(shared_troubles(m)->count[TROUBLE_BAD_VALUE], 1);
+	assert_int_equal(shared_faults(m)->count[FAULT_BAD_VALUE], 1);
 	assert_int_equal(shared_hear(m, w.id, NULL, 0), 0);
 	assert_int_equal(shared_exceptions(m), 0);
 }
@@ -609,8 +609,8 @@ main(void)
 		cmocka_unit_test(test_claims),
 		cmocka_unit_test(test_bytes_bound),
 		cmocka_unit_test(test_split),
-		cmocka_unit_test(test_troubles),
-		cmocka_unit_test(test_mirror),
+		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_exceptions),
 		cmocka_unit_test_setup_teardown(test_asked_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_first_answer_binds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_blind_exception, setup, teardown),
