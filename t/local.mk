@@ -1,19 +1,40 @@
 # Tests. `make check` runs the unit tests; prove runs them and the end-to-end tests (contrib/test).
 TEST_EXTENSIONS = .t
 T_LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
-AM_TESTS_ENVIRONMENT = srcdir='$(top_srcdir)'; export srcdir;
+AM_TESTS_ENVIRONMENT = srcdir='$(top_srcdir)'; PYTHONDONTWRITEBYTECODE=1; \
+	export srcdir PYTHONDONTWRITEBYTECODE;
 
 # Checks of the tree itself; they look for the build in the working directory.
-TREE_TESTS = t/00-layers.t t/01-headers.t t/02-filemap.t t/03-globals.t
+TREE_TESTS = t/tree/layers.t t/tree/headers.t t/tree/filemap.t t/tree/globals.t
 TESTS += $(TREE_TESTS)
 
 UNIT_TESTS =
 if HAVE_CMOCKA
-UNIT_TESTS += t/10-base.t t/20-hdr.t t/21-neg.t t/22-ifinfo.t t/23-bytes.t t/24-front.t \
-	t/30-policy.t t/31-conf.t t/35-auth.t t/36-seal.t t/37-token.t t/38-keyd.t t/40-state.t \
-	t/41-redis.t t/42-cluster.t \
-	t/50-pump.t t/51-split.t t/52-place.t t/53-mediate.t t/54-keyed.t t/55-ctl.t t/56-smb1.t t/57-logon.t \
-	t/58-source.t
+UNIT_TESTS += \
+	t/unit/auth-cluster.t \
+	t/unit/auth-keys.t \
+	t/unit/auth-seal.t \
+	t/unit/auth-tokens.t \
+	t/unit/base.t \
+	t/unit/daemon-ctl.t \
+	t/unit/inspect-keyed.t \
+	t/unit/inspect-logon.t \
+	t/unit/inspect-mediate.t \
+	t/unit/inspect-smb1.t \
+	t/unit/keyd.t \
+	t/unit/nodes-place.t \
+	t/unit/nodes-source.t \
+	t/unit/policy-conf.t \
+	t/unit/policy-policy.t \
+	t/unit/proxy-front.t \
+	t/unit/proxy-pump.t \
+	t/unit/proxy-split.t \
+	t/unit/smb-hdr.t \
+	t/unit/smb-ifinfo.t \
+	t/unit/smb-neg.t \
+	t/unit/smb-recordings.t \
+	t/unit/state-local.t \
+	t/unit/state-shared.t
 endif
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -24,60 +45,69 @@ LINK_SMB = smb/libsmb.a $(LINK_BASE)
 LINK_POLICY = policy/libpolicy.a $(LINK_BASE) $(CONFUSE_LIBS)
 LINK_STATE = state/libstate.a $(LINK_BASE) $(EVENT_LIBS) $(HIREDIS_LIBS)
 LINK_AUTH = auth/libauth.a $(LINK_SMB) $(CRYPTO_LIBS)
-LINK_PROXY = $(GATE_LIBS) $(CMOCKA_LIBS) $(GATE_EXTLIBS)
+LINK_NODES = nodes/libnodes.a auth/libauth.a policy/libpolicy.a state/libstate.a stats/libstats.a \
+	$(LINK_SMB) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(EVENT_LIBS) $(HIREDIS_LIBS)
+LINK_INSPECT = inspect/libinspect.a $(LINK_NODES)
+LINK_PROXY = proxy/libproxy.a $(LINK_INSPECT)
+LINK_DAEMON = $(GATE_LIBS) $(CMOCKA_LIBS) $(GATE_EXTLIBS)
 
-t_10_base_t_SOURCES = t/10-base.c
-t_10_base_t_LDADD = $(LINK_BASE)
-t_20_hdr_t_SOURCES = t/20-hdr.c t/vectors.h t/walk.h
-t_20_hdr_t_LDADD = $(LINK_SMB)
-t_21_neg_t_SOURCES = t/21-neg.c t/vectors.h t/walk.h
-t_21_neg_t_LDADD = $(LINK_SMB)
-t_22_ifinfo_t_SOURCES = t/22-ifinfo.c t/vectors.h t/walk.h
-t_22_ifinfo_t_LDADD = $(LINK_SMB)
-t_23_bytes_t_SOURCES = t/23-bytes.c t/vectors.h t/walk.h
-t_23_bytes_t_LDADD = $(LINK_SMB)
-t_24_front_t_SOURCES = t/24-front.c t/vectors.h t/walkfront.h
-t_24_front_t_LDADD = $(LINK_PROXY)
-t_30_policy_t_SOURCES = t/30-policy.c t/policy.h
-t_30_policy_t_LDADD = $(LINK_POLICY)
-t_31_conf_t_SOURCES = t/31-conf.c t/policy.h
-t_31_conf_t_LDADD = $(LINK_PROXY)
-t_35_auth_t_SOURCES = t/35-auth.c t/authvec.h t/vectors.h
-t_35_auth_t_LDADD = $(LINK_AUTH)
-t_36_seal_t_SOURCES = t/36-seal.c t/authvec.h t/vectors.h
-t_36_seal_t_LDADD = $(LINK_AUTH)
-t_37_token_t_SOURCES = t/37-token.c t/vectors.h t/walk.h t/walkauth.h
-t_37_token_t_LDADD = $(LINK_AUTH)
-t_40_state_t_SOURCES = t/40-state.c
-t_40_state_t_LDADD = $(LINK_STATE)
-t_41_redis_t_SOURCES = t/41-redis.c
-t_41_redis_t_LDADD = $(LINK_STATE)
-t_42_cluster_t_SOURCES = t/42-cluster.c
-t_42_cluster_t_LDADD = $(LINK_AUTH)
-t_50_pump_t_SOURCES = t/50-pump.c
-t_50_pump_t_LDADD = $(LINK_PROXY)
-t_51_split_t_SOURCES = t/51-split.c t/proxy/talk.c t/proxy/talk.h
-t_51_split_t_LDADD = $(LINK_PROXY)
-t_52_place_t_SOURCES = t/52-place.c
-t_52_place_t_LDADD = $(LINK_PROXY)
-t_53_mediate_t_SOURCES = t/53-mediate.c t/proxy/made.c t/proxy/made.h t/proxy/talk.c t/proxy/talk.h
-t_54_keyed_t_SOURCES = t/54-keyed.c t/proxy/made.c t/proxy/made.h t/proxy/talk.c t/proxy/talk.h
-t_54_keyed_t_LDADD = $(LINK_PROXY)
-t_53_mediate_t_LDADD = $(LINK_PROXY)
-t_56_smb1_t_SOURCES = t/56-smb1.c t/proxy/made.c t/proxy/made.h t/proxy/talk.c t/proxy/talk.h
-t_56_smb1_t_LDADD = $(LINK_PROXY)
-t_57_logon_t_SOURCES = t/57-logon.c t/proxy/made.c t/proxy/made.h t/proxy/talk.c t/proxy/talk.h
-t_57_logon_t_LDADD = $(LINK_PROXY)
-t_58_source_t_SOURCES = t/58-source.c
-t_58_source_t_LDADD = $(LINK_PROXY)
-t_55_ctl_t_SOURCES = t/55-ctl.c
-t_55_ctl_t_LDADD = $(LINK_PROXY)
+t_unit_auth_cluster_t_SOURCES = t/unit/auth-cluster.c
+t_unit_auth_cluster_t_LDADD = $(LINK_AUTH)
+t_unit_auth_keys_t_SOURCES = t/unit/auth-keys.c t/unit/lib/authvec.h t/unit/lib/vectors.h
+t_unit_auth_keys_t_LDADD = $(LINK_AUTH)
+t_unit_auth_seal_t_SOURCES = t/unit/auth-seal.c t/unit/lib/authvec.h t/unit/lib/vectors.h
+t_unit_auth_seal_t_LDADD = $(LINK_AUTH)
+t_unit_auth_tokens_t_SOURCES = t/unit/auth-tokens.c t/unit/lib/vectors.h t/unit/lib/walk.h \
+	t/unit/lib/walkauth.h
+t_unit_auth_tokens_t_LDADD = $(LINK_AUTH)
+t_unit_base_t_SOURCES = t/unit/base.c
+t_unit_base_t_LDADD = $(LINK_BASE)
+t_unit_daemon_ctl_t_SOURCES = t/unit/daemon-ctl.c
+t_unit_daemon_ctl_t_LDADD = $(LINK_DAEMON)
+t_unit_inspect_keyed_t_SOURCES = t/unit/inspect-keyed.c t/unit/lib/made.c t/unit/lib/made.h \
+	t/unit/lib/talk.c t/unit/lib/talk.h
+t_unit_inspect_keyed_t_LDADD = $(LINK_PROXY)
+t_unit_inspect_logon_t_SOURCES = t/unit/inspect-logon.c t/unit/lib/made.c t/unit/lib/made.h \
+	t/unit/lib/talk.c t/unit/lib/talk.h
+t_unit_inspect_logon_t_LDADD = $(LINK_PROXY)
+t_unit_inspect_mediate_t_SOURCES = t/unit/inspect-mediate.c t/unit/lib/made.c t/unit/lib/made.h \
+	t/unit/lib/talk.c t/unit/lib/talk.h
+t_unit_inspect_mediate_t_LDADD = $(LINK_PROXY)
+t_unit_inspect_smb1_t_SOURCES = t/unit/inspect-smb1.c t/unit/lib/made.c t/unit/lib/made.h \
+	t/unit/lib/talk.c t/unit/lib/talk.h
+t_unit_inspect_smb1_t_LDADD = $(LINK_PROXY)
+t_unit_nodes_place_t_SOURCES = t/unit/nodes-place.c
+t_unit_nodes_place_t_LDADD = $(LINK_NODES)
+t_unit_nodes_source_t_SOURCES = t/unit/nodes-source.c
+t_unit_nodes_source_t_LDADD = $(LINK_INSPECT)
+t_unit_policy_conf_t_SOURCES = t/unit/policy-conf.c t/unit/lib/policy.h
+t_unit_policy_conf_t_LDADD = $(LINK_POLICY)
+t_unit_policy_policy_t_SOURCES = t/unit/policy-policy.c t/unit/lib/policy.h
+t_unit_policy_policy_t_LDADD = $(LINK_POLICY)
+t_unit_proxy_front_t_SOURCES = t/unit/proxy-front.c t/unit/lib/vectors.h t/unit/lib/walkfront.h
+t_unit_proxy_front_t_LDADD = $(LINK_PROXY)
+t_unit_proxy_pump_t_SOURCES = t/unit/proxy-pump.c
+t_unit_proxy_pump_t_LDADD = $(LINK_PROXY)
+t_unit_proxy_split_t_SOURCES = t/unit/proxy-split.c t/unit/lib/talk.c t/unit/lib/talk.h
+t_unit_proxy_split_t_LDADD = $(LINK_PROXY)
+t_unit_smb_hdr_t_SOURCES = t/unit/smb-hdr.c t/unit/lib/vectors.h t/unit/lib/walk.h
+t_unit_smb_hdr_t_LDADD = $(LINK_SMB)
+t_unit_smb_ifinfo_t_SOURCES = t/unit/smb-ifinfo.c t/unit/lib/vectors.h t/unit/lib/walk.h
+t_unit_smb_ifinfo_t_LDADD = $(LINK_SMB)
+t_unit_smb_neg_t_SOURCES = t/unit/smb-neg.c t/unit/lib/vectors.h t/unit/lib/walk.h
+t_unit_smb_neg_t_LDADD = $(LINK_SMB)
+t_unit_smb_recordings_t_SOURCES = t/unit/smb-recordings.c t/unit/lib/vectors.h t/unit/lib/walk.h
+t_unit_smb_recordings_t_LDADD = $(LINK_SMB)
+t_unit_state_local_t_SOURCES = t/unit/state-local.c
+t_unit_state_local_t_LDADD = $(LINK_STATE)
+t_unit_state_shared_t_SOURCES = t/unit/state-shared.c
+t_unit_state_shared_t_LDADD = $(LINK_STATE)
+# Its parts one by one: keyd/ is a program, and nobody links it.
+t_unit_keyd_t_SOURCES = t/unit/keyd.c t/unit/lib/vectors.h keyd/arena.c keyd/apreq.c \
+	keyd/keytab.c keyd/ntlm.c
+t_unit_keyd_t_LDADD = $(LINK_AUTH)
 
-t_38_keyd_t_SOURCES = t/38-keyd.c t/vectors.h keyd/arena.c keyd/apreq.c keyd/keytab.c \
-	keyd/ntlm.c
-t_38_keyd_t_LDADD = $(LINK_AUTH)
-
-# What t/68-keyd.t runs: real tickets, and smbgate's side of smbgate-keyd without SMB.
+# What t/e2e/keyed-keyd.t runs: real tickets, and smbgate's side of smbgate-keyd without SMB.
 check_PROGRAMS += t/gss t/keyc
 t_gss_SOURCES = t/lab/gss.c
 t_gss_CFLAGS = $(AM_CFLAGS) $(KRB5_GSSAPI_CFLAGS)
@@ -85,42 +115,42 @@ t_gss_LDADD = $(KRB5_GSSAPI_LIBS) $(KRB5_LIBS)
 t_keyc_SOURCES = t/lab/keyc.c
 t_keyc_LDADD = $(GATE_LIBS) $(GATE_EXTLIBS)
 
-# End to end: prove runs these, and each says what it wants of the machine.
+# End to end: t/lab/start runs these, and each says what it wants of the machine.
 E2E_TESTS = \
-	t/60-clients.t \
-	t/61-placement.t \
-	t/62-bind.t \
-	t/63-ifinfo.t \
-	t/64-reload.t \
-	t/65-health.t \
-	t/66-ctl.t \
-	t/67-blackhole.t \
-	t/68-keyd.t \
-	t/69-door.t \
-	t/70-smbtorture.t \
-	t/71-splice.t \
-	t/72-keyed.t \
-	t/73-nonces.t \
-	t/74-opaque.t \
-	t/75-torture-keyed.t \
-	t/76-netbios.t \
-	t/77-proxyproto.t \
-	t/78-vcnumber.t \
-	t/80-badinput.t \
-	t/81-source.t \
-	t/82-intercept.t \
-	t/83-vpn-gateway.t \
-	t/84-redis.t \
-	t/85-faults.t \
-	t/86-sharedkeys.t \
-	t/87-proxydeath.t \
-	t/88-hostileredis.t \
-	t/89-cluster.t \
-	t/89-manyclaims.t \
-	t/90-quickstart.t \
-	t/91-instructions.t
+	t/e2e/admission-logons.t \
+	t/e2e/channels-bind.t \
+	t/e2e/channels-ifinfo.t \
+	t/e2e/contrib-cluster.t \
+	t/e2e/contrib-quickstart.t \
+	t/e2e/contrib-vpn-gateway.t \
+	t/e2e/daemon-ctl.t \
+	t/e2e/daemon-reload.t \
+	t/e2e/front-intercept.t \
+	t/e2e/front-netbios.t \
+	t/e2e/front-proxy-protocol.t \
+	t/e2e/front-source.t \
+	t/e2e/hostile-input.t \
+	t/e2e/hostile-redis.t \
+	t/e2e/keyed-ifinfo.t \
+	t/e2e/keyed-keyd.t \
+	t/e2e/keyed-nonces.t \
+	t/e2e/keyed-opaque.t \
+	t/e2e/keyed-smbtorture.t \
+	t/e2e/nodes-blackhole.t \
+	t/e2e/nodes-health.t \
+	t/e2e/nodes-placement.t \
+	t/e2e/redis-faults.t \
+	t/e2e/redis-many-claims.t \
+	t/e2e/redis-placement.t \
+	t/e2e/redis-proxy-death.t \
+	t/e2e/redis-shared-keys.t \
+	t/e2e/relay-clients.t \
+	t/e2e/relay-smbtorture.t \
+	t/e2e/relay-splice.t \
+	t/e2e/smb1-vcnumber.t \
+	t/e2e/speed-instructions.t
 
-EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
+EXTRA_DIST += $(TREE_TESTS) t/tree/rooms.py $(E2E_TESTS) t/frames \
 	t/lab/ad.py \
 	t/lab/capture.py \
 	t/lab/clients.py \
@@ -137,6 +167,7 @@ EXTRA_DIST += $(TREE_TESTS) $(E2E_TESTS) t/frames \
 	t/lab/several.py \
 	t/lab/smb1.py \
 	t/lab/smb2.py \
+	t/lab/start \
 	t/lab/tap.py \
 	t/lab/vpn.py
 

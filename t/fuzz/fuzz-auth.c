@@ -6,7 +6,7 @@
 #include "auth/preauth.h"
 #include "auth/seal.h"
 #include "auth/sign.h"
-#include "t/walkauth.h"
+#include "t/unit/lib/walkauth.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

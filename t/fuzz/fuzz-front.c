@@ -1,7 +1,7 @@
 /* fuzz-front.c: libFuzzer target: session requests and PROXY headers in front of SMB */
 #include "config.h"
 
-#include "t/walkfront.h"
+#include "t/unit/lib/walkfront.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

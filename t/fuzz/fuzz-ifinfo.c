@@ -1,7 +1,7 @@
 /* fuzz-ifinfo.c: libFuzzer target: an interface list read, written and read again is the same */
 #include "config.h"
 
-#include "t/walk.h"
+#include "t/unit/lib/walk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,7 +1,7 @@
 /* fuzz-smb2.c: libFuzzer target: frame walk and all message getters on any bytes */
 #include "config.h"
 
-#include "t/walk.h"
+#include "t/unit/lib/walk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -46,7 +46,7 @@ def reasons(gate, before):
 
 
 def own_network():
-    """This process's network is one of its own (see t/67-blackhole.t): switch it on."""
+    """This process's network is one of its own (see t/e2e/nodes-blackhole.t): switch it on."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 

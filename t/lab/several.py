@@ -4,7 +4,6 @@ import os
 import time
 
 import gate
-import redis
 import smb2
 import tap
 

@@ -1,0 +1,240 @@
+#!/usr/bin/python3
+# contrib-cluster.t: contrib/cluster, as it is: two machines, one address; one of them dies
+import json
+import os
+import shutil
+import signal
+import subprocess
+
+import fake
+import gate
+import netns
+import node
+import redis
+import several
+import smb2
+import tap
+
+why = netns.missing() or redis.missing() or gate.missing()
+if not why and os.geteuid() != 0:
+    why = "networks need root"
+if why:
+    tap.skip_all(why)
+
+CONTRIB = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "contrib",
+                       "cluster")
+VIP = "10.1.0.5"
+SECRET, PASSWORD = os.urandom(32), os.urandom(12).hex()
+
+
+class Machine:
+    """px1, px2 or box3: a host with copies of the files, as the README has them made."""
+
+    def __init__(self, t, nets, i):
+        self.t, self.i, self.name = t, i, ("px1", "px2", "box3")[i - 1]
+        self.front, self.state = "10.1.0.%d" % (10 + i), "10.3.0.%d" % i
+        self.host = netns.Host(t, self.name)
+        lan, storage, cluster = nets
+        if i < 3:
+            lan.join(self.host, self.front + "/24")
+            storage.join(self.host, "10.2.0.%d/24" % (20 + i))
+        cluster.join(self.host, self.state + "/24")
+        self.etc, self.run_dir = node.tempdir(t), node.tempdir(t)
+        self.env = dict(os.environ, RUNTIME_DIRECTORY=self.run_dir, SMBGATE_USER="nobody",
+                        SMBGATE_CONTROL=self.run_dir + "/control.sock",
+                        PATH=os.path.dirname(gate.ctl_program()) + ":" + os.environ["PATH"])
+        self.procs = []
+        self.install()
+
+    def install(self):
+        for name in os.listdir(CONTRIB):
+            if name.endswith((".md", "keepalived.conf")):
+                continue
+            with open(os.path.join(CONTRIB, name)) as f:
+                text = f.read()
+            text = text.replace("@PASSWORD@", PASSWORD).replace("@ADDRESS@", self.state)
+            text = text.replace("/etc/redis/", self.etc + "/")
+            if name == "redis.conf" and self.i == 2:
+                text += "replicaof 10.3.0.1 6379\n"
+            with open(os.path.join(self.etc, name), "w") as f:
+                f.write(text)
+            shutil.copymode(os.path.join(CONTRIB, name), os.path.join(self.etc, name))
+        for name, data in (("cluster.secret", SECRET), ("redis.password", PASSWORD.encode())):
+            with open(os.path.join(self.etc, name), "wb") as f:
+                os.fchmod(f.fileno(), 0o600)
+                f.write(data)
+        os.chmod(self.run_dir, 0o777)
+
+    def spawn(self, *argv):
+        with self.host.inside(), open(self.etc + "/log", "ab") as out:
+            self.procs.append(self.t.spawn(list(argv), env=self.env, stdin=subprocess.DEVNULL,
+                                           stdout=out, stderr=out, cwd=self.etc))
+        return self.procs[-1]
+
+    def log(self):
+        with open(self.etc + "/log", errors="replace") as f:
+            return f.read()
+
+    def check(self):
+        return subprocess.run([gate.program(), "-t", "-c", self.etc + "/smbgate.conf"], text=True,
+                              env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def start_redis(self):
+        if self.i < 3:
+            self.spawn(redis.SERVER, self.etc + "/redis.conf")
+
+    def start_sentinel(self):
+        self.spawn(redis.SENTINEL, self.etc + "/sentinel.conf")
+
+    def start_gate(self):
+        return self.spawn(gate.program(), "-c", self.etc + "/smbgate.conf")
+
+    def ctl(self, *args):
+        return json.loads(subprocess.run(
+            [gate.ctl_program(), "--json", *args], text=True, env=self.env, check=True,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=20).stdout)
+
+    def healthy(self):
+        """What keepalived asks."""
+        return subprocess.run([self.etc + "/check-smbgate"], env=self.env).returncode == 0
+
+    def connected(self):
+        try:
+            s = self.ctl("show", "state")["state"]
+        except (subprocess.CalledProcessError, ValueError):
+            return False
+        return s["connected"] and s["listening"] and not s["degraded"] and s
+
+    def sentinel(self, *args):
+        with self.host.inside():
+            c = redis.Client((self.state, 26379))
+        try:
+            return c(*args)
+        finally:
+            c.close()
+
+    def die(self):
+        """All of it at once, and its network with it."""
+        for p in self.procs:
+            p.send_signal(signal.SIGKILL)
+        for p in self.procs:
+            self.t.kill_group(p)
+        for dev in ("eth0", "eth1", "eth2"):
+            self.host.ip("link", "set", dev, "down")
+
+
+def ready(m):
+    try:
+        flat = m.sentinel("SENTINEL", "master", "mymaster")
+    except (OSError, redis.Error):
+        return False
+    x = dict(zip(flat[::2], flat[1::2]))
+    return (x[b"num-other-sentinels"], x[b"num-slaves"], x[b"flags"]) == (b"2", b"1", b"master")
+
+
+def follows(m):
+    """Has this machine's Redis all that the master has?"""
+    with m.host.inside():
+        c = redis.Client((m.state, 6379))
+    try:
+        c("AUTH", "sentinel", PASSWORD)
+        return b"master_link_status:up" in c("INFO", "replication")
+    finally:
+        c.close()
+
+
+def take_address(t, machine, old=None):
+    """In keepalived's place, with what it does: the address, and an ARP that says so."""
+    if old:
+        old.host.ip("addr", "del", VIP + "/24", "dev", "eth0", check=False)
+    machine.host.ip("addr", "add", VIP + "/24", "dev", "eth0")
+
+
+def opened(client, addr, guid):
+    with client.inside():
+        return smb2.Conn(addr, 445, timeout=5).negotiate(guid=guid)
+
+
+def main(t):
+    nets = [netns.Lan(t, n) for n in ("front", "storage", "state")]
+    machines = [Machine(t, nets, i) for i in (1, 2, 3)]
+    px1, px2, box3 = machines
+    nas, client = netns.Host(t, "nas"), netns.Host(t, "client")
+    nets[1].join(nas, *("10.2.0.%d/24" % (10 + i) for i in (1, 2, 3)))
+    nets[0].join(client, "10.1.0.100/24")
+    with nas.inside():
+        for i in (1, 2, 3):
+            fake.FakeNode(t, "n%d" % i, "10.2.0.%d" % (10 + i), 445).start()
+    for m in machines[:2]:
+        r = m.check()
+        t.ok(r.returncode == 0, "%s: smbgate -t takes both files" % m.name, r.stdout)
+    if shutil.which("keepalived"):
+        # as installed: it looks for its script
+        with open(CONTRIB + "/keepalived.conf") as f:
+            text = f.read().replace("/etc/keepalived/", CONTRIB + "/")
+        path = os.path.join(node.tempdir(t), "keepalived.conf")
+        with open(path, "w") as f:
+            f.write(text)
+        r = subprocess.run(["keepalived", "-t", "-f", path], text=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        t.ok(r.returncode == 0, "keepalived takes its file", r.stdout)
+    else:
+        t.skip("keepalived takes its file", "no keepalived")
+    for m in machines:
+        m.start_redis()
+    for m in machines:
+        m.start_sentinel()
+    tap.wait_for(lambda: all(ready(m) for m in machines), 40,
+                 message=lambda: "Sentinel: " + "\n".join(m.log()[-800:] for m in machines))
+    tap.wait_for(lambda: follows(px2), 20, message=lambda: px2.log()[-2000:])
+    t.ok(not px1.healthy(), "without smbgate the machine does not want the address")
+    gates = [m.start_gate() for m in (px1, px2)]
+    tap.wait_for(lambda: all(m.connected() for m in (px1, px2)), 20,
+                 message=lambda: px1.log()[-3000:])
+    t.same(px1.connected()["server"], "10.3.0.1:6379", "Sentinel says where Redis is")
+    t.ok(tap.wait_for(lambda: px1.healthy() and px2.healthy(), 10), "both are fit for the address")
+    errors = {k: v for k, v in px1.connected()["errors"].items() if v}
+    t.ok(not {"noperm", "auth", "wrongpass"} & set(errors), "the ACL lets smbgate do all it does",
+         errors)
+    take_address(t, px1)
+    clients = []
+    for i in range(12):
+        guid = os.urandom(16)
+        c = opened(client, VIP, guid)
+        c.login()
+        d = opened(client, px2.front, guid)
+        clients.append((guid, several.which(c), c, d))
+        if several.which(d) != several.which(c):
+            t.ok(False, "a client through both machines is on one node")
+    t.ok(len({x[1] for x in clients}) > 1, "clients through both machines, each on one node")
+    before = px2.connected()["epoch"]
+    px1.die()
+    t.ok(not px1.healthy(), "px1 is dead: its check fails")
+    take_address(t, px2, px1)
+    client.ip("neigh", "flush", "all")
+    same = []
+    for guid, where, c, d in clients:
+        c = opened(client, VIP, guid)
+        c.login()
+        same.append(several.which(c) == where)
+        c.close()
+    t.ok(all(same), "its clients come back through px2, each to its node: %d of %d" % (
+        sum(same), len(same)))
+    t.ok(all(d.is_open() for *_, d in clients), "px2's connections never ended")
+    # its connections to px1 are not broken, only silent
+    tap.wait_for(lambda: (px2.connected() or {}).get("server") == "10.3.0.2:6379", 40,
+                 message=lambda: px2.log()[-3000:])
+    s = px2.connected()
+    t.same((s["server"], s["role"], s["epoch"] == before), ("10.3.0.2:6379", "master", True),
+           "px2's Redis is the master, with the data")
+    same = []
+    for guid, where, *_ in clients:
+        with opened(client, VIP, guid) as c:
+            same.append(several.which(c) == where)
+    t.ok(all(same), "and says the same of every client")
+    gates[1].send_signal(signal.SIGTERM)
+    t.same(gates[1].wait(20), 0, "px2's smbgate ends with status 0")
+
+
+with tap.Test(deadline=180) as test:
+    main(test)

@@ -1,0 +1,270 @@
+#!/usr/bin/python3
+# daemon-ctl.t: smbgatectl against a running smbgate: every command for people and as JSON, bad requests
+import json
+import os
+import socket
+import stat
+import subprocess
+import time
+
+import gate
+import node
+import smb2
+import tap
+
+why = node.missing() or gate.missing()
+if why:
+    tap.skip_all(why)
+
+ADDR = "127.0.1.1"
+SHOWS = ("nodes", "clients", "sessions", "policy", "stats")
+
+
+def run(*args, **env):
+    """smbgatectl with these very arguments: (exit status, stdout, stderr)."""
+    env = {k: v for k, v in dict(os.environ, **env).items() if v is not None}
+    r = subprocess.run([gate.ctl_program(), *args], text=True, stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=env, timeout=30)
+    return r.returncode, r.stdout, r.stderr
+
+
+def raw(g, data, half_close=False):
+    """Send bytes to the control socket, return the answer as an object, or None for no answer."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(15)
+        s.connect(g.control)
+        try:
+            s.sendall(data)
+            if half_close:
+                s.shutdown(socket.SHUT_WR)
+        except BrokenPipeError:
+            pass
+        out = b""
+        while True:
+            try:
+                got = s.recv(65536)
+            except ConnectionResetError:
+                got = b""
+            if not got:
+                return json.loads(out) if out else None
+            out += got
+
+
+def has(t, obj, keys, name):
+    missing = [k for k in keys.split() if k not in obj]
+    t.ok(not missing, name, "missing: %s" % missing, json.dumps(obj, indent=1))
+
+
+def reports(t, g):
+    """With one client logged on as a guest that has asked for the interfaces."""
+    guid = os.urandom(16)
+    c = smb2.Conn(ADDR, g.port).negotiate([0x0302], guid=guid)
+    s = c.guest()
+    c.ifinfo(s, c.tree(s, "IPC$"))
+
+    n = g.ctl("show", "nodes")["nodes"]
+    t.same([x["name"] for x in n], ["n1", "n2"], "show nodes: both")
+    has(t, n[0], "name address state weight connections clients probes probe_failures probe_us "
+        "draining since_s", "show nodes: its keys")
+    t.ok(all(x["state"] == "up" and x["probe_us"] > 0 for x in n), "show nodes: up", n)
+    t.same(sum(x["connections"] for x in n), 1, "show nodes: one connection")
+
+    clients = g.ctl("show", "clients")["clients"]
+    mine = [x for x in clients if x["connections"]]
+    t.same(len(mine), 1, "show clients: one is live")
+    x = mine[0]
+    has(t, x, "client kind node connections firm linger_s sessions connections_list",
+        "show clients: its keys")
+    t.same((x["kind"], x["firm"], x["linger_s"]), ("guid", True, 0), "show clients: a firm GUID")
+    t.ok(x["client"].replace("-", "")[-16:] == guid.hex()[-16:], "show clients: the GUID", x)
+    has(t, x["connections_list"][0], "id client_address local_address listener node stage dialect "
+        "logged_on sessions age_s", "show clients: keys of a connection")
+    t.same(x["connections_list"][0]["local_address"], "%s:%d" % (ADDR, g.port),
+           "show clients: the dialled address")
+    t.same(x["connections_list"][0]["dialect"], "3.0.2", "show clients: the dialect")
+    t.same([(y["told"], y["addresses"]) for y in x["sessions"]],
+           [("announced list", [ADDR, "127.0.1.2"])], "show clients: what it was told")
+
+    ss = g.ctl("show", "sessions")["sessions"]
+    t.same(len(ss), 1, "show sessions: one")
+    y = ss[0]
+    has(t, y, "session_id node dialect client_guid guest anonymous signing_required encrypted "
+        "signing_algorithm cipher protection told addresses channels age_s",
+        "show sessions: its keys")
+    t.same((y["protection"], y["guest"], y["told"]), ("unsigned", True, "announced list"),
+           "show sessions: a guest can be seen")
+    t.same([a["address"] for a in y["addresses"]], [ADDR, "127.0.1.2"], "show sessions: told")
+    t.same(y["addresses"][0]["speed"], 25000000000, "show sessions: the speed")
+    t.same([k["connection"] for k in y["channels"]], [x["connections_list"][0]["id"]],
+           "show sessions: its channel is the client's connection")
+
+    p = g.ctl("show", "policy")["policy"]
+    has(t, p, "generation since_s path text nodes smb1 unkeyed gmac pin_linger_ms addresses "
+        "interfaces", "show policy: its keys")
+    t.same((p["generation"], p["smb1"], p["pin_linger_ms"]), (1, "refuse", 900000),
+           "show policy: values")
+    t.same(p["addresses"], {"allow": ["127.0.0.0/8"], "deny": ["127.9.0.0/16"]},
+           "show policy: rules")
+    t.same([a["address"] for a in p["interfaces"][0]["addresses"]], [ADDR, "127.0.1.2"],
+           "show policy: interfaces")
+    st = g.ctl("show", "stats")["stats"]
+    has(t, st, "accepted logged_on sessions closed connections unauthenticated sessions_now "
+        "reloads reloads_failed policy_generation workers uptime_s", "show stats: its keys")
+    t.same((st["connections"], st["sessions_now"], st["workers"]), (1, 1, 2), "show stats: now")
+    t.ok("client_eof" in st["closed"], "show stats: reasons", st)
+    return c, y["session_id"], p["text"]
+
+
+def people(t, g, sid, text):
+    out = {w: run("-s", g.control, "show", w) for w in SHOWS}
+    for w in SHOWS:
+        t.ok(out[w][0] == 0 and not out[w][2], "show %s for people" % w, out[w])
+    lines = out["nodes"][1].splitlines()
+    t.ok(len(lines) == 3 and lines[0].startswith("NODE") and " up " in lines[1],
+         "nodes: a line each", *lines)
+    col = lines[0].index("STATE")
+    t.ok(all(x[col - 1] == " " and x[col] != " " for x in lines), "nodes: columns are aligned",
+         *lines)
+    t.ok("announced list: %s, 127.0.1.2" % ADDR in out["clients"][1], "clients: what was told",
+         out["clients"][1])
+    t.ok(sid in out["sessions"][1] and "unsigned" in out["sessions"][1], "sessions: one line",
+         out["sessions"][1])
+    t.ok(out["policy"][1].startswith("# generation 1") and out["policy"][1].endswith(text),
+         "policy: its text", out["policy"][1])
+    short, long_ = out["stats"][1], run("-s", g.control, "show", "stats", "--all")[1]
+    t.ok("accepted" in short and "multi_protocol" not in short, "stats: no zeros", short)
+    t.ok("multi_protocol" in long_ and "bad_chain" in long_, "stats --all: zeros", long_)
+
+
+def drain(t, g):
+    who = g.ctl("show", "nodes")["nodes"][0]["name"]
+    st, out, _ = run("-s", g.control, "drain", who)
+    t.ok(st == 0 and out.startswith("%s drains" % who) and out.count("\n") == 1,
+         "drain says one sentence", out)
+    x = g.node_list()[who]
+    t.same((x["state"], x["draining"]), ("drain", True), "it drains")
+    conns = [smb2.Conn(ADDR, g.port).negotiate([0x0302], guid=os.urandom(16)) for _ in range(20)]
+    x = g.node_list()
+    t.ok(sum(n["connections"] for n in x.values()) >= 20 and x[who]["connections"] <= 1,
+         "new clients go elsewhere", x)
+    for c in conns:
+        c.close()
+    t.same(g.ctl("undrain", who)["state"], "up", "undrain")
+    t.same(g.node_list()[who]["draining"], False, "it drains no more")
+    st, out, err = run("-s", g.control, "drain", "n9")
+    t.ok(st == 1 and not out and "no node" in err, "an unknown node", (st, out, err))
+    st, out, err = run("-s", g.control, "--json", "drain", "n9")
+    t.ok(st == 1 and "error" in json.loads(out), "an unknown node, as JSON", (st, out, err))
+
+
+def reload(t, g):
+    good = g.write_policy()
+    st, out, _ = run("-s", g.control, "reload")
+    t.ok(st == 0 and "generation 2" in out and out.count("\n") == 1, "reload", out)
+    lines = good.count("\n")
+    g.write_policy(text=good + "smb1 = perhaps\nnonsense = 1\n")
+    st, out, err = run("-s", g.control, "reload")
+    t.ok(st == 1 and not out and "policy.conf:%d:" % (lines + 1) in err, "a broken file",
+         lines, out, err)
+    r = raw(g, b'{"cmd":"reload"}\n')
+    t.ok("error" in r and r["errors"] and r["generation"] == 2, "its errors as JSON", r)
+    s = g.stats()
+    t.same((s["reloads"], s["reloads_failed"], s["policy_generation"]), (1, 2, 2),
+           "reloads are counted")
+    g.write_policy(text=good)
+
+
+def arguments(t, g):
+    for args in (["show"], ["show", "nothing"], ["drain"], ["drain", "a", "b"], ["reload", "x"],
+                 [], ["frob"], ["--nonsense"], ["-s"], ["-s", "a", "-c", "b", "reload"]):
+        st, out, err = run(*args)
+        t.ok(st == 2 and not out and err, "status 2: %s" % " ".join(args), (st, out, err))
+    t.same(run("show", "nodes", "-s", g.control)[0], 0, "options behind the words")
+    t.same(run("-c", g.conf_file, "show", "nodes")[0], 0, "the socket from smbgate.conf")
+    t.same(run("show", "nodes", SMBGATE_CONTROL=g.control)[0], 0, "the socket from the environment")
+    st, out, err = run("-s", g.dir + "/nothing", "show", "nodes")
+    t.ok(st == 1 and "smbgate is not running? connect %s/nothing: No such file" % g.dir in err,
+         "no socket", err)
+    st, out, err = run("-c", g.policy_file, "show", "nodes")
+    t.ok(st == 1 and "policy.conf:" in err, "not a smbgate.conf", err)
+    t.ok(run("-h")[1].startswith("usage:") and run("-V")[1].startswith("smbgatectl "),
+         "-h and -V")
+
+
+def bad_requests(t, g):
+    fds = g.fds()
+    silent = socket.socket(socket.AF_UNIX)
+    silent.settimeout(15)
+    silent.connect(g.control)
+    since = time.monotonic()
+    for name, data in {
+            "garbage": b"\x00\xff\xfe garbage\n", "an empty line": b"\n", "a list": b"[]\n",
+            "no command": b"{}\n", "an unknown command": b'{"cmd":"stop"}\n',
+            "an unknown object": b'{"cmd":"show","what":"keys"}\n',
+            "a number for a name": b'{"cmd":"drain","node":1}\n',
+            "a huge line": b'{"cmd":"' + b"x" * 1000000,
+            "deep nesting": b"[" * 4000 + b"\n"}.items():
+        r = raw(g, data)
+        t.ok(r is not None and "error" in r, name, r)
+    r = raw(g, b'{"cmd":"show","what":"nodes"}', half_close=True)
+    t.ok(r and "error" in r, "no newline", r)
+    r = raw(g, b'{"cmd":"show","what":"stats"}\n', half_close=True)
+    t.ok(r and "stats" in r, "a client that says no more still hears", r)
+    for _ in range(50):
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(g.control)
+        s.sendall(b'{"cmd":"show","what":"clients"}\n')
+        s.close()
+    t.ok("nodes" in g.show("nodes"), "fifty clients that went away")
+    got = silent.recv(4096)
+    t.ok(b"error" in got and 4 < time.monotonic() - since < 10, "a silent one is told after 5 s",
+         got)
+    silent.close()
+    crowd = [socket.socket(socket.AF_UNIX) for _ in range(30)]
+    for s in crowd:
+        s.settimeout(15)
+        s.connect(g.control)
+    for s in crowd:
+        s.sendall(b'{"cmd":"show","what":"nodes"}\n')
+    t.ok(all(s.recv(1) == b"{" for s in crowd), "thirty at once: all are served in the end")
+    for s in crowd:
+        s.close()
+    t.ok(tap.wait_for(lambda: g.fds() <= fds, 5), "no descriptor is left", fds, g.fds())
+    t.ok(g.alive(), "smbgate lives")
+
+
+def the_socket(t, g):
+    st = os.lstat(g.control)
+    t.ok(stat.S_ISSOCK(st.st_mode) and stat.S_IMODE(st.st_mode) == 0o600, "mode 0600", oct(st.st_mode))
+    r = subprocess.run([gate.program(), "-c", g.conf_file], text=True, stdin=subprocess.DEVNULL,
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20)
+    t.ok(r.returncode == 1 and "cannot bind" in r.stdout or "answers there" in r.stdout,
+         "a second smbgate is refused", r.returncode, r.stdout)
+    t.ok("nodes" in g.show("nodes"), "the first one still answers")
+    g.proc.kill()
+    g.proc.wait(10)
+    g.proc = None
+    st, out, err = run("-s", g.control, "show", "nodes")
+    t.ok(st == 1 and "not running?" in err and "refused" in err, "a socket that nobody serves", err)
+    g.start()
+    t.ok("nodes" in g.show("nodes"), "the next smbgate replaces it")
+    g.stop()
+    t.ok(not os.path.exists(g.control), "it is gone when smbgate stops")
+
+
+with tap.Test(deadline=120) as t:
+    nodes = node.cluster(t, 2)
+    g = gate.Gate(t, nodes, allow=["127.0.0.0/8"], deny=["127.9.0.0/16"], interfaces={
+        "lan": {"mode": "announce", "list": [
+            (ADDR, {"speed": "25G", "rss": True, "ifindex": 1}),
+            ("127.0.1.2", {"speed": "10G", "ifindex": 2})]}}).start()
+    c, sid, text = reports(t, g)
+    people(t, g, sid, text)
+    drain(t, g)
+    reload(t, g)
+    c.echo()
+    t.ok(True, "the session has lived through all this")
+    c.close()
+    arguments(t, g)
+    bad_requests(t, g)
+    the_socket(t, g)

@@ -1,0 +1,699 @@
+#!/usr/bin/python3
+# keyed-keyd.t: smbgate-keyd and its guard, with real tickets of a throw-away KDC on loopback
+import ctypes
+import errno
+import hmac
+import os
+import queue
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import threading
+
+import gate
+import node
+import tap
+
+REALM = "LAB.EXAMPLE"
+os.environ["PATH"] += ":/usr/sbin:/sbin"
+TOOLS = ["krb5kdc", "kdb5_util", "kadmin.local", "kinit", "klist"]
+GSS = os.path.join(gate.build_dir(), "t/gss")
+KEYC = os.path.join(gate.build_dir(), "t/keyc")
+KEYD = os.path.join(gate.build_dir(), "keyd/smbgate-keyd")
+
+for tool in TOOLS:
+    if shutil.which(tool) is None:
+        tap.skip_all("no %s (Debian: krb5-kdc krb5-admin-server krb5-user)" % tool)
+for path in GSS, KEYC, KEYD:
+    if not os.access(path, os.X_OK):
+        tap.skip_all("%s is not built (make check TESTS=)" % path)
+if gate.missing():
+    tap.skip_all(gate.missing())
+
+# Service: the enctypes of its keys.
+SERVICES = {
+    "cifs/aes256": "aes256-cts-hmac-sha1-96:normal",
+    "cifs/aes128": "aes128-cts-hmac-sha1-96:normal",
+    "cifs/sha2": "aes256-cts-hmac-sha384-192:normal",
+    "cifs/sha2s": "aes128-cts-hmac-sha256-128:normal",
+    "cifs/rc4": "rc4-hmac:normal",
+}
+
+
+class Kdc:
+    """A realm in a directory: krb5kdc on a port of loopback, everything else under there."""
+
+    def __init__(self, t):
+        self.t, self.dir = t, node.tempdir(t)
+        port = node.free_port("127.0.0.1")
+        etypes = ("aes256-cts-hmac-sha1-96 aes128-cts-hmac-sha1-96 aes256-cts-hmac-sha384-192 "
+                  "aes128-cts-hmac-sha256-128 rc4-hmac")
+        with open(self.dir + "/krb5.conf", "w") as f:
+            f.write("""[libdefaults]
+default_realm = %s
+dns_lookup_kdc = false
+dns_canonicalize_hostname = false
+rdns = false
+permitted_enctypes = %s
+[realms]
+%s = {
+ kdc = 127.0.0.1:%d
+}
+""" % (REALM, etypes, REALM, port))
+        with open(self.dir + "/kdc.conf", "w") as f:
+            f.write("""[kdcdefaults]
+kdc_listen = 127.0.0.1:%d
+kdc_tcp_listen = 127.0.0.1:%d
+[realms]
+%s = {
+ database_name = %s/principal
+ key_stash_file = %s/stash
+ acl_file = %s/acl
+ master_key_type = aes256-cts-hmac-sha1-96
+ supported_enctypes = aes256-cts-hmac-sha1-96:normal
+ max_life = 10h
+}
+[logging]
+kdc = FILE:%s/kdc.log
+default = FILE:%s/default.log
+""" % (port, port, REALM, *[self.dir] * 5))
+        self.env = dict(os.environ, KRB5_CONFIG=self.dir + "/krb5.conf",
+                        KRB5_KDC_PROFILE=self.dir + "/kdc.conf", KRB5CCNAME=self.dir + "/cc",
+                        KRB5_KTNAME=self.dir + "/server.keytab", KRB5RCACHENAME="none:",
+                        LSAN_OPTIONS="detect_leaks=0")
+        self.run("kdb5_util", "create", "-s", "-P", "master", "-r", REALM)
+        self.kadmin("addprinc -pw Alice-pw-1 alice")
+        for name, etypes in SERVICES.items():
+            self.kadmin("addprinc -e %s -randkey %s" % (etypes, name))
+            # More than one session enctype for services that could not take another.
+            self.keytab(name, "server.keytab")
+        self.proc = t.spawn(["krb5kdc", "-n", "-r", REALM], env=self.env,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL)
+        t.defer(t.kill_group, self.proc)
+        tap.wait_for(self.kinit, 10, message="the KDC does not serve")
+
+    def run(self, *argv, check=True, **kw):
+        r = subprocess.run(argv, env=self.env, text=True, stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, timeout=30, **kw)
+        if check and r.returncode:
+            raise RuntimeError("%s: %s" % (" ".join(argv), r.stdout))
+        return r
+
+    def kadmin(self, query):
+        return self.run("kadmin.local", "-r", REALM, "-q", query)
+
+    def keytab(self, name, path):
+        """Append the newest keys of a principal to a keytab, without making new ones."""
+        self.kadmin("ktadd -norandkey -k %s/%s %s" % (self.dir, path, name))
+        return self.dir + "/" + path
+
+    def kinit(self):
+        return self.run("kinit", "alice", input="Alice-pw-1\n", check=False).returncode == 0
+
+    def tokens(self, how, service):
+        """A logon: {"ap_req": hex, "ap_rep": hex, "key": hex}, with the key both ends have."""
+        r = self.run(GSS, how, "%s@%s" % (service, REALM))
+        return dict(line.split() for line in r.stdout.splitlines())
+
+
+class Shell:
+    """t/lab/keyc: a guard, a smbgate-keyd, two workers' keyc."""
+
+    def __init__(self, t, keytab, *args):
+        self.t, self.n = t, 0
+        self.err = os.path.join(node.tempdir(t), "stderr")
+        with open(self.err, "ab") as err:
+            self.proc = t.spawn([KEYC, keytab, *args], stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, stderr=err, text=True)
+        self.lines = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+        t.defer(t.kill_group, self.proc)
+
+    def _read(self):
+        for line in self.proc.stdout:
+            self.lines.put(line.rstrip("\n"))
+        self.lines.put(None)
+
+    def say(self, line):
+        self.proc.stdin.write(line + "\n")
+        self.proc.stdin.flush()
+
+    def hear(self, prefix, seconds=20):
+        """The next line that begins so; others in between are dropped."""
+        while True:
+            line = self.lines.get(timeout=seconds)
+            if line is None or line.startswith(prefix):
+                return line
+
+    def name(self):
+        self.n += 1
+        return "x%d" % self.n
+
+    def ask(self, what, token, name=None, worker=0):
+        name = name or self.name()
+        self.say("%d %s %s %s" % (worker, name, what, token))
+        return self.hear(name + " ")
+
+    def log(self):
+        with open(self.err, errors="replace") as f:
+            return f.read()
+
+    def wait_log(self, text, count=1, seconds=15):
+        return tap.wait_for(lambda: self.log().count(text) >= count, seconds)
+
+    def guard(self):
+        return children(self.proc.pid)[0]
+
+    def keyd(self):
+        """The pid of smbgate-keyd once it is that program, or 0."""
+        pids = children(self.guard())
+        return pids[0] if pids and status(pids[0]).get("Name") == "smbgate-keyd" else 0
+
+    def stop(self):
+        self.proc.stdin.close()
+        return self.proc.wait(20)
+
+
+def children(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+        return [int(x) for x in f.read().split()]
+
+
+def status(pid):
+    try:
+        with open("/proc/%d/status" % pid) as f:
+            return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+    except FileNotFoundError:
+        return {}
+
+
+def fds_of(pid):
+    out = {}
+    for n in os.listdir("/proc/%d/fd" % pid):
+        try:
+            out[int(n)] = os.readlink("/proc/%d/fd/%s" % (pid, n))
+        except FileNotFoundError:
+            pass
+    return out
+
+
+def split(answer):
+    """(key, final or mutual, principal) or the whole line."""
+    m = re.match(r"\S+ ready (\S+) (\S+) (\S+)$", answer or "")
+    return m.groups() if m else answer
+
+
+ALICE = "alice@" + REALM
+
+
+def logons(t, kdc, sh):
+    """Every enctype, every manner: the key is the one that both ends have."""
+    for service in SERVICES:
+        for how in "plain", "mutual", "dce":
+            k = kdc.tokens(how, service)
+            name = "%s %s" % (service, how)
+            x = sh.name()
+            got = sh.ask("ap_req", k["ap_req"], x)
+            if how == "plain":
+                t.same(split(got), (k["key"], "final", ALICE), name)
+                continue
+            t.ok(split(got)[1:] == ("mutual", ALICE), name + ": opened", got)
+            got = sh.ask("ap_rep", k["ap_rep"], x)
+            t.same(split(got), (k["key"], "final", ALICE), name)
+    k = kdc.tokens("fast", "cifs/aes256")
+    t.same(split(sh.ask("ap_req", k["ap_req"])), (k["key"], "final", ALICE),
+           "a clock two hours fast is for the node to mind")
+    # Not waiting for the first answer.
+    k, x = kdc.tokens("mutual", "cifs/aes256"), sh.name()
+    sh.say("1 %s ap_req %s\n1 %s ap_rep %s" % (x, k["ap_req"], x, k["ap_rep"]))
+    t.same(split(sh.hear(x + " ")), (k["key"], "final", ALICE), "both at once: one answer, the last")
+    # One exchange used for logon after logon.
+    for i in range(3):
+        k = kdc.tokens("mutual", "cifs/aes256")
+        a = sh.ask("ap_req", k["ap_req"], x, 1)
+        b = sh.ask("ap_rep", k["ap_rep"], x, 1)
+        t.same((split(a)[1:], split(b)), (("mutual", ALICE), (k["key"], "final", ALICE)),
+               "logon after logon %d" % i)
+
+
+def wrong(t, kdc, sh):
+    k = kdc.tokens("mutual", "cifs/aes256")
+    plain = kdc.tokens("plain", "cifs/aes256")
+    other = kdc.tokens("mutual", "cifs/aes256")
+    x = sh.name()
+    sh.ask("ap_req", k["ap_req"], x)
+    got = sh.ask("ap_rep", other["ap_rep"], x)
+    t.ok("failed Kerberos: AP-REP" in got, "another logon's AP-REP fails", got)
+    got = sh.ask("ap_rep", k["ap_rep"])
+    t.ok("failed AP_REP out of order" in got, "an AP-REP alone fails", got)
+    x = sh.name()
+    sh.ask("ap_req", plain["ap_req"], x)
+    got = sh.ask("ap_rep", k["ap_rep"], x)
+    t.ok("failed AP_REP out of order" in got, "an AP-REP that nobody wanted fails", got)
+    got = sh.ask("ap_req", "00" * 65537)
+    t.ok("failed a token of 65537 bytes" in got, "a token that cannot be fails", got)
+    got = sh.ask("ap_req", "6e" * 65536)
+    t.ok("failed Kerberos: not an AP-REQ" in got, "the longest token fails over there", got)
+    # The service's name and some options are nobody's to protect, and change no key.
+    bad, good = 0, 0
+    for i in range(0, len(plain["ap_req"]), 20):
+        token = bytearray.fromhex(plain["ap_req"])
+        token[i // 2] ^= 0x55
+        got = split(sh.ask("ap_req", token.hex()))
+        good += got[0] == plain["key"]
+        bad += "failed" in got
+    t.ok(bad > 50 and bad + good == len(range(0, len(plain["ap_req"]), 20)),
+         "altered AP-REQs fail, but for what is not protected", bad, good)
+    t.same(split(sh.ask("ap_req", plain["ap_req"]))[0], plain["key"], "and nothing is worse for it")
+    # Freed while an answer is on its way.
+    x = sh.name()
+    sh.say("0 %s ap_req %s\n0 %s free" % (x, plain["ap_req"], x))
+    t.same(split(sh.ask("ap_req", plain["ap_req"]))[0], plain["key"], "one is given up, one is not")
+    # The answer to an AP-REQ that was replaced is nobody's.
+    x = sh.name()
+    sh.say("0 %s ap_req %s\n0 %s ap_req %s" % (x, plain["ap_req"], x, k["ap_req"]))
+    t.same(split(sh.hear(x + " "))[1], "mutual", "the answer is the second one's")
+    x = sh.name()
+    got = sh.ask("ap_rep", k["ap_rep"], x)
+    sh.say("0 %s state" % x)
+    t.ok("out of order" in sh.hear(x + " "), "what failed stays so", got)
+
+
+def many(t, kdc, sh):
+    """More at once than a socket holds."""
+    k = kdc.tokens("plain", "cifs/aes256")
+    names = [sh.name() for _ in range(900)]
+    got, seen = {}, 0
+    sh.say("\n".join("%d %s ap_req %s" % (i % 2, x, k["ap_req"]) for i, x in enumerate(names)))
+    while seen < len(names):
+        line = sh.hear("x", 30)
+        got[line.split()[0]] = line
+        seen += 1
+    good = [x for x in names if split(got.get(x, ""))[0] == k["key"]]
+    t.same(len(good), len(names), "900 at once")
+
+
+def kvno(t, kdc, keytab, sh):
+    """The machine's password changes: old tickets with old keys, new ones as soon as possible."""
+    old = kdc.tokens("plain", "cifs/aes256")
+    kdc.kadmin("cpw -randkey -e %s -keepold cifs/aes256" % SERVICES["cifs/aes256"])
+    kdc.keytab("cifs/aes256", "server.keytab")
+    kdc.kinit()
+    new = kdc.tokens("plain", "cifs/aes256")
+    got = sh.ask("ap_req", new["ap_req"])
+    t.ok("failed keytab: no aes256-cts-hmac-sha1-96 key, kvno 2, for cifs/aes256@" + REALM in got
+         and "kvno 1 to 1" in got, "a ticket of a newer key: the reason says which", got)
+    loads = sh.log().count("info: keytab:")
+    shutil.copyfile(kdc.dir + "/server.keytab", keytab + ".new")
+    os.chmod(keytab + ".new", 0o600)
+    os.rename(keytab + ".new", keytab)
+    # Whether the guard has seen it by then or not: nobody has to wait for it.
+    def good():
+        return split(sh.ask("ap_req", new["ap_req"]))[0] == new["key"]
+    t.ok(tap.wait_for(good, 5, every=0.2), "with the new keytab it is opened", sh.log()[-1500:])
+    t.same(split(sh.ask("ap_req", old["ap_req"]))[0], old["key"], "a ticket of the old key as well")
+    t.ok(sh.wait_log("info: keytab:", loads + 1), "the load is logged")
+    t.ok(re.search(r"keytab: \d+ entries, \d+ principals, kvno 1 2,", sh.log()), "with its kvnos",
+         sh.log()[-800:])
+    # The guard looks by itself.
+    loads = sh.log().count("info: keytab:")
+    os.utime(keytab)
+    t.ok(sh.wait_log("info: keytab:", loads + 1, 5), "a touched keytab is read again")
+    loads = sh.log().count("info: keytab:")
+    sh.say("reload")
+    t.ok(sh.wait_log("info: keytab:", loads + 1, 5), "so it is when somebody asks for it")
+    return new
+
+
+def asked_again(t, kdc, keytab, sh):
+    """A ticket comes before the guard has seen the keytab: it is asked, the ticket waits."""
+    kdc.kadmin("cpw -randkey -e %s -keepold cifs/rc4" % SERVICES["cifs/rc4"])
+    kdc.keytab("cifs/rc4", "server.keytab")
+    kdc.kinit()
+    new = kdc.tokens("mutual", "cifs/rc4")
+    # Just after it has looked, so that a second is left, and more than one after the last question.
+    loads = sh.log().count("info: keytab:")
+    os.utime(keytab)
+    sh.wait_log("info: keytab:", loads + 1, 5)
+    shutil.copyfile(kdc.dir + "/server.keytab", keytab)
+    x = sh.name()
+    sh.say("0 %s ap_req %s\n0 %s ap_rep %s" % (x, new["ap_req"], x, new["ap_rep"]))
+    t.same(split(sh.hear(x + " ")), (new["key"], "final", ALICE),
+           "AP-REQ and AP-REP wait for the keytab that has just been changed")
+
+
+def bad_keytabs(t, sh, keytab, k):
+    with open(keytab, "rb") as f:
+        good = f.read()
+
+    def becomes(text, write, stay=False):
+        before = sh.log().count("error: keytab:")
+        write()
+        sh.say("reload")
+        t.ok(sh.wait_log("error: keytab:", before + 1, 10), "%s: logged" % text, sh.log()[-500:])
+        got = sh.ask("ap_req", k["ap_req"])
+        if stay:
+            t.same(split(got)[0], k["key"], "%s: the keys of before stay in use" % text)
+        else:
+            t.ok("failed keytab: " in got and text in got, "%s: the reason" % text, got)
+
+    def write(data):
+        with open(keytab, "wb") as f:
+            f.write(data)
+
+    becomes("it is empty", lambda: write(b""), True)
+    becomes("not a keytab file", lambda: write(b"not a keytab at all"), True)
+    becomes("the file ends in it", lambda: write(good[:-5]), True)
+    becomes("no keys in it", lambda: write(b"\5\2"), True)
+    becomes("larger than", lambda: write(good + bytes(600000)), True)
+    becomes("No such file", lambda: os.unlink(keytab))
+    becomes("not a regular file", lambda: os.mkdir(keytab))
+    os.rmdir(keytab)
+    os.mkfifo(keytab)
+    becomes("not a regular file", lambda: None)
+    os.unlink(keytab)
+    becomes("not a keytab file", lambda: write(b"nothing was good before it"))
+    write(good)
+    os.chmod(keytab, 0o644)
+    t.ok(tap.wait_for(lambda: split(sh.ask("ap_req", k["ap_req"]))[0] == k["key"], 5, every=0.2),
+         "and with a good one all is well", sh.log()[-500:])
+    t.ok("others than its owner can use it" in sh.log(), "a file for everybody is warned of")
+    os.chmod(keytab, 0o600)
+
+
+def ntlm_messages(user, domain, hash_, challenge=b"abcdefgh"):
+    """CHALLENGE, AUTHENTICATE and the session key (hex), as an NTLMv2 client makes them."""
+    chal = b"NTLMSSP\0" + struct.pack("<I", 2) + bytes(12) + challenge + bytes(16)
+
+    def mac(key, data):
+        return hmac.new(key, data, "md5").digest()
+    u, d = user.encode("utf-16-le"), domain.encode("utf-16-le")
+    owf = mac(hash_, user.upper().encode("utf-16-le") + d)
+    blob = b"\1\1" + bytes(42)
+    proof = mac(owf, challenge + blob)
+    parts, body, fields = [b"", proof + blob, d, u, b"", b""], b"", b""
+    for p in parts:
+        fields += struct.pack("<HHI", len(p), len(p), 64 + len(body))
+        body += p
+    auth = b"NTLMSSP\0" + struct.pack("<I", 3) + fields + struct.pack("<I", 1) + body
+    return chal.hex(), auth.hex(), mac(owf, proof).hex()
+
+
+def ntlm(t, kdc, sh, keytab):
+    kdc.kadmin("addprinc -e rc4-hmac:normal -pw Bob-pw-2 bob")
+    kdc.keytab("bob", "server.keytab")
+    shutil.copyfile(kdc.dir + "/server.keytab", keytab)
+    sh.say("reload")
+    sh.wait_log("1 users' hashes")
+    keys = kdc.run("klist", "-k", "-K", keytab).stdout
+    h = bytes.fromhex(re.search(r"bob@\S+ \(0x([0-9a-f]{32})\)", keys)[1])
+    c, a, key = ntlm_messages("Bob", "LAB", h)
+    x = sh.name()
+    sh.say("0 %s challenge %s" % (x, c))
+    sh.say("0 %s state" % x)
+    t.same(sh.hear(x + " "), x + " nothing", "a CHALLENGE is not answered")
+    t.same(split(sh.ask("auth", a, x)), (key, "final", "bob@" + REALM), "NTLMv2 by a keytab's entry")
+    got = sh.ask("auth", a, x)
+    t.ok("out of order" in got, "an AUTHENTICATE counts once", got)
+    c, a, key = ntlm_messages("Bob", "LAB", bytes(16))
+    x = sh.name()
+    sh.say("0 %s challenge %s" % (x, c))
+    got = sh.ask("auth", a, x)
+    t.ok("another password" in got, "another password fails", got)
+    c, a, key = ntlm_messages("alice", "LAB", h)
+    x = sh.name()
+    sh.say("0 %s challenge %s" % (x, c))
+    got = sh.ask("auth", a, x)
+    t.ok("no rc4-hmac key of that user" in got, "a user without an entry fails", got)
+    t.ok(key not in sh.log() and h.hex() not in sh.log().lower(), "no key is in the log")
+
+
+def death(t, kdc, sh):
+    """Killed in the middle: what was asked fails, what was answered stays, the next one works."""
+    k = kdc.tokens("mutual", "cifs/aes256")
+    done, half, asking = sh.name(), sh.name(), sh.name()
+    sh.ask("ap_req", k["ap_req"], done)
+    sh.ask("ap_rep", k["ap_rep"], done)
+    sh.ask("ap_req", k["ap_req"], half)
+    pid = sh.keyd()
+    os.kill(pid, signal.SIGSTOP)
+    sh.say("0 %s ap_req %s" % (asking, k["ap_req"]))
+    sh.say("0 %s state" % asking)
+    t.same(sh.hear(asking + " "), asking + " asking", "it is asked, and does not answer")
+    os.kill(pid, signal.SIGKILL)
+    t.same(sh.hear(asking + " "), asking + " failed smbgate-keyd died", "killed: what it owed fails")
+    sh.hear("attached 1")
+    t.ok(sh.wait_log("smbgate-keyd died: signal 9 (Killed); it is started again in 100 ms"),
+         "the guard says how it died", sh.log()[-500:])
+    t.ok(tap.wait_for(sh.keyd, 10) not in (0, pid), "there is another one")
+    got = sh.ask("ap_rep", k["ap_rep"], half)
+    t.ok("failed smbgate-keyd was started during the logon" in got, "a logon that was half done fails", got)
+    sh.say("0 %s state" % done)
+    t.same(split(sh.hear(done + " ")), (k["key"], "final", ALICE), "a key that was given stays")
+    x = sh.name()
+    sh.ask("ap_req", k["ap_req"], x)
+    t.same(split(sh.ask("ap_rep", k["ap_rep"], x))[0], k["key"], "and the new one works")
+    # No answer at all.
+    pid = sh.keyd()
+    os.kill(pid, signal.SIGSTOP)
+    x = sh.name()
+    t.same(sh.ask("ap_req", k["ap_req"], x), x + " failed smbgate-keyd did not answer",
+           "one that does not answer is not waited for")
+    os.kill(pid, signal.SIGCONT)
+    t.same(split(sh.ask("ap_req", k["ap_req"]))[1], "mutual", "it goes on when that does")
+    # None there.
+    with open("/proc/%d/cmdline" % pid) as f:
+        t.ok(k["key"] not in f.read(), "no secrets on its command line")
+
+
+def backoff(t, kdc, sh):
+    k = kdc.tokens("plain", "cifs/aes256")
+    c, a, _ = ntlm_messages("Bob", "LAB", bytes(16))
+    early = sh.name()
+    for ms in 200, 400:
+        pid = sh.keyd()
+        os.kill(pid, signal.SIGKILL)
+        t.ok(sh.wait_log("it is started again in %d ms" % ms), "again: %d ms" % ms, sh.log()[-300:])
+        if ms == 400:
+            x = sh.name()
+            got = sh.ask("ap_req", k["ap_req"], x)
+            t.ok("smbgate-keyd is not running" in got or "smbgate-keyd died" in got,
+                 "in between there is none", got)
+            sh.say("0 %s challenge %s" % (early, c))
+        sh.hear("attached 1")
+        tap.wait_for(sh.keyd, 10)
+    got = sh.ask("auth", a, early)
+    t.ok("failed smbgate-keyd was started during the logon" in got or "another password" in got,
+         "a logon that began without one", got)
+    t.same(split(sh.ask("ap_req", k["ap_req"]))[0], k["key"], "it works again")
+
+
+def sandbox(t, sh):
+    pid, guard = sh.keyd(), sh.guard()
+    s = status(pid)
+    t.same((s["Seccomp"], s["NoNewPrivs"]), ("2", "1"), "system calls are filtered")
+    t.ok(int(s["VmLck"].split()[0]) >= 2048, "memory is locked", s["VmLck"])
+    if os.geteuid() == 0:
+        t.same((set(s["Uid"].split()), set(s["Gid"].split()), s["Groups"].split()),
+               ({"61183"}, {"61183"}, []), "it is another user")
+        t.same((int(s["CapEff"], 16), int(s["CapPrm"], 16)), (0, 0), "without capabilities")
+        with open("/proc/%d/net/dev" % pid) as f:
+            devs = [line.split(":")[0].strip() for line in f if ":" in line]
+        t.ok(devs in ([], ["lo"]), "no network", devs)
+    with open("/proc/%d/limits" % pid) as f:
+        lim = {line[:26].strip(): line[26:].split()[:2] for line in f}
+    t.same((lim["Max core file size"], lim["Max processes"]), (["0", "0"], ["0", "0"]), "limits")
+    t.same(status(guard)["Name"], "smbgate-guard", "the guard's name")
+    for sig in signal.SIGHUP, signal.SIGINT, signal.SIGTERM:
+        os.kill(guard, sig)
+        os.kill(pid, sig)
+    t.ok(sh.keyd() == pid and sh.guard() == guard, "neither minds a signal that is smbgate's")
+    if os.geteuid() != 0:
+        closed = 0
+        for what in "fd", "mem", "environ", "maps":
+            try:
+                os.listdir("/proc/%d/fd" % pid) if what == "fd" else \
+                    open("/proc/%d/%s" % (pid, what)).read(1)
+            except PermissionError:
+                closed += 1
+        t.same(closed, 4, "the same user cannot look into it")
+        return
+    # A keytab may be open for a moment.
+    tap.wait_for(lambda: len(fds_of(pid)) == 6, 5)
+    fds = fds_of(pid)
+    t.ok(sorted(fds) == [0, 1, 2, 3, 4, 5] and fds[0] == fds[1] == "/dev/null" and
+         all(fds[i].startswith("socket:") for i in (3, 4, 5)), "three sockets and a log", fds)
+    with open("/proc/%d/environ" % pid, "rb") as f:
+        names = {v.split(b"=")[0] for v in f.read().split(b"\0") if v}
+    t.ok(names <= {b"ASAN_OPTIONS", b"UBSAN_OPTIONS", b"TSAN_OPTIONS"}, "no environment", names)
+    t.ok(tap.wait_for(lambda: sorted(fds_of(guard)) == [0, 1, 2, 3, 4], 5),
+         "the guard has a log, smbgate and smbgate-keyd", fds_of(guard))
+
+
+def calls_blocked(t, sh):
+    """What the filter of that very process says to system calls: the kernel's copy is asked."""
+    pid = sh.keyd()
+    if os.geteuid() != 0:
+        t.skip("the filter's verdicts", "not root")
+        return
+    verdicts = filter_of(pid)
+    if verdicts is None:
+        t.skip("the filter's verdicts", "the kernel does not give a filter away")
+        return
+    for name, nr, args in (("openat", 257, ()), ("open", 2, ()), ("socket", 41, ()),
+                           ("connect", 42, ()), ("execve", 59, ()), ("execveat", 322, ()),
+                           ("fork", 57, ()), ("clone", 56, ()), ("clone3", 435, ()),
+                           ("ptrace", 101, ()), ("kill", 62, ()), ("unlink", 87, ()),
+                           ("prctl", 157, ()), ("io_uring_setup", 425, ()),
+                           ("process_vm_readv", 310, ()), ("bpf", 321, ()),
+                           ("mmap with PROT_EXEC", 9, (0, 4096, 5)),
+                           ("mprotect with PROT_EXEC", 10, (0, 4096, 4)),
+                           ("newfstatat of a path", 262, (0, 0, 0, 0))):
+        t.same(verdicts(nr, args), 0x00050000 | errno.EPERM, "blocked: " + name)
+    for name, nr, args in (("read", 0, ()), ("recvmsg", 47, ()), ("mmap", 9, (0, 4096, 3)),
+                           ("exit_group", 231, ())):
+        t.same(verdicts(nr, args), 0x7fff0000, "allowed: " + name)
+
+
+def filter_of(pid):  # needs CAP_SYS_ADMIN
+    """A function (number, arguments) -> verdict out of the filter of a process, or None."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    libc.ptrace.restype = ctypes.c_long
+    seize, interrupt, detach, get_filter = 0x4206, 0x4207, 17, 0x420c
+    if os.uname().machine != "x86_64" or libc.ptrace(seize, pid, None, None) == -1:
+        return None
+    try:
+        libc.ptrace(interrupt, pid, None, None)
+        os.waitpid(pid, 0x40000000)
+        n = libc.ptrace(get_filter, pid, None, None)
+        if n <= 0:
+            return None
+        buf = (ctypes.c_uint64 * n)()
+        libc.ptrace(get_filter, pid, None, ctypes.cast(buf, ctypes.c_void_p))
+    finally:
+        libc.ptrace(detach, pid, None, None)
+    prog = [struct.unpack("<HBBI", bytes(buf)[8 * i:8 * i + 8]) for i in range(n)]
+    return lambda nr, args: bpf(prog, struct.pack("<iIQ6Q", nr, 0xc000003e, 0, *args,
+                                                  *[0] * (6 - len(args))))
+
+
+def bpf(prog, data):
+    """Run a classic BPF program, as far as libseccomp makes use of it."""
+    a = i = 0
+    while True:
+        code, jt, jf, k = prog[i]
+        i += 1
+        if code == 0x20:
+            a = struct.unpack_from("<I", data, k)[0]
+        elif code == 0x06:
+            return k
+        elif code == 0x05:
+            i += k
+        elif code & 7 == 5:
+            true = {0x10: a == k, 0x20: a > k, 0x30: a >= k, 0x40: a & k != 0}[code & 0xf0]
+            i += jt if true else jf
+        elif code == 0x54:
+            a &= k
+        else:
+            raise RuntimeError("BPF %#x" % code)
+
+
+def starts(t, kdc):
+    """What makes smbgate not start, and what does not."""
+    sh = Shell(t, "/nonexistent/keytab")
+    t.same(sh.hear("up"), "up", "without a keytab file it starts")
+    got = sh.ask("ap_req", kdc.tokens("plain", "cifs/aes256")["ap_req"])
+    t.ok("failed keytab: /nonexistent/keytab: No such file" in got, "and says why nothing is opened",
+         got)
+    guard, pid = sh.guard(), sh.keyd()
+    sh.proc.kill()
+    t.ok(tap.wait_for(lambda: not status(guard) and not status(pid), 10),
+         "smbgate is killed: guard and smbgate-keyd end with it", status(guard), status(pid))
+    # Memory that cannot be locked. The limit counts once smbgate-keyd is not root any more.
+    limit = ["prlimit", "--memlock=65536:65536", "--", KEYC, "/nonexistent/keytab"]
+    r = subprocess.run(limit, stdin=subprocess.DEVNULL, text=True, stdout=subprocess.PIPE,
+                       stderr=subprocess.STDOUT, timeout=30)
+    t.ok(r.returncode == 1 and "error: smbgate-keyd: memory for keys cannot be locked" in r.stdout,
+         "memory that cannot be locked: it does not start", r.stdout)
+    # A smbgate without its smbgate-keyd.
+    d = node.tempdir(t)
+    shutil.copy(gate.program(), d + "/smbgate")
+    with open(d + "/smbgate.conf", "w") as f:
+        f.write('policy = "policy.conf"\ncontrol = "control.sock"\nkeytab = "x"\n'
+                'listen "lan" { address = "127.0.0.1:%d" }\n' % node.free_port("127.0.0.1"))
+    with open(d + "/policy.conf", "w") as f:
+        f.write('node "n1" { address = "127.0.0.1:1" }\n')
+    r = subprocess.run([d + "/smbgate", "-c", d + "/smbgate.conf"], stdin=subprocess.DEVNULL,
+                       text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
+    t.ok(r.returncode == 1 and "a keytab needs smbgate-keyd" in r.stdout,
+         "no smbgate-keyd: it does not start", r.stdout)
+    with open(d + "/smbgate-keyd", "w") as f:
+        f.write("#!/bin/sh\nexit 3\n")
+    os.chmod(d + "/smbgate-keyd", 0o755)
+    r = subprocess.run([d + "/smbgate", "-c", d + "/smbgate.conf"], stdin=subprocess.DEVNULL,
+                       text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
+    t.ok(r.returncode == 1 and "error: smbgate-keyd: it died at its start: exit status 3" in r.stdout,
+         "one that dies at once: it does not start", r.stdout)
+
+
+def whole(t, kdc, keytab):
+    """The program smbgate itself: SIGHUP, and its end."""
+    g = gate.Gate(t, [], workers=2, conf='keytab = "%s"\n' % keytab)
+    g.write_policy(text='node "n1" { address = "127.0.0.1:%d" }\n' % node.free_port("127.0.0.1"))
+    g.start(nodes_up=False)
+    t.ok(tap.wait_for(lambda: "serves" in g.log(), 10), "smbgate starts with a keytab", g.log())
+    loads = g.log().count("info: keytab:")
+    g.hup()
+    t.ok(tap.wait_for(lambda: g.log().count("info: keytab:") == loads + 1, 10),
+         "SIGHUP: the keytab is read again", g.log()[-500:])
+    guard = children(g.proc.pid)[0]
+    pid = children(guard)[0]
+    if os.geteuid() == 0:
+        t.ok("libkrb5" not in open("/proc/%d/maps" % g.proc.pid).read() and
+             "libkrb5" in open("/proc/%d/maps" % pid).read(), "libkrb5 is in smbgate-keyd alone")
+    os.kill(pid, signal.SIGKILL)
+    t.ok(tap.wait_for(lambda: g.log().count("info: keytab:") == loads + 2, 10), "killed: restarted",
+         g.log()[-500:])
+    os.kill(guard, signal.SIGKILL)
+    t.ok(tap.wait_for(lambda: "the guard of the keytab died" in g.log(), 10), "a dead guard is said",
+         g.log()[-500:])
+    t.ok(g.alive(), "and smbgate goes on")
+    g.stop()
+    t.same(g.log().count("the guard of the keytab died"), 1, "once")
+    g.start(nodes_up=False)
+    tap.wait_for(lambda: g.log().count("serves") == 2, 10)
+    guard = children(g.proc.pid)[0]
+    pid = children(guard)[0]
+    g.stop()
+    t.ok(not status(guard) and not status(pid), "all three end together")
+
+
+with tap.Test(deadline=240) as t:
+    kdc = Kdc(t)
+    where = node.tempdir(t)
+    keytab = where + "/cluster.keytab"
+    shutil.copyfile(kdc.dir + "/server.keytab", keytab)
+    os.chmod(keytab, 0o600)
+    sh = Shell(t, keytab)
+    if sh.hear("up") is None:
+        t.bail("keyc does not start: " + sh.log())
+    sandbox(t, sh)
+    calls_blocked(t, sh)
+    logons(t, kdc, sh)
+    wrong(t, kdc, sh)
+    many(t, kdc, sh)
+    new = kvno(t, kdc, keytab, sh)
+    asked_again(t, kdc, keytab, sh)
+    bad_keytabs(t, sh, keytab, new)
+    ntlm(t, kdc, sh, keytab)
+    death(t, kdc, sh)
+    backoff(t, kdc, sh)
+    t.ok("out of order" not in sh.log() and "ERROR: " not in sh.log() and
+         "runtime error" not in sh.log(), "a clean log", sh.log()[-3000:])
+    t.same(sh.stop(), 0, "it ends")
+    starts(t, kdc)
+    whole(t, kdc, keytab)

@@ -1,0 +1,188 @@
+#!/usr/bin/python3
+# nodes-blackhole.t: a node, and a client, that vanish without a word
+import ctypes
+import os
+import subprocess
+import sys
+import time
+
+import gate
+import node
+import smb2
+import tap
+
+why = node.missing()
+if why is None and subprocess.run(["unshare", "-n", "true"]).returncode:
+    why = "no network namespaces here"
+if why:
+    tap.skip_all(why)
+if "SMBGATE_TEST_NETNS" not in os.environ:     # all of it in a network namespace of its own
+    os.execvpe("unshare", ["unshare", "-n", sys.executable, os.path.abspath(__file__)],
+               dict(os.environ, SMBGATE_TEST_NETNS="1"))
+
+HERE, THERE = "10.77.0.1", "10.77.0.2"
+CLONE_NEWNET = 0x40000000
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class Far:
+    """A host of its own: a second namespace at the end of a cable, which can be cut."""
+
+    def __init__(self, t):
+        self.holder = t.spawn(["unshare", "-n", "sleep", "600"])
+        mine = os.readlink("/proc/self/ns/net")
+
+        def apart():
+            try:
+                return os.readlink("/proc/%d/ns/net" % self.holder.pid) != mine
+            except OSError:
+                return False
+        tap.wait_for(apart, 5, message="no second namespace")
+        self.prefix = ["nsenter", "-t", str(self.holder.pid), "-n"]
+        run("ip", "link", "set", "lo", "up")
+        run("ip", "link", "add", "v0", "address", "02:00:00:00:00:01", "type", "veth", "peer",
+            "name", "v1", "address", "02:00:00:00:00:02", "netns", str(self.holder.pid))
+        run("ip", "addr", "add", HERE + "/24", "dev", "v0")
+        run("ip", "link", "set", "v0", "up")
+        run("ip", "neigh", "replace", THERE, "lladdr", "02:00:00:00:00:02", "dev", "v0", "nud",
+            "permanent")
+        for words in ("link set lo up", "link set v1 up", "addr add %s/24 dev v1" % THERE,
+                      "neigh replace %s lladdr 02:00:00:00:00:01 dev v1 nud permanent" % HERE):
+            run(*self.prefix, "ip", *words.split())
+
+    def cut(self):
+        """Nothing that arrives there is heard any more, and nothing comes back."""
+        run("ip", "neigh", "replace", THERE, "lladdr", "02:00:00:00:00:99", "dev", "v0", "nud",
+            "permanent")
+        run(*self.prefix, "ip", "neigh", "replace", HERE, "lladdr", "02:00:00:00:00:98", "dev",
+            "v1", "nud", "permanent")
+
+    def mend(self):
+        run("ip", "neigh", "replace", THERE, "lladdr", "02:00:00:00:00:02", "dev", "v0", "nud",
+            "permanent")
+        run(*self.prefix, "ip", "neigh", "replace", HERE, "lladdr", "02:00:00:00:00:01", "dev",
+            "v1", "nud", "permanent")
+
+    def inside(self, fn):
+        """Call fn with this thread in the far namespace: sockets made there belong there."""
+        back = os.open("/proc/self/ns/net", os.O_RDONLY)
+        there = os.open("/proc/%d/ns/net" % self.holder.pid, os.O_RDONLY)
+        try:
+            if LIBC.setns(there, CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "setns")
+            return fn()
+        finally:
+            LIBC.setns(back, CLONE_NEWNET)
+            os.close(back)
+            os.close(there)
+
+
+def run(*argv):
+    subprocess.run(argv, check=True)
+
+
+def which(c):
+    return c.server_guid.rstrip(b"\0").decode()
+
+
+def clients_of(g, want, count):
+    out = []
+    while len(out) < count:
+        c = smb2.Conn("127.0.0.1", g.port).negotiate([0x0302])
+        if which(c) == want:
+            c.login()
+            out.append(c)
+        else:
+            c.close()
+    return out
+
+
+def main(t):
+    far = Far(t)
+    lab = node.Lab(t)
+    n1 = node.Node(lab, "n1", THERE, port=1445, prefix=far.prefix, interfaces=[
+        THERE + "/24;speed=1000000000"]).start()
+    n2 = node.Node(lab, "n2", "127.0.0.12").start()
+    c = smb2.Conn(n1.addr, n1.port).negotiate([0x0302])
+    far.cut()
+    c.send_frame(c.build(smb2.ECHO, b"\4\0\0\0"))
+    c.sock.settimeout(1)
+    try:
+        c.recv()
+        t.ok(False, "direct: cut off, the node is silent")
+    except TimeoutError:
+        t.ok(c.is_open(), "direct: cut off, the node is silent, and the connection stays")
+    far.mend()
+    c.sock.settimeout(10)
+    t.ok(c.recv()[0].status == 0, "direct: mended, the answer comes")
+    c.close()
+    why = gate.missing()
+    if why:
+        t.bail(why)
+
+    g = gate.Gate(t, [n1, n2], health={"interval": "200ms", "timeout": "300ms", "rise": 1,
+                                       "fall": 4, "slow_start": "0s"},
+                  tcp={"node-timeout": "30s"}).start()
+    mine, rest = clients_of(g, "n1", 10), clients_of(g, "n2", 5)
+    far.cut()
+    tap.wait_for(lambda: False, 0.4)
+    far.mend()
+    for c in mine + rest:
+        c.echo()
+    t.ok(True, "a break of less than four probes: nobody notices")
+    before = g.closes()
+    far.cut()
+    start = time.monotonic()
+    gone = tap.wait_for(lambda: not any(c.is_open() for c in mine), 15, 0.01)
+    took = time.monotonic() - start
+    t.ok(gone and took < 10, "vanished: its idle clients are closed after %.1f s" % took)
+    t.same(g.node_states()["n1"], "down", "vanished: show nodes says down")
+    got = g.closed_since(before)
+    t.ok(got.get("node_down") == len(mine), "vanished: counted: %s" % got)
+    for c in rest:
+        c.echo()
+    for c in mine:
+        with smb2.Conn("127.0.0.1", g.port) as x:
+            t.same(which(x.negotiate([0x0302], guid=c.guid)), "n2",
+                   "vanished: a client of it is served elsewhere")
+    far.mend()
+    tap.wait_for(lambda: g.node_states()["n1"] == "up", 10, message="not up again")
+    t.ok(True, "mended: up again")
+    t.same(g.stop(), 0, "smbgate ends with status 0")
+
+    g = gate.Gate(t, [n1], health={"interval": "60s", "timeout": "1s", "rise": 1, "fall": 9},
+                  tcp={"node-timeout": "2s"}).start()
+    c, = clients_of(g, "n1", 1)
+    before = g.closes()
+    far.cut()
+    start = time.monotonic()
+    c.send_frame(c.build(smb2.ECHO, b"\4\0\0\0"))
+    gone = tap.wait_for(lambda: not c.is_open(), 15, 0.01)
+    took = time.monotonic() - start
+    t.ok(gone and took < 10, "vanished between probes, with a request on its way: closed after "
+         "%.1f s" % took)
+    t.ok(g.wait_closed(before), "counted: %s" % g.closed_since(before))
+    far.mend()
+    t.same(g.stop(), 0, "smbgate ends with status 0")
+
+    g = gate.Gate(t, [n2], listen={"lan": HERE + ":4450"}, tcp={
+        "keepalive-idle": "1s", "keepalive-interval": "1s", "keepalive-count": 2,
+        "client-timeout": "3s"}).start()
+    c = far.inside(lambda: smb2.Conn(HERE, 4450, src=THERE).negotiate([0x0302]))
+    c.login()
+    t.same(n2.connections() > 0, True, "a far client has logged on")
+    base = n2.connections()
+    before = g.closes()
+    far.cut()
+    start = time.monotonic()
+    got = g.wait_closed(before, 15)
+    t.ok(got and time.monotonic() - start < 15, "a client that vanishes is noticed after %.1f s: %s"
+         % (time.monotonic() - start, got))
+    t.ok(tap.wait_for(lambda: n2.connections() < base, 3), "and the node learns it")
+    c.close()
+    far.mend()
+    t.same(g.stop(), 0, "smbgate ends with status 0")
+
+
+with tap.Test(deadline=240) as test:
+    main(test)

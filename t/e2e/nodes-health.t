@@ -1,0 +1,268 @@
+#!/usr/bin/python3
+# nodes-health.t: nodes that die, hang, flap, drain and come back, and what their clients see
+import collections
+import time
+
+import gate
+import node
+import smb2
+import tap
+
+why = node.missing()
+if why:
+    tap.skip_all(why)
+
+QUICK = dict(gate.FAST, timeout="500ms")
+
+
+def which(c):
+    return c.server_guid.rstrip(b"\0").decode()
+
+
+class Client:
+    """A logged-on client with an open file."""
+
+    def __init__(self, g, guid=None, prev=0):
+        self.g = g
+        self.c = smb2.Conn("127.0.0.1", g.port).negotiate([0x0302], guid=guid)
+        self.guid = self.c.guid
+        self.node = which(self.c)
+        self.s = self.c.login(prev=prev)
+        self.tid = self.c.tree(self.s)
+        self.fid = self.c.create(self.s, self.tid, "h-%s" % self.guid.hex(), disp=3)
+
+    def works(self):
+        self.c.write(self.s, self.tid, self.fid, 0, b"works")
+        return self.c.read(self.s, self.tid, self.fid, 0, 9) == b"works"
+
+    def channel(self):
+        """The node that a further connection of this client reaches."""
+        with smb2.Conn("127.0.0.1", self.g.port) as c:
+            return which(c.negotiate([0x0302], guid=self.guid))
+
+    def close(self):
+        self.c.close()
+
+
+def some(g, count):
+    return [Client(g) for _ in range(count)]
+
+
+def spread(g, count, seconds=60):
+    """Where new clients go: so many of them, or as many as come in that time."""
+    out = collections.Counter()
+    end = time.monotonic() + seconds
+    for _ in range(count):
+        if time.monotonic() > end:
+            break
+        with smb2.Conn("127.0.0.1", g.port) as c:
+            out[which(c.negotiate([0x0302]))] += 1
+    return out
+
+
+def state(g, n, want, seconds=10):
+    tap.wait_for(lambda: g.node_states()[n.name] == want, seconds,
+                 message=lambda: "%s is %s, not %s" % (n.name, g.node_states()[n.name], want))
+
+
+def served(g, guid=None, seconds=5):
+    """A client that comes again when it is turned away; (node, tries)."""
+    end, tries = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        tries += 1
+        try:
+            with smb2.Conn("127.0.0.1", g.port) as c:
+                return which(c.negotiate([0x0302], guid=guid)), tries
+        except (smb2.Closed, ConnectionError):
+            pass
+    return None, tries
+
+
+def killed(t, nodes):
+    n1, n2 = nodes
+    g = gate.Gate(t, nodes, health=QUICK).start()
+    cl = some(g, 16)
+    mine = [x for x in cl if x.node == n1.name]
+    rest = [x for x in cl if x.node != n1.name]
+    t.ok(mine and rest, "clients live on both nodes: %d, %d" % (len(mine), len(rest)))
+    before = g.closes()
+    start = time.monotonic()
+    n1.kill()
+    gone = tap.wait_for(lambda: not any(x.c.is_open() for x in mine), 5, 0.005)
+    took = time.monotonic() - start
+    t.ok(gone and took < 1, "killed: its clients are closed after %.3f s" % took)
+    got = g.wait_closed(before)
+    t.ok(sum(got.values()) >= len(mine), "killed: counted: %s" % got)
+    t.ok(all(x.works() for x in rest), "killed: the other node's clients go on")
+    fresh = [served(g) for _ in range(20)]
+    t.ok(all(f[0] == n2.name for f in fresh), "killed: new clients are served at once, "
+         "after at most %d tries" % max(f[1] for f in fresh), fresh)
+    back = []
+    for x in mine:
+        where, _ = served(g, x.guid)
+        back.append(Client(g, x.guid, prev=x.s.sid) if where else None)
+    t.ok(all(b and b.node == n2.name and b.works() for b in back),
+         "killed: its clients come back on the other node and work there")
+    state(g, n1, "down")
+    t.ok(True, "killed: show nodes says down")
+
+    n1.start()
+    state(g, n1, "up")
+    t.ok(all(x.channel() == n2.name for x in back + rest),
+         "it is back: who lives elsewhere now stays there with new channels")
+    t.ok(all(x.works() for x in back + rest), "it is back: all go on")
+    t.ok(spread(g, 40)[n1.name] > 5, "it is back: new clients come to it")
+    for x in cl + back:
+        x.close()
+
+    n1.kill()
+    n2.kill()
+    state(g, n1, "down")
+    state(g, n2, "down")
+    before = g.closes()
+    where, tries = served(g, seconds=0.5)
+    t.ok(where is None and tries > 1, "no node at all: closed, %d times" % tries)
+    t.ok("no_node" in g.closed_since(before), "no node at all: counted", g.closed_since(before))
+    n1.start()
+    n2.start()
+    state(g, n1, "up")
+    state(g, n2, "up")
+    t.ok(served(g)[0] is not None, "nodes are back: served")
+    t.same(g.stop(), 0, "killed: smbgate ends with status 0")
+
+
+def hung(t, nodes):
+    n1, n2 = nodes
+    g = gate.Gate(t, nodes, health=dict(QUICK, hang="3s")).start()
+    cl = some(g, 16)
+    mine = [x for x in cl if x.node == n1.name]
+    rest = [x for x in cl if x.node != n1.name]
+    n1.pause()
+    state(g, n1, "hung")
+    t.ok(True, "stopped: show nodes says hung")
+    t.same(set(spread(g, 20)), {n2.name}, "stopped: nobody new is sent to it")
+    t.ok(all(x.c.is_open() for x in mine), "stopped: its clients are not closed for that")
+    t.ok(all(x.works() for x in rest), "stopped: the other node's clients go on")
+    n1.cont()
+    state(g, n1, "up")
+    t.ok(all(x.works() for x in mine), "continued: its clients go on as if nothing had been")
+
+    n1.pause()
+    state(g, n1, "hung")
+    waiting, idle = mine[0], mine[1:]
+    before = g.closes()
+    start = time.monotonic()
+    waiting.c.send_frame(waiting.c.build(smb2.ECHO, b"\4\0\0\0"))
+    tap.wait_for(lambda: not waiting.c.is_open(), 15)
+    took = time.monotonic() - start
+    t.ok(not waiting.c.is_open() and 2 < took < 15,
+         "hung with an answer owed: closed after %.1f s" % took)
+    t.ok("node_hung" in g.closed_since(before), "counted", g.closed_since(before))
+    t.ok(all(x.c.is_open() for x in idle), "who waits for nothing stays")
+    n1.cont()
+    state(g, n1, "up")
+    t.ok(all(x.works() for x in idle), "and goes on")
+    for x in cl:
+        x.close()
+    t.same(g.stop(), 0, "hung: smbgate ends with status 0")
+
+
+def drained(t, nodes):
+    n1, n2 = nodes
+    g = gate.Gate(t, nodes, health=QUICK).start()
+    cl = some(g, 16)
+    mine = [x for x in cl if x.node == n1.name]
+    r = g.ctl_run("drain", n1.name)
+    t.ok(r.returncode == 0, "smbgatectl drain", r.stdout + r.stderr)
+    state(g, n1, "drain", 2)
+    t.same(set(spread(g, 30)), {n2.name}, "drain: nobody new is sent to it")
+    t.ok(all(x.works() for x in cl), "drain: everybody goes on")
+    t.ok(all(x.channel() == n1.name for x in mine),
+         "drain: who lives there gets new channels there")
+    g.reload(pin_linger="10m")
+    t.same(g.node_states()[n1.name], "drain", "drain: a reload does not end it")
+    r = g.ctl_run("undrain", n1.name)
+    t.ok(r.returncode == 0, "smbgatectl undrain", r.stdout + r.stderr)
+    state(g, n1, "up", 2)
+    t.ok(spread(g, 40)[n1.name] > 5, "undrain: new clients come again")
+    for verb in ("drain", "undrain"):
+        r = g.ctl_run(verb, "no-such-node")
+        t.ok(r.returncode != 0 and "no node" in r.stdout + r.stderr,
+             "smbgatectl %s of an unknown node fails" % verb, r.stdout + r.stderr)
+    g.reload(nodes=[(n1, {"state": "maint"}), n2])
+    tap.wait_for(lambda: g.node_states()[n1.name] == "maint", 5)
+    t.same(g.node_states()[n1.name], "maint", "maint: show nodes says so")
+    t.same(set(spread(g, 30)), {n2.name}, "maint: nobody new is sent to it")
+    g.reload(nodes=nodes)
+    state(g, n1, "up")
+    for x in cl:
+        x.close()
+    t.same(g.stop(), 0, "drain: smbgate ends with status 0")
+
+
+def slow_start(t, nodes):
+    n1, n2 = nodes
+    g = gate.Gate(t, nodes, health=dict(QUICK, slow_start="6s")).start()
+    t.ok(spread(g, 60)[n1.name] > 15, "slow start: not at the very start")
+    n1.kill()
+    state(g, n1, "down")
+    n1.start()
+    state(g, n1, "up")
+    start = time.monotonic()
+    first = spread(g, 100, 2)
+    count = sum(first.values())
+    if count >= 20:
+        t.ok(first[n1.name] < 0.35 * count, "slow start: at first %s" % dict(first))
+    else:
+        t.skip("slow start: at first", "this machine is too slow now: %d clients" % count)
+    t.ok(tap.wait_for(lambda: time.monotonic() - start > 6.5, 8) and spread(g, 100)[n1.name] > 30,
+         "slow start: then its whole share")
+    t.same(g.stop(), 0, "slow start: smbgate ends with status 0")
+
+
+def flapping(t, nodes):
+    n1, n2 = nodes
+    g = gate.Gate(t, nodes, health=dict(QUICK, flap_changes=3, flap_window="60s",
+                                        flap_hold="4s")).start()
+    n1.kill()
+    state(g, n1, "down")
+    n1.start()
+    state(g, n1, "up")
+    n1.kill()
+    state(g, n1, "down")
+    start = time.monotonic()
+    n1.start()
+    up = tap.wait_for(lambda: g.node_states()[n1.name] == "up", 20)
+    took = time.monotonic() - start
+    t.ok(up and 2.5 < took < 15, "flapping: the third change is held for a while: %.1f s" % took)
+    t.ok(spread(g, 40)[n1.name] > 5, "flapping: then it serves again")
+    t.same(g.stop(), 0, "flapping: smbgate ends with status 0")
+
+
+def control(t, nodes):
+    """What a client sees of these things directly."""
+    n1 = nodes[0]
+    c = smb2.Conn(n1.addr, n1.port).negotiate([0x0302])
+    s = c.login()
+    n1.pause()
+    c.send_frame(c.build(smb2.ECHO, b"\4\0\0\0", session=s))
+    t.ok(c.is_open(), "direct: a stopped node just does not answer")
+    n1.cont()
+    t.ok(c.recv()[0].status == 0, "direct: until it is continued")
+    n1.kill()
+    t.ok(tap.wait_for(lambda: not c.is_open(), 1), "direct: a killed node's client is closed")
+    n1.start()
+
+
+def main(t):
+    nodes = node.cluster(t, 2)
+    control(t, nodes)
+    why = gate.missing()
+    if why:
+        t.bail(why)
+    for part in (killed, hung, drained, slow_start, flapping):
+        part(t, nodes)
+
+
+with tap.Test(deadline=300) as test:
+    main(test)

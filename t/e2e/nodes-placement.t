@@ -1,0 +1,320 @@
+#!/usr/bin/python3
+# nodes-placement.t: one ClientGuid on one node, evenly, for every kind of first packet
+import collections
+import concurrent.futures
+import os
+import time
+
+import fake
+import gate
+import node
+import smb2
+import tap
+
+why = node.missing()
+if why:
+    tap.skip_all(why)
+
+GUIDS = 1000
+EACH = 10
+TOGETHER = 4
+
+
+def which(c):
+    return c.server_guid.rstrip(b"\0").decode()
+
+
+def look(g, guid, multi=False, host="127.0.0.1", **kw):
+    """Open, see which node it is, close."""
+    with smb2.Conn(host, g.port, **kw) as c:
+        return which(c.negotiate(guid=guid, multi=multi))
+
+
+def parallel(fn, items, workers=4):
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(fn, items))
+
+
+def ten_times(g, guid):
+    """EACH connections, every second one with an SMB1 start, TOGETHER of them open at a time."""
+    seen, live = collections.Counter(), []
+    for i in range(EACH):
+        c = smb2.Conn("127.0.0.1", g.port).negotiate(guid=guid, multi=bool(i % 2))
+        seen[which(c)] += 1
+        live.append(c)
+        if len(live) > TOGETHER:
+            live.pop(0).close()
+    for c in live:
+        c.close()
+    return seen
+
+
+def even(t, counts, names, what, factor=1.25):
+    mean = sum(counts.values()) / len(names)
+    t.ok(all(mean / factor <= counts[n] <= mean * factor for n in names),
+         "%s: %s, within %.2f x of the mean" % (what, dict(counts), factor))
+
+
+def direct(t, nodes):
+    for n in nodes:
+        a = smb2.Conn(n.addr, n.port).negotiate()
+        b = smb2.Conn(n.addr, n.port).negotiate(guid=a.guid, multi=True)
+        t.ok(a.server_guid == b.server_guid == n.server_guid,
+             "direct: %s is known by its ServerGuid in both kinds of start" % n.name,
+             a.server_guid, b.server_guid)
+        a.close()
+        b.close()
+    t.same(len({n.server_guid for n in nodes}), len(nodes), "direct: all are different")
+    with smb2.Conn(nodes[0].addr, nodes[0].port) as c:
+        c.multi_negotiate()
+        return c
+
+
+def many(t, g, nodes):
+    guids = [os.urandom(16) for _ in range(GUIDS)]
+    start = time.monotonic()
+    seen = parallel(lambda x: ten_times(g, x), guids)
+    t.diag("%d connections in %.1f s" % (GUIDS * EACH, time.monotonic() - start))
+    split = [s for s in seen if len(s) != 1]
+    t.ok(not split, "%d ClientGuids x %d connections: every GUID on one node only" % (GUIDS, EACH),
+         "%d GUIDs on several: %r" % (len(split), split[:5]))
+    t.ok(all(sum(s.values()) == EACH for s in seen), "every connection was answered")
+    even(t, collections.Counter(s.most_common(1)[0][0] for s in seen), [n.name for n in nodes],
+         "GUIDs per node")
+
+
+def opening(t, g, control):
+    """The local answer to "SMB 2.???" looks like the node's; the conversation goes on behind it."""
+    with smb2.Conn("127.0.0.1", g.port) as c:
+        c.multi_negotiate()
+        for f in ("dialect", "security", "caps", "max_trans", "max_read", "max_write"):
+            t.same(getattr(c, f), getattr(control, f), "0x02FF answer: %s as the node's" % f)
+        c.negotiate(guid=os.urandom(16))
+        s = c.login()
+        tid = c.tree(s)
+        fid = c.create(s, tid, "opening", disp=5)
+        c.write(s, tid, fid, 0, b"abc")
+        t.same(c.read(s, tid, fid, 0, 9), b"abc", "a whole session behind an SMB1 start")
+    with smb2.Conn("127.0.0.1", g.port) as c:
+        c.negotiate(multi=smb2.MULTI[:-1])
+        t.same(c.dialect, 0x0202, "\"SMB 2.002\" as the best offer: dialect 2.0.2")
+        s = c.login()
+        tid = c.tree(s)
+        fid = c.create(s, tid, "opening2", disp=5)
+        c.write(s, tid, fid, 0, b"abc")
+        t.same(c.read(s, tid, fid, 0, 9), b"abc", "a whole session behind \"SMB 2.002\"")
+
+
+def by_address(t, g, names):
+    """Neither a zero GUID nor 2.0.2 names a client: its address does."""
+    kinds = {
+        "zero GUID": lambda a: look(g, bytes(16), src=a),
+        "zero GUID, SMB1 start": lambda a: look(g, bytes(16), multi=True, src=a),
+        "2.0.2": lambda a: which(smb2.Conn("127.0.0.1", g.port, src=a).negotiate([0x0202])),
+        "SMB 2.002": lambda a: which(smb2.Conn("127.0.0.1", g.port, src=a)
+                                     .negotiate(multi=smb2.MULTI[:-1])),
+    }
+    for kind, fn in kinds.items():
+        seen = {}
+        for i in range(30):
+            a = "127.0.7.%d" % (i + 1)
+            seen[a] = {fn(a) for _ in range(4)}
+        t.ok(all(len(s) == 1 for s in seen.values()), kind + ": one address, one node", seen)
+        t.ok(len(set.union(*seen.values())) == len(names), kind + ": addresses are spread", seen)
+
+
+def take_away(t, nodes, how):
+    """One node goes: only its clients move."""
+    victim = nodes[1]
+    rest = [nodes[0], nodes[2]]
+    g = gate.Gate(t, nodes).start()
+    guids = [os.urandom(16) for _ in range(150)]
+    live = {x: smb2.Conn("127.0.0.1", g.port).negotiate(guid=x, multi=i % 2 == 1)
+            for i, x in enumerate(guids)}
+    home = {x: which(c) for x, c in live.items()}
+    mine = [x for x in guids if home[x] == victim.name]
+    others = [x for x in guids if home[x] != victim.name]
+    t.ok(20 < len(mine) < 80, "%s: %d of %d clients live on the node" % (how, len(mine),
+                                                                       len(guids)))
+    if how == "drained":
+        g.reload(nodes=[rest[0], (victim, {"state": "drain"}), rest[1]])
+    elif how == "removed":
+        g.reload(nodes=rest)
+    else:
+        victim.kill()
+        t.ok(tap.wait_for(lambda: not any(live[x].is_open() for x in mine), 5),
+             how + ": its clients are closed")
+        tap.wait_for(lambda: g.node_states()[victim.name] == "down", 10, message="not down")
+    if how != "killed":
+        for c in live.values():
+            c.echo()
+        t.ok(True, how + ": every live connection goes on")
+        t.same({look(g, x) for x in mine[:10]}, {victim.name},
+               how + ": a client that lives there gets its new channels there too")
+        for x in mine:
+            live[x].close()
+    for x in others:
+        live[x].echo()
+    t.ok(True, how + ": the others' connections go on")
+    t.same({x: look(g, x, multi=True) for x in others}, {x: home[x] for x in others},
+           how + ": the others' new channels stay at home")
+
+    def moved():
+        return {look(g, x) for x in mine}
+    names = {n.name for n in rest}
+    if how != "killed":     # the proxy learns of closed connections a moment later
+        tap.wait_for(lambda: victim.name not in moved(), 3)
+    t.same(moved(), names, how + ": its clients came to the others, to each of them")
+    for x in others:
+        live[x].close()
+    t.same({x: look(g, x) for x in others}, {x: home[x] for x in others},
+           how + ": the others come home after a break, too")
+    t.same(g.stop(), 0, how + ": smbgate ends with status 0")
+    if how == "killed":
+        victim.start()
+
+
+def linger(t, nodes):
+    """A client that has logged on is expected back at its node for pin-linger."""
+    g = gate.Gate(t, nodes[:2], pin_linger="6s").start()
+    known = [os.urandom(16) for _ in range(40)]
+    strangers = [os.urandom(16) for _ in range(40)]
+    home = {}
+    begun = time.monotonic()
+    for x in known:
+        with smb2.Conn("127.0.0.1", g.port) as c:
+            home[x] = which(c.negotiate(guid=x))
+            c.login()
+    for x in strangers:
+        home[x] = look(g, x)
+    tap.wait_for(lambda: not g.live_connections(), 2)
+    g.reload(nodes=nodes)
+    there = {x: look(g, x) for x in known}
+    name = "linger: with a node more, clients that had logged on come back to their node"
+    if time.monotonic() - begun < 5.5:
+        t.same(there, {x: home[x] for x in known}, name)
+    else:
+        t.skip(name, "this machine is too slow now: %.1f s" % (time.monotonic() - begun))
+    moved = sum(look(g, x) != home[x] for x in strangers)
+    t.ok(moved > 2, "linger: a claim without a logon ended with its connection: %d of %d moved"
+         % (moved, len(strangers)))
+
+    def gone():
+        return sum(look(g, x) != home[x] for x in known)
+    # not polled: looking again and again might be what keeps them
+    end = time.monotonic() + 8
+    tap.wait_for(lambda: time.monotonic() > end, 9)
+    n = gone()
+    t.ok(2 <= n <= 30, "linger: afterwards %d of %d have moved" % (n, len(known)))
+    t.same(g.stop(), 0, "linger: smbgate ends with status 0")
+
+
+def weights(t):
+    fakes = [fake.FakeNode(t, "f%d" % i, "127.0.0.%d" % (40 + i)).start() for i in (1, 2, 3)]
+    g = gate.Gate(t, [fakes[0], fakes[1], (fakes[2], {"weight": 2})]).start()
+    seen = collections.Counter(parallel(lambda _: look(g, os.urandom(16)), range(800)))
+    t.ok(300 <= seen["f3"] <= 500 and min(seen["f1"], seen["f2"]) >= 130,
+         "weights 1, 1, 2: %s" % dict(seen))
+    t.same(g.stop(), 0, "weights: smbgate ends with status 0")
+    for f in fakes:
+        f.stop()
+
+
+def restarts(t):
+    """With a cluster secret, every start and every proxy places alike; another secret does not."""
+    fakes = [fake.FakeNode(t, "f%d" % i, "127.0.0.%d" % (40 + i)).start() for i in (1, 2, 3)]
+    guids = [os.urandom(16) for _ in range(200)]
+    seen = []
+    for i, secret in enumerate((b"a secret of some length\n", b"a secret of some length\n",
+                                b"another secret entirely\n")):
+        g = gate.Gate(t, fakes, conf='cluster-secret = "cluster.secret"\n')
+        with open(g.dir + "/cluster.secret", "wb") as f:
+            f.write(secret)
+        os.chmod(g.dir + "/cluster.secret", 0o600)
+        g.start()
+        seen.append([look(g, x, multi=i == 1) for x in guids])
+        t.same(g.stop(), 0, "secret: smbgate ends with status 0")
+    t.same(seen[0], seen[1], "secret: a proxy that starts again places 200 clients as before")
+    same = sum(a == b for a, b in zip(seen[0], seen[2]))
+    t.ok(same < 120, "secret: another secret, another placement: %d of 200 equal" % same)
+    for f in fakes:
+        f.stop()
+
+
+def nothing_before(t):
+    """No node is connected to before a whole, valid first frame has come."""
+    f = fake.FakeNode(t, "f1", "127.0.0.41").start()
+    g = gate.Gate(t, [f], health={"interval": "60s", "timeout": "1s", "rise": 1, "fall": 1},
+                  limits={"first-frame": "5s"}).start()
+    base = f.accepts
+    t.ok(base >= 1, "the node was probed")
+    hold = []
+    neg = smb2.frame(smb2.header(smb2.NEGOTIATE, 0) + smb2.negotiate_body(
+        [0x0311], os.urandom(16)))
+    for part in (b"", neg[:3], neg[:4], neg[:40], neg[:-1]):
+        for _ in range(5):
+            c = smb2.Conn("127.0.0.1", g.port)
+            c.send_raw(part)
+            hold.append(c)
+    for first in (smb2.smb1_negotiate(smb2.MULTI),):
+        c = smb2.Conn("127.0.0.1", g.port)
+        c.send_frame(first)
+        m, = c.recv()
+        t.ok(m.cmd == smb2.NEGOTIATE and m.mid == 0, "\"SMB 2.???\" is answered")
+        hold.append(c)
+    bad = {
+        "SMB1 alone": smb2.frame(smb2.smb1_negotiate(["NT LM 0.12"])),
+        "no known dialect": smb2.frame(smb2.smb1_negotiate(["XENIX CORE"])),
+        "no dialect at all": smb2.frame(smb2.smb1_negotiate([])),
+        "a logon first": smb2.frame(smb2.header(smb2.SESSION_SETUP, 0) + bytes(25)),
+        "an echo first": smb2.frame(smb2.header(smb2.ECHO, 0) + b"\4\0\0\0"),
+        "not SMB": b"GET / HTTP/1.1\r\nHost: nas\r\n\r\n",
+        "not SMB, framed": smb2.frame(b"hello world, hello world, hello world" * 4),
+        "a transform header": smb2.frame(b"\xfdSMB" + bytes(120)),
+        "a compressed frame": smb2.frame(b"\xfcSMB" + bytes(120)),
+        "an answer": smb2.frame(smb2.header(smb2.NEGOTIATE, 0, flags=1) + bytes(65)),
+        "a short header": smb2.frame(b"\xfeSMB" + bytes(20)),
+        "a NEGOTIATE without dialects": smb2.frame(smb2.header(0, 0) + smb2.negotiate_body(
+            [], os.urandom(16))),
+    }
+    for name, data in bad.items():
+        c = smb2.Conn("127.0.0.1", g.port)
+        try:
+            c.send_raw(data)
+            c.recv_eof(3)
+            t.ok(True, "first frame: %s: closed" % name)
+        except TimeoutError:
+            t.ok(False, "first frame: %s: closed" % name)
+        c.close()
+    t.same(f.accepts, base, "not one of them reached the node")
+    t.ok(all(c.is_open() for c in hold), "those that are not complete yet may still become good")
+    for c in hold[-6:-1]:
+        c.send_raw(neg[-1:])
+        c.recv()
+    t.same(f.accepts, base + 5, "a frame that became whole did")
+    t.same(g.stop(), 0, "first frames: smbgate ends with status 0")
+    f.stop()
+
+
+def main(t):
+    nodes = node.cluster(t, 3)
+    control = direct(t, nodes)
+    why = gate.missing()
+    if why:
+        t.bail(why)
+    g = gate.Gate(t, nodes).start()
+    opening(t, g, control)
+    by_address(t, g, [n.name for n in nodes])
+    many(t, g, nodes)
+    t.ok(tap.wait_for(lambda: g.fds() < 64, 5), "no descriptor stays: %d" % g.fds())
+    t.same(g.stop(), 0, "smbgate ends with status 0")
+    for how in ("drained", "removed", "killed"):
+        take_away(t, nodes, how)
+    linger(t, nodes)
+    weights(t)
+    restarts(t)
+    nothing_before(t)
+
+
+with tap.Test(deadline=420) as test:
+    main(test)

@@ -1,0 +1,89 @@
+#!/usr/bin/python3
+# speed-instructions.t: how many instructions of smbgate's own an operation takes: a count, no time
+import os
+import re
+import shutil
+import subprocess
+
+import gate
+import node
+import tap
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# Of gcc 12.2.0 on x86_64 with -O2, in the program smbgate alone, without its libraries. Who makes
+# it cheaper, or knows why it must be dearer, writes the new count here.
+COMPILER = "12.2.0 x86_64-linux-gnu"
+WANT = {"echo": 1850, "read": 1855, "conn": 24010}
+TOLERANCE = 0.03
+
+for program in ("valgrind", "gcc", "make"):
+    if not shutil.which(program):
+        tap.skip_all("no %s here" % program)
+have = " ".join(subprocess.run(["gcc", option], capture_output=True, text=True).stdout.strip()
+                for option in ("-dumpfullversion", "-dumpmachine"))
+if have != COMPILER:
+    tap.skip_all("counts are known for gcc %s, and this is %s" % (COMPILER, have))
+if not os.access(ROOT + "/configure", os.X_OK):
+    tap.skip_all("no configure in the tree")
+
+
+def counted(path):
+    """Instructions in smbgate itself, from a file of callgrind's."""
+    names, total, ours, called = {}, 0, False, False
+    with open(path) as f:
+        for line in f:
+            m = re.match(r"ob=(\(\d+\))(?: (.*))?$", line)
+            if m:
+                if m.group(2):
+                    names[m.group(1)] = m.group(2)
+                ours = names[m.group(1)].endswith("/daemon/smbgate")
+                continue
+            m = re.match(r"cob=(\(\d+\)) (.*)$", line)
+            if m:
+                names[m.group(1)] = m.group(2)
+            elif line.startswith("calls="):
+                called = True       # the next line is what the callee cost
+            elif line[0] in "+-*0123456789":
+                if ours and not called:
+                    total += int(line.split()[1])
+                called = False
+    return total
+
+
+class Counted(gate.Gate):
+    """smbgate under callgrind, which slows it down by some fifty times."""
+
+    def counts(self, build, mode, n):
+        out = self.dir + "/callgrind"
+        self.argv_prefix = ["valgrind", "-q", "--tool=callgrind", "--callgrind-out-file=" + out]
+        self.start()
+        r = subprocess.run([build + "/bench/load", "-n", str(n), "127.0.0.1:%d" % self.port, mode],
+                           capture_output=True, text=True, timeout=100)
+        if r.returncode:
+            raise RuntimeError("load: " + r.stdout + r.stderr)
+        self.stop(60)
+        return counted(out)
+
+
+with tap.Test(deadline=400) as t:
+    build = node.tempdir(t)
+    with open(build + "/log", "w") as log:
+        for argv in (["sh", ROOT + "/configure", "CC=gcc", "CFLAGS=-O2 -g"],
+                     ["make", "-j2", "daemon/smbgate", "ctl/smbgatectl", "bench/load", "bench/null"]):
+            r = subprocess.run(argv, cwd=build, stdout=log, stderr=log)
+            if r.returncode:
+                with open(build + "/log") as f:
+                    t.bail("%s: %s" % (" ".join(argv), f.read()[-2000:]))
+    os.environ["SMBGATE_BUILD"] = build
+
+    class Null:
+        name, endpoint = "n1", "127.0.0.1:%d" % node.free_port("127.0.0.1")
+    t.spawn([build + "/bench/null", Null.endpoint], stdin=subprocess.DEVNULL)
+    for mode, few, many in (("echo", 500, 2500), ("read", 500, 2500), ("conn", 50, 250)):
+        # The difference of two runs: what starting and stopping takes is in both.
+        a, b = (Counted(t, [Null], workers=1, limits={"accept_rate": 100000, "accept_burst": 100000})
+                .counts(build, mode, n) for n in (few, many))
+        each = (b - a) / (many - few)
+        t.ok(abs(each - WANT[mode]) <= TOLERANCE * WANT[mode],
+             "%s: %d instructions each, within %d %% of %d" % (mode, each, 100 * TOLERANCE,
+                                                               WANT[mode]))

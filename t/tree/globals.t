@@ -1,0 +1,154 @@
+#!/usr/bin/python3
+# globals.t: no writable globals in what was built, and programs that are linked as they should be
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from rooms import ROOMS
+
+BUILD = os.path.abspath(os.environ.get("SMBGATE_BUILD", "."))
+PROGRAMS = ["daemon/smbgate", "ctl/smbgatectl", "keyd/smbgate-keyd"]
+
+# The one program with the keytab, and what no other may be able to do.
+KEYD = "keyd/smbgate-keyd"
+KEYD_LIBS = ["libkrb5", "libseccomp"]
+
+# (object, symbol): why it may be written to.
+ALLOWED = {
+    ("log.o", "sink"): "set by log_open() before the first thread, then only read",
+    ("conffile.o", "parsing"): "thread-local: libconfuse's callbacks are given no argument of ours",
+}
+
+# What compilers and sanitizers add of their own.
+NOISE = re.compile(r"\.L|__asan|__odr|__ubsan|__tsan|__unnamed|__gcov|__llvm|asan\.|_?\.str")
+
+# 0000000000000000 l     O .data	0000000000000008 sink
+SYMBOL = re.compile(r"^[0-9a-f]{8,16} (.{7}) (\S+)\s+([0-9a-f]{8,16})(?: \.\w+)? (\S+)$")
+
+
+def writable(path):
+    """(object, symbol, section) of all writable data in an object or archive."""
+    text = subprocess.run(["objdump", "-t", path], check=True, text=True, stdout=subprocess.PIPE,
+                          env=dict(os.environ, LC_ALL="C")).stdout
+    out, obj = [], os.path.basename(path)
+    for line in text.splitlines():
+        head = re.match(r"(\S+):\s+file format ", line)
+        if head:
+            obj = os.path.basename(head[1])
+        m = SYMBOL.match(line)
+        if not m or "d" in m[1][5] or "f" in m[1][6] or int(m[3], 16) == 0:
+            continue
+        section = m[2]
+        if section.startswith(".data.rel.ro") or NOISE.match(m[4]):
+            continue
+        if section == "*COM*" or re.match(r"\.(data|bss|tdata|tbss)\b", section):
+            # An optimiser may split a structure into sink.0, sink.1: it is one thing to allow.
+            out.append((obj, re.sub(r"\.\d+$", "", m[4]), section))
+    return out
+
+
+def compiler():
+    return next((cc for cc in ("gcc", "clang", "cc") if shutil.which(cc)), None)
+
+
+# (name, C, is it to be found?)
+PLANTS = [
+    ("a global with a value", "int planted = 1;", True),
+    ("a global without a value", "int planted;", True),
+    ("a static", "static int planted; int *f(void); int *f(void) { return &planted; }", True),
+    ("a static in a function", "int f(void); int f(void) { static int planted; return ++planted; }", True),
+    ("a thread-local", "__thread int planted;", True),
+    ("a writable table of pointers", 'const char *planted[] = { "a", "b" };', True),
+    ("a constant", "const int planted = 1;", False),
+    ("a constant table of pointers", 'const char *const planted[] = { "a", "b" };', False),
+]
+
+
+def planted(cc, text, flags):
+    with tempfile.TemporaryDirectory() as d:
+        src, obj = os.path.join(d, "x.c"), os.path.join(d, "x.o")
+        with open(src, "w", encoding="utf-8") as f:
+            f.write(text + "\n")
+        subprocess.run([cc, "-fPIE", "-c", src, "-o", obj] + flags, check=True)
+        return any(re.match(r"planted\b", s) for _, s, _ in writable(obj))
+
+
+def readelf(option, path):
+    return subprocess.run(["readelf", "-W", option, path], check=True, text=True,
+                          stdout=subprocess.PIPE, env=dict(os.environ, LC_ALL="C")).stdout
+
+
+def sanitized(path):
+    """gcc links a sanitizer as a library, clang into the program."""
+    return bool(re.search(r"lib[atu]b?san", readelf("-d", path)) or
+                re.search(r"__[at]san_init", readelf("-s", path)))
+
+
+def linked_wrong(path, keyd):
+    dynamic, bad = readelf("-d", path), []
+    for lib in re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic):
+        if re.match(r"lib(krb5|k5crypto|com_err|gssapi|seccomp)", lib) and not keyd:
+            bad.append("%s is linked, which is smbgate-keyd's" % lib)
+        if re.match(r"lib(event|confuse|jansson|systemd|hiredis)", lib) and keyd:
+            bad.append("%s is linked, which smbgate-keyd must do without" % lib)
+    for lib in KEYD_LIBS if keyd else []:
+        if not re.search(r"\(NEEDED\).*\[%s\." % lib, dynamic):
+            bad.append("%s is not linked" % lib)
+    if sanitized(path):
+        return bad
+    if not re.search(r"Type:\s+DYN", readelf("-h", path)):
+        bad.append("it is not position-independent")
+    if not re.search(r"\(FLAGS(_1)?\).*\b(BIND_NOW|NOW)\b", dynamic):
+        bad.append("its symbols are not bound at the start (-z now)")
+    if "GNU_RELRO" not in readelf("-l", path):
+        bad.append("its tables stay writable (-z relro)")
+    if re.search(r"GNU_STACK\s+\S+\s+\S+\s+\S+\s+\S+\s+\S+\s+RWE", readelf("-l", path)):
+        bad.append("its stack is executable")
+    return bad
+
+
+def main():
+    for tool in ("objdump", "readelf"):
+        if shutil.which(tool) is None:
+            print("1..0 # SKIP no " + tool)
+            return 0
+    built = [a for room in ROOMS for a in sorted(glob.glob(os.path.join(BUILD, room, "*.a")))]
+    built += sorted(glob.glob(os.path.join(BUILD, "ctl", "*.o")))
+    built += sorted(glob.glob(os.path.join(BUILD, "daemon", "smbgate-*.o")))
+    built += sorted(glob.glob(os.path.join(BUILD, "keyd", "smbgate_keyd-*.o")))
+    if not any(b.endswith(".a") for b in built):
+        print("1..0 # SKIP no libraries in %s: set SMBGATE_BUILD to a build" % BUILD)
+        return 0
+
+    tests, seen = [], set()
+    for path in built:
+        found = writable(path)
+        seen |= {(o, s) for o, s, _ in found}
+        tests.append(("%s has no writable globals" % os.path.relpath(path, BUILD),
+                      ["%s: %s in %s" % f for f in found if f[:2] not in ALLOWED]))
+    tests.append(("what is allowed is there",
+                  ["%s: %s is allowed for nothing" % a for a in ALLOWED if a not in seen]))
+    for program in PROGRAMS:
+        path = os.path.join(BUILD, program)
+        tests.append(("%s is linked as it should be" % program,
+                      linked_wrong(path, program == KEYD) if os.path.exists(path) else ["it is not there"]))
+    cc = compiler()
+    for name, text, wanted in PLANTS if cc else []:
+        for flags in ["-O0"], ["-O2", "-fcommon"]:
+            tests.append(("planted and %s: %s (%s)" % (
+                "found" if wanted else "let be", name, " ".join(flags)),
+                [] if planted(cc, text, flags) == wanted else ["not so"]))
+    print("1..%d" % len(tests))
+    for i, (name, bad) in enumerate(tests, 1):
+        print("%sok %d - %s" % ("not " if bad else "", i, name))
+        for line in bad:
+            print("# " + line)
+    return 1 if any(bad for _, bad in tests) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,653 @@
+/* daemon-ctl.c: the control socket: its name, its requests, its reports, clients that misbehave */
+#include "config.h"
+
+#include "auth/secret.h"
+#include "base/clock.h"
+#include "daemon/ctl.h"
+#include "daemon/gate.h"
+#include "daemon/report.h"
+#include "inspect/session.h"
+#include "nodes/node.h"
+#include "policy/conf.h"
+#include "policy/policy.h"
+#include "proxy/conn.h"
+#include "proxy/limits.h"
+#include "proxy/mailbox.h"
+#include "proxy/worker.h"
+#include "smb/const.h"
+#include "state/local.h"
+#include "state/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <event2/event.h>
+#include <jansson.h>
+
+/* As many as are served at once. */
+#define PEERS 16
+
+/* A gate by hand, its one worker on the same thread: the order of everything is the test's. */
+struct fixture {
+	char dir[32];
+	char path[64];
+	struct secret secret;
+	struct conf conf;
+	struct gate gate;
+	struct worker *worker;
+};
+
+static int
+setup_dir(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	strcpy(f->dir, "/tmp/smbgate-ctl-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	snprintf(f->path, sizeof(f->path), "%s/sub/control.sock", f->dir);
+	*state = f;
+	return 0;
+}
+
+static int
+teardown_dir(void **state)
+{
+	struct fixture *f = *state;
+	char sub[64];
+
+	unlink(f->path);
+	snprintf(sub, sizeof(sub), "%s/sub", f->dir);
+	rmdir(sub);
+	assert_int_equal(rmdir(f->dir), 0);
+	free(f);
+	return 0;
+}
+
+static struct policy *
+one_node_policy(void)
+{
+	struct policy *p = policy_new();
+
+	assert_non_null(p);
+	p->nodes = calloc(1, sizeof(*p->nodes));
+	assert_non_null(p->nodes);
+	p->nnodes = 1;
+	strcpy(p->nodes[0].name, "n1");
+	assert_int_equal(addrport_parse(&p->nodes[0].address, "127.0.0.11:445", 0), 0);
+	p->nodes[0].weight = 3;
+	p->generation = 7;
+	return p;
+}
+
+static int
+setup(void **state)
+{
+	struct fixture *f;
+	struct gate *g;
+
+	setup_dir(state);
+	f = *state;
+	g = &f->gate;
+	f->conf.policy = f->path;
+	g->conf = &f->conf;
+	g->base = event_base_new();
+	g->mailbox = mailbox_new(g->base);
+	g->policy = one_node_policy();
+	g->parts = (struct worker_parts){
+		.nodes = nodes_new(),
+		.sessions = sesstab_new(),
+		.claims = local_map_new(100, clock_ms),
+		.limits = limits_new(),
+		.secret = &f->secret,
+		.nworkers = 1,
+	};
+	g->state = local_state_new(g->parts.claims);
+	g->started_ms = clock_ms();
+	nodes_apply(g->parts.nodes, g->policy, clock_ms());
+	f->worker = worker_new(0, &g->parts, g->policy, NULL, NULL, 0);
+	assert_non_null(f->worker);
+	g->workers = &f->worker;
+	g->nworkers = 1;
+	g->ctl = ctl_new(g, ctl_bind(f->path));
+	assert_non_null(g->ctl);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct fixture *f = *state;
+	struct gate *g = &f->gate;
+
+	ctl_free(&g->ctl);
+	worker_free(&f->worker);
+	state_free(&g->state);
+	mailbox_free(&g->mailbox);
+	policy_unref(&g->policy);
+	limits_free(&g->parts.limits);
+	local_map_free(&g->parts.claims);
+	sesstab_free(&g->parts.sessions);
+	nodes_free(&g->parts.nodes);
+	event_base_free(g->base);
+	return teardown_dir(state);
+}
+
+static int
+dial(const char *path)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(sun.sun_path, path);
+	assert_int_not_equal(fd, -1);
+	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static void
+run_gate(struct fixture *f)
+{
+	event_base_loop(f->gate.base, EVLOOP_NONBLOCK);
+}
+
+static void
+run_worker(struct fixture *f)
+{
+	event_base_loop(f->worker->base, EVLOOP_NONBLOCK);
+}
+
+static void
+say(int fd, const char *text)
+{
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* What comes until the end, as JSON; closes fd. NULL when nothing came. */
+static json_t *
+hear(struct fixture *f, int fd)
+{
+	static char text[1 << 20];
+	uint64_t end = clock_ms() + 5000;
+	size_t len = 0;
+	json_t *o;
+
+	for (;;) {
+		ssize_t n = recv(fd, text + len, sizeof(text) - len, MSG_DONTWAIT);
+
+		if (n == 0)
+			break;
+		if (n > 0)
+			len += (size_t)n;
+		else
+			assert_int_equal(errno, EAGAIN);
+		assert_true(clock_ms() < end);
+		run_gate(f);
+		run_worker(f);
+	}
+	close(fd);
+	if (len == 0)
+		return NULL;
+	assert_int_equal(text[len - 1], '\n');
+	o = json_loadb(text, len, 0, NULL);
+	assert_non_null(o);
+	return o;
+}
+
+static json_t *
+ask(struct fixture *f, const char *request)
+{
+	int fd = dial(f->path);
+
+	assert_int_not_equal(fd, -1);
+	say(fd, request);
+	return hear(f, fd);
+}
+
+static void
+assert_error(json_t *o)
+{
+	assert_non_null(o);
+	assert_true(json_is_string(json_object_get(o, "error")));
+	json_decref(o);
+}
+
+/* At a path like "nodes.0.name"; borrowed. */
+static json_t *
+at(json_t *o, const char *path)
+{
+	char copy[128], *save = NULL;
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	for (char *w = strtok_r(copy, ".", &save); w != NULL; w = strtok_r(NULL, ".", &save))
+		o = json_is_array(o) ? json_array_get(o, (size_t)atoi(w)) : json_object_get(o, w);
+	if (o == NULL)
+		print_error("nothing at %s\n", path);
+	assert_non_null(o);
+	return o;
+}
+
+#define assert_text(o, path, want) assert_string_equal(json_string_value(at(o, path)), want)
+#define assert_number(o, path, want) assert_int_equal(json_integer_value(at(o, path)), want)
+#define assert_bool(o, path, want) assert_int_equal(json_is_true(at(o, path)), want)
+
+static void
+test_bind_new(void **state)
+{
+	struct fixture *f = *state;
+	mode_t old = umask(0);
+	struct stat st;
+	int fd = ctl_bind(f->path);
+
+	umask(old);
+	assert_int_not_equal(fd, -1);
+	assert_int_equal(lstat(f->path, &st), 0);
+	assert_true(S_ISSOCK(st.st_mode));
+	assert_int_equal(st.st_mode & 07777, 0600);
+	*strrchr(f->path, '/') = '\0';
+	assert_int_equal(stat(f->path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0755);
+	strcat(f->path, "/control.sock");
+	close(fd);
+}
+
+static void
+test_bind_stale(void **state)
+{
+	struct fixture *f = *state;
+	int fd = ctl_bind(f->path), again;
+
+	assert_int_not_equal(fd, -1);
+	close(fd);
+	assert_int_equal(dial(f->path), -1);
+	again = ctl_bind(f->path);
+	assert_int_not_equal(again, -1);
+	fd = dial(f->path);
+	assert_int_not_equal(fd, -1);
+	close(fd);
+	close(again);
+}
+
+static void
+test_bind_live(void **state)
+{
+	struct fixture *f = *state;
+	int fd = ctl_bind(f->path), c;
+
+	assert_int_not_equal(fd, -1);
+	assert_int_equal(ctl_bind(f->path), -1);
+	c = dial(f->path);
+	assert_int_not_equal(c, -1);
+	close(c);
+	close(fd);
+}
+
+static void
+test_bind_refused(void **state)
+{
+	struct fixture *f = *state;
+	char path[256];
+	int fd;
+
+	/* Not a socket: it may be anything of value. */
+	snprintf(path, sizeof(path), "%s/file", f->dir);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_int_not_equal(fd, -1);
+	close(fd);
+	assert_int_equal(ctl_bind(path), -1);
+	assert_int_equal(unlink(path), 0);
+	/* A name that leads somewhere else is not followed. */
+	assert_int_equal(symlink("nowhere", path), 0);
+	assert_int_equal(ctl_bind(path), -1);
+	assert_int_equal(unlink(path), 0);
+	/* More than the last directory is missing. */
+	snprintf(path, sizeof(path), "%s/no/such/control.sock", f->dir);
+	assert_int_equal(ctl_bind(path), -1);
+	memset(path, 'x', 200);
+	path[200] = '\0';
+	assert_int_equal(ctl_bind(path), -1);
+	assert_int_equal(ctl_bind(""), -1);
+}
+
+static void
+test_nodes(void **state)
+{
+	struct fixture *f = *state;
+	json_t *o = ask(f, "{\"cmd\":\"show\",\"what\":\"nodes\"}\n");
+
+	assert_text(o, "nodes.0.name", "n1");
+	assert_text(o, "nodes.0.address", "127.0.0.11:445");
+	assert_text(o, "nodes.0.state", "up");
+	assert_number(o, "nodes.0.weight", 3);
+	assert_bool(o, "nodes.0.draining", false);
+	json_decref(o);
+}
+
+static void
+test_drain(void **state)
+{
+	struct fixture *f = *state;
+	json_t *o = ask(f, "{\"cmd\":\"drain\",\"node\":\"n1\"}\n");
+	struct node *n = nodes_find_name(f->gate.parts.nodes, "n1");
+
+	assert_bool(o, "draining", true);
+	assert_text(o, "state", "drain");
+	assert_false(node_takes_new(n));
+	json_decref(o);
+	o = ask(f, "{\"cmd\":\"show\",\"what\":\"nodes\"}\n");
+	assert_text(o, "nodes.0.state", "drain");
+	assert_bool(o, "nodes.0.draining", true);
+	json_decref(o);
+	o = ask(f, "{\"cmd\":\"undrain\",\"node\":\"n1\"}\n");
+	assert_text(o, "state", "up");
+	assert_true(node_takes_new(n));
+	json_decref(o);
+	assert_error(ask(f, "{\"cmd\":\"drain\",\"node\":\"n2\"}\n"));
+	assert_error(ask(f, "{\"cmd\":\"drain\"}\n"));
+	assert_error(ask(f, "{\"cmd\":\"undrain\",\"node\":[]}\n"));
+	node_unref(&n);
+}
+
+static void
+test_policy(void **state)
+{
+	struct fixture *f = *state;
+	json_t *o = ask(f, "{\"cmd\":\"show\",\"what\":\"policy\"}\n");
+
+	assert_number(o, "policy.generation", 7);
+	assert_text(o, "policy.path", f->path);
+	assert_text(o, "policy.nodes.0.name", "n1");
+	assert_text(o, "policy.smb1", "refuse");
+	assert_text(o, "policy.unkeyed", "pass");
+	assert_text(o, "policy.gmac", "pass");
+	assert_int_equal(json_array_size(at(o, "policy.addresses.allow")), 0);
+	assert_non_null(strstr(json_string_value(at(o, "policy.text")), "127.0.0.11:445"));
+	json_decref(o);
+}
+
+static void
+test_stats(void **state)
+{
+	struct fixture *f = *state;
+	json_t *o;
+
+	stats_add(&f->worker->stats, STAT_accepted, 5);
+	stats_closed(&f->worker->stats, CLOSE_BAD_CHAIN);
+	o = ask(f, "{\"cmd\":\"show\",\"what\":\"stats\"}\n");
+	assert_number(o, "stats.accepted", 5);
+	assert_number(o, "stats.closed.bad_chain", 1);
+	assert_number(o, "stats.closed.client_eof", 0);
+	assert_number(o, "stats.connections", 0);
+	assert_number(o, "stats.sessions_now", 0);
+	assert_number(o, "stats.policy_generation", 7);
+	assert_number(o, "stats.workers", 1);
+	assert_number(o, "stats.uptime_s", 0);
+	json_decref(o);
+}
+
+static void
+keep_hold(void *arg, const struct state_claim *c)
+{
+	(void)arg;
+	assert_non_null(c);
+}
+
+/* Three clients: one live with two connections and a session, one that lingers, one by address. */
+static void
+test_clients(void **state)
+{
+	struct fixture *f = *state;
+	struct gate *g = &f->gate;
+	struct state_key live = { .b = { STATE_KEY_GUID, 0x11 } },
+			 gone = { .b = { STATE_KEY_GUID, 0x22 } }, old = { .b = { STATE_KEY_ADDR } };
+	struct state_hold *h[4];
+	struct node *n = nodes_find_name(g->parts.nodes, "n1");
+	struct conn_info conns[] = {
+		{ .id = 9, .stage = CONN_RELAY, .has_guid = true, .client_guid = { { 0x11 } },
+		    .node = "n1", .dialect = SMB2_DIALECT_311, .sessions = 1, .listener = "lan" },
+		{ .id = 2, .stage = CONN_RELAY, .node = "n1", .dialect = SMB2_DIALECT_202 },
+		{ .id = 4, .stage = CONN_RELAY, .has_guid = true, .client_guid = { { 0x11 } } },
+		{ .id = 5, .stage = CONN_FIRST },
+	};
+	struct session_info si = { .node = n, .session_id = 0xfedcba9876543210,
+		.dialect = SMB2_DIALECT_311, .cipher = SMB2_CIPHER_AES128_GCM,
+		.signing = SMB2_SIGNING_AES_GMAC, .signing_required = true, .since_ms = 1 };
+	struct channel_ends ci = { .conn_id = 77 }, bound = { .conn_id = 4 };
+	struct ifinfo told = { .ifindex = 1, .capability = IFINFO_RSS_CAPABLE,
+		.link_speed = 25000000000 };
+	struct channel *c[2];
+	json_t *o, *x;
+
+	assert_int_equal(addr_parse(&conns[1].client.addr, "10.9.8.7"), 0);
+	assert_int_equal(addr_parse(&told.addr, "10.1.0.5"), 0);
+	memcpy(old.b + 1, conns[1].client.addr.b, 16);
+	state_claim(g->state, &live, n->id, n->id, keep_hold, NULL, &h[0]);
+	state_claim(g->state, &live, n->id, n->id, keep_hold, NULL, &h[1]);
+	state_claim(g->state, &gone, n->id, n->id, keep_hold, NULL, &h[2]);
+	state_claim(g->state, &old, n->id, n->id, keep_hold, NULL, &h[3]);
+	state_firm(g->state, h[2], 0);
+	state_release(g->state, &h[2], 59500);
+	/* The session's first channel is gone already: it is found by the second. */
+	c[0] = sesstab_join(g->parts.sessions, &si, &ci, false, NULL, NULL);
+	c[1] = sesstab_join(g->parts.sessions, &si, &bound, true, NULL, NULL);
+	channel_told(g->parts.sessions, c[1], TOLD_LIST, &told, 1);
+
+	o = report_clients(g->state, g->parts.sessions, conns, 4, clock_ms());
+	assert_int_equal(json_array_size(at(o, "clients")), 3);
+	for (size_t i = 0; i < 3; i++) {
+		x = json_array_get(at(o, "clients"), i);
+		assert_text(x, "node", "n1");
+		if (json_integer_value(at(x, "connections")) == 2) {
+			assert_text(x, "client", "00000011-0000-0000-0000-000000000000");
+			assert_text(x, "kind", "guid");
+			assert_number(x, "linger_s", 0);
+			assert_text(x, "sessions.0.session_id", "0xfedcba9876543210");
+			assert_text(x, "sessions.0.told", "announced list");
+			assert_text(x, "sessions.0.addresses.0", "10.1.0.5");
+			assert_int_equal(json_array_size(at(x, "connections_list")), 2);
+		} else if (json_integer_value(at(x, "connections")) == 1) {
+			assert_text(x, "client", "10.9.8.7");
+			assert_text(x, "kind", "address");
+			assert_number(x, "connections_list.0.id", 2);
+			assert_text(x, "connections_list.0.dialect", "2.0.2");
+			assert_int_equal(json_array_size(at(x, "connections_list")), 1);
+		} else {
+			assert_text(x, "client", "00000022-0000-0000-0000-000000000000");
+			assert_bool(x, "firm", true);
+			assert_number(x, "linger_s", 60);
+			assert_int_equal(json_array_size(at(x, "connections_list")), 0);
+		}
+	}
+	json_decref(o);
+
+	o = ask(f, "{\"cmd\":\"show\",\"what\":\"sessions\"}\n");
+	assert_int_equal(json_array_size(at(o, "sessions")), 1);
+	assert_text(o, "sessions.0.dialect", "3.1.1");
+	assert_text(o, "sessions.0.signing_algorithm", "AES-128-GMAC");
+	assert_text(o, "sessions.0.cipher", "AES-128-GCM");
+	assert_text(o, "sessions.0.protection", "opaque");
+	assert_text(o, "sessions.0.why", "no key: signing is required");
+	assert_text(o, "sessions.0.addresses.0.address", "10.1.0.5");
+	assert_number(o, "sessions.0.addresses.0.speed", 25000000000);
+	assert_bool(o, "sessions.0.addresses.0.rss", true);
+	assert_bool(o, "sessions.0.channels.0.bound", false);
+	assert_bool(o, "sessions.0.channels.1.bound", true);
+	json_decref(o);
+	o = ask(f, "{\"cmd\":\"show\",\"what\":\"clients\"}\n");
+	assert_int_equal(json_array_size(at(o, "clients")), 3);
+	json_decref(o);
+
+	channel_leave(g->parts.sessions, &c[0]);
+	channel_leave(g->parts.sessions, &c[1]);
+	state_release(g->state, &h[0], 0);
+	state_release(g->state, &h[1], 0);
+	state_release(g->state, &h[3], 0);
+	node_unref(&n);
+}
+
+static void
+test_bad_requests(void **state)
+{
+	static const char *const bad[] = { "\n", "garbage\n", "[]\n", "{}\n", "null\n", "{\"cmd\":1}\n",
+		"{\"cmd\":\"show\"}\n", "{\"cmd\":\"show\",\"what\":\"secrets\"}\n",
+		"{\"cmd\":\"shutdown\"}\n", "{\"cmd\":\"show\",\"cmd\":\"reload\"}\n",
+		"{\"cmd\":\"\xff\xfe\"}\n", "{\"cmd\":\"show\",\"what\":\"nodes\"} x\n" };
+	struct fixture *f = *state;
+	char big[8192];
+	int fd;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_error(ask(f, bad[i]));
+	memset(big, '[', sizeof(big));
+	big[sizeof(big) - 1] = '\0';
+	assert_error(ask(f, big));
+	/* The end of input in place of the newline. */
+	fd = dial(f->path);
+	say(fd, "{\"cmd\":\"show\",\"what\":\"nodes\"}");
+	shutdown(fd, SHUT_WR);
+	assert_error(hear(f, fd));
+}
+
+/* A client that says no more can still listen; in pieces is as good as at once. */
+static void
+test_odd_but_good(void **state)
+{
+	const char *request = "{\"cmd\":\"show\",\"what\":\"stats\"}\n";
+	struct fixture *f = *state;
+	int fd = dial(f->path);
+	json_t *o;
+
+	for (const char *p = request; *p != '\0'; p++) {
+		char byte[2] = { *p, '\0' };
+
+		say(fd, byte);
+		run_gate(f);
+	}
+	shutdown(fd, SHUT_WR);
+	o = hear(f, fd);
+	assert_number(o, "stats.workers", 1);
+	json_decref(o);
+	/* What follows the request is not looked at. */
+	o = ask(f, "{\"cmd\":\"show\",\"what\":\"nodes\"}\n{\"cmd\":\"drain\",\"node\":\"n1\"}\n");
+	assert_text(o, "nodes.0.state", "up");
+	json_decref(o);
+}
+
+static void
+test_client_goes(void **state)
+{
+	struct fixture *f = *state;
+	json_t *o;
+	int fd;
+
+	/* Without a word. */
+	fd = dial(f->path);
+	run_gate(f);
+	close(fd);
+	run_gate(f);
+	/* While the worker is asked. */
+	fd = dial(f->path);
+	say(fd, "{\"cmd\":\"show\",\"what\":\"clients\"}\n");
+	run_gate(f);
+	run_gate(f);
+	close(fd);
+	run_gate(f);
+	run_worker(f);
+	run_gate(f);
+	run_gate(f);
+	o = ask(f, "{\"cmd\":\"show\",\"what\":\"stats\"}\n");
+	assert_number(o, "stats.workers", 1);
+	json_decref(o);
+}
+
+static void
+test_many(void **state)
+{
+	struct fixture *f = *state;
+	int fd[PEERS], late;
+	json_t *o;
+
+	for (int i = 0; i < PEERS; i++) {
+		fd[i] = dial(f->path);
+		assert_int_not_equal(fd[i], -1);
+		run_gate(f);
+	}
+	late = dial(f->path);
+	say(late, "{\"cmd\":\"show\",\"what\":\"nodes\"}\n");
+	for (int i = 0; i < 10; i++)
+		run_gate(f);
+	assert_int_equal(recv(late, &(char){ 0 }, 1, MSG_DONTWAIT), -1);
+	close(fd[0]);
+	o = hear(f, late);
+	assert_text(o, "nodes.0.name", "n1");
+	json_decref(o);
+	for (int i = 1; i < PEERS; i++)
+		close(fd[i]);
+}
+
+/* The fixture ends while a question is under way: with its answer already in the mailbox. */
+static void
+test_shutdown(void **state)
+{
+	struct fixture *f = *state;
+	int fd = dial(f->path);
+
+	say(fd, "{\"cmd\":\"show\",\"what\":\"clients\"}\n");
+	run_gate(f);
+	run_gate(f);
+	run_worker(f);
+	ctl_free(&f->gate.ctl);
+	close(fd);
+}
+
+static void
+test_text(void **state)
+{
+	json_t *o = report_text("caf\xe9");
+
+	(void)state;
+	assert_string_equal(json_string_value(o), "caf?");
+	json_decref(o);
+	o = report_text("caf\xc3\xa9");
+	assert_string_equal(json_string_value(o), "caf\xc3\xa9");
+	json_decref(o);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_bind_new, setup_dir, teardown_dir),
+		cmocka_unit_test_setup_teardown(test_bind_stale, setup_dir, teardown_dir),
+		cmocka_unit_test_setup_teardown(test_bind_live, setup_dir, teardown_dir),
+		cmocka_unit_test_setup_teardown(test_bind_refused, setup_dir, teardown_dir),
+		cmocka_unit_test_setup_teardown(test_nodes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_drain, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_policy, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stats, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_clients, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bad_requests, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_odd_but_good, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_client_goes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_shutdown, setup, teardown),
+		cmocka_unit_test(test_text),
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

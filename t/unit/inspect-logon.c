@@ -1,0 +1,426 @@
+/* inspect-logon.c: logons watched, their keys asked for, waited for, verified and believed or not */
+#include "config.h"
+
+#include "t/unit/lib/made.h"
+#include "t/unit/lib/talk.h"
+
+#include "auth/crypt.h"
+#include "auth/keyc.h"
+#include "auth/keymsg.h"
+#include "auth/keys.h"
+#include "auth/preauth.h"
+#include "base/clock.h"
+#include "policy/policy.h"
+#include "smb/const.h"
+#include "smb/nbss.h"
+#include "smb/neg2.h"
+#include "stats/stats.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <event2/event.h>
+
+#define NODE "node \"n1\" { address = \"127.0.0.11:445\" }\n"
+
+static const uint8_t gss_key[16] = "0123456789abcdef";
+
+/* A connection, and this test in the place of smbgate-keyd. */
+struct watched {
+	struct talk t;
+	struct event_base *base;
+	struct keyc *keyc;
+	int keyd;
+	struct crypt *crypt;
+	struct preauth preauth;		/* as client and node have it */
+	uint64_t id;			/* of the last exchange */
+	size_t pad;			/* bytes behind each message's token */
+	struct made m;
+};
+
+static void
+keyd_says(struct watched *w, struct keymsg msg)
+{
+	uint8_t b[KEYMSG_ANSWER_MAX];
+	size_t n = keymsg_put(b, sizeof(b), &msg);
+
+	assert_true(n > 0);
+	assert_int_equal(send(w->keyd, b, n, 0), n);
+}
+
+static enum keymsg_type
+keyd_hears(struct watched *w)
+{
+	uint8_t b[KEYMSG_MAX];
+	struct keymsg msg;
+	ssize_t n = recv(w->keyd, b, sizeof(b), MSG_DONTWAIT);
+
+	assert_true(n > 0);
+	assert_int_equal(keymsg_get(&msg, b, (size_t)n), 0);
+	w->id = msg.id;
+	return msg.type;
+}
+
+static void
+begin(struct watched *w, const char *policy, bool keytab)
+{
+	const struct neg2_resp neg = { .dialect = SMB2_DIALECT_311, .max_transact = 1 << 20,
+		.max_read = 1 << 20, .max_write = 1 << 20, .signing = SMB2_SIGNING_AES_CMAC,
+		.cipher = SMB2_CIPHER_AES128_GCM, .security_mode = SMB2_NEGOTIATE_SIGNING_REQUIRED };
+	struct mediate_env *env = talk_env_new(policy);
+	int pair[2];
+
+	memset(w, 0, sizeof(*w));
+	w->base = event_base_new();
+	w->crypt = crypt_new();
+	w->keyd = -1;
+	if (keytab) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+		w->keyd = pair[1];
+		w->keyc = env->keyc = keyc_new(w->base);
+		assert_non_null(w->keyc);
+		evutil_make_socket_nonblocking(pair[0]);
+		keyc_attach(w->keyc, pair[0]);
+		keyd_says(w, (struct keymsg){ .type = KEYMSG_HELLO, .id = KEYMSG_VERSION });
+		event_base_loop(w->base, EVLOOP_NONBLOCK);
+	}
+	talk_init(&w->t, env, "lan", "10.0.0.5");
+	track_negotiate_resp(&w->t.m.track, &neg);
+}
+
+static void
+end(struct watched *w)
+{
+	struct mediate_env *env = w->t.env;
+
+	talk_fini(&w->t);
+	talk_env_free(env);
+	keyc_free(&w->keyc);
+	if (w->keyd != -1)
+		close(w->keyd);
+	event_base_free(w->base);
+	crypt_free(&w->crypt);
+}
+
+static void
+put_token(struct wr *w, uint32_t type)
+{
+	size_t start = wr_len(w);
+
+	wr_bytes(w, "NTLMSSP", 8);
+	wr_u32(w, type);
+	/* AUTHENTICATE: a user name and an NT response where the fixed fields end. */
+	for (int i = 0; type == 3 && i < 6; i++) {
+		uint16_t n = i == 1 ? 32 : i == 3 ? 10 : 0;
+
+		wr_u16(w, n);
+		wr_u16(w, n);
+		wr_u32(w, i == 1 ? 64 : 96);
+	}
+	wr_u32(w, 1);
+	while (wr_len(w) - start < 112)
+		wr_u8(w, 'x');
+}
+
+static void
+setup_message(struct watched *w, bool response, uint64_t mid, uint32_t status, uint16_t flags,
+    uint32_t token)
+{
+	const struct hdr2 h = { .command = SMB2_SESSION_SETUP, .message_id = mid, .status = status,
+		.session_id = !response && mid == 1 ? 0 : SESSION, .credits = 1,
+		.flags = response ? SMB2_FLAGS_SERVER_TO_REDIR : 0 };
+	struct wr *b;
+
+	made_init(&w->m);
+	b = made_next(&w->m);
+	hdr2_put(b, &h);
+	wr_u16(b, response ? 9 : 25);
+	if (response) {
+		wr_u16(b, flags);
+		wr_u16(b, 72);
+		wr_u16(b, token == 0 ? 0 : 112);
+	} else {
+		wr_u16(b, 0x100);
+		wr_zero(b, 8);
+		wr_u16(b, 88);
+		wr_u16(b, 112);
+		wr_u64(b, 0);
+	}
+	if (token != 0)
+		put_token(b, token);
+	wr_zero(b, w->pad);
+	made_end(&w->m);
+}
+
+static void
+hash(struct watched *w)
+{
+	assert_int_equal(preauth_add(w->t.env->crypt, &w->preauth, w->m.b + NBSS_HDR_LEN,
+	    wr_len(&w->m.w) - NBSS_HDR_LEN), 0);
+}
+
+static bool
+feed(struct watched *w, enum dir dir)
+{
+	return talk_feed(&w->t, dir, w->m.b, wr_len(&w->m.w));
+}
+
+/* Up to the last answer, which is left in w->m, signed with what key makes of it. */
+static void
+exchange(struct watched *w, const uint8_t *key)
+{
+	struct logon_facts f = { .dialect = SMB2_DIALECT_311, .cipher = SMB2_CIPHER_AES128_GCM,
+		.signing = SMB2_SIGNING_AES_CMAC, .key = key, .key_len = 16, .preauth = &w->preauth };
+	struct signkey k;
+
+	setup_message(w, false, 1, 0, 0, 1);
+	hash(w);
+	assert_true(feed(w, C2S));
+	setup_message(w, true, 1, STATUS_MORE_PROCESSING_REQUIRED, 0, 2);
+	hash(w);
+	assert_true(feed(w, S2C));
+	setup_message(w, false, 2, 0, 0, 3);
+	hash(w);
+	assert_true(feed(w, C2S));
+	setup_message(w, true, 2, STATUS_SUCCESS, 0, 0);
+	if (key == NULL)
+		return;
+	assert_int_equal(signkey_derive(&k, &f, KEYS_STANDARD), 0);
+	assert_int_equal(sign_make(w->crypt, &k, w->m.b + NBSS_HDR_LEN,
+	    wr_len(&w->m.w) - NBSS_HDR_LEN), 0);
+}
+
+struct shown {
+	struct session_info si;
+	char because[SESSION_TEXT_MAX], principal[SESSION_TEXT_MAX];
+};
+
+static void
+one_info(void *arg, const struct session_info *si, const struct channel_info *ci, size_t n)
+{
+	struct shown *sh = arg;
+
+	(void)ci;
+	(void)n;
+	sh->si = *si;
+	if (si->opaque_because != NULL)
+		snprintf(sh->because, sizeof(sh->because), "%s", si->opaque_because);
+	if (si->principal != NULL)
+		snprintf(sh->principal, sizeof(sh->principal), "%s", si->principal);
+}
+
+static struct shown
+shown(struct watched *w)
+{
+	struct shown sh = { .because = "" };
+
+	sesstab_each(w->t.env->sessions, one_info, &sh);
+	return sh;
+}
+
+static void
+expect_opaque(struct watched *w, const char *because)
+{
+	const struct shown sh = shown(w);
+
+	assert_int_equal(sh.si.session_id, SESSION);
+	assert_false(sh.si.keyed);
+	assert_string_equal(sh.because, because);
+	assert_null(track_keys(&w->t.m.track, SESSION));
+}
+
+static void
+answer_key(struct watched *w, const uint8_t *key)
+{
+	assert_int_equal(keyd_hears(w), KEYMSG_NTLM_CHALLENGE);
+	assert_int_equal(keyd_hears(w), KEYMSG_NTLM_AUTH);
+	keyd_says(w, (struct keymsg){ .type = KEYMSG_KEY, .id = w->id, .data = key, .len = 16,
+	    .text = "alice@LAB", .text_len = 9 });
+}
+
+/* The last answer waits for the key, and for nothing else. */
+static void
+keyed(void **state)
+{
+	(void)state;
+	for (int early = 0; early < 2; early++) {
+		struct watched w;
+		size_t before;
+
+		begin(&w, NODE, true);
+		exchange(&w, gss_key);
+		if (early) {
+			answer_key(&w, gss_key);
+			event_base_loop(w.base, EVLOOP_NONBLOCK);
+		}
+		before = buf_len(&w.t.side[S2C].out);
+		assert_true(feed(&w, S2C));
+		assert_int_equal(w.t.side[S2C].pump.waiting, !early);
+		if (!early) {
+			assert_int_equal(buf_len(&w.t.side[S2C].out), before);
+			answer_key(&w, gss_key);
+			event_base_loop(w.base, EVLOOP_ONCE);
+			event_base_loop(w.base, EVLOOP_NONBLOCK);
+		}
+		assert_false(w.t.side[S2C].pump.waiting);
+		assert_int_equal(buf_len(&w.t.side[S2C].out), before + wr_len(&w.m.w));
+		assert_true(shown(&w).si.keyed);
+		assert_string_equal(shown(&w).principal, "alice@LAB");
+		assert_non_null(track_keys(&w.t.m.track, SESSION));
+		end(&w);
+	}
+}
+
+/* The hash is that of the messages, however long they and all of them are. */
+static void
+hashed(void **state)
+{
+	static const size_t pad[] = { 0, 1, 2000, 3000, 5000, 8100, 20000 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(pad) / sizeof(pad[0]); i++) {
+		struct watched w;
+
+		begin(&w, NODE, true);
+		w.pad = pad[i];
+		exchange(&w, gss_key);
+		answer_key(&w, gss_key);
+		event_base_loop(w.base, EVLOOP_NONBLOCK);
+		assert_true(feed(&w, S2C));
+		assert_true(shown(&w).si.keyed);
+		end(&w);
+	}
+}
+
+/* Whatever goes wrong with the key, the logon goes on. */
+static void
+opaque(void **state)
+{
+	static const uint8_t other[16] = "fedcba9876543210";
+	struct watched w;
+
+	(void)state;
+	/* A key that did not sign. */
+	begin(&w, NODE, true);
+	exchange(&w, other);
+	answer_key(&w, gss_key);
+	event_base_loop(w.base, EVLOOP_NONBLOCK);
+	assert_true(feed(&w, S2C));
+	expect_opaque(&w, "the node signed with a key that could not be derived");
+	end(&w);
+	/* No key. */
+	begin(&w, NODE, true);
+	exchange(&w, gss_key);
+	assert_int_equal(keyd_hears(&w), KEYMSG_NTLM_CHALLENGE);
+	assert_int_equal(keyd_hears(&w), KEYMSG_NTLM_AUTH);
+	keyd_says(&w, (struct keymsg){ .type = KEYMSG_FAIL, .id = w.id, .text = "no such key",
+	    .text_len = 11 });
+	assert_true(feed(&w, S2C));
+	event_base_loop(w.base, EVLOOP_ONCE);
+	event_base_loop(w.base, EVLOOP_NONBLOCK);
+	expect_opaque(&w, "no such key");
+	end(&w);
+	/* smbgate-keyd dies while the answer waits. */
+	begin(&w, NODE, true);
+	exchange(&w, gss_key);
+	assert_true(feed(&w, S2C));
+	assert_true(w.t.side[S2C].pump.waiting);
+	close(w.keyd);
+	w.keyd = -1;
+	event_base_loop(w.base, EVLOOP_ONCE);
+	event_base_loop(w.base, EVLOOP_NONBLOCK);
+	assert_false(w.t.side[S2C].pump.waiting);
+	expect_opaque(&w, "smbgate-keyd died");
+	end(&w);
+	/* No keytab: nothing waits. */
+	begin(&w, NODE, false);
+	exchange(&w, gss_key);
+	assert_true(feed(&w, S2C));
+	expect_opaque(&w, "");
+	end(&w);
+	/* Policy wants all sessions seen. */
+	begin(&w, NODE "unkeyed = refuse\n", true);
+	exchange(&w, other);
+	answer_key(&w, gss_key);
+	event_base_loop(w.base, EVLOOP_NONBLOCK);
+	assert_false(feed(&w, S2C));
+	assert_int_equal(w.t.why, CLOSE_UNKEYED);
+	end(&w);
+}
+
+/* A connection that ends in the middle asks nobody any more. */
+static void
+ends_early(void **state)
+{
+	struct watched w;
+
+	(void)state;
+	begin(&w, NODE, true);
+	exchange(&w, gss_key);
+	assert_true(feed(&w, S2C));
+	assert_true(w.t.side[S2C].pump.waiting);
+	end(&w);
+}
+
+/* What is compressed cannot be seen: a keyed session is refused there, unless policy lets it pass. */
+static void
+compressed(void **state)
+{
+	(void)state;
+	for (int pass = 0; pass < 2; pass++)
+		for (int mode = 0; mode < 2; mode++) {
+			char policy[256];
+			struct watched w;
+
+			snprintf(policy, sizeof(policy), NODE "compression = %s\n%s", pass ? "pass" : "refuse",
+			    mode ? "interfaces \"lan\" { mode = pass }\n" : "");
+			begin(&w, policy, true);
+			w.t.m.track.compression = true;
+			exchange(&w, gss_key);
+			answer_key(&w, gss_key);
+			event_base_loop(w.base, EVLOOP_NONBLOCK);
+			assert_int_equal(feed(&w, S2C), pass || mode);
+			if (!pass && !mode)
+				assert_int_equal(w.t.why, CLOSE_COMPRESSION);
+			end(&w);
+		}
+}
+
+/* More than any client begins at once; one that was refused makes room. */
+static void
+many(void **state)
+{
+	struct watched w;
+
+	(void)state;
+	begin(&w, NODE, true);
+	for (int i = 0; i < 17; i++) {
+		setup_message(&w, false, 1, 0, 0, 1);
+		/* MessageId, at its place in the header. */
+		w.m.b[NBSS_HDR_LEN + 24] = (uint8_t)(10 + i);
+		assert_int_equal(feed(&w, C2S), i < 16);
+	}
+	assert_int_equal(w.t.why, CLOSE_PENDING_FULL);
+	end(&w);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(keyed),
+		cmocka_unit_test(hashed),
+		cmocka_unit_test(opaque),
+		cmocka_unit_test(ends_early),
+		cmocka_unit_test(compressed),
+		cmocka_unit_test(many),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

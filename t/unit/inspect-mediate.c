@@ -1,0 +1,469 @@
+/* inspect-mediate.c: binds refused, lists rewritten, sessions followed: alone, in compounds, after PENDING; and what must end a connection */
+#include "config.h"
+
+#include "t/unit/lib/made.h"
+#include "t/unit/lib/talk.h"
+
+#include "base/wr.h"
+#include "smb/chain2.h"
+#include "smb/const.h"
+#include "smb/err2.h"
+#include "smb/ifinfo.h"
+#include "smb/ioctl2.h"
+#include "smb/nbss.h"
+#include "smb/neg2.h"
+#include "stats/stats.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define NODE "node \"n1\" { address = \"127.0.0.11:445\" }\n"
+static const char announce_policy[] = NODE
+    "addresses { deny = { \"127.0.0.9\", \"10.0.0.66\" } }\n"
+    "interfaces \"lan\" { mode = announce\n"
+    "  address \"10.0.0.1\" { speed = \"25G\" rss = true ifindex = 7 }\n"
+    "  address \"10.0.0.66\" { speed = \"10G\" }\n"
+    "  address \"fd00::1\" { }\n"
+    "}\n";
+static const char filter_policy[] = NODE
+    "addresses { deny = { \"127.0.0.9\", \"10.0.0.66\" } }\n"
+    "interfaces \"lan\" { mode = filter }\n";
+
+/* The environment is the talk's own. */
+static void
+end_talk(struct talk *t)
+{
+	struct mediate_env *env = t->env;
+
+	talk_fini(t);
+	talk_env_free(env);
+}
+
+/* A connection that has negotiated 3.0.2 and has one session. */
+static void
+logged_on(struct talk *t, const char *policy, const char *dialled)
+{
+	const struct neg2_resp neg = { .dialect = SMB2_DIALECT_302, .max_transact = 1 << 20,
+		.max_read = 1 << 20, .max_write = 1 << 20 };
+	struct made *m = malloc(sizeof(*m));
+
+	talk_init(t, talk_env_new(policy), "lan", dialled);
+	track_negotiate_resp(&t->m.track, &neg);
+	made_init(m);
+	put_session_setup(m, 1, 0, 0);
+	assert_true(talk_feed(t, C2S, m->b, made_end(m)));
+	made_init(m);
+	put_session_setup_resp(m, 1, SESSION, STATUS_SUCCESS, 0);
+	assert_true(talk_feed(t, S2C, m->b, made_end(m)));
+	assert_true(t->m.track.logged_on);
+	buf_fini(&t->side[C2S].out);
+	buf_fini(&t->side[S2C].out);
+	free(m);
+}
+
+static uint64_t
+count(struct talk *t, enum counter c)
+{
+	return t->env->stats->count[c];
+}
+
+static const char *const nodes_list[] = { "10.0.0.66", "192.168.7.7", "169.254.1.1", "fe80::1", NULL };
+
+/* The query at position `at` of `of`, with and without an interim answer in front. */
+static void
+query(const char *policy, const char *dialled, unsigned at, unsigned of, bool pending,
+    const char *want)
+{
+	struct made *m = malloc(sizeof(*m));
+	struct part2 parts[8];
+	struct talk t;
+
+	logged_on(&t, policy, dialled);
+	made_init(m);
+	for (unsigned i = 0; i < of; i++) {
+		if (i == at)
+			put_query(m, 10 + i, 65536);
+		else
+			put_echo(m, 10 + i, false);
+	}
+	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
+	assert_memory_equal(buf_head(&t.side[C2S].out), m->b, made_end(m));
+	if (pending) {
+		made_init(m);
+		put_error(m, 10 + at, STATUS_PENDING, SMB2_FLAGS_ASYNC_COMMAND);
+		assert_true(talk_feed(&t, S2C, m->b, made_end(m)));
+		assert_memory_equal(buf_head(&t.side[S2C].out), m->b, made_end(m));
+		buf_fini(&t.side[S2C].out);
+	}
+	made_init(m);
+	for (unsigned i = 0; i < of; i++) {
+		if (i == at)
+			put_list_resp(m, 10 + i, pending ? SMB2_FLAGS_ASYNC_COMMAND : 0, nodes_list);
+		else
+			put_echo(m, 10 + i, true);
+	}
+	assert_true(talk_feed(&t, S2C, m->b, made_end(m)));
+	assert_int_equal(parts_out(&t, S2C, parts, 8), of);
+	expect_list(&t, &parts[at], want);
+	assert_int_equal(parts[at].hdr.credits, 9);
+	for (unsigned i = 0; i < of; i++) {
+		assert_int_equal(parts[i].hdr.message_id, 10 + i);
+		if (i != at)
+			assert_int_equal(parts[i].hdr.command, SMB2_ECHO);
+	}
+	assert_int_equal(t.m.track.npending, 0);
+	end_talk(&t);
+	free(m);
+}
+
+static void
+test_lists(void **state)
+{
+	(void)state;
+	for (unsigned of = 1; of <= 8; of++) {
+		for (unsigned at = 0; at < of; at++) {
+			query(announce_policy, "127.0.0.2", at, of, false, "10.0.0.1 fd00::1");
+			query(announce_policy, "127.0.0.9", at, of, true, "127.0.0.9");
+			query(filter_policy, "127.0.0.2", at, of, true, "192.168.7.7");
+			query(filter_policy, "127.0.0.9", at, of, false, "127.0.0.9");
+		}
+	}
+	query(NODE, "127.0.0.2", 0, 1, false, "127.0.0.2");
+	query(NODE "addresses { allow = { \"10.9.0.0/16\" } }\ninterfaces \"lan\" { mode = filter }\n",
+	    "10.9.0.1", 0, 1, false, "");
+}
+
+static void
+test_too_small(void **state)
+{
+	struct made *m = malloc(sizeof(*m));
+	struct part2 part;
+	struct talk t;
+
+	(void)state;
+	/* Two entries of ours are 304 bytes. */
+	logged_on(&t, announce_policy, "127.0.0.2");
+	made_init(m);
+	put_query(m, 5, 303);
+	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
+	made_init(m);
+	put_list_resp(m, 5, 0, nodes_list + 3);
+	assert_true(talk_feed(&t, S2C, m->b, made_end(m)));
+	assert_int_equal(parts_out(&t, S2C, &part, 1), 1);
+	assert_int_equal(part.hdr.status, STATUS_BUFFER_TOO_SMALL);
+	assert_int_equal(part.hdr.command, SMB2_IOCTL);
+	assert_int_equal(part.len, ERR2_LEN);
+	/* The node's own list was too long for the client; ours is not. */
+	made_init(m);
+	put_query(m, 6, 304);
+	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
+	buf_fini(&t.side[S2C].out);
+	made_init(m);
+	put_error(m, 6, STATUS_BUFFER_TOO_SMALL, 0);
+	assert_true(talk_feed(&t, S2C, m->b, made_end(m)));
+	assert_int_equal(parts_out(&t, S2C, &part, 1), 1);
+	expect_list(&t, &part, "10.0.0.1 fd00::1");
+	/* Any other error is the node's own word. */
+	made_init(m);
+	put_query(m, 7, 65536);
+	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
+	buf_fini(&t.side[S2C].out);
+	made_init(m);
+	put_error(m, 7, 0xc00000bb, 0);
+	assert_true(talk_feed(&t, S2C, m->b, made_end(m)));
+	assert_memory_equal(buf_head(&t.side[S2C].out), m->b, made_end(m));
+	end_talk(&t);
+	free(m);
+}
+
+static void
+test_signed_passes(void **state)
+{
+	struct made *m = malloc(sizeof(*m));
+	struct talk t;
+
+	(void)state;
+	logged_on(&t, announce_policy, "127.0.0.2");
+	made_init(m);
+	put_query(m, 5, 65536);
+	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
+	made_init(m);
+	put_list_resp(m, 5, SMB2_FLAGS_SIGNED, nodes_list);
+	assert_true(talk_feed(&t, S2C, m->b, made_end(m)));
+	assert_memory_equal(buf_head(&t.side[S2C].out), m->b, made_end(m));
+	assert_int_equal(count(&t, STAT_ifinfo_opaque), 1);
+	end_talk(&t);
+	free(m);
+}
+
+/* The bind at position `at` of `of` never reaches the node; the rest does, untouched. */
+static void
+refused_bind(unsigned at, unsigned of)
+{
+	struct made *m = malloc(sizeof(*m));
+	struct part2 parts[8];
+	struct talk t;
+
+	logged_on(&t, announce_policy, "127.0.0.9");
+	made_init(m);
+	for (unsigned i = 0; i < of; i++) {
+		if (i == at)
+			put_session_setup(m, 10 + i, 0xabcd, SMB2_SESSION_FLAG_BINDING);
+		else
+			put_echo(m, 10 + i, false);
+	}
+	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
+	assert_int_equal(parts_out(&t, C2S, parts, 8), of);
+	for (unsigned i = 0; i < of; i++) {
+		assert_int_equal(parts[i].hdr.command, SMB2_ECHO);
+		assert_int_equal(parts[i].hdr.message_id, 10 + i);
+	}
+	assert_int_equal(parts[at].hdr.session_id, 0);
+	assert_int_equal(parts[at].hdr.flags, 0);
+	assert_int_equal(parts[at].hdr.credits, 3);
+	made_init(m);
+	for (unsigned i = 0; i < of; i++)
+		put_echo(m, 10 + i, true);
+	assert_true(talk_feed(&t, S2C, m->b, made_end(m)));
+	assert_int_equal(parts_out(&t, S2C, parts, 8), of);
+	assert_int_equal(parts[at].hdr.command, SMB2_SESSION_SETUP);
+	assert_int_equal(parts[at].hdr.status, STATUS_REQUEST_NOT_ACCEPTED);
+	assert_int_equal(parts[at].hdr.session_id, 0xabcd);
+	assert_int_equal(parts[at].hdr.message_id, 10 + at);
+	assert_int_equal(parts[at].hdr.credits, 5);
+	assert_int_equal(parts[at].hdr.flags, SMB2_FLAGS_SERVER_TO_REDIR);
+	assert_int_equal(count(&t, STAT_binds_refused_address), 1);
+	assert_false(t.closed);
+	end_talk(&t);
+	free(m);
+}
+
+static void
+test_bind_forbidden(void **state)
+{
+	(void)state;
+	for (unsigned of = 1; of <= 8; of++)
+		for (unsigned at = 0; at < of; at++)
+			refused_bind(at, of);
+}
+
+static void
+test_bind_elsewhere(void **state)
+{
+	struct made *m = malloc(sizeof(*m));
+	struct session_info si = { .session_id = 0xabcd };
+	struct channel_ends ci = { .conn_id = 2 };
+	struct node other_node;
+	struct channel *c;
+	struct part2 part;
+	struct talk t;
+
+	(void)state;
+	memset(&other_node, 0, sizeof(other_node));
+	logged_on(&t, announce_policy, "127.0.0.2");
+	/* Unknown to us: the node's business. */
+	made_init(m);
+	put_session_setup(m, 10, 0xabcd, SMB2_SESSION_FLAG_BINDING);
+	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
+	assert_memory_equal(buf_head(&t.side[C2S].out), m->b, made_end(m));
+	buf_fini(&t.side[C2S].out);
+	/* Known on another node: refused here. */
+	si.node = &other_node;
+	c = sesstab_join(t.env->sessions, &si, &ci, false, NULL, NULL);
+	made_init(m);
+	put_session_setup(m, 11, 0xabcd, SMB2_SESSION_FLAG_BINDING);
+	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
+	assert_int_equal(parts_out(&t, C2S, &part, 1), 1);
+	assert_int_equal(part.hdr.command, SMB2_ECHO);
+	buf_fini(&t.side[C2S].out);
+	channel_leave(t.env->sessions, &c);
+	/* Known on this one: it goes. */
+	si.node = &t.node;
+	c = sesstab_join(t.env->sessions, &si, &ci, false, NULL, NULL);
+	made_init(m);
+	put_session_setup(m, 12, 0xabcd, SMB2_SESSION_FLAG_BINDING);
+	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
+	assert_memory_equal(buf_head(&t.side[C2S].out), m->b, made_end(m));
+	channel_leave(t.env->sessions, &c);
+	end_talk(&t);
+	free(m);
+}
+
+struct seen {
+	unsigned sessions, channels;
+};
+
+static void
+count_cb(void *arg, const struct session_info *si, const struct channel_info *ci, size_t n)
+{
+	struct seen *s = arg;
+
+	(void)si;
+	(void)ci;
+	s->sessions++;
+	s->channels += (unsigned)n;
+}
+
+static void
+test_sessions(void **state)
+{
+	struct made *m = malloc(sizeof(*m));
+	struct seen seen = { 0, 0 };
+	struct hdr2 h = { .command = SMB2_LOGOFF, .message_id = 30, .session_id = SESSION };
+	struct talk t;
+
+	(void)state;
+	logged_on(&t, announce_policy, "127.0.0.2");
+	sesstab_each(t.env->sessions, count_cb, &seen);
+	assert_int_equal(seen.sessions, 1);
+	assert_int_equal(seen.channels, 1);
+	/* A failed second logon, MORE_PROCESSING, a reauthentication: all of them change nothing. */
+	for (unsigned i = 0; i < 3; i++) {
+		static const uint32_t status[] = { 0xc000006d, STATUS_MORE_PROCESSING_REQUIRED,
+			STATUS_SUCCESS };
+
+		made_init(m);
+		put_session_setup(m, 20 + i, i == 2 ? SESSION : 0, 0);
+		assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
+		made_init(m);
+		put_session_setup_resp(m, 20 + i, i == 2 ? SESSION : 99, status[i], 0);
+		assert_true(talk_feed(&t, S2C, m->b, made_end(m)));
+	}
+	seen = (struct seen){ 0, 0 };
+	sesstab_each(t.env->sessions, count_cb, &seen);
+	assert_int_equal(seen.sessions, 1);
+	assert_int_equal(seen.channels, 1);
+	made_init(m);
+	hdr2_put(made_next(m), &h);
+	wr_u32(&m->w, 4);
+	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
+	h.flags = SMB2_FLAGS_SERVER_TO_REDIR;
+	made_init(m);
+	hdr2_put(made_next(m), &h);
+	wr_u32(&m->w, 4);
+	assert_true(talk_feed(&t, S2C, m->b, made_end(m)));
+	seen = (struct seen){ 0, 0 };
+	sesstab_each(t.env->sessions, count_cb, &seen);
+	assert_int_equal(seen.sessions, 0);
+	end_talk(&t);
+	free(m);
+}
+
+/* What ends a connection. */
+static void
+expect_end(struct talk *t, enum dir d, struct made *m, enum close_reason why)
+{
+	assert_false(talk_feed(t, d, m->b, made_end(m)));
+	assert_string_equal(close_counter(t->why), close_counter(why));
+	end_talk(t);
+	free(m);
+}
+
+static void
+test_ends(void **state)
+{
+	struct made *m;
+	struct talk t;
+
+	(void)state;
+#define BEGIN()                                                                                    \
+	m = malloc(sizeof(*m));                                                                    \
+	logged_on(&t, announce_policy, "127.0.0.2");                                               \
+	made_init(m)
+
+	/* A list that nobody asked for, alone and behind another answer. */
+	BEGIN();
+	put_list_resp(m, 5, 0, nodes_list);
+	expect_end(&t, S2C, m, CLOSE_UNEXPECTED_ANSWER);
+	BEGIN();
+	put_echo(m, 4, true);
+	put_list_resp(m, 5, 0, nodes_list);
+	expect_end(&t, S2C, m, CLOSE_UNSEEN_COMPOUND);
+	/* A logon that nobody asked for. */
+	BEGIN();
+	put_session_setup_resp(m, 5, 77, STATUS_SUCCESS, 0);
+	expect_end(&t, S2C, m, CLOSE_UNEXPECTED_ANSWER);
+	/* An answer of another kind. */
+	BEGIN();
+	put_query(m, 5, 65536);
+	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
+	made_init(m);
+	put_session_setup_resp(m, 5, 77, STATUS_SUCCESS, 0);
+	expect_end(&t, S2C, m, CLOSE_UNEXPECTED_ANSWER);
+	/* The same MessageId twice. */
+	BEGIN();
+	put_query(m, 5, 65536);
+	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
+	made_init(m);
+	put_query(m, 5, 65536);
+	expect_end(&t, C2S, m, CLOSE_BAD_SEQUENCE);
+	/* A second NEGOTIATE. */
+	BEGIN();
+	neg2_probe_put(made_next(m), &(struct guid){ .b = { 1 } }, (const uint8_t[32]){ 1 });
+	expect_end(&t, C2S, m, CLOSE_BAD_SEQUENCE);
+	/* A node's list whose Next leaves it. */
+	BEGIN();
+	put_query(m, 5, 65536);
+	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
+	made_init(m);
+	put_list_resp(m, 5, 0, nodes_list);
+	m->b[NBSS_HDR_LEN + 112] = 0xf8;
+	m->b[NBSS_HDR_LEN + 113] = 0xff;
+	expect_end(&t, S2C, m, CLOSE_BAD_MESSAGE);
+	/* A compound that goes back. */
+	BEGIN();
+	put_echo(m, 4, false);
+	put_echo(m, 5, false);
+	m->b[NBSS_HDR_LEN + 20] = 8;
+	expect_end(&t, C2S, m, CLOSE_BAD_CHAIN);
+#undef BEGIN
+}
+
+static void
+test_unkeyed_refused(void **state)
+{
+	static const char refuse[] = NODE "unkeyed = refuse\n";
+	struct made *m = malloc(sizeof(*m));
+	struct talk t;
+
+	(void)state;
+	/* Neither signed nor sealed: it can be seen. */
+	logged_on(&t, refuse, "127.0.0.2");
+	/* The client requires signing: SecurityMode 2. */
+	made_init(m);
+	put_session_setup(m, 9, 0, 0);
+	m->b[NBSS_HDR_LEN + SMB2_HDR_LEN + 3] = 2;
+	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
+	made_init(m);
+	put_session_setup_resp(m, 9, 77, STATUS_SUCCESS, SMB2_SESSION_FLAG_IS_GUEST);
+	assert_true(talk_feed(&t, S2C, m->b, made_end(m)));
+	made_init(m);
+	put_session_setup(m, 10, 0, 0);
+	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
+	made_init(m);
+	put_session_setup_resp(m, 10, 78, STATUS_SUCCESS, SMB2_SESSION_FLAG_ENCRYPT_DATA);
+	expect_end(&t, S2C, m, CLOSE_UNKEYED);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_too_small),
+		cmocka_unit_test(test_signed_passes),
+		cmocka_unit_test(test_bind_forbidden),
+		cmocka_unit_test(test_bind_elsewhere),
+		cmocka_unit_test(test_sessions),
+		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_unkeyed_refused),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,44 @@
+/* talk.h: one connection between client and node without sockets, for tests */
+#ifndef T_UNIT_LIB_TALK_H
+#define T_UNIT_LIB_TALK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "inspect/mediate.h"
+#include "nodes/node.h"
+#include "proxy/pump.h"
+
+/*
+ * What conn.c does once the node is connected: two pumps, classify() and mediate_held(). Bytes
+ * that would be sent are collected in out[direction].
+ */
+struct talk {
+	struct mediate_env *env;
+	struct node node;
+	struct mediate m;
+	struct talk_side {
+		struct talk *talk;
+		enum dir dir;
+		struct pump pump;
+		struct buf out;
+		unsigned frames_held;
+	} side[2];
+	bool closed;
+	enum close_reason why;
+};
+
+/* What a worker has; the policy's text is written to a file and loaded. Never NULL. */
+struct mediate_env *talk_env_new(const char *policy);
+void talk_env_free(struct mediate_env *env);
+
+/* dialled: the local address of the client. env must outlive the talk. */
+void talk_init(struct talk *t, struct mediate_env *env, const char *listener, const char *dialled);
+void talk_fini(struct talk *t);
+
+/* Feeds bytes of one direction; false once the talk is closed. */
+bool talk_feed(struct talk *t, enum dir dir, const uint8_t *p, size_t n);
+
+#endif

@@ -1,0 +1,163 @@
+/* nodes-place.c: placement: weights, bounded load, and only the clients of a lost node move */
+#include "config.h"
+
+#include "auth/keyhash.h"
+#include "auth/secret.h"
+#include "nodes/place.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define CLIENTS 10000
+#define NODES 5
+
+static struct keyhash *hash;
+
+static uint64_t
+draw(unsigned client, unsigned node)
+{
+	char name[8];
+	int n = snprintf(name, sizeof(name), "n%u", node);
+
+	return keyhash(hash, &client, sizeof(client), name, (size_t)n);
+}
+
+/* Places client among the nodes that are not `without`; load counts if asked for. */
+static unsigned
+place(unsigned client, unsigned without, const double *weight, unsigned *load)
+{
+	struct place p[NODES];
+	unsigned who[NODES];
+	size_t n = 0, k;
+
+	for (unsigned i = 0; i < NODES; i++) {
+		if (i == without)
+			continue;
+		who[n] = i;
+		p[n++] = (struct place){
+			.hash = draw(client, i),
+			.weight = weight == NULL ? 1.0 : weight[i],
+			.load = load == NULL ? 0 : load[i],
+		};
+	}
+	k = place_choose(p, n);
+	assert_true(k < n);
+	if (load != NULL)
+		load[who[k]]++;
+	return who[k];
+}
+
+static void
+test_even(void **state)
+{
+	unsigned load[NODES] = { 0 };
+
+	(void)state;
+	for (unsigned c = 0; c < CLIENTS; c++)
+		place(c, NODES, NULL, load);
+	for (unsigned i = 0; i < NODES; i++) {
+		assert_in_range(load[i], CLIENTS / NODES * 9 / 10, CLIENTS / NODES * 11 / 10);
+	}
+}
+
+static void
+test_only_its_clients_move(void **state)
+{
+	(void)state;
+	for (unsigned c = 0; c < CLIENTS; c++) {
+		unsigned before = place(c, NODES, NULL, NULL), after = place(c, 2, NULL, NULL);
+
+		if (before != 2)
+			assert_int_equal(before, after);
+		else
+			assert_int_not_equal(after, 2);
+	}
+}
+
+static void
+test_weights(void **state)
+{
+	const double weight[NODES] = { 1, 2, 3, 4, 10 };
+	unsigned load[NODES] = { 0 };
+
+	(void)state;
+	for (unsigned c = 0; c < CLIENTS; c++)
+		place(c, NODES, weight, load);
+	for (unsigned i = 0; i < NODES; i++) {
+		unsigned share = (unsigned)(CLIENTS * weight[i] / 20);
+
+		assert_in_range(load[i], share * 9 / 10, share * 11 / 10);
+	}
+}
+
+static void
+test_bounded(void **state)
+{
+	unsigned load[NODES] = { 0 }, picked = 0;
+
+	(void)state;
+	/* Somebody who knows the hash sends only clients that all belong to node 0. */
+	for (unsigned c = 0; picked < 1000; c++) {
+		if (place(c, NODES, NULL, NULL) != 0)
+			continue;
+		picked++;
+		place(c, NODES, NULL, load);
+	}
+	assert_in_range(load[0], 200, 250);
+}
+
+static void
+test_few(void **state)
+{
+	unsigned load[NODES] = { 0 };
+
+	(void)state;
+	/* A few clients stay where the hash has them, however they come and go. */
+	for (unsigned c = 0; c < 30; c++)
+		assert_int_equal(place(c, NODES, NULL, load), place(c, NODES, NULL, NULL));
+}
+
+static void
+test_keyed(void **state)
+{
+	struct secret s = { .len = SECRET_MIN, .bytes = "0123456789abcdef" };
+	struct secret none = { .len = 0 };
+	struct keyhash *a = keyhash_new(&s), *b = keyhash_new(&s), *c = keyhash_new(&none),
+		       *d = keyhash_new(&none);
+
+	(void)state;
+	/* The same secret gives the same answer in another process; another one does not. */
+	assert_int_equal(keyhash(a, "x", 1, "y", 1), keyhash(b, "x", 1, "y", 1));
+	assert_int_equal(keyhash(c, "x", 1, "y", 1), keyhash(d, "x", 1, "y", 1));
+	assert_int_not_equal(keyhash(a, "x", 1, "y", 1), keyhash(c, "x", 1, "y", 1));
+	assert_int_not_equal(keyhash(a, "x", 1, "y", 1), keyhash(a, "x", 1, "z", 1));
+	keyhash_free(&a);
+	keyhash_free(&b);
+	keyhash_free(&c);
+	keyhash_free(&d);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_even),
+		cmocka_unit_test(test_only_its_clients_move),
+		cmocka_unit_test(test_weights),
+		cmocka_unit_test(test_bounded),
+		cmocka_unit_test(test_few),
+		cmocka_unit_test(test_keyed),
+	};
+	struct secret s = { .len = SECRET_MIN, .bytes = "placement in tests" };
+	int failed;
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	hash = keyhash_new(&s);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	keyhash_free(&hash);
+	return failed;
+}

@@ -1,0 +1,1396 @@
+/* policy-policy.c: unit tests of policy.conf: rules for addresses, loading, every error, printing, differences */
+#include "config.h"
+
+#include "policy/acl.h"
+#include "policy/conffile.h"
+#include "policy/policy.h"
+#include "policy/print.h"
+#include "policy/schema.h"
+#include "t/unit/lib/policy.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+static char dir[PATH_MAX], path[PATH_MAX];
+
+/* Rules for addresses. */
+
+struct acl_case {
+	const char *rules;	/* "+prefix" allows, "-prefix" denies, in this order */
+	const char *addr;
+	bool allowed;
+};
+
+static const struct acl_case acl_cases[] = {
+	{ "", "10.0.0.1", true },
+	{ "", "fd00::1", true },
+	{ "-10.0.0.1", "10.0.0.1", false },
+	{ "-10.0.0.1", "10.0.0.2", true },
+	{ "+10.0.0.0/24", "10.0.0.1", true },
+	{ "+10.0.0.0/24", "10.0.1.1", false },
+	{ "+10.0.0.0/24", "fd00::1", false },
+	/* The longer prefix decides, wherever it stands. */
+	{ "+10.0.0.0/8 -10.1.0.0/16", "10.1.0.1", false },
+	{ "-10.1.0.0/16 +10.0.0.0/8", "10.1.0.1", false },
+	{ "+10.0.0.0/8 -10.1.0.0/16", "10.2.0.1", true },
+	{ "-10.0.0.0/8 +10.1.0.0/16", "10.1.0.1", true },
+	{ "+10.1.0.0/16 -10.0.0.0/8", "10.1.0.1", true },
+	{ "+10.0.0.0/8 -10.1.0.0/16 +10.1.2.0/24 -10.1.2.3", "10.1.2.3", false },
+	{ "+10.0.0.0/8 -10.1.0.0/16 +10.1.2.0/24 -10.1.2.3", "10.1.2.4", true },
+	{ "-10.1.2.3 +10.1.2.0/24 -10.1.0.0/16 +10.0.0.0/8", "10.1.2.4", true },
+	{ "-10.1.2.3 +10.1.2.0/24 -10.1.0.0/16 +10.0.0.0/8", "10.1.3.4", false },
+	/* A tie is denied, in both orders. */
+	{ "+10.0.0.1 -10.0.0.1", "10.0.0.1", false },
+	{ "-10.0.0.1 +10.0.0.1", "10.0.0.1", false },
+	{ "-10.0.0.0/24 +10.0.0.0/24", "10.0.0.9", false },
+	{ "+10.0.0.1 -10.0.0.1 +10.0.0.1", "10.0.0.1", false },
+	/* No allow rule that matches: only with no allow rule at all it is allowed. */
+	{ "-10.0.0.0/8", "11.0.0.1", true },
+	{ "-10.0.0.0/8 +12.0.0.0/8", "11.0.0.1", false },
+	/* IPv6, and IPv4 in its clothes. */
+	{ "+fd00:1::/64", "fd00:1::9", true },
+	{ "+fd00:1::/64", "fd00:1:0:1::9", false },
+	{ "+fd00:1::/64 -fd00:1::9", "fd00:1::9", false },
+	{ "+::/0 -fd00::/8", "fd00::1", false },
+	{ "+::/0 -fd00::/8", "2001:db8::1", true },
+	{ "-10.0.0.1", "::ffff:10.0.0.1", false },
+	{ "-::ffff:10.0.0.1", "10.0.0.1", false },
+	{ "-::ffff:10.0.0.0/104", "10.200.0.1", false },
+	{ "+0.0.0.0/0", "10.0.0.1", true },
+	{ "+0.0.0.0/0", "fd00::1", false },
+	{ "+::/0", "10.0.0.1", false },
+	{ "-::/0", "10.0.0.1", true },
+	{ "+::/0 +0.0.0.0/0", "10.0.0.1", true },
+	{ "+10.0.0.0/31 -10.0.0.0/32", "10.0.0.1", true },
+	{ "+10.0.0.128/25", "10.0.0.127", false },
+	{ "+10.0.0.128/25", "10.0.0.128", true },
+};
+
+static void
+test_acl(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(acl_cases); i++) {
+		const struct acl_case *c = &acl_cases[i];
+		char *rules = strdup(c->rules), *rest = rules, *word;
+		struct acl a = { .n = 0 };
+		struct addr addr;
+
+		while ((word = strsep(&rest, " ")) != NULL && *word != '\0') {
+			struct prefix p;
+
+			assert_int_equal(prefix_parse(&p, word + 1), 0);
+			assert_int_equal(acl_add(&a, &p, *word == '-'), 0);
+		}
+		assert_int_equal(addr_parse(&addr, c->addr), 0);
+		if (acl_allows(&a, &addr) != c->allowed)
+			fail_msg("\"%s\" and %s", c->rules, c->addr);
+		acl_fini(&a);
+		assert_int_equal(a.n, 0);
+		free(rules);
+	}
+}
+
+static void
+test_acl_full(void **state)
+{
+	struct acl a = { .n = 0 };
+	struct prefix p;
+
+	(void)state;
+	assert_int_equal(prefix_parse(&p, "10.0.0.1"), 0);
+	for (int i = 0; i < ACL_RULES_MAX; i++)
+		assert_int_equal(acl_add(&a, &p, true), 0);
+	assert_int_equal(acl_add(&a, &p, true), -1);
+	assert_int_equal(a.n, ACL_RULES_MAX);
+	acl_fini(&a);
+}
+
+/* Values. */
+
+#define NONE (UINT64_MAX - 1)
+
+static const struct {
+	const char *text;
+	uint64_t ms, bps;	/* NONE: not of that kind */
+} values[] = {
+	{ "0", 0, 0 },
+	{ "00", 0, 0 },
+	{ "0s", 0, NONE },
+	{ "0h", 0, NONE },
+	{ "1ms", 1, NONE },
+	{ "500ms", 500, NONE },
+	{ "2s", 2000, NONE },
+	{ "15m", 900000, NONE },
+	{ "1h", 3600000, NONE },
+	{ "1d", 86400000, NONE },
+	{ "30", NONE, 30 },
+	{ "1000000000", NONE, 1000000000 },
+	{ "25G", NONE, 25000000000 },
+	{ "2.5G", NONE, 2500000000 },
+	{ "2.5K", NONE, 2500 },
+	{ "100M", NONE, 100000000 },
+	{ "1T", NONE, 1000000000000 },
+	{ "007s", 7000, NONE },
+	{ "", NONE, NONE },
+	{ "s", NONE, NONE },
+	{ "G", NONE, NONE },
+	{ ".5G", NONE, NONE },
+	{ "2.", NONE, NONE },
+	{ "2.5", NONE, NONE },
+	{ "2.55G", NONE, NONE },
+	{ "2.5s", NONE, NONE },
+	{ "-1s", NONE, NONE },
+	{ "+1s", NONE, NONE },
+	{ " 1s", NONE, NONE },
+	{ "1s ", NONE, NONE },
+	{ "1 s", NONE, NONE },
+	{ "1S", NONE, NONE },
+	{ "1sec", NONE, NONE },
+	{ "1g", NONE, NONE },
+	{ "1GB", NONE, NONE },
+	{ "1h30m", NONE, NONE },
+	{ "0x10", NONE, NONE },
+	{ "1e3", NONE, NONE },
+	{ "18446744073709551615ms", UINT64_MAX, NONE },
+	{ "18446744073709551616ms", UINT64_MAX, NONE },
+	{ "99999999999999999999999h", UINT64_MAX, NONE },
+	{ "18446744073709551615", NONE, UINT64_MAX },
+	{ "99999999999999999999999.9G", NONE, UINT64_MAX },
+	{ "99999999999G", NONE, UINT64_MAX },
+};
+
+static void
+test_values(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(values); i++) {
+		char *text = strdup(values[i].text);
+		uint64_t v = NONE;
+
+		if (conffile_duration(&v, text) == -1)
+			v = NONE;
+		if (v != values[i].ms)
+			fail_msg("\"%s\" as a time", text);
+		v = NONE;
+		if (conffile_speed(&v, text) == -1)
+			v = NONE;
+		if (v != values[i].bps)
+			fail_msg("\"%s\" as a speed", text);
+		free(text);
+	}
+}
+
+static void
+test_duration_str(void **state)
+{
+	static const struct {
+		uint64_t ms;
+		const char *text;
+	} cases[] = { { 0, "0" }, { 1, "1ms" }, { 1500, "1500ms" }, { 2000, "2s" }, { 90000, "90s" },
+		{ 900000, "15m" }, { 3600000, "1h" }, { 86400000, "24h" } };
+	char text[CONFFILE_STRLEN];
+	uint64_t v;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		assert_string_equal(conffile_duration_str(cases[i].ms, text), cases[i].text);
+		assert_int_equal(conffile_duration(&v, cases[i].text), 0);
+		assert_true(v == cases[i].ms);
+	}
+}
+
+static void
+test_paths(void **state)
+{
+	static const struct {
+		const char *file, *path, *joined;
+	} cases[] = {
+		{ "policy.conf", "x", "x" },
+		{ "policy.conf", "/x", "/x" },
+		{ "/etc/smbgate/policy.conf", "x", "/etc/smbgate/x" },
+		{ "/etc/smbgate/policy.conf", "../x", "/etc/smbgate/../x" },
+		{ "/etc/smbgate/policy.conf", "/x", "/x" },
+		{ "/policy.conf", "x", "/x" },
+		{ "a/b", "c/d", "a/c/d" },
+	};
+	char cwd[PATH_MAX], want[PATH_MAX + 8], *p;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		p = conffile_path(cases[i].file, cases[i].path);
+		assert_string_equal(p, cases[i].joined);
+		free(p);
+	}
+	assert_non_null(getcwd(cwd, sizeof(cwd)));
+	snprintf(want, sizeof(want), "%s/x/y", cwd);
+	p = conffile_absolute("x/y");
+	assert_string_equal(p, want);
+	free(p);
+	p = conffile_absolute("/x/y");
+	assert_string_equal(p, "/x/y");
+	free(p);
+}
+
+static void
+test_names(void **state)
+{
+	char name[66];
+
+	(void)state;
+	assert_true(conffile_name("n1"));
+	assert_true(conffile_name("A.b_c-9"));
+	assert_false(conffile_name(""));
+	assert_false(conffile_name("a b"));
+	assert_false(conffile_name("a/b"));
+	assert_false(conffile_name("\xc3\xa4"));
+	memset(name, 'x', sizeof(name));
+	name[64] = '\0';
+	assert_false(conffile_name(name));
+	name[63] = '\0';
+	assert_true(conffile_name(name));
+}
+
+/* Good files. */
+
+static struct policy *
+load(const char *text, struct errlist *e)
+{
+	file_write(path, text, strlen(text));
+	*e = (struct errlist){ .n = 0 };
+	return schema_load(path, e);
+}
+
+static struct policy *
+load_good(const char *text)
+{
+	struct errlist e;
+	struct policy *p = load(text, &e);
+
+	if (p == NULL)
+		fail_msg("%s", e.n > 0 ? e.text[0] : "no policy and no error");
+	assert_int_equal(e.total, 0);
+	errlist_fini(&e);
+	return p;
+}
+
+#define NODE "node \"n1\" { address = \"127.0.0.11:1445\" }\n"
+
+static const char full[] =
+    "# everything, with no default in it\n"
+    "node \"n1\" { address = \"127.0.0.11:1445\" weight = 2 }\n"
+    "node n2 {\n"
+    "\taddress = '[fd00::2]:1445'  // in brackets\n"
+    "\tstate = drain\n"
+    "}\n"
+    "/* three nodes;\n"
+    "   the last \"one\n"
+    "   has no port */\n"
+    "node \"n-3.x_Y\" { address = \"127.0.0.13\" state = \"maint\" weight = \"1000\" }\n"
+    "addresses {\n"
+    "\tallow = { \"10.1.0.0/24\", \"fd00:1::/64\",\n"
+    "\t\t10.2.0.0/16 }\n"
+    "\tdeny = { \"10.1.0.100\" }\n"
+    "\tdeny += { \"10.1.0.101\" }\n"
+    "}\n"
+    "interfaces \"lan\" {\n"
+    "\tmode = announce\n"
+    "\taddress \"10.1.0.5\" { speed = \"25G\" rss = true ifindex = 2 }\n"
+    "\taddress \"10.1.0.6\" { speed = 2.5G rss = no }\n"
+    "\taddress \"fd00:1::5\" { }\n"
+    "\taddress \"::ffff:10.1.0.7\" { ifindex = 1 rss = on }\n"
+    "}\n"
+    "interfaces \"dmz\" { mode = filter }\n"
+    "interfaces \"vpn\" { mode = \"pass\" }\n"
+    "interfaces \"bare\" { }\n"
+    "smb1 = allow unkeyed = \"refuse\"\n"
+    "gmac=resign compression = pass\n"
+    "auth { ntlm = refuse guest = \"refuse\" min-dialect = 3.0.2 }\n"
+    "pin-linger = \"1h\"\n"
+    "health { interval = 50ms timeout = \"1s\" rise = 1 fall = 2 slow-start = 0\n"
+    "\tflap-changes = 4 flap-window = \"61s\" flap-hold = \"62s\" hang = \"33s\" }\n"
+    "limits { first-frame = \"6s\" negotiate = \"11s\" logon = \"31s\" unauthenticated = 100\n"
+    "\tunauthenticated-per-source = 10 accept-rate = 0 accept-burst = 7 }\n"
+    "tcp { keepalive-idle = \"31s\" keepalive-interval = \"11s\" keepalive-count = 4\n"
+    "\tclient-timeout = \"61s\" node-timeout = \"12s\" connect-timeout = \"1500ms\" }";
+
+static void
+check_addr(const struct addr *a, const char *text)
+{
+	char s[ADDR_STRLEN];
+
+	assert_string_equal(addr_str(a, s), text);
+}
+
+static void
+check_node(const struct pol_node *n, const char *name, const char *address, unsigned weight,
+    enum pol_nodestate node_state)
+{
+	char s[ADDR_STRLEN];
+
+	assert_string_equal(n->name, name);
+	assert_string_equal(addrport_str(&n->address, s), address);
+	assert_int_equal(n->weight, weight);
+	assert_int_equal(n->state, node_state);
+}
+
+static void
+test_full(void **state)
+{
+	struct policy *p = load_good(full);
+	const struct pol_interfaces *ifs;
+	struct addr a;
+
+	(void)state;
+	assert_int_equal(p->refs, 1);
+	assert_int_equal(p->nnodes, 3);
+	check_node(&p->nodes[0], "n1", "127.0.0.11:1445", 2, POL_NODE_ACTIVE);
+	check_node(&p->nodes[1], "n2", "[fd00::2]:1445", 1, POL_NODE_DRAIN);
+	check_node(&p->nodes[2], "n-3.x_Y", "127.0.0.13:445", 1000, POL_NODE_MAINT);
+	assert_ptr_equal(policy_node(p, "n2"), &p->nodes[1]);
+	assert_null(policy_node(p, "n"));
+
+	assert_int_equal(p->addresses->n, 5);
+	assert_false(p->addresses->rules[2].deny);
+	assert_true(p->addresses->rules[3].deny);
+	assert_int_equal(addr_parse(&a, "10.1.0.101"), 0);
+	assert_false(policy_allows(p, &a));
+	assert_int_equal(addr_parse(&a, "10.2.3.4"), 0);
+	assert_true(policy_allows(p, &a));
+
+	assert_int_equal(p->ninterfaces, 4);
+	ifs = policy_interfaces(p, "lan");
+	assert_ptr_equal(ifs, &p->interfaces[0]);
+	assert_null(policy_interfaces(p, "wan"));
+	assert_int_equal(ifs->mode, POL_IF_ANNOUNCE);
+	assert_int_equal(ifs->n, 4);
+	check_addr(&ifs->list[0].addr, "10.1.0.5");
+	check_addr(&ifs->list[2].addr, "fd00:1::5");
+	check_addr(&ifs->list[3].addr, "10.1.0.7");
+	assert_true(ifs->list[0].speed == 25000000000);
+	assert_true(ifs->list[1].speed == 2500000000);
+	assert_true(ifs->list[2].speed == 1000000000);
+	assert_true(ifs->list[0].rss && !ifs->list[1].rss && !ifs->list[2].rss && ifs->list[3].rss);
+	assert_int_equal(ifs->list[0].ifindex, 2);
+	assert_int_equal(ifs->list[1].ifindex, 3);
+	assert_int_equal(ifs->list[2].ifindex, 4);
+	assert_int_equal(ifs->list[3].ifindex, 1);
+	assert_int_equal(policy_interfaces(p, "dmz")->mode, POL_IF_FILTER);
+	assert_int_equal(policy_interfaces(p, "vpn")->mode, POL_IF_PASS);
+	assert_int_equal(policy_interfaces(p, "bare")->mode, POL_IF_ANNOUNCE);
+	assert_int_equal(policy_interfaces(p, "bare")->n, 0);
+
+	assert_int_equal(p->smb1, POL_SMB1_ALLOW);
+	assert_int_equal(p->unkeyed, POL_UNKEYED_REFUSE);
+	assert_int_equal(p->gmac, POL_GMAC_RESIGN);
+	assert_int_equal(p->compression, POL_COMPRESSION_PASS);
+	assert_int_equal(p->auth.ntlm, POL_AUTH_REFUSE);
+	assert_int_equal(p->auth.guest, POL_AUTH_REFUSE);
+	assert_int_equal(p->auth.min_dialect, 0x0302);
+	assert_int_equal(p->pin_linger, 3600000);
+	assert_memory_equal(&p->health,
+	    (&(struct pol_health){ .interval = 50, .timeout = 1000, .rise = 1, .fall = 2,
+	        .slow_start = 0, .flap_changes = 4, .flap_window = 61000, .flap_hold = 62000,
+	        .hang = 33000 }),
+	    sizeof(p->health));
+	assert_memory_equal(&p->limits,
+	    (&(struct pol_limits){ 6000, 11000, 31000, 100, 10, 0, 7 }), sizeof(p->limits));
+	assert_memory_equal(&p->tcp,
+	    (&(struct pol_tcp){ 31000, 11000, 4, 61000, 12000, 1500 }), sizeof(p->tcp));
+	policy_unref(&p);
+	assert_null(p);
+	policy_unref(&p);
+}
+
+/* The defaults are those that policy_new() has and the manual page names. */
+static void
+test_defaults(void **state)
+{
+	struct policy *p = load_good(NODE), *d = policy_new();
+
+	(void)state;
+	assert_non_null(d);
+	check_node(&p->nodes[0], "n1", "127.0.0.11:1445", 1, POL_NODE_ACTIVE);
+	assert_int_equal(p->ninterfaces, 0);
+	assert_int_equal(p->addresses->n, 0);
+	for (int i = 0; i < 2; i++) {
+		const struct policy *x = i == 0 ? p : d;
+
+		assert_int_equal(x->smb1, POL_SMB1_REFUSE);
+		assert_int_equal(x->unkeyed, POL_UNKEYED_PASS);
+		assert_int_equal(x->gmac, POL_GMAC_PASS);
+		assert_int_equal(x->compression, POL_COMPRESSION_REFUSE);
+		assert_int_equal(x->auth.ntlm, POL_AUTH_ALLOW);
+		assert_int_equal(x->auth.guest, POL_AUTH_ALLOW);
+		assert_int_equal(x->auth.min_dialect, 0x0202);
+		assert_int_equal(x->pin_linger, 900000);
+		assert_memory_equal(&x->health,
+		    (&(struct pol_health){ .interval = 2000, .timeout = 2000, .rise = 2, .fall = 3,
+		        .slow_start = 30000, .flap_changes = 3, .flap_window = 60000,
+		        .flap_hold = 60000, .hang = 30000 }),
+		    sizeof(x->health));
+		assert_memory_equal(&x->limits,
+		    (&(struct pol_limits){ 5000, 10000, 30000, 16384, 12288, 1000, 10000 }),
+		    sizeof(x->limits));
+		assert_memory_equal(&x->tcp,
+		    (&(struct pol_tcp){ 30000, 10000, 3, 60000, 10000, 3000 }), sizeof(x->tcp));
+	}
+	policy_unref(&p);
+	policy_unref(&d);
+}
+
+/* Interception, and whose address the nodes see. */
+#define SOURCED \
+	"node n1 { address = \"10.2.0.11\" other-addresses = { \"fd00:2::11\", \"10.3.0.11\" } }\n" \
+	"node n2 { address = \"10.2.0.12:1445\" other-addresses = \"::ffff:10.3.0.12\" }\n" \
+	"node n3 { address = \"10.2.0.11:1445\" }\n" \
+	"rebalance = true\n" \
+	"source = pool source-pool = { \"10.2.0.101\", \"fd00:2::101\", \"::ffff:10.2.0.102\" }\n"
+
+static void
+check_node_at(const struct policy *p, const char *address, const char *name)
+{
+	const struct pol_node *n;
+	struct addrport a;
+
+	assert_int_equal(addrport_parse(&a, address, 445), 0);
+	n = policy_node_at(p, &a);
+	if (name == NULL) {
+		assert_null(n);
+		return;
+	}
+	assert_non_null(n);
+	assert_string_equal(n->name, name);
+	assert_true(pol_node_has(n, &a.addr));
+}
+
+static void
+test_source(void **state)
+{
+	struct policy *p = load_good(NODE), *q = load_good(SOURCED);
+
+	(void)state;
+	assert_int_equal(p->source, POL_SOURCE_OWN);
+	assert_int_equal(p->source_line, 0);
+	assert_int_equal(p->npool, 0);
+	assert_int_equal(p->nodes[0].nothers, 0);
+	assert_false(p->rebalance);
+
+	assert_true(q->rebalance);
+	assert_int_equal(q->source, POL_SOURCE_POOL);
+	assert_int_equal(q->source_line, 5);
+	assert_int_equal(q->npool, 3);
+	check_addr(&q->pool[0], "10.2.0.101");
+	check_addr(&q->pool[1], "fd00:2::101");
+	check_addr(&q->pool[2], "10.2.0.102");
+	assert_int_equal(q->nodes[0].nothers, 2);
+	check_addr(&q->nodes[0].others[0], "fd00:2::11");
+	check_addr(&q->nodes[0].others[1], "10.3.0.11");
+	check_addr(&q->nodes[1].others[0], "10.3.0.12");
+
+	check_node_at(q, "10.2.0.11", "n1");
+	check_node_at(q, "10.2.0.11:1445", "n3");
+	check_node_at(q, "10.2.0.11:139", "n1");
+	check_node_at(q, "10.3.0.11:9", "n1");
+	check_node_at(q, "[fd00:2::11]", "n1");
+	check_node_at(q, "10.3.0.12", "n2");
+	check_node_at(q, "10.2.0.12", "n2");
+	check_node_at(q, "10.2.0.13", NULL);
+	check_node_at(q, "[fd00:2::12]", NULL);
+	policy_unref(&p);
+	policy_unref(&q);
+	p = load_good(NODE "\nsource = transparent rebalance = no\n");
+	assert_int_equal(p->source, POL_SOURCE_TRANSPARENT);
+	assert_int_equal(p->source_line, 3);
+	assert_false(p->rebalance);
+	policy_unref(&p);
+}
+
+/* Files that are odd but right. */
+static const char *const odd[] = {
+	NODE,
+	"node \"n1\" { address = \"127.0.0.11:1445\" }", /* no newline at the end */
+	"\xef\xbb\xbf" NODE,
+	"node \"n1\" { address = \"127.0.0.11:1445\" }\r\nsmb1 = allow\r\n",
+	"node\n\"n1\"\n{\naddress\n=\n\"127.0.0.11:1445\"\n}\n",
+	NODE "smb1 = 'allow'\n",
+	NODE "smb1 = \"al\\x6cow\"\n",
+	NODE "source = own source-pool = { \"10.0.0.1\" }\n",
+	NODE "source = pool source-pool = \"10.0.0.1\"\n",
+	NODE "node n2 { address = \"10.0.0.2\" other-addresses = { } }\n",
+	NODE "node n2 { address = \"10.0.0.2\" other-addresses = { \"10.0.0.2\", \"10.0.0.3\" } }\n",
+	NODE "smb1=allow//now\nunkeyed=pass#then\ngmac=/*last*/pass",
+	NODE "/**/ /***/ /* /* */ # */\n",
+	NODE "addresses { }\n",
+	NODE "addresses { allow = { } deny = { } }\n",
+	NODE "addresses { allow = \"10.0.0.1\" }\n",
+	NODE "addresses {\n allow =\n {\n \"10.0.0.1\"\n ,\n }\n}\n",
+	NODE "addresses { allow = { \"10.0.0.1\" } }\naddresses { deny = { \"10.0.0.1\" } }\n",
+	NODE "health { } limits { } tcp { }\n",
+	NODE "health { rise = 1 }\nhealth { fall = 1 }\n",
+	NODE "interfaces lan { address 10.0.0.1 { } address fd00::1 { } }\n",
+	NODE "interfaces lan { address \"10.0.0.1\" { ifindex = 7 } address fd00::1 { ifindex = 7 } }\n",
+	NODE "pin-linger = 0\n",
+	NODE "pin-linger = \"24h\"\n",
+	NODE "tcp { keepalive-idle = 0 client-timeout = 0 }\n",
+	NODE "smb1 = \"${SMBGATE_T_NONE:-refuse}\"\n",
+	NODE "smb1 = \"al${SMBGATE_T_LOW}\" gmac = ${SMBGATE_T_NONE:-pass}\n",
+	NODE "smb1 = \"${SMBGATE_T_NONE:-allow}\" pin-linger = \"${SMBGATE_T_NONE:-}15m\"\n",
+	NODE "smb1 = \"refuse\\x00${SMBGATE_T_NONE:-\"}\"\n",
+	NODE "# ${HOME} \" ' { /* not read\n",
+	NODE "// '\"{ ${X}\n",
+	NODE "/* '\"{\n ${X} */\n",
+	NODE "\n\n\n\n",
+};
+
+static void
+test_odd(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(odd); i++) {
+		struct policy *p = load_good(odd[i]);
+
+		check_node(&p->nodes[0], "n1", "127.0.0.11:1445", 1, POL_NODE_ACTIVE);
+		policy_unref(&p);
+	}
+}
+
+static void
+test_many(void **state)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+	struct policy *p;
+	uint32_t seen[POL_IFACES_MAX + 1] = { 0 };
+
+	(void)state;
+	for (int i = 0; i < POL_NODES_MAX; i++)
+		fprintf(f, "node \"n%d\" { address = \"10.0.0.%d\" }\n", i, i);
+	fprintf(f, "interfaces \"lan\" {\n");
+	for (int i = 0; i < POL_IFACES_MAX; i++)
+		fprintf(f, "address \"10.1.0.%d\" { %s }\n", i, i == 60 ? "ifindex = 3" : "");
+	fprintf(f, "}\naddresses { deny = { ");
+	for (int i = 0; i < ACL_RULES_MAX; i++)
+		fprintf(f, "%s\"10.2.%d.%d\"", i == 0 ? "" : ",\n", i / 256, i % 256);
+	fprintf(f, " } }\n");
+	fclose(f);
+	p = load_good(text);
+	assert_int_equal(p->nnodes, POL_NODES_MAX);
+	assert_int_equal(p->addresses->n, ACL_RULES_MAX);
+	for (int i = 0; i < POL_IFACES_MAX; i++) {
+		assert_in_range(p->interfaces[0].list[i].ifindex, 1, POL_IFACES_MAX);
+		assert_int_equal(seen[p->interfaces[0].list[i].ifindex]++, 0);
+	}
+	assert_int_equal(p->interfaces[0].list[60].ifindex, 3);
+	policy_unref(&p);
+	free(text);
+}
+
+/* Bad files. */
+
+#define IFS(x) NODE "interfaces \"lan\" {\n" x "\n}\n"
+
+static const struct bad bads[] = {
+	{ "an empty file", "", { { 1, "there is no node" } } },
+	{ "blanks alone", " \t\r\n\n", { { 3, "there is no node" } } },
+	{ "comments alone", "# a\n/* b\n c */", { { 4, "there is no node" } } },
+	{ "a wrong word", NODE "smb1 = maybe\n", { { 2, "smb1: \"maybe\" is not refuse | allow" } } },
+	{ "a word in the wrong case", NODE "smb1 = Allow\n", { { 2, "\"Allow\" is not" } } },
+	{ "an empty value", NODE "gmac = \"\"\n", { { 2, "gmac: \"\" is not pass | refuse | resign" } } },
+	{ "unkeyed", NODE "\nunkeyed = yes\n", { { 3, "unkeyed: \"yes\" is not pass | refuse" } } },
+	{ "compression", NODE "compression = on\n", { { 2, "compression: \"on\" is not refuse | pass" } } },
+	{ "the door", NODE "auth {\n ntlm = no\n guest = maybe\n min-dialect = \"3.1\"\n}\n",
+	    { { 3, "ntlm: \"no\" is not allow | refuse" }, { 4, "guest" },
+	      { 5, "min-dialect: \"3.1\" is not 2.0.2 | 2.1 | 3.0 | 3.0.2 | 3.1.1" } } },
+	{ "an unknown option of the door", NODE "auth { kerberos = allow }\n", { { 2, "kerberos" } } },
+	{ "a word twice", NODE "smb1 = allow\nsmb1 = refuse\n",
+	    { { 3, "smb1 stands here again: see line 2" } } },
+	{ "a time without unit", NODE "pin-linger = 15\n", { { 2, "with its unit" } } },
+	{ "a time with a wrong unit", NODE "pin-linger = \"15x\"\n", { { 2, "pin-linger: \"15x\"" } } },
+	{ "a negative time", NODE "pin-linger = \"-1s\"\n", { { 2, "\"-1s\" is not a time" } } },
+	{ "a time too long", NODE "pin-linger = \"25h\"\n",
+	    { { 2, "pin-linger: 25h is not within 0..24h" } } },
+	{ "a time beyond 64 bits", NODE "pin-linger = \"99999999999999999999h\"\n",
+	    { { 2, "is not within 0..24h" } } },
+	{ "a time too short", NODE "health {\n interval = \"49ms\"\n}\n",
+	    { { 3, "interval: 49ms is not within 50ms..24h" } } },
+	{ "half a second of keepalive", NODE "tcp {\n keepalive-idle = \"1500ms\"\n}\n",
+	    { { 3, "whole seconds" } } },
+	{ "keepalive beyond the kernel's", NODE "tcp { keepalive-interval = \"10h\" }\n",
+	    { { 2, "keepalive-interval: 10h is not within 1s..32767s" } } },
+	{ "a number with letters", NODE "health { rise = abc }\n",
+	    { { 2, "rise: \"abc\" is not a number (1..100)" } } },
+	{ "a number too small", NODE "health { fall = 0 }\n", { { 2, "fall: 0 is not within 1..100" } } },
+	{ "a number too large", NODE "limits { accept-rate = 1000001 }\n",
+	    { { 2, "accept-rate: 1000001 is not within 0..1000000" } } },
+	{ "a number beyond 64 bits", NODE "limits { accept-burst = 18446744073709551617 }\n",
+	    { { 2, "accept-burst: 18446744073709551617 is not within" } } },
+	{ "a negative number", NODE "limits { unauthenticated = -1 }\n",
+	    { { 2, "unauthenticated: \"-1\" is not a number" } } },
+	{ "a hexadecimal number", NODE "limits { unauthenticated = 0x10 }\n", { { 2, "\"0x10\"" } } },
+	{ "a fraction", NODE "limits { unauthenticated = 1.5 }\n", { { 2, "\"1.5\"" } } },
+	{ "weight 0", "node a { address = \"10.0.0.1\" weight = 0 }\n",
+	    { { 1, "weight: 0 is not within 1..1000" } } },
+	{ "weight 1001", "node a {\n weight = 1001\n address = \"10.0.0.1\" }\n",
+	    { { 2, "weight: 1001 is not within" } } },
+	{ "a wrong node state", "node a { address = \"10.0.0.1\" state = off }\n",
+	    { { 1, "state: \"off\" is not active | drain | maint" } } },
+	{ "a node without an address", NODE "\nnode \"n2\" {\n weight = 2\n\n}\n",
+	    { { 3, "node \"n2\" has no address" } } },
+	{ "a node's wrong address", "node a {\n\n address = \"10.0.0.300:445\"\n}\n",
+	    { { 3, "address: \"10.0.0.300:445\" is not ADDRESS:PORT" } } },
+	{ "a node by name", "node a { address = \"localhost:445\" }\n", { { 1, "\"localhost:445\"" } } },
+	{ "a node's wrong port", "node a { address = \"10.0.0.1:65536\" }\n", { { 1, "65536" } } },
+	{ "a node's port 0", "node a { address = \"10.0.0.1:0\" }\n", { { 1, ":0\" is not" } } },
+	{ "a node at 0.0.0.0", "node a {\n address = \"0.0.0.0:445\" }\n",
+	    { { 2, "node \"a\": 0.0.0.0:445 is nobody's address" } } },
+	{ "a node at a group", "node a { address = \"224.0.0.1\" }\n", { { 1, "multicast" } } },
+	{ "a node twice", NODE "node \"n2\" {\n address = \"10.0.0.2\"\n}\nnode \"n1\" {\n"
+	    " address = \"10.0.0.3\"\n}\nsmb1 = x\n",
+	    { { 5, "found duplicate title 'n1'" }, { 8, "smb1" } } },
+	{ "a node twice, its brace below", NODE "node \"n1\"\n\n{\n address = \"10.0.0.3\"\n}\nsmb1 = x\n",
+	    { { 2, "found duplicate title 'n1'" }, { 7, "smb1" } } },
+	{ "two nodes at one address", NODE "node b {\n address = \"127.0.0.11:1445\"\n}\n",
+	    { { 3, "node \"b\" has the address of node \"n1\"" } } },
+	{ "two spellings of one address",
+	    "node a { address = \"10.0.0.1\" }\nnode b { address = \"[::ffff:10.0.0.1]:445\" }\n",
+	    { { 2, "node \"b\" has the address of node \"a\"" } } },
+	{ "a node without a name", NODE "node \"\" { address = \"10.0.0.2\" }\n",
+	    { { 2, "node \"\": a name has 1 to 63" } } },
+	{ "a node's strange name", NODE "node \"a b\" { address = \"10.0.0.2\" }\n",
+	    { { 2, "node \"a b\": a name has" } } },
+	{ "a node's long name",
+	    "node x234567890123456789012345678901234567890123456789012345678901234\n{\n"
+	    " address = \"10.0.0.2\" }\n", { { 2, "a name has 1 to 63" } } },
+	{ "a node without a title", NODE "node { address = \"10.0.0.2\" }\nsmb1 = x\n",
+	    { { 2, "missing title" }, { 3, "smb1" } } },
+	{ "a wrong source", NODE "source = client\n",
+	    { { 2, "source: \"client\" is not own | transparent | pool" } } },
+	{ "no pool", NODE "\nsource = pool\n", { { 3, "source = pool: there is no source-pool" } } },
+	{ "a pool of names", NODE "source-pool = { \"10.0.0.1\",\n gate }\n", { { 3, "\"gate\"" } } },
+	{ "a pool of prefixes", NODE "source-pool = { \"10.0.0.0/24\" }\n", { { 2, "10.0.0.0/24" } } },
+	{ "a pool with a group", NODE "source = pool source-pool = { \"10.0.0.1\",\n\"ff02::1\" }\n",
+	    { { 3, "source-pool: ff02::1 is a multicast address" } } },
+	{ "a pool with nobody", NODE "source-pool = { \"0.0.0.0\" }\n", { { 2, "0.0.0.0" } } },
+	{ "rebalance", NODE "rebalance = maybe\n", { { 2, "rebalance" } } },
+	{ "another address with a port",
+	    "node a { address = \"10.0.0.1\"\n other-addresses = { \"10.0.0.2:445\" } }\n",
+	    { { 2, "10.0.0.2:445" } } },
+	{ "another address that is a group",
+	    "node a { address = \"10.0.0.1\"\n other-addresses = { \"224.0.0.1\" } }\n",
+	    { { 2, "node \"a\": 224.0.0.1 is a multicast address" } } },
+	{ "another address that is another node's",
+	    "node a { address = \"10.0.0.1\"\n other-addresses = { \"10.0.0.9\",\n\"10.0.0.2\" } }\n"
+	    "node b { address = \"10.0.0.2:1445\" }\n",
+	    { { 3, "node \"a\": 10.0.0.2 is an address of node \"b\" too" } } },
+	{ "another address of two nodes",
+	    "node a { address = \"10.0.0.1\" other-addresses = { \"10.0.0.9\" } }\n"
+	    "node b { address = \"10.0.0.2\" other-addresses = { \"::ffff:10.0.0.9\" } }\n",
+	    { { 1, "10.0.0.9 is an address of node \"b\" too" },
+	      { 2, "10.0.0.9 is an address of node \"a\" too" } } },
+	{ "an unknown option", NODE "smb2 = allow\nsmb1 = x\n",
+	    { { 2, "no such option 'smb2'" }, { 3, "smb1" } } },
+	{ "unknown options", NODE "a = 1\n\nb = { 2 }\n\nc { d = 3 }\ne \"f\" {\n g = 4 }\n",
+	    { { 2, "'a'" }, { 4, "'b'" }, { 6, "'c'" }, { 7, "'e'" } } },
+	{ "an unknown option in a section", NODE "health {\n rise = 2\n rice = 2\n fall = x\n}\n",
+	    { { 4, "no such option 'rice'" }, { 5, "fall" } } },
+	{ "unknown options in short sections",
+	    "node a { adress = \"10.0.0.1\" }\nnode b { wait = 3 address = \"10.0.0.2\" }\nsmb1 = x\n",
+	    { { 1, "'adress'" }, { 2, "'wait'" }, { 3, "smb1" } } },
+	{ "a wrong value before an unknown option",
+	    "node a { weight = 0 adress = \"10.0.0.1\" }\n", { { 1, "weight" }, { 1, "'adress'" } } },
+	{ "an option of another section", NODE "health { weight = 1 }\n", { { 2, "'weight'" } } },
+	{ "an option by its path", NODE "health|rise = 0\n", { { 2, "no such option 'rise' here" } } },
+	{ "an option by the path of a title", NODE "\"node=n1|weight\" = 5\n",
+	    { { 2, "no such option 'weight' here" } } },
+	{ "an option without a name", NODE "health {\n \"\" = 5\n}\nsmb1 = x\n",
+	    { { 3, "not understood" }, { 5, "smb1" } } },
+	{ "the inner mark of sections", NODE "node b { \"\\1\" { } address = \"10.0.0.2\" \"\\1\" = 2 }\n",
+	    { { 2, "missing opening brace" } } },
+	{ "include", NODE "include(\"/etc/passwd\")\nsmb1 = x\n",
+	    { { 2, "no such option 'include'" }, { 3, "smb1" } } },
+	{ "no equal sign", NODE "smb1 allow\nunkeyed = x\n",
+	    { { 2, "missing equal sign after option 'smb1'" }, { 3, "unkeyed" } } },
+	{ "nothing but a name", NODE "smb1\nunkeyed = pass\ngmac = x\n",
+	    { { 2, "missing equal sign after option 'smb1'" }, { 4, "gmac" } } },
+	{ "no value", NODE "smb1 =\nunkeyed = pass\ngmac = x\n",
+	    { { 2, "a value is missing" }, { 4, "gmac" } } },
+	{ "no value, and the next line is empty", NODE "smb1 = # which?\n\n\ngmac = x\n",
+	    { { 2, "a value is missing" }, { 5, "gmac" } } },
+	{ "no value at the end", NODE "gmac = x\nsmb1 =", { { 2, "gmac" }, { 3, "a value is missing" } } },
+	{ "a name at the end", NODE "gmac = x\nsmb1\n\n", { { 2, "gmac" }, { 3, "end of file" } } },
+	{ "no value at the end of a section", "node a {\n address =\n}\nsmb1 = x\n",
+	    { { 2, "a value is missing" }, { 4, "smb1" } } },
+	{ "no value in a short section", "node a { address = }\nsmb1 = x\n",
+	    { { 1, "unexpected token '}'" }, { 2, "smb1" } } },
+	{ "two values", NODE "smb1 = allow refuse\ngmac = x\n",
+	    { { 2, "no such option 'refuse'" }, { 3, "gmac" } } },
+	{ "an equal sign alone", NODE "= 3\nsmb1 = x\n", { { 2, "unexpected token '='" }, { 3, "smb1" } } },
+	{ "more for what is no list", NODE "smb1 += allow\n", { { 2, "non-list option 'smb1'" } } },
+	{ "no brace", NODE "health rise = 3\nsmb1 = x\n",
+	    { { 2, "missing opening brace for section 'health'" }, { 3, "smb1" } } },
+	{ "no brace for a section of lines", NODE "health\n rise = 3\n}\nsmb1 = x\n",
+	    { { 2, "missing opening brace" }, { 3, "'rise'" }, { 4, "brace too many" }, { 5, "smb1" } } },
+	{ "a brace too many", NODE "}\nsmb1 = x\n", { { 2, "a closing brace too many" }, { 3, "smb1" } } },
+	{ "a brace too few", NODE "smb1 = x\nhealth {\n rise = 0\nfall = 2\n",
+	    { { 2, "smb1" }, { 3, "a brace is opened here and never closed" }, { 4, "rise" } } },
+	{ "a brace too few, more behind", NODE "health {\n rise = 0\nsmb1 = refuse\ngmac = pass\n",
+	    { { 2, "never closed" }, { 3, "rise" }, { 4, "no such option 'smb1'" } } },
+	{ "half a file, in a section", NODE "addresses {\n allow = { \"10.0.0.0/8\" }\n",
+	    { { 2, "never closed" } } },
+	{ "half a file, in a list", NODE "addresses {\n allow = { \"10.0.0.0/8\",\n",
+	    { { 3, "never closed" } } },
+	{ "half a file, in a string", NODE "addresses {\n allow = { \"10.0.0",
+	    { { 3, "a quote is missing" } } },
+	{ "half a file, in a node", "node \"n1\" { address", { { 1, "never closed" } } },
+	{ "half a file, in a comment", NODE "smb1 = x\n/* half\n of it", { { 2, "smb1" },
+	    { 3, "a comment that never ends" } } },
+	{ "a comment that swallows a brace", NODE "health { /* never\n rise = 2\n}\n",
+	    { { 2, "a comment that never ends" } } },
+	{ "an open string", NODE "smb1 = \"allow\ngmac = \"x\"\nunkeyed = 'pass\npin-linger = y\n",
+	    { { 2, "a quote is missing" }, { 3, "gmac" }, { 4, "a quote is missing" },
+	        { 5, "pin-linger" } } },
+	{ "an open title", NODE "node \"n2 { address = \"10.0.0.2\" }\nsmb1 = x\n",
+	    { { 2, "a quote is missing" }, { 3, "smb1" } } },
+	{ "an open title of a section of lines",
+	    NODE "smb1 = x\nhealth {\n rise = 0 }\ninterfaces \"lan {\n address \"10.0.0.1\" { }\n}\n",
+	    { { 2, "smb1" }, { 4, "rise" }, { 5, "a quote is missing" } } },
+	{ "a string of two lines", NODE "smb1 = \"al\\\nlow\"\n",
+	    { { 2, "a quote is missing" }, { 3, "a quote is missing" } } },
+	{ "a backslash at the end", NODE "smb1 = \"x\\", { { 2, "a quote is missing" } } },
+	{ "a wrong escape", NODE "smb1 = \"\\999\"\ngmac = x\n",
+	    { { 2, "bad escape sequence '\\999'" }, { 3, "gmac" } } },
+	{ "an octal number too large", NODE "smb1 = \"\\777\"\ngmac = x\n",
+	    { { 2, "invalid octal number" }, { 3, "gmac" } } },
+	{ "bytes that are no text", NODE "\x01\x02\xff = 1\nsmb1 = x\n",
+	    { { 2, "no such option '??\xff'" }, { 3, "smb1" } } },
+	{ "an escaped newline in a value", NODE "smb1 = \"a\\nb\"\n", { { 2, "smb1: \"a?b\" is not" } } },
+	{ "the environment", NODE "smb1 = \"${SMBGATE_T_BAD}\"\ngmac = ${SMBGATE_T_BAD}\nunkeyed = x\n",
+	    { { 2, "smb1: \"a\"b}\" is not" }, { 3, "gmac: \"a\"b}\"" }, { 4, "unkeyed" } } },
+	{ "a variable that does not end", NODE "smb1 = \"${HOME\"\ngmac = x\n\n}",
+	    { { 2, "a string does not end on its line" }, { 3, "gmac" }, { 5, "brace too many" } } },
+	{ "a variable without quotes that does not end", NODE "smb1 = ${HOME\ngmac = x\n",
+	    { { 2, "\"${\" does not end on its line" }, { 3, "gmac" } } },
+	{ "a stray star", NODE "smb1 = *refuse\ngmac = x\n", { { 2, "unexpected \"*\"" }, { 3, "gmac" } } },
+	{ "a stray plus", NODE "smb1 = refuse +\n", { { 2, "unexpected \"+\"" } } },
+	{ "a bad prefix", NODE "addresses {\n deny = { \"10.0.0.0/33\" }\n}\n",
+	    { { 3, "deny: \"10.0.0.0/33\" is not an address or ADDRESS/LENGTH" } } },
+	{ "a prefix with host bits", NODE "addresses { allow = { \"10.0.0.1/24\" } }\n",
+	    { { 2, "without host bits" } } },
+	{ "bad entries of a long list",
+	    NODE "addresses {\n deny = { \"10.0.0.1\",\n \"x\",\n \"10.0.0.2\", \"y\"\n, z }\n}\n",
+	    { { 4, "\"x\"" }, { 5, "\"y\"" }, { 6, "\"z\"" } } },
+	{ "a list without a comma", NODE "addresses {\n deny = { \"10.0.0.1\"\n \"10.0.0.2\" }\n}\nsmb1 = x\n",
+	    { { 4, "unexpected token '10.0.0.2'" }, { 6, "smb1" } } },
+	{ "a list twice", NODE "addresses {\n deny = { \"10.0.0.1\" }\n deny = { \"10.0.0.2\" }\n}\n",
+	    { { 4, "deny stands here again: see line 3" } } },
+	{ "a list twice, in two sections",
+	    NODE "addresses { deny = { \"10.0.0.1\" } }\naddresses { deny = { \"10.0.0.2\" } }\n",
+	    { { 3, "deny stands here again: see line 2" } } },
+	{ "a list made empty", NODE "addresses {\n deny = { \"10.0.0.1\" }\n deny = { }\n}\n",
+	    { { 3, "deny is made empty further down" } } },
+	{ "a deny-file that is not there",
+	    NODE "addresses {\n deny-file = {\n \"good\",\n \"gone\" }\n}\n",
+	    { { 5, "gone: No such file or directory" } } },
+	{ "a deny-file that is a directory", NODE "addresses { deny-file = { \"/\" } }\n",
+	    { { 2, "deny-file /: not a regular file" } } },
+	{ "a deny-file without a name", NODE "addresses { deny-file = { \"\" } }\n",
+	    { { 2, "deny-file: \"\" is not a text" } } },
+	{ "interfaces twice", NODE "interfaces a { }\ninterfaces a { mode = x }\nsmb1 = x\n",
+	    { { 3, "found duplicate title 'a'" }, { 4, "smb1" } } },
+	{ "interfaces without a name", NODE "interfaces { }\n", { { 2, "missing title" } } },
+	{ "interfaces with a strange name", NODE "interfaces \"a:b\" { }\n",
+	    { { 2, "interfaces \"a:b\": not a listener's name" } } },
+	{ "a wrong mode", IFS("mode = silent"), { { 3, "mode: \"silent\" is not announce | filter | pass" } } },
+	{ "no address at all", IFS("address \"here\" { }"), { { 3, "address \"here\" is not an IPv4" } } },
+	{ "multicast, IPv4", IFS("address \"239.1.1.1\" { }"), { { 3, "multicast" } } },
+	{ "multicast, IPv6", IFS("address \"ff02::1\" { }"), { { 3, "multicast" } } },
+	{ "an address twice", IFS("address \"10.0.0.1\" { }\naddress \"10.0.0.1\" { }"),
+	    { { 4, "found duplicate title '10.0.0.1'" } } },
+	{ "an address in two spellings", IFS("address \"fd00::1\" { }\naddress \"fd00:0::1\" {\n}"),
+	    { { 4, "stands here twice" } } },
+	{ "an address with its port", IFS("address \"10.0.0.1:445\" { }"), { { 3, "is not an IPv4" } } },
+	{ "a wrong speed", IFS("address \"10.0.0.1\" {\n speed = fast\n}"), { { 4, "speed: \"fast\"" } } },
+	{ "no speed", IFS("address \"10.0.0.1\" { speed = 0 }"), { { 3, "speed: 0 is not within" } } },
+	{ "a speed too large", IFS("address \"10.0.0.1\" { speed = 9999999999999999999999G }"),
+	    { { 3, "is not within" } } },
+	{ "a wrong rss", IFS("address \"10.0.0.1\" { rss = 2 }"), { { 3, "rss: \"2\" is not true or false" } } },
+	{ "ifindex 0", IFS("address \"10.0.0.1\" { ifindex = 0 }"), { { 3, "ifindex: 0 is not within" } } },
+	{ "ifindex too large", IFS("address \"10.0.0.1\" { ifindex = 4294967296 }"),
+	    { { 3, "ifindex: 4294967296 is not within 1..4294967295" } } },
+	{ "much at once",
+	    "node a { adress = \"10.0.0.1\" }\n/* two\n lines */ pin-linger = 3\nhealth {\n  rise = 0\n"
+	    "  interval\n  fall = 0\n}\naddresses { deny-file = { gone } }\ngmac = x\n",
+	    { { 1, "'adress'" }, { 3, "pin-linger" }, { 5, "rise" }, { 6, "missing equal sign" },
+	        { 7, "fall" }, { 9, "gone" } } },
+};
+
+static void
+test_bad(void **state)
+{
+	size_t failed = 0;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(bads); i++) {
+		struct errlist e;
+		struct policy *p = load(bads[i].text, &e);
+
+		if (p != NULL) {
+			fprintf(stderr, "# %s: there is a policy\n", bads[i].name);
+			failed++;
+		}
+		policy_unref(&p);
+		failed += strncmp(bads[i].name, "much", 4) != 0 && !errors_match(&bads[i], path, &e);
+		/* More than there is room for in a row: the first of them. */
+		if (strncmp(bads[i].name, "much", 4) == 0) {
+			assert_int_equal(e.n, 7);
+			errlist_fini(&(struct errlist){ .n = 1, .text = { e.text[--e.n] } });
+			e.total--;
+			failed += !errors_match(&bads[i], path, &e);
+		}
+		errlist_fini(&e);
+		/* Whatever state it left the scanner in, a good file is good. */
+		p = load_good(full);
+		assert_int_equal(p->nnodes, 3);
+		policy_unref(&p);
+	}
+	assert_int_equal(failed, 0);
+}
+
+/* Every bad file right behind every other: no state is carried over. */
+static void
+test_bad_pairs(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i + 1 < COUNT(bads); i++) {
+		for (size_t k = 0; k + 1 < COUNT(bads); k += 7) {
+			struct errlist e;
+
+			assert_null(load(bads[k].text, &e));
+			errlist_fini(&e);
+			assert_null(load(bads[i].text, &e));
+			assert_true(errors_match(&bads[i], path, &e));
+			errlist_fini(&e);
+		}
+	}
+}
+
+/* A file cut off anywhere, or with any line left out, is loaded or refused, and always with a word. */
+static void
+test_cut(void **state)
+{
+	size_t n = strlen(full), loaded = 0;
+
+	(void)state;
+	for (size_t i = 0; i <= n; i++) {
+		char *text = strndup(full, i);
+		struct errlist e;
+		struct policy *p = load(text, &e);
+		int depth = 0;
+
+		assert_true(p != NULL ? e.total == 0 : e.total > 0);
+		/* Not what ends within a section: the rest of the section would be lost in silence. */
+		for (size_t k = 0; k < i; k++)
+			depth += (text[k] == '{') - (text[k] == '}');
+		assert_true(p == NULL || depth == 0);
+		loaded += p != NULL;
+		policy_unref(&p);
+		errlist_fini(&e);
+		free(text);
+	}
+	assert_true(loaded > 10);
+}
+
+/* Any byte exchanged for one that means something: no crash, no leak, no silence. */
+static void
+test_mutations(void **state)
+{
+	static const char bytes[] = "{}\"'=\n\\/*#,$ 0\x01(";
+	char *text = strdup(full);
+	size_t n = strlen(full);
+
+	(void)state;
+	for (size_t i = 0; i < n; i += 5) {
+		for (size_t k = 0; k < sizeof(bytes) - 1; k++) {
+			struct errlist e;
+			struct policy *p;
+
+			text[i] = bytes[k];
+			p = load(text, &e);
+			assert_true(p != NULL ? e.total == 0 : e.total > 0);
+			policy_unref(&p);
+			errlist_fini(&e);
+		}
+		text[i] = full[i];
+	}
+	free(text);
+}
+
+static void
+test_files(void **state)
+{
+	static const char zero[] = NODE "smb1 = all\0ow\n";
+	struct errlist e = { .n = 0 };
+	char name[PATH_MAX], *big;
+	size_t n = (4u << 20) + 1;
+
+	(void)state;
+	file_path(name, dir, "gone.conf");
+	assert_null(schema_load(name, &e));
+	assert_int_equal(e.n, 1);
+	assert_non_null(strstr(e.text[0], "gone.conf:0: No such file or directory"));
+	errlist_fini(&e);
+	assert_null(schema_load(dir, &e));
+	assert_non_null(strstr(e.text[0], "not a regular file"));
+	errlist_fini(&e);
+	assert_null(schema_load("/dev/zero", &e));
+	assert_non_null(strstr(e.text[0], "not a regular file"));
+	errlist_fini(&e);
+	file_path(name, dir, "fifo");
+	assert_int_equal(mkfifo(name, 0600), 0);
+	assert_null(schema_load(name, &e));
+	assert_non_null(strstr(e.text[0], "not a regular file"));
+	errlist_fini(&e);
+	unlink(name);
+	file_write(path, zero, sizeof(zero) - 1);
+	assert_null(schema_load(path, &e));
+	assert_int_equal(e.n, 1);
+	assert_non_null(strstr(e.text[0], "zero byte"));
+	errlist_fini(&e);
+
+	big = malloc(n);
+	assert_non_null(big);
+	memset(big, '\n', n);
+	memcpy(big, NODE, strlen(NODE));
+	file_write(path, big, n);
+	assert_null(schema_load(path, &e));
+	assert_non_null(strstr(e.text[0], "too long"));
+	errlist_fini(&e);
+	/* As long as may be, with an error of syntax and one of a value behind nothing at all. */
+	memcpy(big + n - 14, "smb1 x\nsmb1=x", 13);
+	file_write(path, big, n - 1);
+	assert_null(schema_load(path, &e));
+	assert_int_equal(e.n, 2);
+	assert_non_null(strstr(e.text[0], "missing equal sign"));
+	assert_non_null(strstr(e.text[1], "smb1: \"x\""));
+	assert_int_equal(e.line[1], e.line[0] + 1);
+	errlist_fini(&e);
+	free(big);
+}
+
+static void
+test_too_many(void **state)
+{
+	struct errlist e;
+	char *text = NULL, want[64];
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	(void)state;
+	/* Errors of values: all are counted. */
+	for (int i = 0; i < 3 * ERRLIST_MAX; i++)
+		fprintf(f, "interfaces \"l%d\" { mode = x }\n", i);
+	fclose(f);
+	assert_null(load(text, &e));
+	assert_int_equal(e.n, ERRLIST_MAX);
+	assert_int_equal(e.total, 3 * ERRLIST_MAX + 1);
+	errlist_fini(&e);
+	free(text);
+
+	/* Errors of syntax: no more are looked for than are kept. */
+	f = open_memstream(&text, &len);
+	for (int i = 0; i < 3 * ERRLIST_MAX; i++)
+		fprintf(f, "o%d = 1\n", i);
+	fclose(f);
+	assert_null(load(text, &e));
+	assert_int_equal(e.n, ERRLIST_MAX);
+	for (int i = 0; i < ERRLIST_MAX; i++) {
+		snprintf(want, sizeof(want), ":%d: no such option 'o%d'", i + 1, i);
+		assert_non_null(strstr(e.text[i], want));
+	}
+	errlist_fini(&e);
+	free(text);
+
+	f = open_memstream(&text, &len);
+	for (int i = 0; i <= POL_NODES_MAX; i++)
+		fprintf(f, "node \"n%d\" {\n address = \"10.0.0.%d\" }\n", i, i);
+	fprintf(f, "interfaces \"lan\" {\n");
+	for (int i = 0; i <= POL_IFACES_MAX; i++)
+		fprintf(f, "address \"10.1.0.%d\" { }\n", i);
+	fprintf(f, "}\naddresses {\n deny = {\n");
+	for (int i = 0; i <= ACL_RULES_MAX; i++)
+		fprintf(f, "\"10.2.%d.%d\",\n", i / 256, i % 256);
+	fprintf(f, "} }\n");
+	fclose(f);
+	assert_null(load(text, &e));
+	assert_int_equal(e.n, 3);
+	snprintf(want, sizeof(want), ":%d: 65 nodes: there may be 64", 2 * POL_NODES_MAX + 1);
+	assert_non_null(strstr(e.text[0], want));
+	assert_non_null(strstr(e.text[1], ":196: interfaces \"lan\": 65 addresses: there may be 64"));
+	assert_non_null(strstr(e.text[2], ":4296: deny: more than 4096 rules"));
+	errlist_fini(&e);
+	free(text);
+
+	/* More values than anybody has. */
+	f = open_memstream(&text, &len);
+	fprintf(f, NODE "addresses { deny = {\n");
+	for (int i = 0; i < 20000; i++)
+		fprintf(f, "10.0.0.1,\n");
+	fprintf(f, "} }\n");
+	fclose(f);
+	assert_null(load(text, &e));
+	assert_int_equal(e.n, 2);
+	errlist_fini(&e);
+	free(text);
+}
+
+/* A long or hostile value does not fill the log. */
+static void
+test_long_value(void **state)
+{
+	size_t n = 100000, head = strlen(NODE "smb1 = \"");
+	char *text = malloc(n + 3);
+	struct errlist e;
+
+	(void)state;
+	assert_non_null(text);
+	memcpy(text, NODE "smb1 = \"", head);
+	memset(text + head, 'x', n - head);
+	memcpy(text + n, "\"\n", 3);
+	assert_null(load(text, &e));
+	assert_int_equal(e.n, 1);
+	assert_true(strlen(e.text[0]) < 1000);
+	errlist_fini(&e);
+	free(text);
+}
+
+/* CTDB's public_addresses. */
+
+static void
+deny_file(const char *name, const char *text)
+{
+	char file[PATH_MAX];
+
+	file_path(file, dir, name);
+	file_write(file, text, strlen(text));
+}
+
+static void
+test_denyfile(void **state)
+{
+	static const char good[] = "# public\n"
+	    "10.1.0.100/24 eth0\n"
+	    "\n"
+	    "  10.1.0.101/24\teth0,eth1  # the second\r\n"
+	    "\t\n"
+	    "#10.1.0.102/24 eth0\n"
+	    "fd00:1::64/64 eth0\n"
+	    "10.1.0.103/32 eth1";
+	static const char *const denied[] = { "10.1.0.100", "10.1.0.101", "fd00:1::64", "10.1.0.103" };
+	static const char *const allowed[] = { "10.1.0.99", "10.1.0.102", "fd00:1::65", "10.1.0.1" };
+	struct policy *p;
+	struct addr a;
+
+	(void)state;
+	deny_file("public", good);
+	deny_file("empty", "");
+	p = load_good(NODE "addresses { deny-file = { \"public\", \"empty\" } deny = { \"10.9.9.9\" } }\n");
+	assert_int_equal(p->addresses->n, 5);
+	for (size_t i = 0; i < COUNT(denied); i++) {
+		assert_int_equal(addr_parse(&a, denied[i]), 0);
+		assert_false(policy_allows(p, &a));
+		assert_int_equal(addr_parse(&a, allowed[i]), 0);
+		assert_true(policy_allows(p, &a));
+	}
+	policy_unref(&p);
+}
+
+static void
+test_denyfile_bad(void **state)
+{
+	static const char bad[] = "10.1.0.100/24 eth0\n"
+	    "10.1.0.300/24 eth0\n"
+	    "10.1.0.100 eth0\n"
+	    "eth0 10.1.0.100/24\n"
+	    "10.1.0.100/33 eth0\n"
+	    "fd00::1/129 eth0\n"
+	    "10.1.0.1/ eth0\n"
+	    "10.1.0.1/24x eth0\n"
+	    "10.1.0.1/-1 eth0\n"
+	    "/24 eth0\n"
+	    "10.1.0.1/99999999999999999999999 eth0\n"
+	    "fd00::1/128 eth0\n"
+	    "10.1.0.1/255.255.255.0 eth0";
+	static const int lines[] = { 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13 };
+	char file[PATH_MAX], start[PATH_MAX + 16];
+	struct errlist e;
+
+	(void)state;
+	deny_file("bad", bad);
+	deny_file("good", "10.1.0.1/24 eth0\n");
+	file_path(file, dir, "bad");
+	assert_null(load("smb1 = x\naddresses {\n deny-file = { bad, good,\n gone } }\n", &e));
+	/* First its own, in their order, then those of the file that it names. */
+	assert_int_equal(e.n, COUNT(lines) + 3);
+	assert_non_null(strstr(e.text[0], ":1: smb1"));
+	assert_non_null(strstr(e.text[1], "policy.conf:4: deny-file"));
+	assert_non_null(strstr(e.text[2], "there is no node"));
+	for (size_t i = 0; i < COUNT(lines); i++) {
+		snprintf(start, sizeof(start), "%s:%d: \"", file, lines[i]);
+		assert_memory_equal(e.text[i + 3], start, strlen(start));
+	}
+	errlist_fini(&e);
+}
+
+/* Printing. */
+
+static bool
+same(const struct policy *a, const struct policy *b)
+{
+	if (a->nnodes != b->nnodes || a->addresses->n != b->addresses->n ||
+	    a->ninterfaces != b->ninterfaces || a->smb1 != b->smb1 || a->unkeyed != b->unkeyed ||
+	    a->gmac != b->gmac || a->pin_linger != b->pin_linger || a->source != b->source ||
+	    a->rebalance != b->rebalance || a->npool != b->npool ||
+	    (a->npool > 0 && memcmp(a->pool, b->pool, a->npool * sizeof(struct addr)) != 0) ||
+	    memcmp(&a->health, &b->health, sizeof(a->health)) != 0 ||
+	    memcmp(&a->limits, &b->limits, sizeof(a->limits)) != 0 ||
+	    memcmp(&a->tcp, &b->tcp, sizeof(a->tcp)) != 0)
+		return false;
+	for (size_t i = 0; i < a->nnodes; i++)
+		if (strcmp(a->nodes[i].name, b->nodes[i].name) != 0 ||
+		    !addr_equal(&a->nodes[i].address.addr, &b->nodes[i].address.addr) ||
+		    a->nodes[i].address.port != b->nodes[i].address.port ||
+		    a->nodes[i].weight != b->nodes[i].weight || a->nodes[i].state != b->nodes[i].state ||
+		    a->nodes[i].nothers != b->nodes[i].nothers ||
+		    memcmp(a->nodes[i].others, b->nodes[i].others, sizeof(a->nodes[i].others)) != 0)
+			return false;
+	for (size_t i = 0; i < a->addresses->n; i++)
+		if (a->addresses->rules[i].deny != b->addresses->rules[i].deny ||
+		    !prefix_equal(&a->addresses->rules[i].prefix, &b->addresses->rules[i].prefix))
+			return false;
+	for (size_t i = 0; i < a->ninterfaces; i++) {
+		const struct pol_interfaces *x = &a->interfaces[i], *y = &b->interfaces[i];
+
+		if (strcmp(x->listener, y->listener) != 0 || x->mode != y->mode || x->n != y->n)
+			return false;
+		for (size_t k = 0; k < x->n; k++)
+			if (!addr_equal(&x->list[k].addr, &y->list[k].addr) ||
+			    x->list[k].speed != y->list[k].speed || x->list[k].rss != y->list[k].rss ||
+			    x->list[k].ifindex != y->list[k].ifindex)
+				return false;
+	}
+	return true;
+}
+
+static char *
+print(const struct policy *p)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	assert_non_null(f);
+	policy_print(p, f);
+	fclose(f);
+	return text;
+}
+
+static void
+never(void *arg, const char *line)
+{
+	(void)arg;
+	fail_msg("a difference: %s", line);
+}
+
+static void
+round_trip(const char *source)
+{
+	struct policy *a = load_good(source), *b;
+	char *text = print(a), *again;
+
+	b = load_good(text);
+	again = print(b);
+	assert_true(same(a, b));
+	assert_int_equal(policy_diff(a, b, never, NULL), 0);
+	assert_string_equal(text, again);
+	free(text);
+	free(again);
+	policy_unref(&a);
+	policy_unref(&b);
+}
+
+static void
+test_round_trip(void **state)
+{
+	(void)state;
+	deny_file("public", "10.1.0.100/24 eth0\nfd00:1::64/64 eth0\n");
+	round_trip(full);
+	round_trip(SOURCED);
+	round_trip(NODE "source = transparent\n");
+	for (size_t i = 0; i < COUNT(odd); i++)
+		round_trip(odd[i]);
+	round_trip(NODE "addresses { deny-file = { \"public\" } deny = { \"::/0\", \"0.0.0.0/0\" } }\n");
+	round_trip(NODE "health { interval = \"1234ms\" slow-start = 0 } pin-linger = \"24h\"\n");
+}
+
+/* Differences. */
+
+struct lines {
+	char text[4096];
+};
+
+static void
+collect(void *arg, const char *line)
+{
+	struct lines *l = arg;
+
+	assert_null(strchr(line, '\n'));
+	strncat(l->text, line, sizeof(l->text) - strlen(l->text) - 1);
+	strncat(l->text, "\n", sizeof(l->text) - strlen(l->text) - 1);
+}
+
+static const struct {
+	const char *before, *after, *said;
+} diffs[] = {
+	{ NODE, NODE, "" },
+	{ NODE, "smb1 = refuse pin-linger = \"900s\"\naddresses { }" NODE, "" },
+	{ NODE, NODE "node n3 { address = \"127.0.0.13:1445\" }",
+	    "node n3 added (127.0.0.13:1445, weight 1)\n" },
+	{ NODE "node n2 { address = \"10.0.0.2\" }", NODE, "node n2 removed: it drains\n" },
+	{ NODE, "node n1 { address = \"127.0.0.11:1445\" weight = 2 state = drain }",
+	    "node n1: weight 1 -> 2\nnode n1: state active -> drain\n" },
+	{ NODE, "node n1 { address = \"[fd00::1]:445\" }",
+	    "node n1: address 127.0.0.11:1445 -> [fd00::1]:445\n" },
+	{ NODE, NODE "addresses { deny = { \"10.1.0.7\" } }", "addresses: deny 10.1.0.7/32 added\n" },
+	{ NODE "addresses { deny = { \"10.1.0.7\" } }", NODE "addresses { allow = { \"10.1.0.7\" } }",
+	    "addresses: deny 10.1.0.7/32 removed\naddresses: allow 10.1.0.7/32 added\n" },
+	{ NODE "addresses { deny = { \"10.0.0.1\", \"10.0.0.2\" } }",
+	    NODE "addresses { deny = { \"10.0.0.2\", \"10.0.0.1\" } }", "" },
+	{ NODE "pin-linger = \"15m\"", NODE "pin-linger = \"1h\"", "pin-linger: 15m -> 1h\n" },
+	{ NODE, NODE "source = transparent rebalance = true",
+	    "source: own -> transparent\nrebalance: false -> true\n" },
+	{ NODE "source-pool = { \"10.0.0.1\", \"10.0.0.2\" }",
+	    NODE "source-pool = { \"10.0.0.2\", \"fd00::3\" }",
+	    "source-pool: 10.0.0.1 removed\nsource-pool: fd00::3 added\n" },
+	{ NODE "node n2 { address = \"10.0.0.2\" other-addresses = { \"10.0.0.3\" } }",
+	    NODE "node n2 { address = \"10.0.0.2\" other-addresses = { \"fd00::3\" } }",
+	    "node n2: other address 10.0.0.3 removed\nnode n2: other address fd00::3 added\n" },
+	{ NODE, NODE "smb1 = allow gmac = resign unkeyed = refuse",
+	    "smb1: refuse -> allow\nunkeyed: pass -> refuse\ngmac: pass -> resign\n" },
+	{ NODE, NODE "health { rise = 1 } limits { accept-rate = 0 } tcp { client-timeout = 0 }",
+	    "health rise: 2 -> 1\nlimits accept-rate: 1000 -> 0\ntcp client-timeout: 1m -> 0\n" },
+	{ NODE, NODE "interfaces lan { mode = filter }", "interfaces lan added (filter)\n" },
+	{ NODE "interfaces lan { mode = filter }", NODE, "interfaces lan removed\n" },
+	{ NODE "interfaces lan { mode = filter }", NODE "interfaces lan { mode = pass }",
+	    "interfaces lan: mode filter -> pass\n" },
+	{ NODE "interfaces lan { address \"10.0.0.1\" { } address \"10.0.0.2\" { } }",
+	    NODE "interfaces lan { address \"10.0.0.1\" { speed = 2.5G rss = true ifindex = 9 }"
+	    " address \"10.0.0.3\" { speed = 25G rss = on } }",
+	    "interfaces lan: address 10.0.0.2 removed\n"
+	    "interfaces lan: address 10.0.0.1: speed 1G -> 2500M\n"
+	    "interfaces lan: address 10.0.0.1: rss on\n"
+	    "interfaces lan: address 10.0.0.1: ifindex 1 -> 9\n"
+	    "interfaces lan: address 10.0.0.3 added (25G, rss, ifindex 1)\n" },
+	{ NODE "interfaces lan { address \"10.0.0.1\" { ifindex = 1 } address fd00::1 { ifindex = 2 } }",
+	    NODE "interfaces lan { address fd00::1 { ifindex = 2 } address \"10.0.0.1\" { ifindex = 1 } }",
+	    "interfaces lan: the order of addresses changed\n" },
+};
+
+static void
+test_diff(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(diffs); i++) {
+		struct policy *a = load_good(diffs[i].before), *b = load_good(diffs[i].after);
+		struct lines l = { .text = "" };
+		unsigned n = policy_diff(a, b, collect, &l), newlines = 0;
+
+		assert_string_equal(l.text, diffs[i].said);
+		for (const char *s = l.text; *s != '\0'; s++)
+			newlines += *s == '\n';
+		assert_int_equal(n, newlines);
+		/* One way there is a difference exactly when there is one back. */
+		assert_int_equal(policy_diff(b, a, collect, &l) == 0, n == 0);
+		policy_unref(&a);
+		policy_unref(&b);
+	}
+}
+
+/* References. */
+
+static void *
+refer(void *arg)
+{
+	struct policy *p = arg;
+
+	for (int i = 0; i < 20000; i++) {
+		struct policy *q = policy_ref(p);
+
+		policy_unref(&q);
+	}
+	policy_unref(&p);
+	return NULL;
+}
+
+static void
+test_refs(void **state)
+{
+	struct policy *p = load_good(full);
+	pthread_t t[4];
+
+	(void)state;
+	assert_int_equal(p->generation, 0);
+	for (size_t i = 0; i < COUNT(t); i++)
+		assert_int_equal(pthread_create(&t[i], NULL, refer, policy_ref(p)), 0);
+	for (size_t i = 0; i < COUNT(t); i++)
+		pthread_join(t[i], NULL);
+	assert_int_equal(p->refs, 1);
+	policy_unref(&p);
+	assert_null(p);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_acl),
+		cmocka_unit_test(test_acl_full),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_duration_str),
+		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_source),
+		cmocka_unit_test(test_odd),
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_bad_pairs),
+		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_mutations),
+		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_long_value),
+		cmocka_unit_test(test_denyfile),
+		cmocka_unit_test(test_denyfile_bad),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_diff),
+		cmocka_unit_test(test_refs),
+	};
+	int failed;
+
+	setenv("SMBGATE_T_LOW", "low", 1);
+	setenv("SMBGATE_T_BAD", "a\"b}", 1);
+	dir_begin(dir);
+	file_path(path, dir, "policy.conf");
+	deny_file("good", "10.1.0.1/24 eth0\n");
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	dir_end(dir);
+	return failed;
+}

@@ -1,0 +1,278 @@
+/* state-local.c: claims: made, kept, moved, counted, forgotten; for the backend in memory */
+#include "config.h"
+
+#include "state/local.h"
+#include "state/state.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define LINGER 1000
+
+static uint64_t now;
+
+static uint64_t
+test_clock(void)
+{
+	return now;
+}
+
+struct told {
+	bool called, have;
+	struct state_claim claim;
+};
+
+static void
+told_cb(void *arg, const struct state_claim *c)
+{
+	struct told *t = arg;
+
+	t->called = true;
+	t->have = c != NULL;
+	if (c != NULL)
+		t->claim = *c;
+}
+
+struct fixture {
+	struct local_map *map;
+	struct state *state;
+};
+
+static int
+setup(void **state)
+{
+	static struct fixture f;
+
+	now = 1000000;
+	f.map = local_map_new(100, test_clock);
+	f.state = local_state_new(f.map);
+	*state = &f;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	state_free(&f->state);
+	local_map_free(&f->map);
+	return 0;
+}
+
+static struct state_key
+key(unsigned n)
+{
+	struct state_key k = { .b = { STATE_KEY_GUID } };
+
+	memcpy(k.b + 1, &n, sizeof(n));
+	return k;
+}
+
+static struct state_hold *
+claim(struct fixture *f, unsigned n, const char *node, struct told *t)
+{
+	struct state_key k = key(n);
+	struct state_hold *h = NULL;
+
+	*t = (struct told){ .called = false };
+	state_claim(f->state, &k, node, node, told_cb, t, &h);
+	assert_non_null(h);
+	assert_true(t->called);
+	return h;
+}
+
+static void
+test_first_come(void **state)
+{
+	struct fixture *f = *state;
+	struct told a, b;
+	struct state_hold *h1 = claim(f, 1, "n1", &a), *h2 = claim(f, 1, "n2", &b);
+
+	assert_true(a.claim.fresh);
+	assert_string_equal(a.claim.node, "n1");
+	assert_int_equal(a.claim.others, 0);
+	/* The second asker wanted n2 and is told n1. */
+	assert_false(b.claim.fresh);
+	assert_false(b.claim.firm);
+	assert_string_equal(b.claim.node, "n1");
+	assert_int_equal(b.claim.others, 1);
+	assert_int_equal(state_clients(f->state, "n1"), 1);
+	assert_int_equal(state_clients(f->state, "n2"), 0);
+	state_release(f->state, &h1, LINGER);
+	state_release(f->state, &h2, LINGER);
+	assert_null(h1);
+}
+
+static void
+test_linger(void **state)
+{
+	struct fixture *f = *state;
+	struct told t;
+	struct state_hold *h = claim(f, 1, "n1", &t);
+
+	state_firm(f->state, h, 0);
+	state_release(f->state, &h, LINGER);
+	now += LINGER - 1;
+	h = claim(f, 1, "n2", &t);
+	assert_string_equal(t.claim.node, "n1");
+	assert_true(t.claim.firm);
+	assert_int_equal(t.claim.others, 0);
+	/* A NEGOTIATE without a logon extends nothing: the time is over as if it had not been. */
+	state_release(f->state, &h, LINGER);
+	now += 1;
+	h = claim(f, 1, "n2", &t);
+	assert_true(t.claim.fresh);
+	assert_string_equal(t.claim.node, "n2");
+	/* A logon starts it anew. */
+	state_firm(f->state, h, 0);
+	now += 10 * LINGER;
+	state_release(f->state, &h, LINGER);
+	now += LINGER - 1;
+	h = claim(f, 1, "n1", &t);
+	assert_string_equal(t.claim.node, "n2");
+	state_release(f->state, &h, LINGER);
+}
+
+static void
+test_provisional(void **state)
+{
+	struct fixture *f = *state;
+	struct told t;
+	struct state_hold *h = claim(f, 1, "n1", &t), *h2 = claim(f, 1, "n2", &t);
+
+	/* Without a logon it ends with its last connection. */
+	assert_string_equal(t.claim.node, "n1");
+	state_release(f->state, &h, LINGER);
+	h = claim(f, 1, "n2", &t);
+	assert_string_equal(t.claim.node, "n1");
+	assert_false(t.claim.firm);
+	state_release(f->state, &h2, LINGER);
+	state_release(f->state, &h, LINGER);
+	assert_int_equal(state_clients(f->state, "n1"), 0);
+	h = claim(f, 1, "n2", &t);
+	assert_true(t.claim.fresh);
+	assert_string_equal(t.claim.node, "n2");
+	state_release(f->state, &h, LINGER);
+}
+
+static void
+test_move(void **state)
+{
+	struct fixture *f = *state;
+	struct told t, m;
+	struct state_hold *h = claim(f, 1, "n1", &t), *h2;
+
+	/* Nobody else: it goes, and the load goes with it. */
+	state_move(f->state, h, "n1", "n2", told_cb, &m);
+	assert_string_equal(m.claim.node, "n2");
+	assert_int_equal(state_clients(f->state, "n1"), 0);
+	assert_int_equal(state_clients(f->state, "n2"), 1);
+	/* It is not where the asker believed it to be. */
+	state_move(f->state, h, "n1", "n3", told_cb, &m);
+	assert_string_equal(m.claim.node, "n2");
+	/* Another connection lives on it: it stays. */
+	h2 = claim(f, 1, "n2", &t);
+	state_move(f->state, h, "n2", "n3", told_cb, &m);
+	assert_string_equal(m.claim.node, "n2");
+	assert_int_equal(m.claim.others, 1);
+	state_release(f->state, &h2, LINGER);
+	state_release(f->state, &h, LINGER);
+}
+
+static void
+test_move_forgets_firm(void **state)
+{
+	struct fixture *f = *state;
+	struct told t, m;
+	struct state_hold *h = claim(f, 1, "n1", &t);
+
+	state_firm(f->state, h, 0);
+	state_release(f->state, &h, LINGER);
+	h = claim(f, 1, "n1", &t);
+	state_move(f->state, h, "n1", "n2", told_cb, &m);
+	/* Handles waited on n1; nobody has logged on to n2 yet. */
+	assert_false(m.claim.firm);
+	state_release(f->state, &h, LINGER);
+}
+
+static void
+test_full(void **state)
+{
+	struct fixture *f = *state;
+	struct state_hold *h[101];
+	struct told t;
+
+	for (unsigned i = 0; i < 100; i++) {
+		h[i] = claim(f, i, "n1", &t);
+		assert_true(t.have);
+	}
+	h[100] = claim(f, 100, "n1", &t);
+	assert_false(t.have);
+	state_firm(f->state, h[100], 0);
+	state_move(f->state, h[100], "n1", "n2", told_cb, &t);
+	assert_false(t.have);
+	assert_int_equal(state_clients(f->state, "n1"), 100);
+	for (unsigned i = 0; i <= 100; i++) {
+		state_firm(f->state, h[i], 0);
+		state_release(f->state, &h[i], LINGER);
+	}
+	h[0] = claim(f, 1000, "n1", &t);
+	assert_false(t.have);
+	state_release(f->state, &h[0], LINGER);
+	/* Room comes back as the old ones end, without anybody asking for those. */
+	now += LINGER;
+	for (unsigned i = 1000; i < 1050; i++) {
+		h[0] = claim(f, i, "n1", &t);
+		state_release(f->state, &h[0], LINGER);
+	}
+	assert_true(t.have);
+	assert_int_equal(state_clients(f->state, "n1"), 0);
+}
+
+static void
+count_cb(void *arg, const struct state_key *k, const struct state_claim *c, uint64_t left)
+{
+	unsigned *n = arg;
+
+	n[k->b[1]] = c->others * 1000 + (unsigned)left;
+}
+
+static void
+test_each(void **state)
+{
+	struct fixture *f = *state;
+	struct told t;
+	struct state_hold *a = claim(f, 1, "n1", &t), *b = claim(f, 1, "n1", &t),
+			  *c = claim(f, 2, "n2", &t);
+	unsigned n[256] = { 0 };
+
+	state_firm(f->state, c, 0);
+	state_release(f->state, &c, 500);
+	state_each(f->state, count_cb, n);
+	assert_int_equal(n[1], 2000);
+	assert_int_equal(n[2], 500);
+	state_release(f->state, &a, LINGER);
+	state_release(f->state, &b, LINGER);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_first_come, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_linger, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_provisional, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_move, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_move_forgets_firm, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_full, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_each, setup, teardown),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
