@@ -8,6 +8,7 @@ base_libbase_a_SOURCES = \
 	base/guid.h \
 	base/log.c \
 	base/log.h \
+	base/magic.h \
 	base/rd.c \
 	base/rd.h \
 	base/wr.c \

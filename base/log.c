@@ -3,7 +3,10 @@
 
 #include "base/log.h"
 
+#include "base/addr.h"
+
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,6 +16,9 @@
 
 /* A line longer than this is cut: long enough for an error with a path and a reason. */
 #define LINE_MAX_LEN 1024
+
+/* What a line about a connection begins with: the names of nodes are short. */
+#define LOG_PREFIX_MAX 192
 
 /* Enough to see what happens, too few to fill a disk or to slow a worker down. */
 #define BUDGET_LINES 100
@@ -40,8 +46,8 @@ log_wants(enum log_level level)
 	return level <= sink.max;
 }
 
-static void __attribute__((format(printf, 2, 0)))
-emit(enum log_level level, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 3, 0)))
+emit(enum log_level level, const char *prefix, const char *fmt, va_list ap)
 {
 	/* One byte behind the text and its NUL is left for the newline. */
 	char line[LINE_MAX_LEN + 2];
@@ -50,7 +56,7 @@ emit(enum log_level level, const char *fmt, va_list ap)
 
 	if (level > sink.max)
 		return;
-	head = snprintf(line, LINE_MAX_LEN, "%s: ", levels[level].word);
+	head = snprintf(line, LINE_MAX_LEN, "%s: %s", levels[level].word, prefix);
 	/* "%m" in fmt means the caller's errno. */
 	errno = saved;
 	n = vsnprintf(line + head, LINE_MAX_LEN - (size_t)head, fmt, ap);
@@ -66,7 +72,7 @@ emit(enum log_level level, const char *fmt, va_list ap)
 			line[i] = '?';
 	}
 	if (sink.use_syslog) {
-		syslog(levels[level].priority, "%s", line + head);
+		syslog(levels[level].priority, "%s", line + strlen(levels[level].word) + 2);
 	} else {
 		line[len] = '\n';
 		/* A log that cannot be written is nothing that the process could act on. */
@@ -91,7 +97,7 @@ log_error(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	emit(LOG_LEVEL_ERROR, fmt, ap);
+	emit(LOG_LEVEL_ERROR, "", fmt, ap);
 	va_end(ap);
 }
 
@@ -101,7 +107,7 @@ log_warn(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	emit(LOG_LEVEL_WARN, fmt, ap);
+	emit(LOG_LEVEL_WARN, "", fmt, ap);
 	va_end(ap);
 }
 
@@ -111,7 +117,7 @@ log_info(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	emit(LOG_LEVEL_INFO, fmt, ap);
+	emit(LOG_LEVEL_INFO, "", fmt, ap);
 	va_end(ap);
 }
 
@@ -121,7 +127,23 @@ log_debug(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	emit(LOG_LEVEL_DEBUG, fmt, ap);
+	emit(LOG_LEVEL_DEBUG, "", fmt, ap);
+	va_end(ap);
+}
+
+void
+log_conn(enum log_level level, struct log_conn c, const char *fmt, ...)
+{
+	char prefix[LOG_PREFIX_MAX], client[ADDR_STRLEN];
+	va_list ap;
+
+	if (!log_wants(level))
+		return;
+	snprintf(prefix, sizeof(prefix), "conn %" PRIu64 " %s%s%s: ", c.id,
+	    addrport_str(c.client, client), c.node != NULL ? " > " : "",
+	    c.node != NULL ? c.node : "");
+	va_start(ap, fmt);
+	emit(level, prefix, fmt, ap);
 	va_end(ap);
 }
 

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct addrport;
+
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 /*
@@ -21,6 +23,17 @@ void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* The connection that a line is about. */
+struct log_conn {
+	uint64_t id;
+	const struct addrport *client;
+	const char *node;	/* NULL: it has none yet */
+};
+
+/* A line about one connection, behind the one prefix there is: "conn 12 10.1.0.7:50122 > n1: ". */
+void log_conn(enum log_level level, struct log_conn c, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /*
  * A budget for one class of lines that others can cause (closed connections, refused packets).

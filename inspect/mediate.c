@@ -408,9 +408,8 @@ unseal(struct mediate *m, struct view *v, enum close_reason *why)
 	channel_opaque(m->env->sessions, track_channel(&m->track, x.session_id),
 	    "its encrypted messages do not open with the derived keys");
 	if (view_may_log(m))
-		log_warn("conn %" PRIu64 ": session %016" PRIx64
-		         " is opaque: its encrypted messages do not open with the derived keys",
-		    m->self.conn_id, x.session_id);
+		log_conn(LOG_LEVEL_WARN, mediate_log(m), "session %016" PRIx64
+		    " is opaque: its encrypted messages do not open with the derived keys", x.session_id);
 	*why = CLOSE_UNKEYED;
 	return m->env->policy->unkeyed == POL_UNKEYED_REFUSE ? -1 : 0;
 }
@@ -512,6 +511,13 @@ mediate_held(struct mediate *m, enum dir dir, const uint8_t *frame, size_t len)
 	if (frame[NBSS_HDR_LEN] == (SMB1_PROTOCOL_ID & 0xff))
 		return smb1_held(m, dir, frame, len);
 	return messages(m, dir, frame, len);
+}
+
+struct log_conn
+mediate_log(const struct mediate *m)
+{
+	return (struct log_conn){ .id = m->self.conn_id, .client = &m->self.client,
+		.node = m->node == NULL ? NULL : m->node->name };
 }
 
 void

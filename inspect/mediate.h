@@ -68,6 +68,9 @@ struct mediate {
  */
 void mediate_init(struct mediate *m, struct mediate_env *env, const char *listener,
     const struct channel_ends *self, void (*wake)(void *arg), void *arg);
+/* Whom a log line is about. */
+struct log_conn mediate_log(const struct mediate *m);
+
 /* Calls wake; for those that m waits for. arg: m. */
 void mediate_wake(void *m);
 /* Leaves all sessions. */

@@ -101,18 +101,17 @@ bind_allowed(struct mediate *m, uint64_t session_id)
 	if (!policy_allows(m->env->policy, &m->self.local.addr)) {
 		stats_add(m->env->stats, STAT_binds_refused_address, 1);
 		if (view_may_log(m))
-			log_info("conn %" PRIu64 ": bind to session %016" PRIx64
-			         " refused: %s is forbidden",
-			    m->self.conn_id, session_id, addr_str(&m->self.local.addr, a));
+			log_conn(LOG_LEVEL_INFO, mediate_log(m), "bind to session %016" PRIx64
+			    " refused: %s is forbidden", session_id,
+			    addr_str(&m->self.local.addr, a));
 		return false;
 	}
 	if (sesstab_elsewhere(m->env->sessions, session_id, m->node) ||
 	    sharing_elsewhere(m->sharing, session_id)) {
 		stats_add(m->env->stats, STAT_binds_refused_node, 1);
 		if (view_may_log(m))
-			log_info("conn %" PRIu64 ": bind to session %016" PRIx64
-			         " refused: it lives on another node than %s",
-			    m->self.conn_id, session_id, m->node->name);
+			log_conn(LOG_LEVEL_INFO, mediate_log(m), "bind to session %016" PRIx64
+			    " refused: it lives on another node", session_id);
 		return false;
 	}
 	return true;
@@ -171,14 +170,14 @@ door(struct mediate *m, const struct token *t)
 	if (is_ntlm(t) && a->ntlm == POL_AUTH_REFUSE) {
 		stats_add(m->env->stats, STAT_ntlm_refused, 1);
 		if (view_may_log(m))
-			log_info("conn %" PRIu64 ": NTLM is refused", m->self.conn_id);
+			log_conn(LOG_LEVEL_INFO, mediate_log(m), "NTLM is refused");
 		return STATUS_NTLM_BLOCKED;
 	}
 	if (t->kind == TOKEN_NTLM_AUTHENTICATE && a->guest == POL_AUTH_REFUSE &&
 	    ntlm_auth_get(&n, t->p, t->len) == 0 && ntlm_anonymous(&n)) {
 		stats_add(m->env->stats, STAT_guests_refused, 1);
 		if (view_may_log(m))
-			log_info("conn %" PRIu64 ": an anonymous logon is refused", m->self.conn_id);
+			log_conn(LOG_LEVEL_INFO, mediate_log(m), "an anonymous logon is refused");
 		return STATUS_ACCESS_DENIED;
 	}
 	return STATUS_SUCCESS;
@@ -283,11 +282,11 @@ static void
 log_session(struct mediate *m, const struct session_info *si)
 {
 	if (si->keyed)
-		log_debug("conn %" PRIu64 ": session %016" PRIx64 " of %s is keyed", m->self.conn_id,
+		log_conn(LOG_LEVEL_DEBUG, mediate_log(m), "session %016" PRIx64 " of %s is keyed",
 		    si->session_id, si->principal != NULL ? si->principal : "?");
 	else if (m->env->keyc != NULL && si->opaque_because != NULL && view_may_log(m))
-		log_warn("conn %" PRIu64 ": session %016" PRIx64 "%s%s is opaque: %s",
-		    m->self.conn_id, si->session_id, si->principal != NULL ? " of " : "",
+		log_conn(LOG_LEVEL_WARN, mediate_log(m), "session %016" PRIx64 "%s%s is opaque: %s",
+		    si->session_id, si->principal != NULL ? " of " : "",
 		    si->principal != NULL ? si->principal : "", si->opaque_because);
 }
 

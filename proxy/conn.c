@@ -94,23 +94,17 @@ ordinary(enum close_reason why)
 static void
 log_end(struct conn *c)
 {
-	char client[ADDR_STRLEN];
 	unsigned left_out;
 
 	if (ordinary(c->why)) {
-		if (!log_wants(LOG_LEVEL_DEBUG))
-			return;
-		log_debug("conn %" PRIu64 " %s>%s closed: %s", c->mediate.self.conn_id,
-		    addrport_str(&c->mediate.self.client, client),
-		    c->node != NULL ? c->node->name : "-", close_text(c->why));
+		log_conn(LOG_LEVEL_DEBUG, mediate_log(&c->mediate), "closed: %s", close_text(c->why));
 		return;
 	}
 	if (!log_allow(&c->w->log, clock_ms(), &left_out))
 		return;
 	if (left_out > 0)
 		log_info("%u lines about closed connections left out", left_out);
-	log_info("conn %" PRIu64 " %s>%s closed in stage %s: %s", c->mediate.self.conn_id,
-	    addrport_str(&c->mediate.self.client, client), c->node != NULL ? c->node->name : "-",
+	log_conn(LOG_LEVEL_INFO, mediate_log(&c->mediate), "closed in stage %s: %s",
 	    conn_stage_str(c->stage), close_text(c->why));
 }
 
@@ -325,7 +319,6 @@ vc_reset(struct conn *c)
 		.by_identity = p->vc_reset == POL_VC_RESET_IDENTITY,
 		.identity = c->mediate.identity,
 	};
-	char client[ADDR_STRLEN];
 
 	if (p->vc_reset == POL_VC_RESET_OFF)
 		return;
@@ -334,8 +327,8 @@ vc_reset(struct conn *c)
 		return;
 	}
 	stats_add(&c->w->stats, STAT_vc_resets, 1);
-	log_debug("conn %" PRIu64 " %s: VcNumber 0, older connections of the client end", r.conn_id,
-	    addrport_str(&self->client, client));
+	log_conn(LOG_LEVEL_DEBUG, mediate_log(&c->mediate),
+	    "VcNumber 0: older connections of the client end");
 	for (unsigned i = 0; i < c->w->parts->nworkers; i++)
 		worker_vc_reset(c->w->parts->workers[i], &r);
 }

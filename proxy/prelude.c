@@ -80,7 +80,8 @@ take_header(struct conn *c, const uint8_t *p, size_t len)
 {
 	const struct ppheader h = ppheader_get(p, len);
 	struct channel_ends *self = &c->mediate.self;
-	char proxy[ADDR_STRLEN], client[ADDR_STRLEN];
+	const struct addrport peer = self->client;
+	char proxy[ADDR_STRLEN];
 	enum close_reason why;
 	unsigned delay;
 
@@ -89,10 +90,10 @@ take_header(struct conn *c, const uint8_t *p, size_t len)
 	/* The proxy itself, which the limits do not know: its health checks, say. */
 	if (h.kind != PPHEADER_PROXIED)
 		return (struct outcome){ .act = OUTCOME_DROP };
-	log_debug("conn %" PRIu64 ": %s comes by the proxy %s", self->conn_id,
-	    addrport_str(&h.client, client), addrport_str(&self->client, proxy));
 	self->client = h.client;
 	self->local = h.local;
+	log_conn(LOG_LEVEL_DEBUG, mediate_log(&c->mediate), "comes by the proxy %s",
+	    addrport_str(&peer, proxy));
 	if (!limits_enter(c->w->parts->limits, &c->w->policy->limits, &self->client.addr, clock_ms(),
 	        &delay, &why))
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = why };
