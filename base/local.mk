@@ -8,6 +8,8 @@ base_libbase_a_SOURCES = \
 	base/guid.h \
 	base/log.c \
 	base/log.h \
+	base/logsink.c \
+	base/logsink.h \
 	base/magic.h \
 	base/rd.c \
 	base/rd.h \

@@ -4,6 +4,7 @@
 #include "base/log.h"
 
 #include "base/addr.h"
+#include "base/logsink.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -26,9 +27,9 @@
 
 /* The one setting of the process: written by log_open() before threads exist, then only read. */
 static struct {
-	bool use_syslog;
+	struct logsink to;
 	enum log_level max;
-} sink = { .max = LOG_LEVEL_INFO };
+} sink = { .to = { .fd = STDERR_FILENO }, .max = LOG_LEVEL_INFO };
 
 static const struct {
 	const char *word;
@@ -71,24 +72,29 @@ emit(enum log_level level, const char *prefix, const char *fmt, va_list ap)
 		if (c < 0x20 || c == 0x7f)
 			line[i] = '?';
 	}
-	if (sink.use_syslog) {
-		syslog(levels[level].priority, "%s", line + strlen(levels[level].word) + 2);
-	} else {
-		line[len] = '\n';
-		/* A log that cannot be written is nothing that the process could act on. */
-		while (write(STDERR_FILENO, line, len + 1) < 0 && errno == EINTR)
-			continue;
-	}
+	line[len] = '\n';
+	logsink_write(&sink.to, levels[level].priority, line, len + 1,
+	    strlen(levels[level].word) + strlen(": "));
 	errno = saved;
 }
 
-void
+int
 log_open(bool use_syslog, enum log_level max)
 {
-	sink.use_syslog = use_syslog;
 	sink.max = max;
-	if (use_syslog)
-		openlog("smbgate", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+	return logsink_open(&sink.to, use_syslog);
+}
+
+void
+log_close(void)
+{
+	logsink_close(&sink.to);
+}
+
+void
+log_catch_up(void)
+{
+	logsink_catch_up(&sink.to);
 }
 
 void

@@ -11,10 +11,18 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 
 /*
  * Where lines go is set once, before the first thread is started, and never changed after. A line
- * is formatted completely and written with one system call, so lines of threads never mix.
- * Control bytes (a hostile name in a message) are replaced before they reach the log.
+ * is formatted completely and written with one system call, so lines of threads never mix, and
+ * never waits for its reader: see base/logsink.h. Control bytes (a hostile name in a message) are
+ * replaced before they reach the log. 0, or -1 with errno: there is no syslog, and lines go to
+ * stderr in its place.
  */
-void log_open(bool use_syslog, enum log_level max);
+int log_open(bool use_syslog, enum log_level max);
+
+/* Back to a bare stderr: before descriptors are closed that nobody here knows by name. */
+void log_close(void);
+
+/* Says now how many lines were dropped because nobody read them, not with the next line. */
+void log_catch_up(void);
 
 /* Would a line of that level go anywhere? For those whose text is dear. */
 bool log_wants(enum log_level level);

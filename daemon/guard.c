@@ -467,14 +467,16 @@ become_guard(int *fd, bool use_syslog, bool verbose, struct secret *secret)
 	signal(SIGTERM, SIG_IGN);
 	sigemptyset(&empty);
 	sigprocmask(SIG_SETMASK, &empty, NULL);
-	if (null == -1 || dup2(null, STDIN_FILENO) == -1 || dup2(null, STDOUT_FILENO) == -1 ||
-	    (use_syslog && dup2(null, STDERR_FILENO) == -1))
+	if (null == -1 || dup2(null, STDIN_FILENO) == -1 || dup2(null, STDOUT_FILENO) == -1)
 		return -1;
+	log_close();
 	if (*fd != STDERR_FILENO + 1 && dup3(*fd, STDERR_FILENO + 1, O_CLOEXEC) == -1)
 		return -1;
 	*fd = STDERR_FILENO + 1;
 	close_range(STDERR_FILENO + 2, UINT_MAX, 0);
-	log_open(use_syslog, verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	if (log_open(use_syslog, verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO) == 0 && use_syslog &&
+	    (null = open("/dev/null", O_WRONLY | O_CLOEXEC)) != -1 && dup2(null, STDERR_FILENO) == -1)
+		return -1;
 	return chdir("/");
 }
 

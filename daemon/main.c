@@ -231,7 +231,7 @@ ready(void *arg)
 
 /* The log is syslog's from here on; the parent has what was said before on its stderr. */
 static void
-let_go_of_terminal(void)
+let_go_of_terminal(bool stderr_stays)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -239,7 +239,8 @@ let_go_of_terminal(void)
 		return;
 	dup2(null, STDIN_FILENO);
 	dup2(null, STDOUT_FILENO);
-	dup2(null, STDERR_FILENO);
+	if (!stderr_stays)
+		dup2(null, STDERR_FILENO);
 	if (chdir("/") == -1)
 		log_warn("cannot leave the working directory: %s", strerror(errno));
 }
@@ -258,8 +259,8 @@ serve(const struct options *o, struct conf *conf, struct policy *policy, struct 
 	enum log_level level = o->verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
 	struct gate_sockets sockets = { .control = -1 };
 	struct gate *g;
+	bool stderr_stays = false;
 	int ready_fd = -1;
-
 	sigset_t later;
 
 	log_open(false, level);
@@ -289,8 +290,12 @@ serve(const struct options *o, struct conf *conf, struct policy *policy, struct 
 		log_info("no cluster-secret: placement is not keyed");
 	if (sockets.guard != NULL && guard_wait(sockets.guard) == -1)
 		goto fail;
-	if (o->background)
-		log_open(true, level);
+	/* Without syslog stderr is the last resort, terminal or not. */
+	if (o->background && log_open(true, level) == -1) {
+		log_warn("there is no syslog at /dev/log (%s): the log stays on standard error",
+		    strerror(errno));
+		stderr_stays = true;
+	}
 	g = gate_new(conf, policy, secret, &sockets);
 	free(sockets.fds);
 	if (g == NULL) {
@@ -299,7 +304,7 @@ serve(const struct options *o, struct conf *conf, struct policy *policy, struct 
 		return EXIT_FAILURE;
 	}
 	if (o->background)
-		let_go_of_terminal();
+		let_go_of_terminal(stderr_stays);
 	gate_run(g, ready, &ready_fd);
 	gate_free(&g);
 	guard_free(&sockets.guard);
