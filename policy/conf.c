@@ -3,6 +3,7 @@
 
 #include "policy/conf.h"
 
+#include "base/cpus.h"
 #include "policy/conffile.h"
 #include "policy/errlist.h"
 
@@ -272,11 +273,11 @@ conf_load(const char *path, struct errlist *e)
 unsigned
 conf_workers(const struct conf *c)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned cpus = cpus_allowed();
 
 	if (c->workers != 0)
 		return c->workers;
-	return cpus < 1 ? 1 : cpus > CONF_WORKERS_MAX ? CONF_WORKERS_MAX : (unsigned)cpus;
+	return cpus > CONF_WORKERS_MAX ? CONF_WORKERS_MAX : cpus;
 }
 
 int

@@ -63,7 +63,7 @@ struct conf {
  * is nothing to be had of the file.
  */
 struct conf *conf_load(const char *path, struct errlist *e);
-/* What it says, or one for each CPU. */
+/* What it says, or one for each CPU that the process may use. */
 unsigned conf_workers(const struct conf *c);
 /* Reads the password-file. 0, or -1 with a static text that says what is wrong. */
 int conf_password(struct conf *c, const char **why_r) __attribute__((warn_unused_result));

@@ -15,6 +15,7 @@ UNIT_TESTS += \
 	t/unit/auth-keys.t \
 	t/unit/auth-seal.t \
 	t/unit/auth-tokens.t \
+	t/unit/base-cpus.t \
 	t/unit/base-log.t \
 	t/unit/base.t \
 	t/unit/daemon-ctl.t \
@@ -61,6 +62,8 @@ t_unit_auth_seal_t_LDADD = $(LINK_AUTH)
 t_unit_auth_tokens_t_SOURCES = t/unit/auth-tokens.c t/unit/lib/vectors.h t/unit/lib/walk.h \
 	t/unit/lib/walkauth.h
 t_unit_auth_tokens_t_LDADD = $(LINK_AUTH)
+t_unit_base_cpus_t_SOURCES = t/unit/base-cpus.c
+t_unit_base_cpus_t_LDADD = $(LINK_BASE)
 t_unit_base_log_t_SOURCES = t/unit/base-log.c
 t_unit_base_log_t_LDADD = $(LINK_BASE)
 t_unit_base_t_SOURCES = t/unit/base.c
