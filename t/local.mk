@@ -130,6 +130,7 @@ E2E_TESTS = \
 	t/e2e/contrib-quickstart.t \
 	t/e2e/contrib-vpn-gateway.t \
 	t/e2e/daemon-ctl.t \
+	t/e2e/daemon-log.t \
 	t/e2e/daemon-reload.t \
 	t/e2e/front-intercept.t \
 	t/e2e/front-netbios.t \

@@ -94,7 +94,7 @@ count(const char *text, unsigned long *got, unsigned long *dropped)
 			(*got)++;
 			continue;
 		}
-		assert_int_equal(sscanf(line, "warning: %lu log lines were dropped", &n), 1);
+		assert_int_equal(sscanf(line, "warning: log lines dropped because nobody read the log: %lu", &n), 1);
 		*dropped += n;
 	}
 }
@@ -123,7 +123,7 @@ check_hung(struct target *t)
 	drain(t, text);
 	count(text, &got, &dropped);
 	assert_int_equal(got + dropped, MANY + 1);
-	assert_non_null(strstr(text, "dropped: nobody read the log\ninfo: line 20000 "));
+	assert_non_null(strstr(text, "\ninfo: line 20000 "));
 	free(text);
 }
 
