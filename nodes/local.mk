@@ -1,6 +1,8 @@
 # the library of nodes/
 noinst_LIBRARIES += nodes/libnodes.a
 nodes_libnodes_a_SOURCES = \
+	nodes/dial.c \
+	nodes/dial.h \
 	nodes/health.c \
 	nodes/health.h \
 	nodes/home.c \

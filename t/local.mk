@@ -24,6 +24,7 @@ UNIT_TESTS += \
 	t/unit/inspect-mediate.t \
 	t/unit/inspect-smb1.t \
 	t/unit/keyd.t \
+	t/unit/nodes-dial.t \
 	t/unit/nodes-place.t \
 	t/unit/nodes-source.t \
 	t/unit/policy-conf.t \
@@ -82,6 +83,8 @@ t_unit_inspect_mediate_t_LDADD = $(LINK_PROXY)
 t_unit_inspect_smb1_t_SOURCES = t/unit/inspect-smb1.c t/unit/lib/made.c t/unit/lib/made.h \
 	t/unit/lib/talk.c t/unit/lib/talk.h
 t_unit_inspect_smb1_t_LDADD = $(LINK_PROXY)
+t_unit_nodes_dial_t_SOURCES = t/unit/nodes-dial.c
+t_unit_nodes_dial_t_LDADD = $(LINK_NODES)
 t_unit_nodes_place_t_SOURCES = t/unit/nodes-place.c
 t_unit_nodes_place_t_LDADD = $(LINK_NODES)
 t_unit_nodes_source_t_SOURCES = t/unit/nodes-source.c
