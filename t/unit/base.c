@@ -46,35 +46,54 @@ rd_values(void **state)
 	assert_false(rd_ok(&r));
 }
 
+static void
+rd_big_endian(void **state)
+{
+	static const uint8_t in[] = { 0x81, 2, 0x83, 4, 5, 0x86, 7, 8, 9, 10 };
+	struct rd r = rd_init(in, sizeof(in));
+
+	(void)state;
+	assert_int_equal(rd_be16(&r), 0x8102);
+	assert_true(rd_be32(&r) == 0x83040586u);
+	assert_int_equal(rd_be24(&r), 0x070809);
+	/* Nothing is moved, nor half read, where there is too little. */
+	assert_int_equal(rd_be16(&r), 0);
+	assert_false(rd_ok(&r));
+	assert_int_equal(r.pos, 9);
+	assert_int_equal(rd_be32(&r), 0);
+}
+
 /* Every getter at every distance from the end: in range it works, out of range nothing moves. */
 static void
 rd_ends(void **state)
 {
 	static const uint8_t in[] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
-	static const size_t sizes[] = { 1, 2, 3, 4, 8 };
+	static const struct { size_t size; bool big; } kinds[] = { { 1, false }, { 2, false },
+		{ 2, true }, { 3, true }, { 4, false }, { 4, true }, { 8, false } };
 
 	(void)state;
-	for (size_t i = 0; i < COUNT(sizes); i++) {
+	for (size_t i = 0; i < COUNT(kinds); i++) {
 		for (size_t left = 0; left <= 8; left++) {
 			/* A block of its own, so that a sanitizer sees the byte behind it. */
 			uint8_t *block = malloc(left);
 			struct rd r = rd_init(block, left);
-			bool fits = sizes[i] <= left;
+			size_t size = kinds[i].size;
+			bool fits = size <= left, big = kinds[i].big;
 			uint64_t v = 0;
 
 			if (left > 0)
 				memcpy(block, in, left);
-			switch (sizes[i]) {
+			switch (size) {
 			case 1: v = rd_u8(&r); break;
-			case 2: v = rd_u16(&r); break;
+			case 2: v = big ? rd_be16(&r) : rd_u16(&r); break;
 			case 3: v = rd_be24(&r); break;
-			case 4: v = rd_u32(&r); break;
+			case 4: v = big ? rd_be32(&r) : rd_u32(&r); break;
 			case 8: v = rd_u64(&r); break;
 			}
 			assert_int_equal(rd_ok(&r), fits);
 			assert_int_equal(v != 0, fits);
-			assert_int_equal(rd_left(&r), fits ? left - sizes[i] : 0);
-			assert_int_equal(r.pos, fits ? sizes[i] : 0);
+			assert_int_equal(rd_left(&r), fits ? left - size : 0);
+			assert_int_equal(r.pos, fits ? size : 0);
 			free(block);
 		}
 	}
@@ -575,6 +594,7 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rd_values),
+		cmocka_unit_test(rd_big_endian),
 		cmocka_unit_test(rd_ends),
 		cmocka_unit_test(rd_sticky),
 		cmocka_unit_test(rd_ranges),
