@@ -589,6 +589,55 @@ log_lines(void **state)
 	assert_ptr_equal(strchr(out, '\n'), out + strlen(out) - 1);
 }
 
+static void
+log_conns(void)
+{
+	struct addrport client;
+
+	assert_int_equal(addrport_parse(&client, "10.1.0.7:50122", 0), 0);
+	log_conn(LOG_LEVEL_INFO, (struct log_conn){ .id = 12, .client = &client }, "begins");
+	log_conn(LOG_LEVEL_WARN, (struct log_conn){ .id = 12, .client = &client, .node = "n1" },
+	    "%s after %u s", "closed", 3);
+	log_conn(LOG_LEVEL_DEBUG, (struct log_conn){ .id = 12, .client = &client }, "not seen");
+}
+
+/* The longest prefix there is leaves room for a text. */
+static void
+log_conn_long(void)
+{
+	char node[64];
+	struct addrport client;
+
+	memset(node, 'n', sizeof(node) - 1);
+	node[sizeof(node) - 1] = '\0';
+	assert_int_equal(addrport_parse(&client,
+	    "[2001:1111:2222:3333:4444:5555:6666:7777]:65535", 0), 0);
+	log_conn(LOG_LEVEL_ERROR, (struct log_conn){ .id = UINT64_MAX, .client = &client,
+	    .node = node }, "the end");
+}
+
+static void
+log_connection(void **state)
+{
+	char out[2048];
+
+	(void)state;
+	log_open(false, LOG_LEVEL_INFO);
+	captured(log_conns, out, sizeof(out));
+	assert_string_equal(out, "info: conn 12 10.1.0.7:50122: begins\n"
+	    "warning: conn 12 10.1.0.7:50122 > n1: closed after 3 s\n");
+	log_open(false, LOG_LEVEL_ERROR);
+	captured(log_conns, out, sizeof(out));
+	assert_string_equal(out, "");
+	captured(log_conn_long, out, sizeof(out));
+	assert_non_null(strstr(out, "conn 18446744073709551615 "
+	    "[2001:1111:2222:3333:4444:5555:6666:7777]:65535 > nnn"));
+	assert_non_null(strstr(out, "nnn: the end\n"));
+	log_open(false, LOG_LEVEL_DEBUG);
+	captured(log_conns, out, sizeof(out));
+	assert_non_null(strstr(out, "debug: conn 12 10.1.0.7:50122: not seen\n"));
+}
+
 int
 main(void)
 {
@@ -610,6 +659,7 @@ main(void)
 		cmocka_unit_test(guid_text),
 		cmocka_unit_test(log_budget),
 		cmocka_unit_test(log_lines),
+		cmocka_unit_test(log_connection),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
