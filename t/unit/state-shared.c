@@ -7,6 +7,7 @@
 #include "state/link.h"
 #include "state/record.h"
 #include "state/reply.h"
+#include "state/script.h"
 #include "state/shared.h"
 #include "state/state.h"
 
@@ -599,6 +600,26 @@ test_facts(void **state)
 	assert_null(f);
 }
 
+/* Whether they do the right thing is for a real Redis to show; that all of them are there, here. */
+static void
+test_scripts(void **state)
+{
+	static const char common[] = "local function time()\n";
+
+	(void)state;
+	for (int i = 0; i < SCRIPT_COUNT; i++) {
+		const char *text = script_text((enum script)i);
+
+		assert_non_null(text);
+		assert_int_equal(strncmp(text, common, sizeof(common) - 1), 0);
+		assert_null(strstr(text, "--"));
+		assert_null(strstr(text, "HOW_"));
+		assert_null(strstr(text, "NAMES_"));
+	}
+	assert_non_null(strstr(script_text(SCRIPT_TICK), "HGETALL', drains"));
+	assert_non_null(strstr(script_text(SCRIPT_SWEEP), "\n\tlocal id, rec = s[2][i]"));
+}
+
 int
 main(void)
 {
@@ -620,6 +641,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_rehome, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full, setup, teardown),
 		cmocka_unit_test(test_facts),
+		cmocka_unit_test(test_scripts),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
