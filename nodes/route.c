@@ -31,6 +31,8 @@
 /* Nodes that one connection tries before it gives up. */
 #define TRIES_MAX 8
 
+#define ROUTE_MAGIC 0x726f7574u
+
 struct search {
 	struct node *dialled;		/* what the client itself says, or NULL; a reference */
 	struct node *wanted;		/* that, or what the hash says; a reference */
@@ -151,11 +153,14 @@ static void
 claimed_cb(void *arg, const struct state_claim *c)
 {
 	struct route *r = arg;
-	struct search *s = r->search;
+	struct search *s;
 	struct node *n;
-	/* He who names a node means it; anybody else is better off where he was. */
-	bool dialled_it = s->wanted_usable && s->wanted == s->dialled, wanted_it;
+	bool dialled_it, wanted_it;
 
+	MAGIC_CHECK(r, ROUTE_MAGIC);
+	s = r->search;
+	/* Clients that name a node mean it; all others are better off where they were. */
+	dialled_it = s->wanted_usable && s->wanted == s->dialled;
 	r->waiting = false;
 	if (c == NULL) {
 		/* The map cannot help: the hash alone gives every proxy the same answer. */
@@ -210,6 +215,7 @@ route_start(struct route *r, struct route_env *env, const struct state_key *key,
 {
 	struct search *s = calloc(1, sizeof(*s));
 
+	MAGIC_SET(r, ROUTE_MAGIC);
 	r->env = env;
 	r->key = *key;
 	if (s == NULL) {
@@ -276,5 +282,6 @@ route_fini(struct route *r)
 		return;
 	state_release(r->env->state, &r->hold, r->env->policy->pin_linger);
 	search_free(&r->search);
+	MAGIC_CLEAR(r);
 	r->env = NULL;
 }

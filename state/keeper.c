@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/magic.h"
 #include "state/command.h"
 #include "state/facts.h"
 #include "state/reply.h"
@@ -42,7 +43,10 @@ struct drain_order {
 	bool confirmed;			/* Redis said the same, or later, in this tick */
 };
 
+#define KEEPER_MAGIC 0x6b656570u
+
 struct keeper {
+	MAGIC_MEMBER
 	struct event_base *base;
 	struct shared *m;
 	const struct keeper_ops *ops;
@@ -73,8 +77,10 @@ static void
 asserted_cb(void *arg, const struct redisReply *r)
 {
 	struct keeper *k = arg;
-	size_t n = k->nitems;
+	size_t n;
 
+	MAGIC_CHECK(k, KEEPER_MAGIC);
+	n = k->nitems;
 	k->nitems = 0;
 	command_asserted(k->link, k->m, k->items, n, r, k->ops->lost, k->arg);
 	if (r != NULL) {
@@ -123,6 +129,7 @@ swept_cb(void *arg, const struct redisReply *r)
 	size_t len;
 	const char *cursor = reply_string(r, 0, &len);
 
+	MAGIC_CHECK(k, KEEPER_MAGIC);
 	k->sweeping = false;
 	if (cursor == NULL || len > 20)
 		return;
@@ -265,6 +272,7 @@ ticked_cb(void *arg, const struct redisReply *r)
 	uint64_t epoch = reply_number(r, 1);
 	struct drain_order *o;
 
+	MAGIC_CHECK(k, KEEPER_MAGIC);
 	k->ticking = false;
 	if (r == NULL)
 		return;
@@ -298,6 +306,7 @@ pinged_cb(void *arg, const struct redisReply *r)
 {
 	struct keeper *k = arg;
 
+	MAGIC_CHECK(k, KEEPER_MAGIC);
 	(void)r;
 	k->pinging = false;
 }
@@ -326,17 +335,23 @@ keeper_tick(struct keeper *k)
 static void
 keeper_tick_cb(evutil_socket_t fd, short what, void *arg)
 {
+	struct keeper *k = arg;
+
 	(void)fd;
 	(void)what;
-	keeper_tick(arg);
+	MAGIC_CHECK(k, KEEPER_MAGIC);
+	keeper_tick(k);
 }
 
 static void
 keeper_work_cb(evutil_socket_t fd, short what, void *arg)
 {
+	struct keeper *k = arg;
+
 	(void)fd;
 	(void)what;
-	keeper_work(arg);
+	MAGIC_CHECK(k, KEEPER_MAGIC);
+	keeper_work(k);
 }
 
 /* Links. */
@@ -346,6 +361,7 @@ link_ready_cb(void *arg, bool ready)
 {
 	struct keeper *k = arg;
 
+	MAGIC_CHECK(k, KEEPER_MAGIC);
 	if (!ready)
 		return;
 	everything_due(k);
@@ -361,6 +377,7 @@ news_ready_cb(void *arg, bool ready)
 	char news[NAMES_KEY_MAX];
 	const char *argv[] = { "SUBSCRIBE", news };
 
+	MAGIC_CHECK(k, KEEPER_MAGIC);
 	if (!ready)
 		return;
 	k->pinging = false;
@@ -378,6 +395,7 @@ news_push_cb(void *arg, const struct redisReply *r)
 	size_t len;
 	const char *text = reply_string(r, 2, &len);
 
+	MAGIC_CHECK(k, KEEPER_MAGIC);
 	if (text != NULL && len == 1 && text[0] == 'd') {
 		if (!k->ticking)
 			keeper_tick(k);
@@ -402,6 +420,7 @@ keeper_new(struct event_base *base, struct shared *m, const struct keeper_ops *o
 
 	if (k == NULL)
 		return NULL;
+	MAGIC_SET(k, KEEPER_MAGIC);
 	k->base = base;
 	k->m = m;
 	k->ops = ops;
@@ -435,6 +454,7 @@ keeper_free(struct keeper **kp)
 		TAILQ_REMOVE(&k->orders, o, entry);
 		free(o);
 	}
+	MAGIC_CLEAR(k);
 	free(k);
 	*kp = NULL;
 }

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/magic.h"
 #include "state/reply.h"
 
 #include <errno.h>
@@ -41,6 +42,8 @@
 #define WAIT_MAX_MS 1000
 #define READ_MAX 16384
 
+#define LINK_MAGIC 0x6c696e6bu
+
 enum link_state { IDLE, DIAL, SENTINEL, GREET, READY };
 
 struct slot {
@@ -53,6 +56,7 @@ struct slot {
 STAILQ_HEAD(slots, slot);
 
 struct link {
+	MAGIC_MEMBER
 	struct event_base *base;
 	const struct link_conf *conf;
 	struct faults *faults;
@@ -303,7 +307,10 @@ greeted(struct link *l, const redisReply *r, int type)
 static void
 auth_cb(void *arg, const redisReply *r)
 {
-	(void)greeted(arg, r, REDIS_REPLY_STATUS);
+	struct link *l = arg;
+
+	MAGIC_CHECK(l, LINK_MAGIC);
+	(void)greeted(l, r, REDIS_REPLY_STATUS);
 }
 
 static void
@@ -311,6 +318,7 @@ role_cb(void *arg, const redisReply *r)
 {
 	struct link *l = arg;
 
+	MAGIC_CHECK(l, LINK_MAGIC);
 	if (!greeted(l, r, REDIS_REPLY_ARRAY))
 		return;
 	if (r->elements < 1 || r->element[0]->type != REDIS_REPLY_STRING) {
@@ -322,7 +330,10 @@ role_cb(void *arg, const redisReply *r)
 		link_fail(l, FAULT_ROLE);
 }
 
+#define LOADING_MAGIC 0x6c6f6164u
+
 struct loading {
+	MAGIC_MEMBER
 	struct link *l;
 	enum script s;
 };
@@ -331,9 +342,13 @@ static void
 loaded_cb(void *arg, const redisReply *r)
 {
 	struct loading *x = arg;
-	struct link *l = x->l;
-	enum script s = x->s;
+	struct link *l;
+	enum script s;
 
+	MAGIC_CHECK(x, LOADING_MAGIC);
+	l = x->l;
+	s = x->s;
+	MAGIC_CLEAR(x);
 	free(x);
 	if (!greeted(l, r, REDIS_REPLY_STRING))
 		return;
@@ -351,6 +366,7 @@ time_cb(void *arg, const redisReply *r)
 {
 	struct link *l = arg;
 
+	MAGIC_CHECK(l, LINK_MAGIC);
 	if (!greeted(l, r, REDIS_REPLY_ARRAY))
 		return;
 	if (r->elements != 2 || r->element[0]->type != REDIS_REPLY_STRING ||
@@ -373,7 +389,8 @@ load_scripts(struct link *l)
 		struct loading *x = malloc(sizeof(*x));
 
 		if (x != NULL) {
-			*x = (struct loading){ l, (enum script)i };
+			*x = (struct loading){ .l = l, .s = (enum script)i };
+			MAGIC_SET(x, LOADING_MAGIC);
 			if (link_send(l, 3, argv, NULL, loaded_cb, x) != 0)
 				continue;
 		}
@@ -408,6 +425,7 @@ master_cb(void *arg, const redisReply *r)
 	struct link_server to = { .path = "" };
 	char text[ADDR_STRLEN];
 
+	MAGIC_CHECK(l, LINK_MAGIC);
 	if (r == NULL)
 		return;
 	if (r->type != REDIS_REPLY_ARRAY || r->elements != 2 ||
@@ -478,13 +496,15 @@ static void
 link_read_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct link *l = arg;
-	unsigned generation = l->generation;
 	char bytes[READ_MAX];
 	ssize_t n = recv(fd, bytes, sizeof(bytes), 0);
+	unsigned generation;
 	redisReply *r;
 	int whole;
 
 	(void)what;
+	MAGIC_CHECK(l, LINK_MAGIC);
+	generation = l->generation;
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
@@ -512,6 +532,7 @@ link_write_cb(evutil_socket_t fd, short what, void *arg)
 	int err = 0;
 	socklen_t len = sizeof(err);
 
+	MAGIC_CHECK(l, LINK_MAGIC);
 	(void)what;
 	if (l->state != DIAL) {
 		link_flush(l);
@@ -570,6 +591,7 @@ link_timer_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct link *l = arg;
 
+	MAGIC_CHECK(l, LINK_MAGIC);
 	(void)fd;
 	(void)what;
 	if (l->state != IDLE) {
@@ -590,6 +612,7 @@ link_new(struct event_base *base, const struct link_conf *conf, struct faults *f
 
 	if (l == NULL)
 		return NULL;
+	MAGIC_SET(l, LINK_MAGIC);
 	l->base = base;
 	l->conf = conf;
 	l->faults = faults;
@@ -627,6 +650,7 @@ link_free(struct link **lp)
 		free(s);
 	}
 	event_free(l->timer);
+	MAGIC_CLEAR(l);
 	free(l);
 	*lp = NULL;
 }

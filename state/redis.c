@@ -4,6 +4,7 @@
 #include "state/redis.h"
 
 #include "base/clock.h"
+#include "base/magic.h"
 #include "state/command.h"
 #include "state/facts.h"
 #include "state/link.h"
@@ -26,14 +27,19 @@
 /* On a busy machine the loop is late: what is promised is the whole of the timeout. */
 #define BUDGET(timeout_ms) ((timeout_ms) * 3 / 5)
 
+#define REDIS_STATE_MAGIC 0x72656469u
+#define HOLD_MAGIC 0x686f6c64u
+
 struct redis_state {
 	struct state state;
+	MAGIC_MEMBER
 	struct shared *m;
 	struct event_base *base;
 	struct link *link;
 };
 
 struct state_hold {
+	MAGIC_MEMBER
 	struct redis_state *s;
 	struct shared_entry *e;		/* NULL: the map was full */
 	bool answered, firm;
@@ -104,6 +110,7 @@ hold_timer_cb(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	MAGIC_CHECK(h, HOLD_MAGIC);
 	/* h is one of those that get their NULL. */
 	link_fail(h->s->link, FAULT_TIMEOUT);
 }
@@ -146,12 +153,14 @@ static void
 hold_answered_cb(void *arg, const struct redisReply *r)
 {
 	struct state_hold *h = arg;
-	struct redis_state *s = h->s;
 	enum command_result how = COMMAND_LATE;
+	struct redis_state *s;
 	struct shared_answer a;
 	struct state_claim c;
 	struct record bad;
 
+	MAGIC_CHECK(h, HOLD_MAGIC);
+	s = h->s;
 	h->number = 0;
 	if (r != NULL)
 		how = command_answer(s->link, s->m, &h->request, r, &a, &bad);
@@ -190,6 +199,7 @@ redis_claim(struct state *st, const struct state_key *key, const char *node, con
 	*hold_r = h;
 	if (h == NULL)
 		return;
+	MAGIC_SET(h, HOLD_MAGIC);
 	h->s = s;
 	h->cb = cb;
 	h->arg = arg;
@@ -241,7 +251,10 @@ redis_move(struct state_hold *h, const char *from, const char *to, state_claim_f
 }
 
 /* A claim was said to be firm. */
+#define ASSERTION_MAGIC 0x61737365u
+
 struct assertion {
+	MAGIC_MEMBER
 	struct redis_state *s;
 	struct shared_item item;
 };
@@ -258,11 +271,13 @@ firm_asserted_cb(void *arg, const struct redisReply *r)
 {
 	struct assertion *x = arg;
 
+	MAGIC_CHECK(x, ASSERTION_MAGIC);
 	/* Whatever is not as it should be is left to the keeper, who says it again. */
 	if (r == NULL || reply_elements(r) != 2 || reply_number(reply_array(r, 1), 0) != WHAT_HELD)
 		(void)shared_asserted(x->s->m, &x->item, -1, NULL, 0);
 	else
 		command_asserted(x->s->link, x->s->m, &x->item, 1, r, ignore_lost, NULL);
+	MAGIC_CLEAR(x);
 	free(x);
 }
 
@@ -279,6 +294,7 @@ redis_firm(struct state_hold *h, unsigned linger_ms)
 	x = malloc(sizeof(*x));
 	if (x == NULL)
 		return;
+	MAGIC_SET(x, ASSERTION_MAGIC);
 	x->s = s;
 	if (!shared_firm(s->m, h->e, linger_ms, &x->item)) {
 		free(x);
@@ -299,6 +315,7 @@ redis_release(struct state_hold *h, unsigned linger_ms)
 	stop_waiting(h);
 	if (h->e != NULL && shared_leave(s->m, h->e, h->answered, h->firm, &it))
 		command_release(s->link, s->m, &it, h->firm ? (int64_t)linger_ms : -1);
+	MAGIC_CLEAR(h);
 	free(h);
 }
 
@@ -317,7 +334,10 @@ redis_each(struct state *s, void (*f)(void *arg, const struct state_key *,
 
 /* Facts. */
 
+#define QUERY_MAGIC 0x71756572u
+
 struct state_query {
+	MAGIC_MEMBER
 	struct redis_state *s;
 	uint64_t number;
 	struct event timer;
@@ -368,6 +388,7 @@ query_answered_cb(void *arg, const struct redisReply *r)
 	struct state_fact facts[STATE_FACTS_MAX];
 	size_t n = 0;
 
+	MAGIC_CHECK(q, QUERY_MAGIC);
 	event_del(&q->timer);
 	for (size_t i = 0; i + 1 < reply_elements(r) && n < STATE_FACTS_MAX; i += 2) {
 		size_t name_len, len;
@@ -381,6 +402,7 @@ query_answered_cb(void *arg, const struct redisReply *r)
 		facts[n++].len = len;
 	}
 	q->cb(q->arg, facts, n);
+	MAGIC_CLEAR(q);
 	free(q);
 }
 
@@ -391,6 +413,7 @@ query_timer_cb(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	MAGIC_CHECK(q, QUERY_MAGIC);
 	link_fail(q->s->link, FAULT_TIMEOUT);
 }
 
@@ -410,6 +433,7 @@ redis_fact_ask(struct state *st, uint64_t session_id, state_facts_f cb, void *ar
 		return NULL;
 	}
 	shared_key(s->m, key, "s:", sid);
+	MAGIC_SET(q, QUERY_MAGIC);
 	q->s = s;
 	q->cb = cb;
 	q->arg = arg;
@@ -429,6 +453,7 @@ redis_fact_forget(struct state_query *q)
 {
 	link_forget(q->s->link, q->number);
 	event_del(&q->timer);
+	MAGIC_CLEAR(q);
 	free(q);
 }
 
@@ -438,6 +463,7 @@ redis_free(struct state *st)
 	struct redis_state *s = (struct redis_state *)st;
 
 	link_free(&s->link);
+	MAGIC_CLEAR(s);
 	free(s);
 }
 
@@ -461,6 +487,7 @@ redis_ready_cb(void *arg, bool is)
 {
 	struct redis_state *s = arg;
 
+	MAGIC_CHECK(s, REDIS_STATE_MAGIC);
 	if (is)
 		atomic_fetch_add(&shared_stats(s->m)->links_ready, 1);
 	else
@@ -477,6 +504,7 @@ redis_state_new(struct event_base *base, struct shared *m)
 	if (s == NULL)
 		return NULL;
 	s->state.ops = &redis_ops;
+	MAGIC_SET(s, REDIS_STATE_MAGIC);
 	s->m = m;
 	s->base = base;
 	if (base != NULL)
