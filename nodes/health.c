@@ -257,9 +257,9 @@ probe_send(struct probe *p)
 		probe_finish(p, PROBE_SILENT, "no random numbers");
 		return;
 	}
-	wr_zero(&w, NBSS_HDR_LEN);
+	nbss_begin(&w);
 	neg2_probe_put(&w, &guid, salt);
-	nbss_put(out, (uint32_t)(wr_len(&w) - NBSS_HDR_LEN));
+	nbss_end(&w);
 	/* A few hundred bytes always fit into a new connection's buffer. */
 	if (!wr_ok(&w) || send(p->fd, out, wr_len(&w), MSG_NOSIGNAL) != (ssize_t)wr_len(&w)) {
 		probe_finish(p, PROBE_SILENT, "the request could not be sent");
