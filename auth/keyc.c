@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/magic.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -66,7 +67,10 @@ struct keyx {
 
 TAILQ_HEAD(keyx_list, keyx);
 
+#define KEYC_MAGIC 0x6b657963u
+
 struct keyc {
+	MAGIC_MEMBER
 	struct event_base *base;
 	int fd;				/* -1: no smbgate-keyd */
 	bool greeted;			/* it has said HELLO */
@@ -112,7 +116,7 @@ arm_timeout(struct keyc *c)
 
 /* ready() will run soon. */
 static void
-finish(struct keyx *x, enum keyx_state outcome)
+keyx_finish(struct keyx *x, enum keyx_state outcome)
 {
 	leave_list(x);
 	x->outcome = outcome;
@@ -140,7 +144,7 @@ wipe_key(struct keyx *x)
 }
 
 static void __attribute__((format(printf, 2, 3)))
-fail(struct keyx *x, const char *fmt, ...)
+keyx_fail(struct keyx *x, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -150,7 +154,7 @@ fail(struct keyx *x, const char *fmt, ...)
 	vsnprintf(x->r.why, sizeof(x->r.why), fmt, ap);
 	va_end(ap);
 	x->r.state = KEYX_ASKING;
-	finish(x, KEYX_FAILED);
+	keyx_finish(x, KEYX_FAILED);
 }
 
 static void
@@ -167,7 +171,7 @@ drop_queue(struct keyc *c)
 
 /* What was answered stays answered. */
 static void
-detach(struct keyc *c, const char *why)
+keyc_detach(struct keyc *c, const char *why)
 {
 	struct keyx *x, *next;
 
@@ -182,7 +186,7 @@ detach(struct keyc *c, const char *why)
 	drop_queue(c);
 	for (x = TAILQ_FIRST(&c->asking); x != NULL; x = next) {
 		next = TAILQ_NEXT(x, entry);
-		fail(x, "%s", why);
+		keyx_fail(x, "%s", why);
 	}
 	arm_timeout(c);
 }
@@ -202,7 +206,7 @@ try_send(const struct keyc *c, const uint8_t *p, size_t n)
 }
 
 static int
-enqueue(struct keyc *c, const uint8_t *p, size_t n)
+keyc_enqueue(struct keyc *c, const uint8_t *p, size_t n)
 {
 	struct waiting *w;
 
@@ -222,7 +226,7 @@ enqueue(struct keyc *c, const uint8_t *p, size_t n)
 }
 
 static int
-transmit(struct keyc *c, const struct keymsg *m)
+keyc_transmit(struct keyc *c, const struct keymsg *m)
 {
 	uint8_t small[64], *big = NULL, *p = small;
 	size_t cap = sizeof(small), n;
@@ -238,7 +242,7 @@ transmit(struct keyc *c, const struct keymsg *m)
 	if (n > 0) {
 		r = STAILQ_EMPTY(&c->queue) ? try_send(c, p, n) : 0;
 		if (r == 0)
-			r = enqueue(c, p, n);
+			r = keyc_enqueue(c, p, n);
 	}
 	free(big);
 	return r == -1 ? -1 : 0;
@@ -251,13 +255,13 @@ let_go(struct keyx *x)
 	struct keyc *c = x->c;
 
 	if (x->held && c->fd != -1 && x->epoch == c->epoch &&
-	    transmit(c, &(struct keymsg){ .type = KEYMSG_FORGET, .id = x->id }) == -1)
+	    keyc_transmit(c, &(struct keymsg){ .type = KEYMSG_FORGET, .id = x->id }) == -1)
 		log_debug("keyc: a FORGET was lost");
 	forget_id(x);
 }
 
 static void
-begin(struct keyx *x)
+keyx_begin(struct keyx *x)
 {
 	struct keyc *c = x->c;
 
@@ -277,13 +281,13 @@ begin(struct keyx *x)
 
 /* Of an exchange with an id. What is owed more than once has one deadline, that of the last. */
 static void
-say(struct keyx *x, enum keymsg_type type, const uint8_t *p, size_t n)
+keyx_send(struct keyx *x, enum keymsg_type type, const uint8_t *p, size_t n)
 {
 	struct keyc *c = x->c;
 
-	if (transmit(c, &(struct keymsg){ .type = type, .id = x->id, .data = p, .len = n }) == -1) {
+	if (keyc_transmit(c, &(struct keymsg){ .type = type, .id = x->id, .data = p, .len = n }) == -1) {
 		let_go(x);
-		fail(x, "smbgate-keyd takes no more requests");
+		keyx_fail(x, "smbgate-keyd takes no more requests");
 		return;
 	}
 	x->last = type;
@@ -305,71 +309,71 @@ sane(struct keyx *x, size_t n)
 	if (n > 0 && n <= KEYMSG_TOKEN_MAX)
 		return true;
 	let_go(x);
-	fail(x, "a token of %zu bytes", n);
+	keyx_fail(x, "a token of %zu bytes", n);
 	return false;
 }
 
 void
 keyx_ap_req(struct keyx *x, const uint8_t *p, size_t n)
 {
-	begin(x);
+	keyx_begin(x);
 	if (!sane(x, n))
 		return;
 	if (x->id == 0)
-		fail(x, "smbgate-keyd is not running");
+		keyx_fail(x, "smbgate-keyd is not running");
 	else
-		say(x, KEYMSG_AP_REQ, p, n);
+		keyx_send(x, KEYMSG_AP_REQ, p, n);
 }
 
 void
 keyx_ntlm_challenge(struct keyx *x, const uint8_t *p, size_t n)
 {
-	begin(x);
+	keyx_begin(x);
 	if (!sane(x, n))
 		return;
 	/* Nothing is answered to it: without a smbgate-keyd the AUTHENTICATE will say so. */
 	x->last = KEYMSG_NTLM_CHALLENGE;
 	if (x->id != 0 && buf_add(&x->challenge, p, n) == -1)
-		fail(x, "out of memory");
+		keyx_fail(x, "out of memory");
 }
 
 /* The second message of an exchange, after a first one that was `first`. */
 static void
-go_on(struct keyx *x, enum keymsg_type first, enum keymsg_type type, const uint8_t *p, size_t n)
+keyx_continue(struct keyx *x, enum keymsg_type first, enum keymsg_type type, const uint8_t *p, size_t n)
 {
 	struct keyc *c = x->c;
 
 	if (x->r.state == KEYX_FAILED || (x->on == ON_DONE && x->outcome == KEYX_FAILED)) {
 		/* The first reason is the better one. */
 		x->r.state = KEYX_ASKING;
-		finish(x, KEYX_FAILED);
+		keyx_finish(x, KEYX_FAILED);
 	} else if (c->fd == -1) {
-		fail(x, "smbgate-keyd is not running");
+		keyx_fail(x, "smbgate-keyd is not running");
 	} else if (x->last == first && x->epoch != c->epoch) {
-		fail(x, "smbgate-keyd was started during the logon");
+		keyx_fail(x, "smbgate-keyd was started during the logon");
 	} else if (x->id == 0 || x->last != first || (!x->held && buf_len(&x->challenge) == 0)) {
 		let_go(x);
-		fail(x, "%s out of order", keymsg_name(type));
+		keyx_fail(x, "%s out of order", keymsg_name(type));
 	} else if (sane(x, n)) {
 		if (buf_len(&x->challenge) > 0)
-			say(x, first, buf_head(&x->challenge), buf_len(&x->challenge));
+			keyx_send(x, first, buf_head(&x->challenge), buf_len(&x->challenge));
 		buf_fini(&x->challenge);
 		/* It may have failed by now. */
 		if (x->id != 0)
-			say(x, type, p, n);
+			keyx_send(x, type, p, n);
 	}
 }
 
 void
 keyx_ap_rep(struct keyx *x, const uint8_t *p, size_t n)
 {
-	go_on(x, KEYMSG_AP_REQ, KEYMSG_AP_REP, p, n);
+	keyx_continue(x, KEYMSG_AP_REQ, KEYMSG_AP_REP, p, n);
 }
 
 void
 keyx_ntlm_auth(struct keyx *x, const uint8_t *p, size_t n)
 {
-	go_on(x, KEYMSG_NTLM_CHALLENGE, KEYMSG_NTLM_AUTH, p, n);
+	keyx_continue(x, KEYMSG_NTLM_CHALLENGE, KEYMSG_NTLM_AUTH, p, n);
 }
 
 static void
@@ -396,7 +400,7 @@ take_key(struct keyx *x, const struct keymsg *m)
 	x->held = m->mutual;
 	if (!x->held)
 		forget_id(x);
-	finish(x, KEYX_READY);
+	keyx_finish(x, KEYX_READY);
 }
 
 /* 0, or -1 when smbgate-keyd does not behave like one. */
@@ -426,19 +430,20 @@ take_answer(struct keyc *c, const uint8_t *p, size_t n)
 
 		/* The answer to an AP-REP that is on its way will find nobody. */
 		copy_text(why, sizeof(why), &m);
-		fail(x, "%s", why);
+		keyx_fail(x, "%s", why);
 	}
 	return 0;
 }
 
 static void
-read_cb(evutil_socket_t fd, short what, void *arg)
+keyc_read_cb(evutil_socket_t fd, short what, void *arg)
 {
 	/* One more than an answer has, so that a longer one shows. */
 	uint8_t bytes[KEYMSG_ANSWER_MAX + 1];
 	struct keyc *c = arg;
 
 	(void)what;
+	MAGIC_CHECK(c, KEYC_MAGIC);
 	/* So many at a turn: other events want to run, too. */
 	for (int i = 0; i < 64; i++) {
 		ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
@@ -446,13 +451,13 @@ read_cb(evutil_socket_t fd, short what, void *arg)
 		if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
 			break;
 		if (n <= 0) {
-			detach(c, "smbgate-keyd died");
+			keyc_detach(c, "smbgate-keyd died");
 			break;
 		}
 		if ((size_t)n > KEYMSG_ANSWER_MAX || take_answer(c, bytes, (size_t)n) == -1) {
 			log_error("smbgate-keyd does not speak version %d of its protocol",
 			    KEYMSG_VERSION);
-			detach(c, "smbgate-keyd does not speak its protocol");
+			keyc_detach(c, "smbgate-keyd does not speak its protocol");
 			break;
 		}
 	}
@@ -461,23 +466,24 @@ read_cb(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
-write_cb(evutil_socket_t fd, short what, void *arg)
+keyc_write_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct keyc *c = arg;
 	struct waiting *w;
 
 	(void)fd;
 	(void)what;
+	MAGIC_CHECK(c, KEYC_MAGIC);
 	while ((w = STAILQ_FIRST(&c->queue)) != NULL) {
 		int r = try_send(c, w->bytes, w->len);
 
 		if (r == 0) {
 			if (event_add(c->wr, NULL) == -1)
-				detach(c, "out of memory");
+				keyc_detach(c, "out of memory");
 			return;
 		}
 		if (r == -1) {
-			detach(c, "smbgate-keyd died");
+			keyc_detach(c, "smbgate-keyd died");
 			return;
 		}
 		STAILQ_REMOVE_HEAD(&c->queue, entry);
@@ -488,7 +494,7 @@ write_cb(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
-timeout_cb(evutil_socket_t fd, short what, void *arg)
+keyc_timeout_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct keyc *c = arg;
 	uint64_t now = clock_ms();
@@ -496,15 +502,16 @@ timeout_cb(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	MAGIC_CHECK(c, KEYC_MAGIC);
 	while ((x = TAILQ_FIRST(&c->asking)) != NULL && x->deadline <= now) {
 		let_go(x);
-		fail(x, "smbgate-keyd did not answer");
+		keyx_fail(x, "smbgate-keyd did not answer");
 	}
 	arm_timeout(c);
 }
 
 static void
-done_cb(evutil_socket_t fd, short what, void *arg)
+keyc_done_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct keyc *c = arg;
 	size_t n = 0;
@@ -512,6 +519,7 @@ done_cb(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	MAGIC_CHECK(c, KEYC_MAGIC);
 	/* ready() may free x, or any other; what it asks for in turn is another turn's. */
 	TAILQ_FOREACH(x, &c->finished, entry)
 		n++;
@@ -531,14 +539,15 @@ keyc_new(struct event_base *base)
 
 	if (c == NULL)
 		return NULL;
+	MAGIC_SET(c, KEYC_MAGIC);
 	c->base = base;
 	c->fd = -1;
 	c->next_id = 1;
 	TAILQ_INIT(&c->asking);
 	TAILQ_INIT(&c->finished);
 	STAILQ_INIT(&c->queue);
-	c->timeout = event_new(base, -1, 0, timeout_cb, c);
-	c->done = event_new(base, -1, 0, done_cb, c);
+	c->timeout = event_new(base, -1, 0, keyc_timeout_cb, c);
+	c->done = event_new(base, -1, 0, keyc_done_cb, c);
 	if (c->timeout == NULL || c->done == NULL)
 		keyc_free(&c);
 	return c;
@@ -552,11 +561,12 @@ keyc_free(struct keyc **cp)
 	if (c == NULL)
 		return;
 	assert(c->nkeyx == 0);
-	detach(c, "smbgate ends");
+	keyc_detach(c, "smbgate ends");
 	if (c->timeout != NULL)
 		event_free(c->timeout);
 	if (c->done != NULL)
 		event_free(c->done);
+	MAGIC_CLEAR(c);
 	free(c);
 	*cp = NULL;
 }
@@ -564,11 +574,11 @@ keyc_free(struct keyc **cp)
 void
 keyc_attach(struct keyc *c, int fd)
 {
-	detach(c, "smbgate-keyd died");
+	keyc_detach(c, "smbgate-keyd died");
 	c->greeted = false;
 	c->epoch++;
-	c->rd = event_new(c->base, fd, EV_READ | EV_PERSIST, read_cb, c);
-	c->wr = event_new(c->base, fd, EV_WRITE, write_cb, c);
+	c->rd = event_new(c->base, fd, EV_READ | EV_PERSIST, keyc_read_cb, c);
+	c->wr = event_new(c->base, fd, EV_WRITE, keyc_write_cb, c);
 	if (c->rd != NULL && c->wr != NULL && event_add(c->rd, NULL) == 0) {
 		c->fd = fd;
 		return;

@@ -5,6 +5,8 @@ auth_libauth_a_SOURCES = \
 	auth/cluster.h \
 	auth/crypt.c \
 	auth/crypt.h \
+	auth/der.c \
+	auth/der.h \
 	auth/kdf.c \
 	auth/kdf.h \
 	auth/keyc.c \

@@ -1,9 +1,17 @@
-/* rd.c: bounds-checked little-endian reader over a byte range; errors are sticky */
+/* rd.c: bounds-checked reader over a byte range; errors are sticky */
 #include "config.h"
 
 #include "base/rd.h"
 
 #include <string.h>
+
+uint16_t
+rd_be16(struct rd *r)
+{
+	const uint8_t *p = rd_bytes(r, 2);
+
+	return p == NULL ? 0 : (uint16_t)(p[0] << 8 | p[1]);
+}
 
 uint32_t
 rd_be24(struct rd *r)
@@ -11,6 +19,16 @@ rd_be24(struct rd *r)
 	const uint8_t *p = rd_bytes(r, 3);
 
 	return p == NULL ? 0 : (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
+}
+
+uint32_t
+rd_be32(struct rd *r)
+{
+	const uint8_t *p = rd_bytes(r, 4);
+
+	if (p == NULL)
+		return 0;
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
 void

@@ -1,4 +1,4 @@
-/* rd.h: bounds-checked little-endian reader over a byte range; errors are sticky */
+/* rd.h: bounds-checked reader over a byte range; errors are sticky */
 #ifndef BASE_RD_H
 #define BASE_RD_H
 
@@ -100,8 +100,10 @@ rd_skip(struct rd *r, size_t n)
 	(void)rd_bytes(r, n);
 }
 
-/* Big-endian, for the NetBIOS/direct-TCP header alone. */
+/* Big-endian, for what is not SMB: the header on TCP, PROXY headers, keytabs. */
+uint16_t rd_be16(struct rd *r);
 uint32_t rd_be24(struct rd *r);
+uint32_t rd_be32(struct rd *r);
 
 /* Copies n bytes to dst; fills dst with zeros when bad. */
 void rd_copy(struct rd *r, void *dst, size_t n);

@@ -427,7 +427,7 @@ set_drain(struct peer *p, const json_t *request, bool drain)
 		    drain ? "drained" : "no longer drained");
 	n->drain = drain;
 	if (p->ctl->gate->keeper != NULL)
-		keeper_stand(p->ctl->gate->keeper, n->id, drain);
+		keeper_drain(p->ctl->gate->keeper, n->id, drain);
 	gate_rehome(p->ctl->gate);
 	o = json_object();
 	json_object_set_new(o, "node", report_text(n->name));

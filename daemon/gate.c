@@ -181,7 +181,7 @@ stand(void *arg, const char *id, bool drain)
 	node_unref(&n);
 }
 
-static const struct keeper_ops keeper_ops = { .lost = claim_lost, .stand = stand };
+static const struct keeper_ops keeper_ops = { .lost = claim_lost, .drain = stand };
 
 /* The map's view of what smbgate.conf says; the texts stay the configuration's. */
 static void
@@ -234,7 +234,7 @@ enforce(struct gate *g, struct policy *p)
 	nodes_apply(g->parts.nodes, p, clock_ms());
 	/* What operators said of nodes that are new here. */
 	if (g->keeper != NULL)
-		keeper_repeat(g->keeper);
+		keeper_repeat_drains(g->keeper);
 	gate_rehome(g);
 	health_policy(g->health, p);
 	for (size_t i = 0; i < g->nworkers; i++)

@@ -89,7 +89,7 @@ report_state(struct shared *m, struct keeper *k)
 	set_int(o, "connects", info.link.connects);
 	set_int(o, "epoch", info.epoch);
 	set_int(o, "latency_us", info.latency_us);
-	set_int(o, "said_again", info.said);
+	set_int(o, "said_again", info.asserted);
 	counters(o, m);
 	return root;
 }

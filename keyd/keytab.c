@@ -31,22 +31,6 @@ static const struct {
 };
 #define NENCTYPES (sizeof(enctypes) / sizeof(enctypes[0]))
 
-static uint16_t
-be16(struct rd *r)
-{
-	uint16_t high = rd_u8(r);
-
-	return (uint16_t)(high << 8 | rd_u8(r));
-}
-
-static uint32_t
-be32(struct rd *r)
-{
-	uint32_t high = be16(r);
-
-	return high << 16 | be16(r);
-}
-
 static int __attribute__((format(printf, 3, 4)))
 wrong(char why[KEYD_WHY], size_t record, const char *fmt, ...)
 {
@@ -63,7 +47,7 @@ wrong(char why[KEYD_WHY], size_t record, const char *fmt, ...)
 static struct keytab_text
 text(struct rd *r)
 {
-	struct keytab_text t = { .n = be16(r) };
+	struct keytab_text t = { .n = rd_be16(r) };
 
 	t.p = (const char *)rd_bytes(r, t.n);
 	if (t.p == NULL || memchr(t.p, '\0', t.n) != NULL)
@@ -74,23 +58,23 @@ text(struct rd *r)
 static int
 get_entry(struct keytab_entry *e, struct rd r, size_t record, char why[KEYD_WHY])
 {
-	*e = (struct keytab_entry){ .ncomponents = be16(&r) };
+	*e = (struct keytab_entry){ .ncomponents = rd_be16(&r) };
 	if (e->ncomponents > KEYTAB_COMPONENTS_MAX)
 		return wrong(why, record, "%zu components", e->ncomponents);
 	e->realm = text(&r);
 	for (size_t i = 0; i < e->ncomponents; i++)
 		e->component[i] = text(&r);
-	e->name_type = be32(&r);
+	e->name_type = rd_be32(&r);
 	rd_skip(&r, 4);
 	e->kvno = rd_u8(&r);
-	e->enctype = be16(&r);
-	e->key_len = be16(&r);
+	e->enctype = rd_be16(&r);
+	e->key_len = rd_be16(&r);
 	e->key = rd_bytes(&r, e->key_len);
 	if (!rd_ok(&r))
 		return wrong(why, record, "does not keep to its length");
 	/* Zero is padding: an older program has reused a longer hole. */
 	if (rd_left(&r) >= 4) {
-		uint32_t kvno = be32(&r);
+		uint32_t kvno = rd_be32(&r);
 
 		if (kvno != 0)
 			e->kvno = kvno;
@@ -100,7 +84,7 @@ get_entry(struct keytab_entry *e, struct rd r, size_t record, char why[KEYD_WHY]
 
 /* 1: one to use. 0: of no use here. -1: wrong. */
 static int
-judge(const struct keytab_entry *e, size_t record, char why[KEYD_WHY])
+judge_entry(const struct keytab_entry *e, size_t record, char why[KEYD_WHY])
 {
 	for (size_t i = 0; i < NENCTYPES; i++) {
 		if (enctypes[i].enctype != e->enctype)
@@ -118,7 +102,7 @@ keytab_parse(const uint8_t *p, size_t n, int (*each)(void *arg, const struct key
     void *arg, size_t *unknown, char why[KEYD_WHY])
 {
 	struct rd r = rd_init(p, n);
-	uint16_t version = be16(&r);
+	uint16_t version = rd_be16(&r);
 
 	*unknown = 0;
 	if (!rd_ok(&r) || version != FORMAT) {
@@ -127,7 +111,7 @@ keytab_parse(const uint8_t *p, size_t n, int (*each)(void *arg, const struct key
 		return -1;
 	}
 	for (size_t record = 1; rd_left(&r) > 0; record++) {
-		uint32_t len = be32(&r);
+		uint32_t len = rd_be32(&r);
 		struct keytab_entry e;
 		struct rd sub;
 		int use;
@@ -147,7 +131,7 @@ keytab_parse(const uint8_t *p, size_t n, int (*each)(void *arg, const struct key
 		rd_skip(&r, len);
 		if (!rd_ok(&r))
 			return wrong(why, record, "the file ends in it");
-		if (get_entry(&e, sub, record, why) == -1 || (use = judge(&e, record, why)) == -1)
+		if (get_entry(&e, sub, record, why) == -1 || (use = judge_entry(&e, record, why)) == -1)
 			return -1;
 		if (use == 0)
 			(*unknown)++;

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/magic.h"
 #include "base/wr.h"
 #include "nodes/node.h"
 #include "policy/policy.h"
@@ -45,7 +46,11 @@
 
 enum probe_end { PROBE_ANSWERED, PROBE_NO_WAY, PROBE_SILENT };
 
+#define PROBE_MAGIC 0x70726f62u
+#define HEALTH_MAGIC 0x6865616cu
+
 struct probe {
+	MAGIC_MEMBER
 	TAILQ_ENTRY(probe) entry;
 	struct health *h;
 	struct node *node;		/* a reference */
@@ -65,6 +70,7 @@ struct probe {
 };
 
 struct health {
+	MAGIC_MEMBER
 	struct event_base *base;
 	struct nodes *nodes;
 	struct policy *policy;
@@ -138,7 +144,7 @@ others_take_new(const struct probe *p)
 }
 
 static void
-judge(struct probe *p, enum probe_end end, const char *why)
+probe_judge(struct probe *p, enum probe_end end, const char *why)
 {
 	const struct pol_health *ph = &p->h->policy->health;
 	struct node *n = p->node;
@@ -176,7 +182,7 @@ judge(struct probe *p, enum probe_end end, const char *why)
 /* One probe. */
 
 static void
-hang_up(struct probe *p)
+probe_hang_up(struct probe *p)
 {
 	if (p->io != NULL)
 		event_free(p->io);
@@ -187,12 +193,12 @@ hang_up(struct probe *p)
 }
 
 static void
-finish(struct probe *p, enum probe_end end, const char *why)
+probe_finish(struct probe *p, enum probe_end end, const char *why)
 {
 	uint64_t next, now;
 
-	hang_up(p);
-	judge(p, end, why);
+	probe_hang_up(p);
+	probe_judge(p, end, why);
 	p->last = end;
 	p->urgent = false;
 	/* From start to start, so that `fall` misses take `fall` intervals, however they miss. */
@@ -202,7 +208,7 @@ finish(struct probe *p, enum probe_end end, const char *why)
 }
 
 static void
-read_answer(struct probe *p)
+probe_read(struct probe *p)
 {
 	ssize_t n = recv(p->fd, p->answer + p->have, sizeof(p->answer) - p->have, 0);
 	struct neg2_resp r;
@@ -211,29 +217,29 @@ read_answer(struct probe *p)
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
-		finish(p, PROBE_SILENT, "it closed before it answered");
+		probe_finish(p, PROBE_SILENT, "it closed before it answered");
 		return;
 	}
 	p->have += (size_t)n;
 	if (nbss_get(&nb, p->answer, p->have) == -1)
 		return;
 	if (nb.type != NBSS_MESSAGE || nb.len > sizeof(p->answer) - NBSS_HDR_LEN) {
-		finish(p, PROBE_SILENT, "its answer is not SMB");
+		probe_finish(p, PROBE_SILENT, "its answer is not SMB");
 		return;
 	}
 	if (p->have < NBSS_HDR_LEN + nb.len)
 		return;
 	if (neg2_resp_get(&r, p->answer + NBSS_HDR_LEN, nb.len) == -1) {
-		finish(p, PROBE_SILENT, "its answer is not a NEGOTIATE response");
+		probe_finish(p, PROBE_SILENT, "its answer is not a NEGOTIATE response");
 		return;
 	}
 	node_learn(p->node, &r);
 	p->node->probe_us = clock_us() - p->started_us;
-	finish(p, PROBE_ANSWERED, "it answers");
+	probe_finish(p, PROBE_ANSWERED, "it answers");
 }
 
 static void
-send_request(struct probe *p)
+probe_send(struct probe *p)
 {
 	uint8_t out[NBSS_HDR_LEN + 512], salt[32];
 	struct wr w = wr_init(out, sizeof(out));
@@ -242,47 +248,48 @@ send_request(struct probe *p)
 	socklen_t len = sizeof(err);
 
 	if (getsockopt(p->fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1 || err != 0) {
-		finish(p, PROBE_NO_WAY, strerror(err != 0 ? err : errno));
+		probe_finish(p, PROBE_NO_WAY, strerror(err != 0 ? err : errno));
 		return;
 	}
 	/* A GUID of its own each time: the probe is nobody's client and displaces none. */
 	if (getrandom(&guid, sizeof(guid), 0) != sizeof(guid) ||
 	    getrandom(salt, sizeof(salt), 0) != sizeof(salt)) {
-		finish(p, PROBE_SILENT, "no random numbers");
+		probe_finish(p, PROBE_SILENT, "no random numbers");
 		return;
 	}
-	wr_zero(&w, NBSS_HDR_LEN);
+	nbss_begin(&w);
 	neg2_probe_put(&w, &guid, salt);
-	nbss_put(out, (uint32_t)(wr_len(&w) - NBSS_HDR_LEN));
+	nbss_end(&w);
 	/* A few hundred bytes always fit into a new connection's buffer. */
 	if (!wr_ok(&w) || send(p->fd, out, wr_len(&w), MSG_NOSIGNAL) != (ssize_t)wr_len(&w)) {
-		finish(p, PROBE_SILENT, "the request could not be sent");
+		probe_finish(p, PROBE_SILENT, "the request could not be sent");
 		return;
 	}
 	p->sent = true;
 }
 
 static void
-io_cb(evutil_socket_t fd, short what, void *arg)
+probe_io_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct probe *p = arg;
 
 	(void)what;
+	MAGIC_CHECK(p, PROBE_MAGIC);
 	if (p->sent) {
-		read_answer(p);
+		probe_read(p);
 		return;
 	}
-	send_request(p);
+	probe_send(p);
 	if (p->fd == -1)
 		return;
 	event_free(p->io);
-	p->io = event_new(p->h->base, fd, EV_READ | EV_PERSIST, io_cb, p);
+	p->io = event_new(p->h->base, fd, EV_READ | EV_PERSIST, probe_io_cb, p);
 	if (p->io == NULL || event_add(p->io, NULL) == -1)
-		finish(p, PROBE_SILENT, "out of memory");
+		probe_finish(p, PROBE_SILENT, "out of memory");
 }
 
 static void
-start(struct probe *p)
+probe_start(struct probe *p)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = addrport_to_sa(&p->node->address, &ss);
@@ -298,31 +305,32 @@ start(struct probe *p)
 		return;
 	}
 	if (connect(p->fd, (struct sockaddr *)&ss, len) == -1 && errno != EINPROGRESS) {
-		finish(p, PROBE_NO_WAY, strerror(errno));
+		probe_finish(p, PROBE_NO_WAY, strerror(errno));
 		return;
 	}
-	p->io = event_new(p->h->base, p->fd, EV_WRITE, io_cb, p);
+	p->io = event_new(p->h->base, p->fd, EV_WRITE, probe_io_cb, p);
 	if (p->io == NULL || event_add(p->io, NULL) == -1) {
-		finish(p, PROBE_SILENT, "out of memory");
+		probe_finish(p, PROBE_SILENT, "out of memory");
 		return;
 	}
 	after(p->timer, p->h->policy->health.timeout);
 }
 
 static void
-timer_cb(evutil_socket_t fd, short what, void *arg)
+probe_timer_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct probe *p = arg;
 
 	(void)fd;
 	(void)what;
+	MAGIC_CHECK(p, PROBE_MAGIC);
 	if (p->fd != -1)
-		finish(p, p->sent ? PROBE_SILENT : PROBE_NO_WAY,
+		probe_finish(p, p->sent ? PROBE_SILENT : PROBE_NO_WAY,
 		    p->sent ? "no answer in time" : "no connection in time");
 	else if (p->node->maint)
 		after(p->timer, p->h->policy->health.interval);
 	else
-		start(p);
+		probe_start(p);
 }
 
 /* The set of probes. */
@@ -331,10 +339,11 @@ static void
 probe_free(struct probe *p)
 {
 	TAILQ_REMOVE(&p->h->probes, p, entry);
-	hang_up(p);
+	probe_hang_up(p);
 	if (p->timer != NULL)
 		event_free(p->timer);
 	node_unref(&p->node);
+	MAGIC_CLEAR(p);
 	free(p);
 }
 
@@ -347,11 +356,12 @@ probe_new(struct health *h, struct node *n)
 		log_error("out of memory: node %s is not probed", n->name);
 		return;
 	}
+	MAGIC_SET(p, PROBE_MAGIC);
 	p->h = h;
 	p->fd = -1;
 	p->node = node_ref(n);
 	TAILQ_INSERT_TAIL(&h->probes, p, entry);
-	p->timer = evtimer_new(h->base, timer_cb, p);
+	p->timer = evtimer_new(h->base, probe_timer_cb, p);
 	if (p->timer == NULL) {
 		log_error("out of memory: node %s is not probed", n->name);
 		probe_free(p);
@@ -369,6 +379,7 @@ suspects_cb(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	MAGIC_CHECK(h, HEALTH_MAGIC);
 	for (p = TAILQ_FIRST(&h->probes); p != NULL; p = next) {
 		next = TAILQ_NEXT(p, entry);
 		if (!p->node->listed && p->node->connections == 0) {
@@ -421,6 +432,7 @@ health_new(struct event_base *base, struct nodes *nodes,
 
 	if (h == NULL)
 		return NULL;
+	MAGIC_SET(h, HEALTH_MAGIC);
 	h->base = base;
 	h->nodes = nodes;
 	h->down = down;
@@ -444,6 +456,7 @@ health_free(struct health **hp)
 	if (h->suspects != NULL)
 		event_free(h->suspects);
 	policy_unref(&h->policy);
+	MAGIC_CLEAR(h);
 	free(h);
 	*hp = NULL;
 }

@@ -16,7 +16,7 @@
 #define SLOW_START_FLOOR 0.1
 
 struct nodes {
-	pthread_mutex_t lock;	/* the list, the facts; a leaf */
+	pthread_mutex_t lock;	/* the list, the answers; a leaf */
 	struct node *head;
 };
 
@@ -256,16 +256,17 @@ void
 node_learn(struct node *n, const struct neg2_resp *r)
 {
 	pthread_mutex_lock(&n->table->lock);
-	n->facts = true;
-	n->security_mode = r->security_mode;
-	n->server_guid = r->server_guid;
+	n->answered = true;
 	n->capabilities = r->capabilities;
-	n->max_transact = r->max_transact;
-	n->max_read = r->max_read;
-	n->max_write = r->max_write;
-	n->blob_len = r->blob_len <= NODE_BLOB_MAX ? r->blob_len : 0;
-	if (n->blob_len > 0)
-		memcpy(n->blob, r->blob, n->blob_len);
+	n->answer = *r;
+	n->answer.dialect = n->answer.cipher = n->answer.signing = 0;
+	n->answer.compression = false;
+	n->answer.system_time = n->answer.start_time = 0;
+	if (r->blob_len > NODE_BLOB_MAX)
+		n->answer.blob_len = 0;
+	if (n->answer.blob_len > 0)
+		memcpy(n->blob, r->blob, n->answer.blob_len);
+	n->answer.blob = n->blob;
 	pthread_mutex_unlock(&n->table->lock);
 }
 
@@ -278,7 +279,7 @@ node_capabilities(const struct node *n)
 void
 nodes_answer(struct nodes *n, struct neg2_resp *r, uint8_t blob[NODE_BLOB_MAX])
 {
-	/* What any server allows; the client asks again in SMB2 and gets the node's own words. */
+	/* What any server allows; the client asks again in SMB2 and gets the node's own answer. */
 	*r = (struct neg2_resp){
 		.security_mode = SMB2_NEGOTIATE_SIGNING_ENABLED,
 		.max_transact = 65536,
@@ -287,16 +288,10 @@ nodes_answer(struct nodes *n, struct neg2_resp *r, uint8_t blob[NODE_BLOB_MAX])
 	};
 	pthread_mutex_lock(&n->lock);
 	for (struct node *x = n->head; x != NULL; x = x->next) {
-		if (!x->facts || !node_takes_new(x))
+		if (!x->answered || !node_takes_new(x))
 			continue;
-		r->security_mode = x->security_mode;
-		r->server_guid = x->server_guid;
-		r->capabilities = x->capabilities;
-		r->max_transact = x->max_transact;
-		r->max_read = x->max_read;
-		r->max_write = x->max_write;
-		r->blob_len = x->blob_len;
-		memcpy(blob, x->blob, x->blob_len);
+		*r = x->answer;
+		memcpy(blob, x->blob, x->answer.blob_len);
 		break;
 	}
 	pthread_mutex_unlock(&n->lock);

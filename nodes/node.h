@@ -8,12 +8,11 @@
 #include <stdint.h>
 
 #include "base/addr.h"
-#include "base/guid.h"
+#include "smb/neg2.h"
 #include "state/state.h"
 
 struct pol_node;
 struct policy;
-struct neg2_resp;
 
 /* Longest security blob that is remembered of a node's answer; real ones are about 100 bytes. */
 #define NODE_BLOB_MAX 1024
@@ -29,7 +28,7 @@ enum node_health {
  * A node is its name and address together: the same name with another address is another node.
  * It is made by nodes_apply() on the main thread, found and counted by workers, and goes when it
  * is no longer in the policy and the last connection to it has ended. Everything that changes is
- * atomic, but for the NEGOTIATE facts, which the table's lock guards.
+ * atomic, but for its NEGOTIATE answer, which the table's lock guards.
  */
 struct node {
 	char id[STATE_NODE_LEN];	/* "name=address": its name in the map of claims */
@@ -53,12 +52,9 @@ struct node {
 
 	struct node *next;		/* the table's lock */
 	struct nodes *table;
-	bool facts;
-	uint16_t security_mode;
-	struct guid server_guid;
-	_Atomic uint32_t capabilities;	/* also read without the lock */
-	uint32_t max_transact, max_read, max_write;
-	size_t blob_len;
+	_Atomic uint32_t capabilities;	/* of its NEGOTIATE answer, read without the lock */
+	bool answered;			/* there is one; the rest of it, under the table's lock: */
+	struct neg2_resp answer;	/* without what depends on the dialect, and times */
 	uint8_t blob[NODE_BLOB_MAX];
 };
 

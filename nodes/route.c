@@ -31,6 +31,8 @@
 /* Nodes that one connection tries before it gives up. */
 #define TRIES_MAX 8
 
+#define ROUTE_MAGIC 0x726f7574u
+
 struct search {
 	struct node *dialled;		/* what the client itself says, or NULL; a reference */
 	struct node *wanted;		/* that, or what the hash says; a reference */
@@ -87,11 +89,12 @@ tried(const struct search *s, const struct node *n)
 }
 
 /*
- * The node that was dialled, or the hash's choice among the nodes that may take a new client. Where there is none, the first
- * one at all, unusable: the map is asked all the same, the client may be live somewhere.
+ * The node that was dialled, or the hash's choice among the nodes that may take a new client. Where
+ * there is none, the first one at all, unusable: the map is asked all the same, the client may be
+ * live somewhere.
  */
 static void
-want(struct route *r)
+choose_wanted(struct route *r)
 {
 	struct route_env *env = r->env;
 	struct search *s = r->search;
@@ -135,73 +138,100 @@ out:
 }
 
 static void
-fail(struct route *r, enum close_reason why)
+route_fail(struct route *r, enum close_reason why)
 {
 	r->search->done(r->search->arg, NULL, why);
 }
 
 static void
-arrive(struct route *r, struct node *n, enum counter how)
+route_arrive(struct route *r, struct node *n, enum counter how)
 {
 	stats_add(r->env->stats, how, 1);
 	r->search->done(r->search->arg, n, 0);
+}
+
+/* Clients that name a node mean it; all others are better off where they were. */
+static bool
+is_dialled(const struct search *s)
+{
+	return s->wanted_usable && s->wanted == s->dialled;
+}
+
+/* The map cannot help: the hash alone gives every proxy the same answer. */
+static void
+unclaimed(struct route *r)
+{
+	struct search *s = r->search;
+
+	stats_add(r->env->stats, STAT_claims_refused, 1);
+	if (s->wanted_usable)
+		route_arrive(r, node_ref(s->wanted),
+		    is_dialled(s) ? STAT_placed_dialled : STAT_placed_hash);
+	else
+		route_fail(r, CLOSE_NO_NODE);
+}
+
+static void claimed_cb(void *arg, const struct state_claim *c);
+
+/* The claim names another node than the wanted one, or that cannot be used. */
+static void
+claimed_elsewhere(struct route *r, const struct state_claim *c, struct node *n)
+{
+	struct search *s = r->search;
+
+	/* Out of reach: the client may be live there through another proxy. */
+	if (c->others > 0 || c->blind) {
+		if (n != NULL && node_takes_more(n) && !tried(s, n)) {
+			route_arrive(r, n, c->blind ? STAT_placed_blind : STAT_placed_claim);
+			return;
+		}
+		if (c->others > 0) {
+			node_unref(&n);
+			route_fail(r, CLOSE_CLAIM_ELSEWHERE);
+			return;
+		}
+	}
+	if (!is_dialled(s) && n != NULL && node_takes_new(n) && !tried(s, n)) {
+		route_arrive(r, n, STAT_placed_claim);
+		return;
+	}
+	node_unref(&n);
+	if (!s->wanted_usable || s->moves++ >= TRIES_MAX) {
+		route_fail(r, CLOSE_NO_NODE);
+		return;
+	}
+	stats_add(r->env->stats, STAT_claims_moved, 1);
+	r->waiting = true;
+	state_move(r->env->state, r->hold, c->node, s->wanted->id, claimed_cb, r);
 }
 
 static void
 claimed_cb(void *arg, const struct state_claim *c)
 {
 	struct route *r = arg;
-	struct search *s = r->search;
-	struct node *n;
-	/* He who names a node means it; anybody else is better off where he was. */
-	bool dialled_it = s->wanted_usable && s->wanted == s->dialled, wanted_it;
+	struct search *s;
+	bool wanted_it;
 
+	MAGIC_CHECK(r, ROUTE_MAGIC);
+	s = r->search;
 	r->waiting = false;
 	if (c == NULL) {
-		/* The map cannot help: the hash alone gives every proxy the same answer. */
-		stats_add(r->env->stats, STAT_claims_refused, 1);
-		if (s->wanted_usable)
-			arrive(r, node_ref(s->wanted), dialled_it ? STAT_placed_dialled : STAT_placed_hash);
-		else
-			fail(r, CLOSE_NO_NODE);
+		unclaimed(r);
 		return;
 	}
 	if (c->busy) {
-		fail(r, CLOSE_CLAIM_ELSEWHERE);
+		route_fail(r, CLOSE_CLAIM_ELSEWHERE);
 		return;
 	}
 	r->others = c->others;
 	wanted_it = strcmp(c->node, s->wanted->id) == 0;
-	if (wanted_it && s->wanted_usable) {
-		arrive(r, node_ref(s->wanted), c->blind ? STAT_placed_blind : !c->fresh ? STAT_placed_claim :
-		    dialled_it ? STAT_placed_dialled : STAT_placed_hash);
-		return;
-	}
-	n = c->fresh && wanted_it ? NULL : nodes_find(r->env->nodes, c->node);
-	/* Out of reach: the client may be live there through another proxy. */
-	if (c->others > 0 || c->blind) {
-		if (n != NULL && node_takes_more(n) && !tried(s, n)) {
-			arrive(r, n, c->blind ? STAT_placed_blind : STAT_placed_claim);
-			return;
-		}
-		if (c->others > 0) {
-			node_unref(&n);
-			fail(r, CLOSE_CLAIM_ELSEWHERE);
-			return;
-		}
-	}
-	if (!dialled_it && n != NULL && node_takes_new(n) && !tried(s, n)) {
-		arrive(r, n, STAT_placed_claim);
-		return;
-	}
-	node_unref(&n);
-	if (!s->wanted_usable || s->moves++ >= TRIES_MAX) {
-		fail(r, CLOSE_NO_NODE);
-		return;
-	}
-	stats_add(r->env->stats, STAT_claims_moved, 1);
-	r->waiting = true;
-	state_move(r->env->state, r->hold, c->node, s->wanted->id, claimed_cb, r);
+	if (wanted_it && s->wanted_usable)
+		route_arrive(r, node_ref(s->wanted), c->blind ? STAT_placed_blind :
+		    !c->fresh ? STAT_placed_claim :
+		    is_dialled(s) ? STAT_placed_dialled : STAT_placed_hash);
+	else
+		claimed_elsewhere(r, c, c->fresh && wanted_it ? NULL :
+		    nodes_find(r->env->nodes, c->node));
 }
 
 void
@@ -210,6 +240,7 @@ route_start(struct route *r, struct route_env *env, const struct state_key *key,
 {
 	struct search *s = calloc(1, sizeof(*s));
 
+	MAGIC_SET(r, ROUTE_MAGIC);
 	r->env = env;
 	r->key = *key;
 	if (s == NULL) {
@@ -221,9 +252,9 @@ route_start(struct route *r, struct route_env *env, const struct state_key *key,
 	s->done = done;
 	s->arg = arg;
 	r->search = s;
-	want(r);
+	choose_wanted(r);
 	if (s->wanted == NULL) {
-		fail(r, CLOSE_NO_NODE);
+		route_fail(r, CLOSE_NO_NODE);
 		return;
 	}
 	r->waiting = true;
@@ -231,7 +262,7 @@ route_start(struct route *r, struct route_env *env, const struct state_key *key,
 	    claimed_cb, r, &r->hold);
 	/* No callback comes without a hold. With one, the search may be over already: it called back. */
 	if (r->waiting && r->hold == NULL)
-		fail(r, CLOSE_NO_MEMORY);
+		route_fail(r, CLOSE_NO_MEMORY);
 }
 
 void
@@ -241,13 +272,13 @@ route_again(struct route *r, struct node *failed)
 	struct state_claim now;
 
 	if (s->ntried == TRIES_MAX || r->hold == NULL) {
-		fail(r, CLOSE_NODE_CONNECT);
+		route_fail(r, CLOSE_NODE_CONNECT);
 		return;
 	}
 	s->tried[s->ntried++] = node_ref(failed);
-	want(r);
+	choose_wanted(r);
 	if (!s->wanted_usable) {
-		fail(r, CLOSE_NODE_CONNECT);
+		route_fail(r, CLOSE_NODE_CONNECT);
 		return;
 	}
 	/* As if the map had just said it: where the claim is, who else is live is checked there. */
@@ -276,5 +307,6 @@ route_fini(struct route *r)
 		return;
 	state_release(r->env->state, &r->hold, r->env->policy->pin_linger);
 	search_free(&r->search);
+	MAGIC_CLEAR(r);
 	r->env = NULL;
 }

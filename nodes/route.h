@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/magic.h"
 #include "state/state.h"
 #include "stats/close.h"
 
@@ -36,6 +37,7 @@ struct search;
 
 /* One connection's; all zero before route_start(). */
 struct route {
+	MAGIC_MEMBER
 	struct route_env *env;
 	struct state_key key;
 	bool waiting;			/* the map owes an answer */

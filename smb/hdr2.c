@@ -38,6 +38,24 @@ hdr2_get(struct hdr2 *h, const uint8_t *p, size_t n)
 	return rd_ok(&r) && protocol == SMB2_PROTOCOL_ID && size == SMB2_HDR_LEN ? 0 : -1;
 }
 
+int
+hdr2_get_of(struct hdr2 *h, const uint8_t *p, size_t n, uint16_t command, bool answer)
+{
+	if (hdr2_get(h, p, n) == -1 || h->command != command)
+		return -1;
+	return ((h->flags & SMB2_FLAGS_SERVER_TO_REDIR) != 0) == answer ? 0 : -1;
+}
+
+struct rd
+hdr2_buffer(struct rd *r, size_t off, size_t n, size_t fixed)
+{
+	if (n == 0)
+		return rd_sub(r, 0, 0);
+	if (off < fixed)
+		r->bad = true;
+	return rd_sub(r, off, n);
+}
+
 void
 hdr2_put(struct wr *w, const struct hdr2 *h)
 {

@@ -2,8 +2,11 @@
 #ifndef SMB_HDR2_H
 #define SMB_HDR2_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/rd.h"
 
 struct wr;
 
@@ -25,6 +28,17 @@ struct hdr2 {
 
 /* 0, or -1 when fewer than 64 bytes, another ProtocolId or a StructureSize other than 64. */
 int hdr2_get(struct hdr2 *h, const uint8_t *p, size_t n) __attribute__((warn_unused_result));
+
+/* The same, and -1 when it is another command, or no answer where it must be one, or the reverse. */
+int hdr2_get_of(struct hdr2 *h, const uint8_t *p, size_t n, uint16_t command, bool answer)
+    __attribute__((warn_unused_result));
+
+/*
+ * A buffer that a message says is n bytes at off, as a reader of its own. Offsets count from the
+ * header, where r begins; fixed is the end of the message's own fields, and a buffer that overlaps
+ * them makes both bad. An empty one may say any offset.
+ */
+struct rd hdr2_buffer(struct rd *r, size_t off, size_t n, size_t fixed);
 
 /* Appends the 64 bytes. */
 void hdr2_put(struct wr *w, const struct hdr2 *h);

@@ -14,18 +14,6 @@
 #define RESP_SIZE 49
 #define RESP_FIXED (SMB2_HDR_LEN + 48)
 
-/* A buffer of a message as a reader of its own; an empty one may say any offset. */
-static struct rd
-buffer(struct rd *r, uint32_t off, uint32_t n, size_t min)
-{
-	if (n == 0)
-		return rd_sub(r, 0, 0);
-	/* A buffer that overlaps the message's own fields is one that lies. */
-	if (off < min)
-		r->bad = true;
-	return rd_sub(r, off, n);
-}
-
 uint32_t
 ioctl2_peek(const uint8_t *msg, size_t n)
 {
@@ -44,8 +32,7 @@ ioctl2_req_get(struct ioctl2_req *q, const uint8_t *msg, size_t len)
 	uint16_t size;
 
 	*q = (struct ioctl2_req){ 0 };
-	if (hdr2_get(&h, msg, len) < 0 || h.command != SMB2_IOCTL ||
-	    (h.flags & SMB2_FLAGS_SERVER_TO_REDIR) != 0)
+	if (hdr2_get_of(&h, msg, len, SMB2_IOCTL, false) == -1)
 		return -1;
 	rd_skip(&r, SMB2_HDR_LEN);
 	size = rd_u16(&r);
@@ -61,8 +48,8 @@ ioctl2_req_get(struct ioctl2_req *q, const uint8_t *msg, size_t len)
 	q->flags = rd_u32(&r);
 	rd_skip(&r, 4);
 	/* The contents do not matter here, but [MS-SMB2] 3.3.5.15 refuses what does not fit. */
-	(void)buffer(&r, in_off, q->input_count, REQ_FIXED);
-	(void)buffer(&r, out_off, out_count, REQ_FIXED);
+	(void)hdr2_buffer(&r, in_off, q->input_count, REQ_FIXED);
+	(void)hdr2_buffer(&r, out_off, out_count, REQ_FIXED);
 	return rd_ok(&r) && size == REQ_SIZE ? 0 : -1;
 }
 
@@ -75,8 +62,7 @@ ioctl2_resp_get(struct ioctl2_resp *a, const uint8_t *msg, size_t len)
 	uint16_t size;
 
 	*a = (struct ioctl2_resp){ 0 };
-	if (hdr2_get(&h, msg, len) < 0 || h.command != SMB2_IOCTL ||
-	    (h.flags & SMB2_FLAGS_SERVER_TO_REDIR) == 0)
+	if (hdr2_get_of(&h, msg, len, SMB2_IOCTL, true) == -1)
 		return -1;
 	rd_skip(&r, SMB2_HDR_LEN);
 	size = rd_u16(&r);
@@ -89,8 +75,8 @@ ioctl2_resp_get(struct ioctl2_resp *a, const uint8_t *msg, size_t len)
 	out_count = rd_u32(&r);
 	a->flags = rd_u32(&r);
 	rd_skip(&r, 4);
-	(void)buffer(&r, in_off, in_count, RESP_FIXED);
-	out = buffer(&r, out_off, out_count, RESP_FIXED);
+	(void)hdr2_buffer(&r, in_off, in_count, RESP_FIXED);
+	out = hdr2_buffer(&r, out_off, out_count, RESP_FIXED);
 	if (!rd_ok(&r) || size != RESP_SIZE)
 		return -1;
 	a->output = out.base;

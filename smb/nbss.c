@@ -4,6 +4,8 @@
 #include "smb/nbss.h"
 
 #include "base/rd.h"
+#include "base/wr.h"
+#include "smb/const.h"
 
 int
 nbss_get(struct nbss *n, const uint8_t *p, size_t avail)
@@ -22,4 +24,19 @@ nbss_put(uint8_t dst[4], uint32_t len)
 	dst[1] = (uint8_t)(len >> 16);
 	dst[2] = (uint8_t)(len >> 8);
 	dst[3] = (uint8_t)len;
+}
+
+void
+nbss_begin(struct wr *w)
+{
+	wr_zero(w, NBSS_HDR_LEN);
+}
+
+void
+nbss_end(struct wr *w)
+{
+	if (wr_ok(w) && wr_len(w) >= NBSS_HDR_LEN && wr_len(w) - NBSS_HDR_LEN <= NBSS_LEN_MAX)
+		nbss_put(w->base, (uint32_t)(wr_len(w) - NBSS_HDR_LEN));
+	else
+		w->bad = true;
 }

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct wr;
+
 /*
  * Direct TCP transport packet header, [MS-SMB2] 2.1: one zero byte, 24-bit big-endian length.
  *
@@ -25,5 +27,9 @@ int nbss_get(struct nbss *n, const uint8_t *p, size_t avail) __attribute__((warn
 
 /* Writes the header of a message of len bytes (at most 0xffffff). */
 void nbss_put(uint8_t dst[4], uint32_t len);
+
+/* Of a frame that is written from the start of w on: room for its header, and the header itself. */
+void nbss_begin(struct wr *w);
+void nbss_end(struct wr *w);
 
 #endif

@@ -146,8 +146,7 @@ neg2_req_get(struct neg2_req *n, const uint8_t *msg, size_t len)
 	bool v311 = false;
 
 	*n = (struct neg2_req){ 0 };
-	if (hdr2_get(&h, msg, len) < 0 || h.command != SMB2_NEGOTIATE ||
-	    (h.flags & SMB2_FLAGS_SERVER_TO_REDIR) != 0)
+	if (hdr2_get_of(&h, msg, len, SMB2_NEGOTIATE, false) == -1)
 		return -1;
 	rd_skip(&r, SMB2_HDR_LEN);
 	size = rd_u16(&r);
@@ -188,8 +187,7 @@ neg2_resp_get(struct neg2_resp *n, const uint8_t *msg, size_t len)
 	struct hdr2 h;
 
 	*n = (struct neg2_resp){ 0 };
-	if (hdr2_get(&h, msg, len) < 0 || h.command != SMB2_NEGOTIATE ||
-	    (h.flags & SMB2_FLAGS_SERVER_TO_REDIR) == 0)
+	if (hdr2_get_of(&h, msg, len, SMB2_NEGOTIATE, true) == -1)
 		return -1;
 	rd_skip(&r, SMB2_HDR_LEN);
 	size = rd_u16(&r);
@@ -206,10 +204,8 @@ neg2_resp_get(struct neg2_resp *n, const uint8_t *msg, size_t len)
 	off = rd_u16(&r);
 	blen = rd_u16(&r);
 	ctx_off = rd_u32(&r);
-	if (!rd_ok(&r) || size != RESP_SIZE || (blen > 0 && off < RESP_FIXED))
-		return -1;
-	blob = rd_sub(&r, blen > 0 ? off : 0, blen);
-	if (!rd_ok(&blob))
+	blob = hdr2_buffer(&r, off, blen, RESP_FIXED);
+	if (!rd_ok(&r) || size != RESP_SIZE)
 		return -1;
 	n->blob = blob.base;
 	n->blob_len = blen;

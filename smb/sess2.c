@@ -21,8 +21,7 @@ sess2_req_get(struct sess2_req *s, const uint8_t *msg, size_t len)
 	struct hdr2 h;
 
 	*s = (struct sess2_req){ 0 };
-	if (hdr2_get(&h, msg, len) < 0 || h.command != SMB2_SESSION_SETUP ||
-	    (h.flags & SMB2_FLAGS_SERVER_TO_REDIR) != 0)
+	if (hdr2_get_of(&h, msg, len, SMB2_SESSION_SETUP, false) == -1)
 		return -1;
 	rd_skip(&r, SMB2_HDR_LEN);
 	size = rd_u16(&r);
@@ -33,10 +32,8 @@ sess2_req_get(struct sess2_req *s, const uint8_t *msg, size_t len)
 	off = rd_u16(&r);
 	blen = rd_u16(&r);
 	s->previous_session_id = rd_u64(&r);
-	if (!rd_ok(&r) || size != REQ_SIZE || (blen > 0 && off < REQ_FIXED))
-		return -1;
-	blob = rd_sub(&r, blen > 0 ? off : 0, blen);
-	if (!rd_ok(&blob))
+	blob = hdr2_buffer(&r, off, blen, REQ_FIXED);
+	if (!rd_ok(&r) || size != REQ_SIZE)
 		return -1;
 	s->blob = blob.base;
 	s->blob_len = blen;
@@ -51,8 +48,7 @@ sess2_resp_get(struct sess2_resp *s, const uint8_t *msg, size_t len)
 	struct hdr2 h;
 
 	*s = (struct sess2_resp){ 0 };
-	if (hdr2_get(&h, msg, len) < 0 || h.command != SMB2_SESSION_SETUP ||
-	    (h.flags & SMB2_FLAGS_SERVER_TO_REDIR) == 0)
+	if (hdr2_get_of(&h, msg, len, SMB2_SESSION_SETUP, true) == -1)
 		return -1;
 	/* The body of an ERROR response has the same StructureSize. */
 	if (h.status != STATUS_SUCCESS && h.status != STATUS_MORE_PROCESSING_REQUIRED)
@@ -62,10 +58,8 @@ sess2_resp_get(struct sess2_resp *s, const uint8_t *msg, size_t len)
 	s->session_flags = rd_u16(&r);
 	off = rd_u16(&r);
 	blen = rd_u16(&r);
-	if (!rd_ok(&r) || size != RESP_SIZE || (blen > 0 && off < RESP_FIXED))
-		return -1;
-	blob = rd_sub(&r, blen > 0 ? off : 0, blen);
-	if (!rd_ok(&blob))
+	blob = hdr2_buffer(&r, off, blen, RESP_FIXED);
+	if (!rd_ok(&r) || size != RESP_SIZE)
 		return -1;
 	s->blob = blob.base;
 	s->blob_len = blen;

@@ -12,12 +12,12 @@
 struct facts_item;
 
 /* Claims or facts that one statement has at most. */
-#define SAY_MAX 64
+#define ASSERT_MAX 64
 
 /* Each returns as link_ask() does. deadline_ms: in Redis' time. */
-uint64_t command_claim(struct link *l, struct shared *m, const struct shared_wish *w,
+uint64_t command_claim(struct link *l, struct shared *m, const struct shared_request *q,
     const struct record *bad, uint64_t deadline_ms, link_reply_f cb, void *arg);
-uint64_t command_move(struct link *l, struct shared *m, const struct shared_wish *w,
+uint64_t command_move(struct link *l, struct shared *m, const struct shared_request *q,
     const struct record *old, int64_t linger_ms, uint64_t deadline_ms, link_reply_f cb, void *arg);
 uint64_t command_assert(struct link *l, struct shared *m, const struct shared_item *it, size_t n,
     link_reply_f cb, void *arg);
@@ -29,7 +29,7 @@ uint64_t command_facts(struct link *l, struct shared *m, const struct facts_item
 enum command_result { COMMAND_GOOD, COMMAND_LATE, COMMAND_BAD_VALUE, COMMAND_NONSENSE };
 
 /* What CLAIM and MOVE answer. BAD_VALUE: *bad is what the claim's record is. */
-enum command_result command_answer(struct link *l, struct shared *m, const struct shared_wish *w,
+enum command_result command_answer(struct link *l, struct shared *m, const struct shared_request *q,
     const struct redisReply *r, struct shared_answer *a, struct record *bad);
 /* ASSERT's answer, or NULL, to what was said: calls lost for every claim that is. */
 void command_asserted(struct link *l, struct shared *m, const struct shared_item *it, size_t n,

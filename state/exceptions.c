@@ -28,7 +28,7 @@ exceptions_new(void)
 }
 
 static void
-forget(struct exceptions *m, struct exception *x)
+exception_forget(struct exceptions *m, struct exception *x)
 {
 	HASH_DEL(m->all, x);
 	free(x);
@@ -42,7 +42,7 @@ exceptions_free(struct exceptions **mp)
 	if (*mp == NULL)
 		return;
 	HASH_ITER(hh, (*mp)->all, x, tmp)
-		forget(*mp, x);
+		exception_forget(*mp, x);
 	free(*mp);
 	*mp = NULL;
 }
@@ -57,10 +57,10 @@ exceptions_put(struct exceptions *m, const uint8_t id[NAMES_ID_LEN], const char 
 		x->seen = m->sweep;
 		return 0;
 	}
-	if (len > RECORD_MAX || (x == NULL && HASH_COUNT(m->all) >= MIRROR_MAX))
+	if (len > RECORD_MAX || (x == NULL && HASH_COUNT(m->all) >= EXCEPTIONS_MAX))
 		return -1;
 	if (x != NULL)
-		forget(m, x);
+		exception_forget(m, x);
 	x = malloc(sizeof(*x) + len);
 	if (x == NULL)
 		return -1;
@@ -79,7 +79,7 @@ exceptions_drop(struct exceptions *m, const uint8_t id[NAMES_ID_LEN])
 
 	HASH_FIND(hh, m->all, id, NAMES_ID_LEN, x);
 	if (x != NULL)
-		forget(m, x);
+		exception_forget(m, x);
 }
 
 bool
@@ -103,7 +103,7 @@ exceptions_swept(struct exceptions *m)
 	/* Once may be chance: whoever holds it needs a moment to say it again after a loss. */
 	HASH_ITER(hh, m->all, x, tmp)
 		if (m->sweep - x->seen >= 2)
-			forget(m, x);
+			exception_forget(m, x);
 	m->sweep++;
 }
 

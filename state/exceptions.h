@@ -9,8 +9,8 @@
 #include "state/names.h"
 #include "state/record.h"
 
-/* No locks: the owner's. More than MIRROR_MAX are not kept. */
-#define MIRROR_MAX 200000
+/* No locks: the owner's. More than EXCEPTIONS_MAX are not kept. */
+#define EXCEPTIONS_MAX 200000
 
 struct exceptions;
 

@@ -43,7 +43,7 @@ facts_new(void)
 }
 
 static struct fact *
-find(struct facts *f, const uint8_t *sid, const char *node)
+fact_find(struct facts *f, const uint8_t *sid, const char *node)
 {
 	struct fact *x;
 
@@ -54,7 +54,7 @@ find(struct facts *f, const uint8_t *sid, const char *node)
 }
 
 static void
-forget(struct facts *f, struct fact *x)
+fact_forget(struct facts *f, struct fact *x)
 {
 	struct fact *head;
 
@@ -85,14 +85,14 @@ facts_free(struct facts **fp)
 	if (f == NULL)
 		return;
 	while ((x = TAILQ_FIRST(&f->queue)) != NULL)
-		forget(f, x);
+		fact_forget(f, x);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
 	*fp = NULL;
 }
 
 static struct fact *
-make(struct facts *f, const struct facts_item *it)
+fact_new(struct facts *f, const struct facts_item *it)
 {
 	struct fact *x = f->n < FACTS_MAX ? calloc(1, sizeof(*x)) : NULL, *head;
 
@@ -117,13 +117,13 @@ facts_put(struct facts *f, const struct facts_item *it)
 	struct fact *x;
 
 	pthread_mutex_lock(&f->lock);
-	x = find(f, it->sid, it->node);
+	x = fact_find(f, it->sid, it->node);
 	if (x != NULL) {
 		x->item = *it;
 		TAILQ_REMOVE(&f->queue, x, entry);
 		TAILQ_INSERT_TAIL(&f->queue, x, entry);
 	} else {
-		x = make(f, it);
+		x = fact_new(f, it);
 	}
 	if (x != NULL)
 		x->due_ms = clock_ms() + NAMES_FACT_MS / 3;
@@ -137,9 +137,9 @@ facts_drop(struct facts *f, const uint8_t sid[NAMES_ID_LEN], const char *node)
 	struct fact *x;
 
 	pthread_mutex_lock(&f->lock);
-	x = find(f, sid, node);
+	x = fact_find(f, sid, node);
 	if (x != NULL)
-		forget(f, x);
+		fact_forget(f, x);
 	pthread_mutex_unlock(&f->lock);
 	return x != NULL;
 }

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/magic.h"
 #include "state/command.h"
 #include "state/facts.h"
 #include "state/reply.h"
@@ -20,7 +21,7 @@
 
 /*
  *	every TICK	the epoch, the clock, what operators said of nodes
- *	every WORK	claims and facts that are due, SAY_MAX at a time, one question at a time
+ *	every WORK	claims and facts that are due, ASSERT_MAX at a time, one question at a time
  *	every SWEEP	all exceptions
  *	news		an exception, a stand: at once
  *
@@ -32,17 +33,20 @@
 /* Answers of one sweep: more than all exceptions that are remembered fill. */
 #define PAGES_MAX 8192
 /* Nodes that operators have said something of. */
-#define STANDS_MAX 256
+#define ORDERS_MAX 256
 
-struct stand {
-	TAILQ_ENTRY(stand) entry;
+struct drain_order {
+	TAILQ_ENTRY(drain_order) entry;
 	char node[STATE_NODE_LEN];
 	uint64_t when_ms;		/* the later word is the one that counts */
 	bool drain;
-	bool there;			/* Redis said the same, or later, in this tick */
+	bool confirmed;			/* Redis said the same, or later, in this tick */
 };
 
+#define KEEPER_MAGIC 0x6b656570u
+
 struct keeper {
+	MAGIC_MEMBER
 	struct event_base *base;
 	struct shared *m;
 	const struct keeper_ops *ops;
@@ -50,13 +54,13 @@ struct keeper {
 	struct link *link, *news;
 	struct event *tick, *work;
 	bool ticking, pinging, sweeping;	/* an answer is owed */
-	uint64_t epoch, tick_us, latency_us, said, swept_ms;
+	uint64_t epoch, tick_us, latency_us, asserted, swept_ms;
 	unsigned pages;				/* of the sweep under way */
 	bool young;				/* the data that it goes through */
 	size_t nitems;				/* under way */
-	struct shared_item items[SAY_MAX];
-	TAILQ_HEAD(, stand) stands;
-	size_t nstands;
+	struct shared_item items[ASSERT_MAX];
+	TAILQ_HEAD(, drain_order) orders;
+	size_t norders;
 };
 
 static void
@@ -67,37 +71,39 @@ count_command(struct keeper *k)
 
 /* Claims and facts. */
 
-static void work(struct keeper *k);
+static void keeper_work(struct keeper *k);
 
 static void
 asserted_cb(void *arg, const struct redisReply *r)
 {
 	struct keeper *k = arg;
-	size_t n = k->nitems;
+	size_t n;
 
+	MAGIC_CHECK(k, KEEPER_MAGIC);
+	n = k->nitems;
 	k->nitems = 0;
 	command_asserted(k->link, k->m, k->items, n, r, k->ops->lost, k->arg);
 	if (r != NULL) {
-		k->said += n;
-		work(k);
+		k->asserted += n;
+		keeper_work(k);
 	}
 }
 
 static void
-work(struct keeper *k)
+keeper_work(struct keeper *k)
 {
-	struct facts_item facts[SAY_MAX / 4];
+	struct facts_item facts[ASSERT_MAX / 4];
 	size_t n;
 
 	if (!link_ready(k->link) || k->nitems > 0)
 		return;
-	n = shared_due(k->m, k->items, SAY_MAX);
+	n = shared_due(k->m, k->items, ASSERT_MAX);
 	if (n > 0) {
 		k->nitems = n;
 		if (command_assert(k->link, k->m, k->items, n, asserted_cb, k) == 0)
 			asserted_cb(k, NULL);
 	}
-	while ((n = facts_due(shared_facts(k->m), facts, SAY_MAX / 4)) > 0)
+	while ((n = facts_due(shared_facts(k->m), facts, ASSERT_MAX / 4)) > 0)
 		if (command_facts(k->link, k->m, facts, n, NULL, NULL) == 0)
 			break;
 	explicit_bzero(facts, sizeof(facts));
@@ -108,12 +114,12 @@ everything_due(struct keeper *k)
 {
 	shared_all_due(k->m);
 	facts_all_due(shared_facts(k->m));
-	work(k);
+	keeper_work(k);
 }
 
 /* Exceptions. */
 
-static void sweep(struct keeper *k, const char *cursor);
+static void keeper_sweep(struct keeper *k, const char *cursor);
 
 static void
 swept_cb(void *arg, const struct redisReply *r)
@@ -123,6 +129,7 @@ swept_cb(void *arg, const struct redisReply *r)
 	size_t len;
 	const char *cursor = reply_string(r, 0, &len);
 
+	MAGIC_CHECK(k, KEEPER_MAGIC);
 	k->sweeping = false;
 	if (cursor == NULL || len > 20)
 		return;
@@ -135,18 +142,18 @@ swept_cb(void *arg, const struct redisReply *r)
 			continue;
 		record = reply_string(r, i + 1, &len);
 		if (record != NULL)
-			(void)shared_hear(k->m, id, record, len);
+			(void)shared_note_exception(k->m, id, record, len);
 	}
 	if (strcmp(cursor, "0") == 0) {
 		if (!k->young)
 			shared_swept(k->m);
 	} else if (++k->pages < PAGES_MAX) {
-		sweep(k, cursor);
+		keeper_sweep(k, cursor);
 	}
 }
 
 static void
-sweep(struct keeper *k, const char *cursor)
+keeper_sweep(struct keeper *k, const char *cursor)
 {
 	char key[NAMES_KEY_MAX], epoch[NAMES_KEY_MAX], claims[NAMES_KEY_MAX], grace[24];
 	const char *argv[] = { key, epoch, cursor, claims, grace };
@@ -168,32 +175,32 @@ sweep(struct keeper *k, const char *cursor)
 
 /* What operators said. */
 
-static struct stand *
-stand_of(struct keeper *k, const char *node)
+static struct drain_order *
+order_of(struct keeper *k, const char *node)
 {
-	struct stand *s;
+	struct drain_order *o;
 
-	TAILQ_FOREACH(s, &k->stands, entry)
-		if (strcmp(s->node, node) == 0)
-			return s;
-	if (k->nstands == STANDS_MAX || (s = calloc(1, sizeof(*s))) == NULL)
+	TAILQ_FOREACH(o, &k->orders, entry)
+		if (strcmp(o->node, node) == 0)
+			return o;
+	if (k->norders == ORDERS_MAX || (o = calloc(1, sizeof(*o))) == NULL)
 		return NULL;
-	snprintf(s->node, sizeof(s->node), "%s", node);
-	TAILQ_INSERT_TAIL(&k->stands, s, entry);
-	k->nstands++;
-	return s;
+	snprintf(o->node, sizeof(o->node), "%s", node);
+	TAILQ_INSERT_TAIL(&k->orders, o, entry);
+	k->norders++;
+	return o;
 }
 
 static void
-send_stand(struct keeper *k, const struct stand *s)
+send_order(struct keeper *k, const struct drain_order *o)
 {
 	char key[NAMES_KEY_MAX], news[NAMES_KEY_MAX];
 	struct record r;
-	const char *set[] = { "HSET", key, s->node, r.bytes }, *tell[] = { "PUBLISH", news, "d" };
-	size_t len[] = { 4, 0, strlen(s->node), 0 };
+	const char *set[] = { "HSET", key, o->node, r.bytes }, *tell[] = { "PUBLISH", news, "d" };
+	size_t len[] = { 4, 0, strlen(o->node), 0 };
 
-	record_make(&r, shared_seal(k->m), "stand", s->node, strlen(s->node), s->when_ms,
-	    s->drain ? "drain" : "active");
+	record_make(&r, shared_seal(k->m), "stand", o->node, strlen(o->node), o->when_ms,
+	    o->drain ? "drain" : "active");
 	shared_key(k->m, key, "d", NULL);
 	shared_key(k->m, news, "news", NULL);
 	len[1] = strlen(key);
@@ -204,10 +211,10 @@ send_stand(struct keeper *k, const struct stand *s)
 }
 
 static void
-take_stand(struct keeper *k, const char *node, size_t node_len, const char *record, size_t len)
+take_order(struct keeper *k, const char *node, size_t node_len, const char *record, size_t len)
 {
 	char name[STATE_NODE_LEN], text[STATE_NODE_LEN];
-	struct stand *s;
+	struct drain_order *o;
 	uint64_t when;
 
 	if (node_len == 0 || node_len >= sizeof(name) || memchr(node, 0, node_len) != NULL ||
@@ -217,43 +224,43 @@ take_stand(struct keeper *k, const char *node, size_t node_len, const char *reco
 	}
 	memcpy(name, node, node_len);
 	name[node_len] = '\0';
-	s = stand_of(k, name);
-	if (s == NULL)
+	o = order_of(k, name);
+	if (o == NULL)
 		return;
-	s->there = when >= s->when_ms;
-	if (when <= s->when_ms)
+	o->confirmed = when >= o->when_ms;
+	if (when <= o->when_ms)
 		return;
-	s->when_ms = when;
-	s->drain = strcmp(text, "drain") == 0;
-	k->ops->stand(k->arg, s->node, s->drain);
+	o->when_ms = when;
+	o->drain = strcmp(text, "drain") == 0;
+	k->ops->drain(k->arg, o->node, o->drain);
 }
 
 void
-keeper_stand(struct keeper *k, const char *node, bool drain)
+keeper_drain(struct keeper *k, const char *node, bool drain)
 {
-	struct stand *s = stand_of(k, node);
+	struct drain_order *o = order_of(k, node);
 	uint64_t now = command_time(k->link);
 
-	if (s == NULL)
+	if (o == NULL)
 		return;
-	s->when_ms = now > s->when_ms ? now : s->when_ms + 1;
-	s->drain = drain;
-	send_stand(k, s);
+	o->when_ms = now > o->when_ms ? now : o->when_ms + 1;
+	o->drain = drain;
+	send_order(k, o);
 }
 
 void
 keeper_hurry(struct keeper *k)
 {
-	work(k);
+	keeper_work(k);
 }
 
 void
-keeper_repeat(struct keeper *k)
+keeper_repeat_drains(struct keeper *k)
 {
-	struct stand *s;
+	struct drain_order *o;
 
-	TAILQ_FOREACH(s, &k->stands, entry)
-		k->ops->stand(k->arg, s->node, s->drain);
+	TAILQ_FOREACH(o, &k->orders, entry)
+		k->ops->drain(k->arg, o->node, o->drain);
 }
 
 /* Once a second. */
@@ -263,8 +270,9 @@ ticked_cb(void *arg, const struct redisReply *r)
 {
 	struct keeper *k = arg;
 	uint64_t epoch = reply_number(r, 1);
-	struct stand *s;
+	struct drain_order *o;
 
+	MAGIC_CHECK(k, KEEPER_MAGIC);
 	k->ticking = false;
 	if (r == NULL)
 		return;
@@ -272,25 +280,25 @@ ticked_cb(void *arg, const struct redisReply *r)
 		link_fail(k->link, FAULT_PROTOCOL);
 		return;
 	}
-	link_heard_time(k->link, reply_number(r, 0));
+	link_note_time(k->link, reply_number(r, 0));
 	k->latency_us = clock_us() - k->tick_us;
 	if (epoch != k->epoch && k->epoch != 0) {
 		log_warn("redis has lost its data: saying again %zu claims", shared_claims(k->m));
 		everything_due(k);
 	}
 	k->epoch = epoch;
-	TAILQ_FOREACH(s, &k->stands, entry)
-		s->there = false;
+	TAILQ_FOREACH(o, &k->orders, entry)
+		o->confirmed = false;
 	for (size_t i = 2; i + 1 < reply_elements(r); i += 2) {
 		size_t node_len, len;
 		const char *node = reply_string(r, i, &node_len), *record = reply_string(r, i + 1, &len);
 
 		if (node != NULL && record != NULL)
-			take_stand(k, node, node_len, record, len);
+			take_order(k, node, node_len, record, len);
 	}
-	TAILQ_FOREACH(s, &k->stands, entry)
-		if (!s->there)
-			send_stand(k, s);
+	TAILQ_FOREACH(o, &k->orders, entry)
+		if (!o->confirmed)
+			send_order(k, o);
 }
 
 static void
@@ -298,101 +306,111 @@ pinged_cb(void *arg, const struct redisReply *r)
 {
 	struct keeper *k = arg;
 
+	MAGIC_CHECK(k, KEEPER_MAGIC);
 	(void)r;
 	k->pinging = false;
 }
 
 static void
-tick(struct keeper *k)
+keeper_tick(struct keeper *k)
 {
 	static const char day[] = "86400000";
-	char epoch[NAMES_KEY_MAX], stands[NAMES_KEY_MAX];
-	const char *argv[] = { epoch, stands, day }, *ping[] = { "PING" };
+	char epoch[NAMES_KEY_MAX], drains[NAMES_KEY_MAX];
+	const char *argv[] = { epoch, drains, day }, *ping[] = { "PING" };
 
 	if (k->ticking)
 		link_fail(k->link, FAULT_TIMEOUT);
 	if (k->pinging)
 		link_fail(k->news, FAULT_TIMEOUT);
 	shared_key(k->m, epoch, "e", NULL);
-	shared_key(k->m, stands, "d", NULL);
+	shared_key(k->m, drains, "d", NULL);
 	count_command(k);
 	k->tick_us = clock_us();
 	k->ticking = link_run(k->link, SCRIPT_TICK, 2, 3, argv, NULL, ticked_cb, k) != 0;
 	k->pinging = link_ask(k->news, 1, ping, NULL, pinged_cb, k) != 0;
 	if (clock_ms() - k->swept_ms >= SWEEP_MS)
-		sweep(k, "0");
+		keeper_sweep(k, "0");
 }
 
 static void
-tick_cb(evutil_socket_t fd, short what, void *arg)
+keeper_tick_cb(evutil_socket_t fd, short what, void *arg)
 {
+	struct keeper *k = arg;
+
 	(void)fd;
 	(void)what;
-	tick(arg);
+	MAGIC_CHECK(k, KEEPER_MAGIC);
+	keeper_tick(k);
 }
 
 static void
-work_cb(evutil_socket_t fd, short what, void *arg)
+keeper_work_cb(evutil_socket_t fd, short what, void *arg)
 {
+	struct keeper *k = arg;
+
 	(void)fd;
 	(void)what;
-	work(arg);
+	MAGIC_CHECK(k, KEEPER_MAGIC);
+	keeper_work(k);
 }
 
 /* Links. */
 
 static void
-link_is(void *arg, bool ready)
+link_ready_cb(void *arg, bool ready)
 {
 	struct keeper *k = arg;
 
+	MAGIC_CHECK(k, KEEPER_MAGIC);
 	if (!ready)
 		return;
 	everything_due(k);
 	k->ticking = false;
-	tick(k);
-	sweep(k, "0");
+	keeper_tick(k);
+	keeper_sweep(k, "0");
 }
 
 static void
-news_is(void *arg, bool ready)
+news_ready_cb(void *arg, bool ready)
 {
 	struct keeper *k = arg;
 	char news[NAMES_KEY_MAX];
 	const char *argv[] = { "SUBSCRIBE", news };
 
+	MAGIC_CHECK(k, KEEPER_MAGIC);
 	if (!ready)
 		return;
 	k->pinging = false;
 	shared_key(k->m, news, "news", NULL);
 	link_ask(k->news, 2, argv, NULL, NULL, NULL);
 	/* What was said before is in x. */
-	sweep(k, "0");
+	keeper_sweep(k, "0");
 }
 
 static void
-news_push(void *arg, const struct redisReply *r)
+news_push_cb(void *arg, const struct redisReply *r)
 {
 	struct keeper *k = arg;
 	uint8_t id[NAMES_ID_LEN];
 	size_t len;
 	const char *text = reply_string(r, 2, &len);
 
+	MAGIC_CHECK(k, KEEPER_MAGIC);
 	if (text != NULL && len == 1 && text[0] == 'd') {
 		if (!k->ticking)
-			tick(k);
+			keeper_tick(k);
 	} else if (text != NULL && len >= 1 + NAMES_ID_HEX && text[0] == 'x' &&
 	    record_unhex(id, NAMES_ID_LEN, text + 1) == 0) {
 		const char *record = len == 1 + NAMES_ID_HEX ? NULL : text + 1 + NAMES_ID_HEX;
 
-		(void)shared_hear(k->m, id, record, len - 1 - NAMES_ID_HEX);
+		(void)shared_note_exception(k->m, id, record, len - 1 - NAMES_ID_HEX);
 	} else {
 		fault_add(shared_faults(k->m), FAULT_BAD_VALUE);
 	}
 }
 
-static const struct link_ops link_ops = { .ready = link_is };
-static const struct link_ops news_ops = { .ready = news_is, .push = news_push };
+static const struct link_ops link_ops = { .ready = link_ready_cb };
+static const struct link_ops news_ops = { .ready = news_ready_cb, .push = news_push_cb };
 
 struct keeper *
 keeper_new(struct event_base *base, struct shared *m, const struct keeper_ops *ops, void *arg)
@@ -402,15 +420,16 @@ keeper_new(struct event_base *base, struct shared *m, const struct keeper_ops *o
 
 	if (k == NULL)
 		return NULL;
+	MAGIC_SET(k, KEEPER_MAGIC);
 	k->base = base;
 	k->m = m;
 	k->ops = ops;
 	k->arg = arg;
-	TAILQ_INIT(&k->stands);
+	TAILQ_INIT(&k->orders);
 	k->link = link_new(base, shared_link(m), shared_faults(m), &link_ops, k);
 	k->news = link_new(base, shared_link(m), shared_faults(m), &news_ops, k);
-	k->tick = event_new(base, -1, EV_PERSIST, tick_cb, k);
-	k->work = event_new(base, -1, EV_PERSIST, work_cb, k);
+	k->tick = event_new(base, -1, EV_PERSIST, keeper_tick_cb, k);
+	k->work = event_new(base, -1, EV_PERSIST, keeper_work_cb, k);
 	if (k->link == NULL || k->news == NULL || k->tick == NULL || k->work == NULL ||
 	    event_add(k->tick, &tick_tv) == -1 || event_add(k->work, &work_tv) == -1)
 		keeper_free(&k);
@@ -421,7 +440,7 @@ void
 keeper_free(struct keeper **kp)
 {
 	struct keeper *k = *kp;
-	struct stand *s;
+	struct drain_order *o;
 
 	if (k == NULL)
 		return;
@@ -431,10 +450,11 @@ keeper_free(struct keeper **kp)
 		event_free(k->work);
 	link_free(&k->link);
 	link_free(&k->news);
-	while ((s = TAILQ_FIRST(&k->stands)) != NULL) {
-		TAILQ_REMOVE(&k->stands, s, entry);
-		free(s);
+	while ((o = TAILQ_FIRST(&k->orders)) != NULL) {
+		TAILQ_REMOVE(&k->orders, o, entry);
+		free(o);
 	}
+	MAGIC_CLEAR(k);
 	free(k);
 	*kp = NULL;
 }
@@ -442,7 +462,7 @@ keeper_free(struct keeper **kp)
 void
 keeper_describe(struct keeper *k, struct keeper_info *info)
 {
-	*info = (struct keeper_info){ .epoch = k->epoch, .latency_us = k->latency_us, .said = k->said };
+	*info = (struct keeper_info){ .epoch = k->epoch, .latency_us = k->latency_us, .asserted = k->asserted };
 	link_describe(k->link, &info->link);
 	link_describe(k->news, &info->news);
 }

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/magic.h"
 #include "state/reply.h"
 
 #include <errno.h>
@@ -41,6 +42,8 @@
 #define WAIT_MAX_MS 1000
 #define READ_MAX 16384
 
+#define LINK_MAGIC 0x6c696e6bu
+
 enum link_state { IDLE, DIAL, SENTINEL, GREET, READY };
 
 struct slot {
@@ -53,6 +56,7 @@ struct slot {
 STAILQ_HEAD(slots, slot);
 
 struct link {
+	MAGIC_MEMBER
 	struct event_base *base;
 	const struct link_conf *conf;
 	struct faults *faults;
@@ -100,7 +104,7 @@ link_time(const struct link *l)
 }
 
 void
-link_heard_time(struct link *l, uint64_t t)
+link_note_time(struct link *l, uint64_t t)
 {
 	int64_t ahead = (int64_t)t - (int64_t)clock_ms();
 
@@ -124,7 +128,7 @@ jitter(unsigned ms)
 }
 
 static void
-set_timer(struct link *l, unsigned ms)
+link_set_timer(struct link *l, unsigned ms)
 {
 	const struct timeval tv = { ms / 1000, (suseconds_t)(ms % 1000) * 1000 };
 
@@ -133,7 +137,7 @@ set_timer(struct link *l, unsigned ms)
 
 /* The connection is no more; whoever waits for an answer is the caller's to tell. */
 static void
-hang_up(struct link *l)
+link_hang_up(struct link *l)
 {
 	l->generation++;
 	if (l->read_ev != NULL)
@@ -162,7 +166,7 @@ link_fail(struct link *l, enum fault why)
 	fault_add(l->faults, why);
 	if (log_allow(&l->log, clock_ms(), &left_out))
 		log_warn("redis %s: %s", l->peer[0] != '\0' ? l->peer : "-", fault_name(why));
-	hang_up(l);
+	link_hang_up(l);
 	l->state = IDLE;
 	if (was_ready) {
 		l->since_ms = clock_ms();
@@ -171,7 +175,7 @@ link_fail(struct link *l, enum fault why)
 		l->server++;
 	}
 	/* The first attempt is made at once: a failover may be over already. */
-	set_timer(l, l->wait_ms == 0 ? jitter(20) : jitter(l->wait_ms));
+	link_set_timer(l, l->wait_ms == 0 ? jitter(20) : jitter(l->wait_ms));
 	l->wait_ms = l->wait_ms == 0 ? WAIT_MIN_MS : l->wait_ms * 2;
 	if (l->wait_ms > WAIT_MAX_MS)
 		l->wait_ms = WAIT_MAX_MS;
@@ -188,7 +192,7 @@ link_fail(struct link *l, enum fault why)
 }
 
 static void
-flush(struct link *l)
+link_flush(struct link *l)
 {
 	while (buf_len(&l->out) > 0) {
 		ssize_t n = send(l->fd, buf_head(&l->out), buf_len(&l->out), MSG_NOSIGNAL);
@@ -207,7 +211,7 @@ flush(struct link *l)
 }
 
 static uint64_t
-ask(struct link *l, int argc, const char **argv, const size_t *len, link_reply_f cb, void *arg)
+link_send(struct link *l, int argc, const char **argv, const size_t *len, link_reply_f cb, void *arg)
 {
 	struct slot *s = l->nasked < ASKED_MAX ? calloc(1, sizeof(*s)) : NULL;
 	char *text = NULL;
@@ -236,7 +240,7 @@ uint64_t
 link_ask(struct link *l, int argc, const char **argv, const size_t *len, link_reply_f cb,
     void *arg)
 {
-	return l->state == READY ? ask(l, argc, argv, len, cb, arg) : 0;
+	return l->state == READY ? link_send(l, argc, argv, len, cb, arg) : 0;
 }
 
 #define RUN_ARGS_MAX 1024
@@ -261,7 +265,7 @@ link_run(struct link *l, enum script s, int nkeys, int argc, const char **argv,
 		all[i + 3] = argv[i];
 		lens[i + 3] = len != NULL ? len[i] : strlen(argv[i]);
 	}
-	return ask(l, argc + 3, all, lens, cb, arg);
+	return link_send(l, argc + 3, all, lens, cb, arg);
 }
 
 void
@@ -303,7 +307,10 @@ greeted(struct link *l, const redisReply *r, int type)
 static void
 auth_cb(void *arg, const redisReply *r)
 {
-	(void)greeted(arg, r, REDIS_REPLY_STATUS);
+	struct link *l = arg;
+
+	MAGIC_CHECK(l, LINK_MAGIC);
+	(void)greeted(l, r, REDIS_REPLY_STATUS);
 }
 
 static void
@@ -311,6 +318,7 @@ role_cb(void *arg, const redisReply *r)
 {
 	struct link *l = arg;
 
+	MAGIC_CHECK(l, LINK_MAGIC);
 	if (!greeted(l, r, REDIS_REPLY_ARRAY))
 		return;
 	if (r->elements < 1 || r->element[0]->type != REDIS_REPLY_STRING) {
@@ -322,7 +330,10 @@ role_cb(void *arg, const redisReply *r)
 		link_fail(l, FAULT_ROLE);
 }
 
+#define LOADING_MAGIC 0x6c6f6164u
+
 struct loading {
+	MAGIC_MEMBER
 	struct link *l;
 	enum script s;
 };
@@ -331,9 +342,13 @@ static void
 loaded_cb(void *arg, const redisReply *r)
 {
 	struct loading *x = arg;
-	struct link *l = x->l;
-	enum script s = x->s;
+	struct link *l;
+	enum script s;
 
+	MAGIC_CHECK(x, LOADING_MAGIC);
+	l = x->l;
+	s = x->s;
+	MAGIC_CLEAR(x);
 	free(x);
 	if (!greeted(l, r, REDIS_REPLY_STRING))
 		return;
@@ -351,6 +366,7 @@ time_cb(void *arg, const redisReply *r)
 {
 	struct link *l = arg;
 
+	MAGIC_CHECK(l, LINK_MAGIC);
 	if (!greeted(l, r, REDIS_REPLY_ARRAY))
 		return;
 	if (r->elements != 2 || r->element[0]->type != REDIS_REPLY_STRING ||
@@ -359,7 +375,7 @@ time_cb(void *arg, const redisReply *r)
 		return;
 	}
 	l->ahead_ms = 0;
-	link_heard_time(l, strtoull(r->element[0]->str, NULL, 10) * 1000 +
+	link_note_time(l, strtoull(r->element[0]->str, NULL, 10) * 1000 +
 	    strtoull(r->element[1]->str, NULL, 10) / 1000);
 	now_ready(l);
 }
@@ -373,8 +389,9 @@ load_scripts(struct link *l)
 		struct loading *x = malloc(sizeof(*x));
 
 		if (x != NULL) {
-			*x = (struct loading){ l, (enum script)i };
-			if (ask(l, 3, argv, NULL, loaded_cb, x) != 0)
+			*x = (struct loading){ .l = l, .s = (enum script)i };
+			MAGIC_SET(x, LOADING_MAGIC);
+			if (link_send(l, 3, argv, NULL, loaded_cb, x) != 0)
 				continue;
 		}
 		free(x);
@@ -394,9 +411,9 @@ greet(struct link *l)
 		auth[n++] = l->conf->user;
 	if (l->conf->password != NULL)
 		auth[n++] = l->conf->password;
-	if ((n > 1 && ask(l, n, auth, NULL, auth_cb, l) == 0) ||
-	    ask(l, 1, role, NULL, role_cb, l) == 0 || load_scripts(l) == -1 ||
-	    ask(l, 1, now, NULL, time_cb, l) == 0)
+	if ((n > 1 && link_send(l, n, auth, NULL, auth_cb, l) == 0) ||
+	    link_send(l, 1, role, NULL, role_cb, l) == 0 || load_scripts(l) == -1 ||
+	    link_send(l, 1, now, NULL, time_cb, l) == 0)
 		link_fail(l, FAULT_NO_MEMORY);
 }
 
@@ -408,6 +425,7 @@ master_cb(void *arg, const redisReply *r)
 	struct link_server to = { .path = "" };
 	char text[ADDR_STRLEN];
 
+	MAGIC_CHECK(l, LINK_MAGIC);
 	if (r == NULL)
 		return;
 	if (r->type != REDIS_REPLY_ARRAY || r->elements != 2 ||
@@ -424,7 +442,7 @@ master_cb(void *arg, const redisReply *r)
 		return;
 	}
 	/* This connection is through; the slot that called is freed by whoever called. */
-	hang_up(l);
+	link_hang_up(l);
 	l->ask_sentinel = false;
 	dial(l, &to);
 }
@@ -435,14 +453,14 @@ ask_sentinel(struct link *l)
 	const char *argv[] = { "SENTINEL", "get-master-addr-by-name", l->conf->sentinel };
 
 	l->state = SENTINEL;
-	if (ask(l, 3, argv, NULL, master_cb, l) == 0)
+	if (link_send(l, 3, argv, NULL, master_cb, l) == 0)
 		link_fail(l, FAULT_NO_MEMORY);
 }
 
 /* Moving bytes. */
 
 static void
-heard(struct link *l, redisReply *r)
+take_reply(struct link *l, redisReply *r)
 {
 	struct slot *s = STAILQ_FIRST(&l->asked);
 	enum fault why = FAULT_COUNT;
@@ -475,16 +493,18 @@ heard(struct link *l, redisReply *r)
 }
 
 static void
-read_cb(evutil_socket_t fd, short what, void *arg)
+link_read_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct link *l = arg;
-	unsigned generation = l->generation;
 	char bytes[READ_MAX];
 	ssize_t n = recv(fd, bytes, sizeof(bytes), 0);
+	unsigned generation;
 	redisReply *r;
 	int whole;
 
 	(void)what;
+	MAGIC_CHECK(l, LINK_MAGIC);
+	generation = l->generation;
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
@@ -496,7 +516,7 @@ read_cb(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	while ((whole = reply_next(l->parser, &r)) == 1) {
-		heard(l, r);
+		take_reply(l, r);
 		freeReplyObject(r);
 		if (l->generation != generation)
 			return;
@@ -506,15 +526,16 @@ read_cb(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
-write_cb(evutil_socket_t fd, short what, void *arg)
+link_write_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct link *l = arg;
 	int err = 0;
 	socklen_t len = sizeof(err);
 
+	MAGIC_CHECK(l, LINK_MAGIC);
 	(void)what;
 	if (l->state != DIAL) {
-		flush(l);
+		link_flush(l);
 		return;
 	}
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1 || err != 0)
@@ -553,8 +574,8 @@ dial(struct link *l, const struct link_server *to)
 	if (to->path[0] == '\0')
 		(void)setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	l->parser = reply_parser_new();
-	l->read_ev = event_new(l->base, l->fd, EV_READ | EV_PERSIST, read_cb, l);
-	l->write_ev = event_new(l->base, l->fd, EV_WRITE, write_cb, l);
+	l->read_ev = event_new(l->base, l->fd, EV_READ | EV_PERSIST, link_read_cb, l);
+	l->write_ev = event_new(l->base, l->fd, EV_WRITE, link_write_cb, l);
 	if (l->parser == NULL || l->read_ev == NULL || l->write_ev == NULL) {
 		link_fail(l, FAULT_NO_MEMORY);
 		return;
@@ -566,17 +587,18 @@ dial(struct link *l, const struct link_server *to)
 
 /* Time to try again, or an attempt took too long. */
 static void
-timer_cb(evutil_socket_t fd, short what, void *arg)
+link_timer_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct link *l = arg;
 
+	MAGIC_CHECK(l, LINK_MAGIC);
 	(void)fd;
 	(void)what;
 	if (l->state != IDLE) {
 		link_fail(l, FAULT_TIMEOUT);
 		return;
 	}
-	set_timer(l, DIAL_MS);
+	link_set_timer(l, DIAL_MS);
 	l->role[0] = '\0';
 	l->ask_sentinel = l->conf->sentinel != NULL;
 	dial(l, &l->conf->servers[l->server % l->conf->nservers]);
@@ -590,6 +612,7 @@ link_new(struct event_base *base, const struct link_conf *conf, struct faults *f
 
 	if (l == NULL)
 		return NULL;
+	MAGIC_SET(l, LINK_MAGIC);
 	l->base = base;
 	l->conf = conf;
 	l->faults = faults;
@@ -598,12 +621,12 @@ link_new(struct event_base *base, const struct link_conf *conf, struct faults *f
 	l->fd = -1;
 	l->since_ms = clock_ms();
 	STAILQ_INIT(&l->asked);
-	l->timer = evtimer_new(base, timer_cb, l);
+	l->timer = evtimer_new(base, link_timer_cb, l);
 	if (l->timer == NULL) {
 		free(l);
 		return NULL;
 	}
-	set_timer(l, 0);
+	link_set_timer(l, 0);
 	return l;
 }
 
@@ -617,8 +640,8 @@ link_free(struct link **lp)
 		return;
 	/* What was given up last is still said. */
 	if (l->state == READY)
-		flush(l);
-	hang_up(l);
+		link_flush(l);
+	link_hang_up(l);
 	l->state = IDLE;
 	while ((s = STAILQ_FIRST(&l->asked)) != NULL) {
 		STAILQ_REMOVE_HEAD(&l->asked, entry);
@@ -627,6 +650,7 @@ link_free(struct link **lp)
 		free(s);
 	}
 	event_free(l->timer);
+	MAGIC_CLEAR(l);
 	free(l);
 	*lp = NULL;
 }

@@ -80,6 +80,6 @@ void link_fail(struct link *l, enum fault why);
 /* Redis' clock, by the answers so far, a little behind rather than ahead; 0: not known. */
 uint64_t link_time(const struct link *l);
 /* An answer said that it is t there. */
-void link_heard_time(struct link *l, uint64_t t);
+void link_note_time(struct link *l, uint64_t t);
 
 #endif

@@ -84,7 +84,7 @@ load_put(struct local_map *m, struct load *l)
 }
 
 static void
-entry_del(struct local_map *m, struct entry *e)
+local_entry_del(struct local_map *m, struct entry *e)
 {
 	if (m->sweep == e)
 		m->sweep = e->hh.next;
@@ -94,13 +94,13 @@ entry_del(struct local_map *m, struct entry *e)
 }
 
 static bool
-entry_over(const struct entry *e, uint64_t now)
+local_entry_over(const struct entry *e, uint64_t now)
 {
 	return e->live == 0 && now >= e->until_ms;
 }
 
 static void
-sweep(struct local_map *m, uint64_t now)
+local_sweep(struct local_map *m, uint64_t now)
 {
 	for (int i = 0; i < SWEEP_STEP; i++) {
 		struct entry *e = m->sweep != NULL ? m->sweep : m->entries;
@@ -108,13 +108,13 @@ sweep(struct local_map *m, uint64_t now)
 		if (e == NULL)
 			return;
 		m->sweep = e->hh.next;
-		if (entry_over(e, now))
-			entry_del(m, e);
+		if (local_entry_over(e, now))
+			local_entry_del(m, e);
 	}
 }
 
 static struct entry *
-entry_new(struct local_map *m, const struct state_key *key, const char *node)
+local_entry_new(struct local_map *m, const struct state_key *key, const char *node)
 {
 	struct entry *e;
 
@@ -135,7 +135,7 @@ entry_new(struct local_map *m, const struct state_key *key, const char *node)
 }
 
 static void
-tell(const struct entry *e, unsigned others, bool fresh, struct state_claim *c)
+entry_claim(const struct entry *e, unsigned others, bool fresh, struct state_claim *c)
 {
 	*c = (struct state_claim){ .others = others, .firm = e->firm, .fresh = fresh };
 	memcpy(c->node, e->load->node, sizeof(c->node));
@@ -159,18 +159,18 @@ local_claim(struct state *s, const struct state_key *key, const char *node, cons
 	h->map = m;
 	pthread_mutex_lock(&m->lock);
 	now = m->now_ms();
-	sweep(m, now);
+	local_sweep(m, now);
 	HASH_FIND(hh, m->entries, key, sizeof(*key), e);
-	if (e != NULL && entry_over(e, now)) {
-		entry_del(m, e);
+	if (e != NULL && local_entry_over(e, now)) {
+		local_entry_del(m, e);
 		e = NULL;
 	}
 	if (e == NULL) {
-		e = entry_new(m, key, node);
+		e = local_entry_new(m, key, node);
 		fresh = true;
 	}
 	if (e != NULL) {
-		tell(e, e->live, fresh, &c);
+		entry_claim(e, e->live, fresh, &c);
 		e->live++;
 		h->entry = e;
 	}
@@ -198,7 +198,7 @@ local_move(struct state_hold *h, const char *from, const char *to, state_claim_f
 		/* What lingered was about the old node. */
 		e->firm = h->firm;
 	}
-	tell(e, e->live - 1, false, &c);
+	entry_claim(e, e->live - 1, false, &c);
 	pthread_mutex_unlock(&m->lock);
 	cb(arg, &c);
 }
@@ -229,8 +229,8 @@ local_release(struct state_hold *h, unsigned linger_ms)
 		e->live--;
 		if (h->firm)
 			e->until_ms = now + linger_ms;
-		if (entry_over(e, now))
-			entry_del(m, e);
+		if (local_entry_over(e, now))
+			local_entry_del(m, e);
 		pthread_mutex_unlock(&m->lock);
 	}
 	free(h);
@@ -270,12 +270,12 @@ local_each(struct state *s, void (*f)(void *arg, const struct state_key *,
 	all = calloc(HASH_COUNT(m->entries) + 1, sizeof(*all));
 	if (all != NULL) {
 		HASH_ITER(hh, m->entries, e, tmp) {
-			if (entry_over(e, now)) {
-				entry_del(m, e);
+			if (local_entry_over(e, now)) {
+				local_entry_del(m, e);
 				continue;
 			}
 			all[n].key = e->key;
-			tell(e, e->live, false, &all[n].claim);
+			entry_claim(e, e->live, false, &all[n].claim);
 			all[n++].left_ms = e->live > 0 ? 0 : e->until_ms - now;
 		}
 	}
@@ -335,7 +335,7 @@ local_map_free(struct local_map **mp)
 	if (m == NULL)
 		return;
 	HASH_ITER(hh, m->entries, e, tmp)
-		entry_del(m, e);
+		local_entry_del(m, e);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 	*mp = NULL;

@@ -28,3 +28,14 @@ state_libstate_a_SOURCES = \
 	state/shared.c \
 	state/shared.h \
 	state/state.h
+
+# The scripts for Redis become C strings in the build directory.
+STATE_LUA = state/lua/assert.lua state/lua/claim.lua state/lua/common.lua state/lua/facts.lua \
+	state/lua/move.lua state/lua/release.lua state/lua/sweep.lua state/lua/tick.lua
+EXTRA_DIST += state/lua/embed.sh $(STATE_LUA)
+BUILT_SOURCES += state/scripts.inc
+CLEANFILES += state/scripts.inc
+state/scripts.inc: $(STATE_LUA) state/lua/embed.sh state/names.h state/script.h
+	@$(MKDIR_P) state
+	$(AM_V_GEN)$(SHELL) $(top_srcdir)/state/lua/embed.sh $(top_srcdir)/state >$@.tmp && mv $@.tmp $@
+state/script.$(OBJEXT): state/scripts.inc

@@ -4,6 +4,7 @@
 #include "state/redis.h"
 
 #include "base/clock.h"
+#include "base/magic.h"
 #include "state/command.h"
 #include "state/facts.h"
 #include "state/link.h"
@@ -26,17 +27,22 @@
 /* On a busy machine the loop is late: what is promised is the whole of the timeout. */
 #define BUDGET(timeout_ms) ((timeout_ms) * 3 / 5)
 
+#define REDIS_STATE_MAGIC 0x72656469u
+#define HOLD_MAGIC 0x686f6c64u
+
 struct redis_state {
 	struct state state;
+	MAGIC_MEMBER
 	struct shared *m;
 	struct event_base *base;
 	struct link *link;
 };
 
 struct state_hold {
+	MAGIC_MEMBER
 	struct redis_state *s;
 	struct shared_entry *e;		/* NULL: the map was full */
-	bool told, firm;
+	bool answered, firm;
 	bool moving;			/* it is a MOVE that is waited for */
 	bool again;			/* asked a second time, for a bad value */
 	uint64_t number;		/* of the question; 0: none */
@@ -44,14 +50,14 @@ struct state_hold {
 	struct event timer;
 	state_claim_f cb;
 	void *arg;
-	struct shared_wish wish;
+	struct shared_request request;
 	struct record old;
 	char to[STATE_NODE_LEN];
 	unsigned linger_ms;
 };
 
 static void
-waited(struct state_hold *h)
+count_wait(struct state_hold *h)
 {
 	struct shared_stats *st = shared_stats(h->s->m);
 	uint64_t us = clock_us() - h->began_us, max = atomic_load(&st->wait_us_max);
@@ -64,55 +70,56 @@ waited(struct state_hold *h)
 
 /* Nothing is waited for any more. */
 static void
-rest(struct state_hold *h)
+stop_waiting(struct state_hold *h)
 {
 	if (h->number == 0)
 		return;
 	link_forget(h->s->link, h->number);
 	h->number = 0;
 	event_del(&h->timer);
-	waited(h);
+	count_wait(h);
 }
 
 static void
-answer(struct state_hold *h, const struct state_claim *c)
+hold_answer(struct state_hold *h, const struct state_claim *c)
 {
-	h->told = true;
+	h->answered = true;
 	h->cb(h->arg, c);
 }
 
 /* Without Redis. */
 static void
-blind(struct state_hold *h)
+answer_blind(struct state_hold *h)
 {
 	struct state_claim c;
 
 	atomic_fetch_add(&shared_stats(h->s->m)->blind, 1);
 	if (h->moving) {
 		h->moving = false;
-		shared_moved(h->s->m, h->e, h->to, &h->wish.record, NULL, &c);
+		shared_moved(h->s->m, h->e, h->to, &h->request.record, NULL, &c);
 	} else {
 		shared_blind(h->s->m, h->e, &c);
 	}
-	answer(h, &c);
+	hold_answer(h, &c);
 }
 
 static void
-timer_cb(evutil_socket_t fd, short what, void *arg)
+hold_timer_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct state_hold *h = arg;
 
 	(void)fd;
 	(void)what;
+	MAGIC_CHECK(h, HOLD_MAGIC);
 	/* h is one of those that get their NULL. */
 	link_fail(h->s->link, FAULT_TIMEOUT);
 }
 
-static void answered_cb(void *arg, const struct redisReply *r);
+static void hold_answered_cb(void *arg, const struct redisReply *r);
 
 /* False: it cannot be asked. */
 static bool
-ask(struct state_hold *h, const struct record *bad)
+hold_ask(struct state_hold *h, const struct record *bad)
 {
 	struct redis_state *s = h->s;
 	uint64_t now = clock_ms(), deadline;
@@ -121,9 +128,9 @@ ask(struct state_hold *h, const struct record *bad)
 		return false;
 	deadline = command_time(s->link) + (h->end_ms - now);
 	h->number = h->moving
-	    ? command_move(s->link, s->m, &h->wish, &h->old, h->firm ? (int64_t)h->linger_ms : -1, deadline,
-	          answered_cb, h)
-	    : command_claim(s->link, s->m, &h->wish, bad, deadline, answered_cb, h);
+	    ? command_move(s->link, s->m, &h->request, &h->old, h->firm ? (int64_t)h->linger_ms : -1, deadline,
+	          hold_answered_cb, h)
+	    : command_claim(s->link, s->m, &h->request, bad, deadline, hold_answered_cb, h);
 	if (h->number == 0)
 		return false;
 	atomic_fetch_add(&shared_stats(s->m)->asked, 1);
@@ -131,39 +138,41 @@ ask(struct state_hold *h, const struct record *bad)
 }
 
 static void
-set_timer(struct state_hold *h)
+hold_set_timer(struct state_hold *h)
 {
 	unsigned ms = BUDGET(shared_link(h->s->m)->timeout_ms);
 	const struct timeval tv = { ms / 1000, (suseconds_t)(ms % 1000) * 1000 };
 
 	h->end_ms = clock_ms() + ms;
 	h->began_us = clock_us();
-	evtimer_assign(&h->timer, h->s->base, timer_cb, h);
+	evtimer_assign(&h->timer, h->s->base, hold_timer_cb, h);
 	event_add(&h->timer, &tv);
 }
 
 static void
-answered_cb(void *arg, const struct redisReply *r)
+hold_answered_cb(void *arg, const struct redisReply *r)
 {
 	struct state_hold *h = arg;
-	struct redis_state *s = h->s;
 	enum command_result how = COMMAND_LATE;
+	struct redis_state *s;
 	struct shared_answer a;
 	struct state_claim c;
 	struct record bad;
 
+	MAGIC_CHECK(h, HOLD_MAGIC);
+	s = h->s;
 	h->number = 0;
 	if (r != NULL)
-		how = command_answer(s->link, s->m, &h->wish, r, &a, &bad);
+		how = command_answer(s->link, s->m, &h->request, r, &a, &bad);
 	if (how == COMMAND_BAD_VALUE && !h->moving && !h->again && bad.len > 0) {
 		h->again = true;
-		if (ask(h, &bad))
+		if (hold_ask(h, &bad))
 			return;
 	}
 	event_del(&h->timer);
-	waited(h);
+	count_wait(h);
 	if (how != COMMAND_GOOD) {
-		blind(h);
+		answer_blind(h);
 		/* h may be gone. */
 		if (how == COMMAND_NONSENSE)
 			link_fail(s->link, FAULT_PROTOCOL);
@@ -175,7 +184,7 @@ answered_cb(void *arg, const struct redisReply *r)
 	} else {
 		shared_answered(s->m, h->e, &a, &c);
 	}
-	answer(h, &c);
+	hold_answer(h, &c);
 }
 
 static void
@@ -190,16 +199,17 @@ redis_claim(struct state *st, const struct state_key *key, const char *node, con
 	*hold_r = h;
 	if (h == NULL)
 		return;
+	MAGIC_SET(h, HOLD_MAGIC);
 	h->s = s;
 	h->cb = cb;
 	h->arg = arg;
-	switch (shared_join(s->m, key, node, home, command_time(s->link), &h->e, &h->wish, &c)) {
+	switch (shared_join(s->m, key, node, home, command_time(s->link), &h->e, &h->request, &c)) {
 	case SHARED_FULL:
 		cb(arg, NULL);
 		return;
-	case SHARED_TOLD:
+	case SHARED_KNOWN:
 		atomic_fetch_add(&shared_stats(s->m)->known, 1);
-		answer(h, &c);
+		hold_answer(h, &c);
 		return;
 	case SHARED_BUSY:
 		c = (struct state_claim){ .busy = true };
@@ -208,11 +218,11 @@ redis_claim(struct state *st, const struct state_key *key, const char *node, con
 	case SHARED_ASK:
 		break;
 	}
-	set_timer(h);
-	if (ask(h, &none))
+	hold_set_timer(h);
+	if (hold_ask(h, &none))
 		return;
 	event_del(&h->timer);
-	blind(h);
+	answer_blind(h);
 }
 
 static void
@@ -221,48 +231,53 @@ redis_move(struct state_hold *h, const char *from, const char *to, state_claim_f
 	struct redis_state *s = h->s;
 	struct state_claim c;
 
-	if (h->e == NULL || !h->told) {
+	if (h->e == NULL || !h->answered) {
 		cb(arg, NULL);
 		return;
 	}
 	h->cb = cb;
 	h->arg = arg;
-	if (!shared_move(s->m, h->e, from, to, command_time(s->link), &h->wish, &h->old, &c)) {
-		answer(h, &c);
+	if (!shared_move(s->m, h->e, from, to, command_time(s->link), &h->request, &h->old, &c)) {
+		hold_answer(h, &c);
 		return;
 	}
 	strncpy(h->to, to, sizeof(h->to) - 1);
 	h->moving = true;
-	set_timer(h);
-	if (ask(h, NULL))
+	hold_set_timer(h);
+	if (hold_ask(h, NULL))
 		return;
 	event_del(&h->timer);
-	blind(h);
+	answer_blind(h);
 }
 
 /* A claim was said to be firm. */
-struct saying {
+#define ASSERTION_MAGIC 0x61737365u
+
+struct assertion {
+	MAGIC_MEMBER
 	struct redis_state *s;
 	struct shared_item item;
 };
 
 static void
-never(void *arg, const struct state_key *key)
+ignore_lost(void *arg, const struct state_key *key)
 {
 	(void)arg;
 	(void)key;
 }
 
 static void
-said_cb(void *arg, const struct redisReply *r)
+firm_asserted_cb(void *arg, const struct redisReply *r)
 {
-	struct saying *x = arg;
+	struct assertion *x = arg;
 
+	MAGIC_CHECK(x, ASSERTION_MAGIC);
 	/* Whatever is not as it should be is left to the keeper, who says it again. */
 	if (r == NULL || reply_elements(r) != 2 || reply_number(reply_array(r, 1), 0) != WHAT_HELD)
-		(void)shared_said(x->s->m, &x->item, -1, NULL, 0);
+		(void)shared_asserted(x->s->m, &x->item, -1, NULL, 0);
 	else
-		command_asserted(x->s->link, x->s->m, &x->item, 1, r, never, NULL);
+		command_asserted(x->s->link, x->s->m, &x->item, 1, r, ignore_lost, NULL);
+	MAGIC_CLEAR(x);
 	free(x);
 }
 
@@ -270,7 +285,7 @@ static void
 redis_firm(struct state_hold *h, unsigned linger_ms)
 {
 	struct redis_state *s = h->s;
-	struct saying *x;
+	struct assertion *x;
 
 	if (h->e == NULL || h->firm)
 		return;
@@ -279,13 +294,14 @@ redis_firm(struct state_hold *h, unsigned linger_ms)
 	x = malloc(sizeof(*x));
 	if (x == NULL)
 		return;
+	MAGIC_SET(x, ASSERTION_MAGIC);
 	x->s = s;
 	if (!shared_firm(s->m, h->e, linger_ms, &x->item)) {
 		free(x);
 		return;
 	}
-	if (command_assert(s->link, s->m, &x->item, 1, said_cb, x) == 0) {
-		(void)shared_said(s->m, &x->item, -1, NULL, 0);
+	if (command_assert(s->link, s->m, &x->item, 1, firm_asserted_cb, x) == 0) {
+		(void)shared_asserted(s->m, &x->item, -1, NULL, 0);
 		free(x);
 	}
 }
@@ -296,9 +312,10 @@ redis_release(struct state_hold *h, unsigned linger_ms)
 	struct redis_state *s = h->s;
 	struct shared_item it;
 
-	rest(h);
-	if (h->e != NULL && shared_leave(s->m, h->e, h->told, h->firm, &it))
+	stop_waiting(h);
+	if (h->e != NULL && shared_leave(s->m, h->e, h->answered, h->firm, &it))
 		command_release(s->link, s->m, &it, h->firm ? (int64_t)linger_ms : -1);
+	MAGIC_CLEAR(h);
 	free(h);
 }
 
@@ -317,7 +334,10 @@ redis_each(struct state *s, void (*f)(void *arg, const struct state_key *,
 
 /* Facts. */
 
+#define QUERY_MAGIC 0x71756572u
+
 struct state_query {
+	MAGIC_MEMBER
 	struct redis_state *s;
 	uint64_t number;
 	struct event timer;
@@ -362,12 +382,13 @@ redis_fact_drop(struct state *st, uint64_t session_id, const char *node)
 }
 
 static void
-facts_cb(void *arg, const struct redisReply *r)
+query_answered_cb(void *arg, const struct redisReply *r)
 {
 	struct state_query *q = arg;
 	struct state_fact facts[STATE_FACTS_MAX];
 	size_t n = 0;
 
+	MAGIC_CHECK(q, QUERY_MAGIC);
 	event_del(&q->timer);
 	for (size_t i = 0; i + 1 < reply_elements(r) && n < STATE_FACTS_MAX; i += 2) {
 		size_t name_len, len;
@@ -381,6 +402,7 @@ facts_cb(void *arg, const struct redisReply *r)
 		facts[n++].len = len;
 	}
 	q->cb(q->arg, facts, n);
+	MAGIC_CLEAR(q);
 	free(q);
 }
 
@@ -391,6 +413,7 @@ query_timer_cb(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	MAGIC_CHECK(q, QUERY_MAGIC);
 	link_fail(q->s->link, FAULT_TIMEOUT);
 }
 
@@ -410,10 +433,11 @@ redis_fact_ask(struct state *st, uint64_t session_id, state_facts_f cb, void *ar
 		return NULL;
 	}
 	shared_key(s->m, key, "s:", sid);
+	MAGIC_SET(q, QUERY_MAGIC);
 	q->s = s;
 	q->cb = cb;
 	q->arg = arg;
-	q->number = link_ask(s->link, 2, argv, NULL, facts_cb, q);
+	q->number = link_ask(s->link, 2, argv, NULL, query_answered_cb, q);
 	if (q->number == 0) {
 		free(q);
 		return NULL;
@@ -429,6 +453,7 @@ redis_fact_forget(struct state_query *q)
 {
 	link_forget(q->s->link, q->number);
 	event_del(&q->timer);
+	MAGIC_CLEAR(q);
 	free(q);
 }
 
@@ -438,6 +463,7 @@ redis_free(struct state *st)
 	struct redis_state *s = (struct redis_state *)st;
 
 	link_free(&s->link);
+	MAGIC_CLEAR(s);
 	free(s);
 }
 
@@ -457,17 +483,18 @@ static const struct state_ops redis_ops = {
 };
 
 static void
-ready(void *arg, bool is)
+redis_ready_cb(void *arg, bool is)
 {
 	struct redis_state *s = arg;
 
+	MAGIC_CHECK(s, REDIS_STATE_MAGIC);
 	if (is)
 		atomic_fetch_add(&shared_stats(s->m)->links_ready, 1);
 	else
 		atomic_fetch_sub(&shared_stats(s->m)->links_ready, 1);
 }
 
-static const struct link_ops link_ops = { .ready = ready };
+static const struct link_ops link_ops = { .ready = redis_ready_cb };
 
 struct state *
 redis_state_new(struct event_base *base, struct shared *m)
@@ -477,6 +504,7 @@ redis_state_new(struct event_base *base, struct shared *m)
 	if (s == NULL)
 		return NULL;
 	s->state.ops = &redis_ops;
+	MAGIC_SET(s, REDIS_STATE_MAGIC);
 	s->m = m;
 	s->base = base;
 	if (base != NULL)

@@ -25,12 +25,12 @@
  *
  * An entry lives while a connection of this process does. What lingers, lingers in Redis. The first
  * answer that comes places the client, and binds all that come after: this process never spreads a
- * client over nodes. Where Redis then says otherwise, shared_said() hears who was first.
+ * client over nodes. Where Redis then says otherwise, shared_asserted() hears who was first.
  */
 
 /* Nodes are few and their names long. */
-struct where {
-	char node[STATE_NODE_LEN];
+struct shared_node {
+	char name[STATE_NODE_LEN];
 	unsigned claims;
 	UT_hash_handle hh;
 };
@@ -39,11 +39,11 @@ struct shared_entry {
 	struct state_key key;
 	uint8_t id[NAMES_ID_LEN];
 	uint64_t gen;
-	struct where *where, *home;
+	struct shared_node *node, *home;
 	uint64_t made_ms;
 	struct record record;		/* len 0: not made yet */
 	struct record *bad;		/* one in Redis that is to be taken for none */
-	unsigned live, told, firm;	/* connections; that had their answer; that logged on */
+	unsigned live, answered, firm;	/* connections; that had their answer; that logged on */
 	unsigned linger_ms;
 	bool placed;
 	bool held;			/* Redis knows that we are an owner */
@@ -66,7 +66,7 @@ struct shared {
 	struct shared_entry *entries;
 	struct entries soon;		/* to be said at once */
 	struct entries later;		/* by due_ms */
-	struct where *wheres;
+	struct shared_node *nodes;
 	struct exceptions *exceptions;
 	struct facts *facts;
 	uint64_t next_gen;
@@ -124,37 +124,37 @@ queue(struct shared *m, struct shared_entry *e, uint64_t ms)
 	TAILQ_INSERT_TAIL(ms == 0 ? &m->soon : &m->later, e, entry);
 }
 
-static struct where *
-where(struct shared *m, const char *node)
+static struct shared_node *
+node_of(struct shared *m, const char *node)
 {
-	struct where *w;
+	struct shared_node *sn;
 
-	HASH_FIND_STR(m->wheres, node, w);
-	if (w != NULL)
-		return w;
-	w = calloc(1, sizeof(*w));
-	if (w == NULL)
+	HASH_FIND_STR(m->nodes, node, sn);
+	if (sn != NULL)
+		return sn;
+	sn = calloc(1, sizeof(*sn));
+	if (sn == NULL)
 		return NULL;
-	snprintf(w->node, sizeof(w->node), "%s", node);
-	HASH_ADD_STR(m->wheres, node, w);
-	return w;
+	snprintf(sn->name, sizeof(sn->name), "%s", node);
+	HASH_ADD_STR(m->nodes, name, sn);
+	return sn;
 }
 
 static void
-settle(struct shared_entry *e, struct where *w)
+set_node(struct shared_entry *e, struct shared_node *sn)
 {
-	if (e->where != NULL)
-		e->where->claims--;
-	e->where = w;
-	w->claims++;
+	if (e->node != NULL)
+		e->node->claims--;
+	e->node = sn;
+	sn->claims++;
 }
 
 static void
-entry_free(struct shared *m, struct shared_entry *e)
+shared_entry_free(struct shared *m, struct shared_entry *e)
 {
 	unqueue(m, e);
-	if (e->where != NULL)
-		e->where->claims--;
+	if (e->node != NULL)
+		e->node->claims--;
 	HASH_DEL(m->entries, e);
 	free(e->bad);
 	free(e);
@@ -165,15 +165,15 @@ shared_free(struct shared **mp)
 {
 	struct shared *m = *mp;
 	struct shared_entry *e, *te;
-	struct where *w, *tw;
+	struct shared_node *sn, *tn;
 
 	if (m == NULL)
 		return;
 	HASH_ITER(hh, m->entries, e, te)
-		entry_free(m, e);
-	HASH_ITER(hh, m->wheres, w, tw) {
-		HASH_DEL(m->wheres, w);
-		free(w);
+		shared_entry_free(m, e);
+	HASH_ITER(hh, m->nodes, sn, tn) {
+		HASH_DEL(m->nodes, sn);
+		free(sn);
 	}
 	exceptions_free(&m->exceptions);
 	facts_free(&m->facts);
@@ -242,34 +242,34 @@ make_record(const struct shared *m, const uint8_t *id, uint64_t when_ms, const c
 	record_make(r, m->seal, "claim", id, NAMES_ID_LEN, when_ms, node);
 }
 
-/* What a connection is told that is not counted in e->told yet, and is from now on. */
+/* What a connection is answered that is not counted in e->answered yet, and is from now on. */
 static void
-tell(struct shared_entry *e, unsigned elsewhere, bool fresh, bool blind, struct state_claim *c)
+answer_entry(struct shared_entry *e, unsigned elsewhere, bool fresh, bool blind, struct state_claim *c)
 {
 	*c = (struct state_claim){
-		.others = e->told + elsewhere,
+		.others = e->answered + elsewhere,
 		.firm = e->firm > 0 || e->remote_firm,
 		.fresh = fresh,
 		.blind = blind,
 	};
-	memcpy(c->node, e->where->node, sizeof(c->node));
-	e->told++;
+	memcpy(c->node, e->node->name, sizeof(c->node));
+	e->answered++;
 }
 
 static struct shared_entry *
-entry_new(struct shared *m, const struct state_key *key, const uint8_t *id, const char *home,
+shared_entry_new(struct shared *m, const struct state_key *key, const uint8_t *id, const char *home,
     uint64_t now_ms)
 {
-	struct where *w = where(m, home);
+	struct shared_node *sn = node_of(m, home);
 	struct shared_entry *e =
-	    w == NULL || HASH_COUNT(m->entries) >= m->max ? NULL : calloc(1, sizeof(*e));
+	    sn == NULL || HASH_COUNT(m->entries) >= m->max ? NULL : calloc(1, sizeof(*e));
 
 	if (e == NULL)
 		return NULL;
 	e->key = *key;
 	memcpy(e->id, id, NAMES_ID_LEN);
 	e->gen = ++m->next_gen;
-	e->home = w;
+	e->home = sn;
 	e->made_ms = now_ms;
 	HASH_ADD(hh, m->entries, key, sizeof(e->key), e);
 	return e;
@@ -277,30 +277,30 @@ entry_new(struct shared *m, const struct state_key *key, const uint8_t *id, cons
 
 /* What Redis is to be asked with: an exception that is known keeps its record, and so its age. */
 static void
-wish(const struct shared *m, const struct shared_entry *e, const char *node, uint64_t now_ms,
-    struct shared_wish *w)
+make_request(const struct shared *m, const struct shared_entry *e, const char *node, uint64_t now_ms,
+    struct shared_request *q)
 {
 	char text[STATE_NODE_LEN];
 	uint64_t when;
 
-	memcpy(w->id, e->id, NAMES_ID_LEN);
-	w->gen = e->gen;
-	w->home.len = 0;
-	if (exceptions_get(m->exceptions, e->id, &w->record) &&
-	    record_get(w->record.bytes, w->record.len, m->seal, "claim", e->id, NAMES_ID_LEN, &when,
+	memcpy(q->id, e->id, NAMES_ID_LEN);
+	q->gen = e->gen;
+	q->home.len = 0;
+	if (exceptions_get(m->exceptions, e->id, &q->record) &&
+	    record_get(q->record.bytes, q->record.len, m->seal, "claim", e->id, NAMES_ID_LEN, &when,
 	        text) == 0) {
-		w->exception = strcmp(text, e->home->node) != 0;
+		q->exception = strcmp(text, e->home->name) != 0;
 		return;
 	}
-	w->exception = strcmp(node, e->home->node) != 0;
-	make_record(m, e->id, now_ms, node, &w->record);
-	if (w->exception)
-		make_record(m, e->id, now_ms, e->home->node, &w->home);
+	q->exception = strcmp(node, e->home->name) != 0;
+	make_record(m, e->id, now_ms, node, &q->record);
+	if (q->exception)
+		make_record(m, e->id, now_ms, e->home->name, &q->home);
 }
 
 enum shared_join
 shared_join(struct shared *m, const struct state_key *key, const char *node, const char *home,
-    uint64_t now_ms, struct shared_entry **ep, struct shared_wish *w, struct state_claim *c)
+    uint64_t now_ms, struct shared_entry **ep, struct shared_request *q, struct state_claim *c)
 {
 	enum shared_join how = SHARED_FULL;
 	uint8_t id[NAMES_ID_LEN];
@@ -312,17 +312,17 @@ shared_join(struct shared *m, const struct state_key *key, const char *node, con
 	pthread_mutex_lock(&m->lock);
 	HASH_FIND(hh, m->entries, key, sizeof(*key), e);
 	if (e == NULL)
-		e = entry_new(m, key, id, home, now_ms);
+		e = shared_entry_new(m, key, id, home, now_ms);
 	if (e != NULL) {
 		e->live++;
 		*ep = e;
 		if (e->moving || e->lost) {
 			how = SHARED_BUSY;
 		} else if (e->placed) {
-			tell(e, 0, false, false, c);
-			how = SHARED_TOLD;
+			answer_entry(e, 0, false, false, c);
+			how = SHARED_KNOWN;
 		} else {
-			wish(m, e, node, now_ms, w);
+			make_request(m, e, node, now_ms, q);
 			how = SHARED_ASK;
 		}
 	}
@@ -331,9 +331,9 @@ shared_join(struct shared *m, const struct state_key *key, const char *node, con
 }
 
 static void
-adopt(struct shared *m, struct shared_entry *e, const struct shared_answer *a, struct where *w)
+adopt_answer(struct shared *m, struct shared_entry *e, const struct shared_answer *a, struct shared_node *sn)
 {
-	settle(e, w);
+	set_node(e, sn);
 	e->record = a->record;
 	e->made_ms = a->made_ms;
 	e->remote_firm = a->firm;
@@ -345,24 +345,24 @@ void
 shared_answered(struct shared *m, struct shared_entry *e, const struct shared_answer *a,
     struct state_claim *c)
 {
-	struct where *w;
+	struct shared_node *sn;
 
 	pthread_mutex_lock(&m->lock);
-	w = where(m, a->node);
-	if (!e->placed && w != NULL) {
-		adopt(m, e, a, w);
-		tell(e, a->others, a->fresh, a->blind, c);
+	sn = node_of(m, a->node);
+	if (!e->placed && sn != NULL) {
+		adopt_answer(m, e, a, sn);
+		answer_entry(e, a->others, a->fresh, a->blind, c);
 	} else {
 		/* Another connection has been placed meanwhile: where it is, this one goes. */
 		if (!e->placed) {
-			settle(e, e->home);
+			set_node(e, e->home);
 			e->placed = true;
 		}
-		if (strcmp(e->where->node, a->node) != 0)
+		if (strcmp(e->node->name, a->node) != 0)
 			queue(m, e, 0);
 		else
 			e->held = true;
-		tell(e, a->others, false, false, c);
+		answer_entry(e, a->others, false, false, c);
 	}
 	pthread_mutex_unlock(&m->lock);
 }
@@ -370,7 +370,7 @@ shared_answered(struct shared *m, struct shared_entry *e, const struct shared_an
 void
 shared_blind(struct shared *m, struct shared_entry *e, struct state_claim *c)
 {
-	struct where *w = NULL;
+	struct shared_node *sn = NULL;
 	char text[STATE_NODE_LEN];
 	struct record r;
 	bool blind = false;
@@ -380,35 +380,35 @@ shared_blind(struct shared *m, struct shared_entry *e, struct state_claim *c)
 		if (exceptions_get(m->exceptions, e->id, &r) &&
 		    record_get(r.bytes, r.len, m->seal, "claim", e->id, NAMES_ID_LEN, &e->made_ms,
 		        text) == 0 &&
-		    (w = where(m, text)) != NULL)
+		    (sn = node_of(m, text)) != NULL)
 			e->record = r;
-		settle(e, w != NULL ? w : e->home);
+		set_node(e, sn != NULL ? sn : e->home);
 		e->placed = blind = true;
 		queue(m, e, 0);
 	}
-	tell(e, 0, false, blind, c);
+	answer_entry(e, 0, false, blind, c);
 	pthread_mutex_unlock(&m->lock);
 }
 
 bool
 shared_move(struct shared *m, struct shared_entry *e, const char *from, const char *to,
-    uint64_t now_ms, struct shared_wish *w, struct record *old, struct state_claim *c)
+    uint64_t now_ms, struct shared_request *q, struct record *old, struct state_claim *c)
 {
 	bool go;
 
 	pthread_mutex_lock(&m->lock);
-	go = e->told == 1 && !e->moving && !e->lost && strcmp(e->where->node, from) == 0;
+	go = e->answered == 1 && !e->moving && !e->lost && strcmp(e->node->name, from) == 0;
 	if (go) {
 		e->moving = true;
 		*old = e->record;
-		memcpy(w->id, e->id, NAMES_ID_LEN);
-		w->gen = e->gen;
-		w->exception = strcmp(to, e->home->node) != 0;
-		w->home.len = 0;
-		make_record(m, e->id, now_ms, to, &w->record);
+		memcpy(q->id, e->id, NAMES_ID_LEN);
+		q->gen = e->gen;
+		q->exception = strcmp(to, e->home->name) != 0;
+		q->home.len = 0;
+		make_record(m, e->id, now_ms, to, &q->record);
 	} else {
-		e->told--;
-		tell(e, 0, false, false, c);
+		e->answered--;
+		answer_entry(e, 0, false, false, c);
 	}
 	pthread_mutex_unlock(&m->lock);
 	return go;
@@ -418,38 +418,38 @@ void
 shared_moved(struct shared *m, struct shared_entry *e, const char *to, const struct record *r,
     const struct shared_answer *a, struct state_claim *c)
 {
-	struct where *w;
+	struct shared_node *sn;
 
 	pthread_mutex_lock(&m->lock);
 	e->moving = false;
-	e->told--;
-	w = where(m, a != NULL ? a->node : to);
-	if (w != NULL && a != NULL) {
-		adopt(m, e, a, w);
-	} else if (w != NULL) {
-		settle(e, w);
+	e->answered--;
+	sn = node_of(m, a != NULL ? a->node : to);
+	if (sn != NULL && a != NULL) {
+		adopt_answer(m, e, a, sn);
+	} else if (sn != NULL) {
+		set_node(e, sn);
 		e->record = *r;
 		e->held = false;
 		queue(m, e, 0);
 	}
-	tell(e, a == NULL ? 0 : a->others, false, a == NULL, c);
+	answer_entry(e, a == NULL ? 0 : a->others, false, a == NULL, c);
 	pthread_mutex_unlock(&m->lock);
 }
 
 /* e is said as it is now. */
 static void
-item(struct shared *m, struct shared_entry *e, struct shared_item *it)
+fill_item(struct shared *m, struct shared_entry *e, struct shared_item *it)
 {
 	it->key = e->key;
 	memcpy(it->id, e->id, NAMES_ID_LEN);
 	it->gen = e->gen;
 	if (e->record.len == 0)
-		make_record(m, e->id, e->made_ms, e->where->node, &e->record);
+		make_record(m, e->id, e->made_ms, e->node->name, &e->record);
 	it->record = e->record;
 	it->bad.len = 0;
 	if (e->bad != NULL)
 		it->bad = *e->bad;
-	it->exception = e->where != e->home;
+	it->exception = e->node != e->home;
 	it->firm = e->firm > 0;
 	it->linger_ms = e->linger_ms;
 }
@@ -463,7 +463,7 @@ shared_firm(struct shared *m, struct shared_entry *e, unsigned linger_ms, struct
 	first = e->firm++ == 0 && e->placed && !e->lost;
 	e->linger_ms = linger_ms;
 	if (first) {
-		item(m, e, it);
+		fill_item(m, e, it);
 		queue(m, e, NAMES_REFRESH_MS);
 	}
 	pthread_mutex_unlock(&m->lock);
@@ -471,27 +471,27 @@ shared_firm(struct shared *m, struct shared_entry *e, unsigned linger_ms, struct
 }
 
 bool
-shared_leave(struct shared *m, struct shared_entry *e, bool told, bool firm,
+shared_leave(struct shared *m, struct shared_entry *e, bool answered, bool firm,
     struct shared_item *it)
 {
 	bool last = false;
 
 	pthread_mutex_lock(&m->lock);
 	assert(e->live > 0);
-	if (told)
-		e->told--;
+	if (answered)
+		e->answered--;
 	if (firm)
 		e->firm--;
 	if (--e->live == 0) {
 		last = e->placed && !e->lost;
 		if (last)
-			item(m, e, it);
+			fill_item(m, e, it);
 		it->firm = firm;
 		it->gen = e->gen;
 		memcpy(it->id, e->id, NAMES_ID_LEN);
 		last |= !e->lost;
-		entry_free(m, e);
-	} else if (e->told == 0) {
+		shared_entry_free(m, e);
+	} else if (e->answered == 0) {
 		/* Nobody who is left is anywhere yet. */
 		e->moving = false;
 	}
@@ -519,7 +519,7 @@ shared_due(struct shared *m, struct shared_item *it, size_t max)
 				continue;
 			}
 		}
-		item(m, e, &it[n++]);
+		fill_item(m, e, &it[n++]);
 		queue(m, e, NAMES_REFRESH_MS);
 	}
 	pthread_mutex_unlock(&m->lock);
@@ -552,7 +552,7 @@ note_bad(struct shared *m, struct shared_entry *e, const char *record, size_t le
 }
 
 bool
-shared_said(struct shared *m, const struct shared_item *it, int what, const char *record,
+shared_asserted(struct shared *m, const struct shared_item *it, int what, const char *record,
     size_t len)
 {
 	char text[STATE_NODE_LEN];
@@ -569,7 +569,7 @@ shared_said(struct shared *m, const struct shared_item *it, int what, const char
 		queue(m, e, 0);
 	} else if (record_get(record, len, m->seal, "claim", e->id, NAMES_ID_LEN, &when, text) == -1) {
 		note_bad(m, e, record, len);
-	} else if (strcmp(text, e->where->node) == 0) {
+	} else if (strcmp(text, e->node->name) == 0) {
 		memcpy(e->record.bytes, record, len);
 		e->record.len = len;
 		e->made_ms = when;
@@ -595,11 +595,11 @@ shared_rehome(struct shared *m, const char *(*home)(void *arg, const struct stat
 	pthread_mutex_lock(&m->lock);
 	HASH_ITER(hh, m->entries, e, tmp) {
 		const char *name = home(arg, &e->key);
-		struct where *w = name == NULL ? NULL : where(m, name);
+		struct shared_node *sn = name == NULL ? NULL : node_of(m, name);
 
-		if (w == NULL || w == e->home)
+		if (sn == NULL || sn == e->home)
 			continue;
-		e->home = w;
+		e->home = sn;
 		if (e->placed)
 			queue(m, e, 0);
 	}
@@ -609,12 +609,12 @@ shared_rehome(struct shared *m, const char *(*home)(void *arg, const struct stat
 unsigned
 shared_clients(struct shared *m, const char *node)
 {
-	struct where *w;
+	struct shared_node *sn;
 	unsigned n;
 
 	pthread_mutex_lock(&m->lock);
-	HASH_FIND_STR(m->wheres, node, w);
-	n = w == NULL ? 0 : w->claims;
+	HASH_FIND_STR(m->nodes, node, sn);
+	n = sn == NULL ? 0 : sn->claims;
 	pthread_mutex_unlock(&m->lock);
 	return n;
 }
@@ -650,7 +650,7 @@ shared_each(struct shared *m, void (*f)(void *arg, const struct state_key *,
 			all[n].key = e->key;
 			all[n].claim.others = e->live;
 			all[n].claim.firm = e->firm > 0;
-			memcpy(all[n++].claim.node, e->where->node, STATE_NODE_LEN);
+			memcpy(all[n++].claim.node, e->node->name, STATE_NODE_LEN);
 		}
 	}
 	pthread_mutex_unlock(&m->lock);
@@ -660,7 +660,7 @@ shared_each(struct shared *m, void (*f)(void *arg, const struct state_key *,
 }
 
 int
-shared_hear(struct shared *m, const uint8_t id[NAMES_ID_LEN], const char *record, size_t len)
+shared_note_exception(struct shared *m, const uint8_t id[NAMES_ID_LEN], const char *record, size_t len)
 {
 	char text[STATE_NODE_LEN];
 	uint64_t when;

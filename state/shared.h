@@ -49,7 +49,7 @@ struct faults *shared_faults(struct shared *m);
 struct shared_stats *shared_stats(struct shared *m);
 
 /* What a question about a claim is made of. */
-struct shared_wish {
+struct shared_request {
 	uint8_t id[NAMES_ID_LEN];
 	uint64_t gen;
 	struct record record;		/* for the node that is wanted */
@@ -66,26 +66,26 @@ struct shared_answer {
 	bool firm, fresh, blind;
 };
 
-enum shared_join { SHARED_FULL, SHARED_TOLD, SHARED_BUSY, SHARED_ASK };
+enum shared_join { SHARED_FULL, SHARED_KNOWN, SHARED_BUSY, SHARED_ASK };
 
 /*
- * A connection wants its client's claim. ASK: nobody of this process knows it yet, *w is what to
+ * A connection wants its client's claim. ASK: nobody of this process knows it yet, *q is what to
  * ask with, and shared_answered() or shared_blind() is next; else *c has the answer. now_ms is
  * Redis' time, as near as may be. *e stays until shared_leave(); NULL when FULL.
  */
 enum shared_join shared_join(struct shared *m, const struct state_key *key, const char *node,
-    const char *home, uint64_t now_ms, struct shared_entry **e, struct shared_wish *w,
+    const char *home, uint64_t now_ms, struct shared_entry **e, struct shared_request *q,
     struct state_claim *c);
 void shared_answered(struct shared *m, struct shared_entry *e, const struct shared_answer *a,
     struct state_claim *c);
 void shared_blind(struct shared *m, struct shared_entry *e, struct state_claim *c);
 
 /*
- * false: *c says where the claim stays (another connection lives on it). true: w is made for `to`
+ * false: *c says where the claim stays (another connection lives on it). true: *q is made for `to`
  * and *from is what it must replace; shared_moved() is next.
  */
 bool shared_move(struct shared *m, struct shared_entry *e, const char *from, const char *to,
-    uint64_t now_ms, struct shared_wish *w, struct record *old, struct state_claim *c);
+    uint64_t now_ms, struct shared_request *q, struct record *old, struct state_claim *c);
 /* a NULL: the map could not be asked; the claim is moved here, and others will hear of it. */
 void shared_moved(struct shared *m, struct shared_entry *e, const char *to, const struct record *r,
     const struct shared_answer *a, struct state_claim *c);
@@ -103,8 +103,8 @@ struct shared_item {
 /* True: the claim has become firm by this; *it is to be said. */
 bool shared_firm(struct shared *m, struct shared_entry *e, unsigned linger_ms,
     struct shared_item *it);
-/* True: that was the last one, and what *it says is to be released. told: it had its answer. */
-bool shared_leave(struct shared *m, struct shared_entry *e, bool told, bool firm,
+/* True: that was the last one, and what *it says is to be released. answered: it had its answer. */
+bool shared_leave(struct shared *m, struct shared_entry *e, bool answered, bool firm,
     struct shared_item *it);
 
 /* Items whose time has come, at most max. all: as if it had for every one. */
@@ -114,7 +114,7 @@ void shared_all_due(struct shared *m);
  * How one of them went: what as the script says (r good), or -1: not at all. True: the claim is
  * lost to r's node.
  */
-bool shared_said(struct shared *m, const struct shared_item *it, int what, const char *record,
+bool shared_asserted(struct shared *m, const struct shared_item *it, int what, const char *record,
     size_t len);
 /* Claims whose home has changed are exceptions now, or no more. */
 void shared_rehome(struct shared *m, const char *(*home)(void *arg, const struct state_key *key),
@@ -126,7 +126,7 @@ void shared_each(struct shared *m, void (*f)(void *arg, const struct state_key *
     const struct state_claim *, uint64_t left_ms), void *arg);
 
 /* An exception was heard of; record NULL: it is none any more. -1: it is a bad one. */
-int shared_hear(struct shared *m, const uint8_t id[NAMES_ID_LEN], const char *record, size_t len);
+int shared_note_exception(struct shared *m, const uint8_t id[NAMES_ID_LEN], const char *record, size_t len);
 /* Every exception that there is has been heard. */
 void shared_swept(struct shared *m);
 size_t shared_exceptions(struct shared *m);

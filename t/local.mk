@@ -184,14 +184,14 @@ EXTRA_DIST += $(TREE_TESTS) t/tree/rooms.py $(E2E_TESTS) t/frames \
 # libFuzzer targets: `make fuzz`, then run t/fuzz/fuzz-NAME by hand with a corpus directory.
 FUZZERS = smb2 ifinfo auth front redis
 # What a target needs beyond smb/ and base/.
-FUZZ_AUTH = auth/crypt.c auth/kdf.c auth/keys.c auth/ntlm.c auth/preauth.c auth/seal.c auth/sign.c \
-	auth/spnego.c
+FUZZ_AUTH = auth/crypt.c auth/der.c auth/kdf.c auth/keys.c auth/ntlm.c auth/preauth.c auth/seal.c \
+	auth/sign.c auth/spnego.c
 FUZZ_REDIS = state/facts.c state/exceptions.c state/record.c state/reply.c state/shared.c state/fault.c
 FUZZ_CC = clang
 FUZZ_CFLAGS = -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 EXTRA_DIST += t/fuzz/fuzz-smb2.c t/fuzz/fuzz-ifinfo.c t/fuzz/fuzz-auth.c t/fuzz/fuzz-front.c \
-	t/fuzz/fuzz-redis.c
-CLEANFILES = t/fuzz/fuzz-smb2 t/fuzz/fuzz-ifinfo t/fuzz/fuzz-auth t/fuzz/fuzz-front t/fuzz/fuzz-redis
+	t/fuzz/fuzz-redis.c t/unit/lib/holds.h
+CLEANFILES += t/fuzz/fuzz-smb2 t/fuzz/fuzz-ifinfo t/fuzz/fuzz-auth t/fuzz/fuzz-front t/fuzz/fuzz-redis
 .PHONY: fuzz
 fuzz:
 	@$(MKDIR_P) t/fuzz

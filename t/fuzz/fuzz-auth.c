@@ -28,16 +28,16 @@ walk_sealed(struct crypt *c, const struct smbkeys *k, const uint8_t *p, size_t s
 	size_t body = size < SMB2_TRANSFORM_LEN ? 0 : size - SMB2_TRANSFORM_LEN, off;
 	uint8_t *plain = malloc(body), *seen = malloc(body);
 
-	WALK_HOLDS((plain != NULL && seen != NULL) || body == 0);
+	HOLDS((plain != NULL && seen != NULL) || body == 0);
 	if (body > 0) {
 		off = p[0] % body;
-		WALK_HOLDS(seal_peek(c, k, SEAL_S2C, p + 20, p + SMB2_TRANSFORM_LEN + off, off,
+		HOLDS(seal_peek(c, k, SEAL_S2C, p + 20, p + SMB2_TRANSFORM_LEN + off, off,
 		    body - off, seen) == 0);
 	}
 	if (seal_open(c, k, SEAL_S2C, p, size, plain) == 0) {
-		WALK_HOLDS(body > 0);
+		HOLDS(body > 0);
 		off = p[0] % body;
-		WALK_HOLDS(memcmp(plain + off, seen, body - off) == 0);
+		HOLDS(memcmp(plain + off, seen, body - off) == 0);
 	}
 	free(seen);
 	free(plain);
@@ -50,15 +50,15 @@ walk_round(struct crypt *c, const struct smbkeys *k, const uint8_t *p, size_t si
 	size_t len = SMB2_TRANSFORM_LEN + size;
 	uint8_t *frame = malloc(len), *plain = malloc(size);
 
-	WALK_HOLDS(frame != NULL && plain != NULL);
+	HOLDS(frame != NULL && plain != NULL);
 	memcpy(frame + SMB2_TRANSFORM_LEN, p, size);
-	WALK_HOLDS(seal_make(c, k, SEAL_S2C, 1, frame, size) == 0);
-	WALK_HOLDS(seal_open(c, k, SEAL_S2C, frame, len, plain) == 0);
-	WALK_HOLDS(memcmp(plain, p, size) == 0);
+	HOLDS(seal_make(c, k, SEAL_S2C, 1, frame, size) == 0);
+	HOLDS(seal_open(c, k, SEAL_S2C, frame, len, plain) == 0);
+	HOLDS(memcmp(plain, p, size) == 0);
 	walk_sealed(c, k, frame, len);
-	WALK_HOLDS(seal_open(c, k, SEAL_S2C, frame, len - 1, plain) == -1);
+	HOLDS(seal_open(c, k, SEAL_S2C, frame, len - 1, plain) == -1);
 	frame[p[0] % len] ^= 0x10;
-	WALK_HOLDS(seal_open(c, k, SEAL_S2C, frame, len, plain) == -1);
+	HOLDS(seal_open(c, k, SEAL_S2C, frame, len, plain) == -1);
 	free(plain);
 	free(frame);
 }
@@ -69,18 +69,18 @@ walk_signed(struct crypt *c, const uint8_t *p, size_t size)
 	struct signkey k = { .key = "any key will do" };
 	uint8_t *msg = malloc(size);
 
-	WALK_HOLDS(msg != NULL || size == 0);
+	HOLDS(msg != NULL || size == 0);
 	for (k.alg = 0; k.alg < 4; k.alg++) {
 		if (size > 0)
 			memcpy(msg, p, size);
 		(void)!sign_good(c, &k, msg, size);
 		if (sign_make(c, &k, msg, size) == 0) {
-			WALK_HOLDS(sign_good(c, &k, msg, size));
-			WALK_HOLDS(!sign_good(c, &k, msg, size - 1));
+			HOLDS(sign_good(c, &k, msg, size));
+			HOLDS(!sign_good(c, &k, msg, size - 1));
 			msg[p[0] % size] ^= 0x20;
-			WALK_HOLDS(!sign_good(c, &k, msg, size));
+			HOLDS(!sign_good(c, &k, msg, size));
 		} else {
-			WALK_HOLDS(size == 0 || memcmp(msg, p, size) == 0);
+			HOLDS(size == 0 || memcmp(msg, p, size) == 0);
 		}
 	}
 	free(msg);
@@ -95,10 +95,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (c == NULL) {
 		c = crypt_new();
-		WALK_HOLDS(c != NULL);
+		HOLDS(c != NULL);
 		for (uint16_t i = 0; i < 4; i++) {
 			k[i] = keys(i + 1);
-			WALK_HOLDS(k[i] != NULL);
+			HOLDS(k[i] != NULL);
 		}
 	}
 	(void)walk_token(data, size);

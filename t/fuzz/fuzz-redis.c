@@ -51,8 +51,8 @@ strings(struct shared *m, const struct shared_item *it, const redisReply *r)
 			abort();
 		if (len >= NAMES_ID_HEX)
 			(void)record_unhex(id, NAMES_ID_LEN, s);
-		(void)shared_hear(m, id, s, len);
-		(void)shared_said(m, it, (int)(len % 3) - 1, s, len);
+		(void)shared_note_exception(m, id, s, len);
+		(void)shared_asserted(m, it, (int)(len % 3) - 1, s, len);
 	}
 }
 
@@ -65,7 +65,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct reply_parser *p = reply_parser_new();
 	struct shared_item it = { .gen = 0 };
 	struct shared_entry *e = NULL;
-	struct shared_wish w;
+	struct shared_request w;
 	struct state_claim c;
 	redisReply *r;
 

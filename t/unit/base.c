@@ -46,35 +46,54 @@ rd_values(void **state)
 	assert_false(rd_ok(&r));
 }
 
+static void
+rd_big_endian(void **state)
+{
+	static const uint8_t in[] = { 0x81, 2, 0x83, 4, 5, 0x86, 7, 8, 9, 10 };
+	struct rd r = rd_init(in, sizeof(in));
+
+	(void)state;
+	assert_int_equal(rd_be16(&r), 0x8102);
+	assert_true(rd_be32(&r) == 0x83040586u);
+	assert_int_equal(rd_be24(&r), 0x070809);
+	/* Nothing is moved, nor half read, where there is too little. */
+	assert_int_equal(rd_be16(&r), 0);
+	assert_false(rd_ok(&r));
+	assert_int_equal(r.pos, 9);
+	assert_int_equal(rd_be32(&r), 0);
+}
+
 /* Every getter at every distance from the end: in range it works, out of range nothing moves. */
 static void
 rd_ends(void **state)
 {
 	static const uint8_t in[] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
-	static const size_t sizes[] = { 1, 2, 3, 4, 8 };
+	static const struct { size_t size; bool big; } kinds[] = { { 1, false }, { 2, false },
+		{ 2, true }, { 3, true }, { 4, false }, { 4, true }, { 8, false } };
 
 	(void)state;
-	for (size_t i = 0; i < COUNT(sizes); i++) {
+	for (size_t i = 0; i < COUNT(kinds); i++) {
 		for (size_t left = 0; left <= 8; left++) {
 			/* A block of its own, so that a sanitizer sees the byte behind it. */
 			uint8_t *block = malloc(left);
 			struct rd r = rd_init(block, left);
-			bool fits = sizes[i] <= left;
+			size_t size = kinds[i].size;
+			bool fits = size <= left, big = kinds[i].big;
 			uint64_t v = 0;
 
 			if (left > 0)
 				memcpy(block, in, left);
-			switch (sizes[i]) {
+			switch (size) {
 			case 1: v = rd_u8(&r); break;
-			case 2: v = rd_u16(&r); break;
+			case 2: v = big ? rd_be16(&r) : rd_u16(&r); break;
 			case 3: v = rd_be24(&r); break;
-			case 4: v = rd_u32(&r); break;
+			case 4: v = big ? rd_be32(&r) : rd_u32(&r); break;
 			case 8: v = rd_u64(&r); break;
 			}
 			assert_int_equal(rd_ok(&r), fits);
 			assert_int_equal(v != 0, fits);
-			assert_int_equal(rd_left(&r), fits ? left - sizes[i] : 0);
-			assert_int_equal(r.pos, fits ? sizes[i] : 0);
+			assert_int_equal(rd_left(&r), fits ? left - size : 0);
+			assert_int_equal(r.pos, fits ? size : 0);
 			free(block);
 		}
 	}
@@ -585,11 +604,61 @@ log_lines(void **state)
 	assert_ptr_equal(strchr(out, '\n'), out + strlen(out) - 1);
 }
 
+static void
+log_conns(void)
+{
+	struct addrport client;
+
+	assert_int_equal(addrport_parse(&client, "10.1.0.7:50122", 0), 0);
+	log_conn(LOG_LEVEL_INFO, (struct log_conn){ .id = 12, .client = &client }, "begins");
+	log_conn(LOG_LEVEL_WARN, (struct log_conn){ .id = 12, .client = &client, .node = "n1" },
+	    "%s after %u s", "closed", 3);
+	log_conn(LOG_LEVEL_DEBUG, (struct log_conn){ .id = 12, .client = &client }, "not seen");
+}
+
+/* The longest prefix there is leaves room for a text. */
+static void
+log_conn_long(void)
+{
+	char node[64];
+	struct addrport client;
+
+	memset(node, 'n', sizeof(node) - 1);
+	node[sizeof(node) - 1] = '\0';
+	assert_int_equal(addrport_parse(&client,
+	    "[2001:1111:2222:3333:4444:5555:6666:7777]:65535", 0), 0);
+	log_conn(LOG_LEVEL_ERROR, (struct log_conn){ .id = UINT64_MAX, .client = &client,
+	    .node = node }, "the end");
+}
+
+static void
+log_connection(void **state)
+{
+	char out[2048];
+
+	(void)state;
+	log_open(false, LOG_LEVEL_INFO);
+	captured(log_conns, out, sizeof(out));
+	assert_string_equal(out, "info: conn 12 10.1.0.7:50122: begins\n"
+	    "warning: conn 12 10.1.0.7:50122 > n1: closed after 3 s\n");
+	log_open(false, LOG_LEVEL_ERROR);
+	captured(log_conns, out, sizeof(out));
+	assert_string_equal(out, "");
+	captured(log_conn_long, out, sizeof(out));
+	assert_non_null(strstr(out, "conn 18446744073709551615 "
+	    "[2001:1111:2222:3333:4444:5555:6666:7777]:65535 > nnn"));
+	assert_non_null(strstr(out, "nnn: the end\n"));
+	log_open(false, LOG_LEVEL_DEBUG);
+	captured(log_conns, out, sizeof(out));
+	assert_non_null(strstr(out, "debug: conn 12 10.1.0.7:50122: not seen\n"));
+}
+
 int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rd_values),
+		cmocka_unit_test(rd_big_endian),
 		cmocka_unit_test(rd_ends),
 		cmocka_unit_test(rd_sticky),
 		cmocka_unit_test(rd_ranges),
@@ -605,6 +674,7 @@ main(void)
 		cmocka_unit_test(guid_text),
 		cmocka_unit_test(log_budget),
 		cmocka_unit_test(log_lines),
+		cmocka_unit_test(log_connection),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

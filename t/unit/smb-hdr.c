@@ -59,6 +59,69 @@ nbss_header(void **state)
 	assert_int_equal(n.len, 0xfffffe);
 }
 
+/* A frame's header is written behind its message; what cannot be a frame is bad. */
+static void
+nbss_frame(void **state)
+{
+	uint8_t out[8];
+	struct wr w = wr_init(out, sizeof(out));
+	struct nbss n;
+
+	(void)state;
+	nbss_begin(&w);
+	wr_u16(&w, 0xabcd);
+	nbss_end(&w);
+	assert_true(wr_ok(&w));
+	assert_int_equal(wr_len(&w), NBSS_HDR_LEN + 2);
+	assert_int_equal(nbss_get(&n, out, wr_len(&w)), 0);
+	assert_int_equal(n.type, NBSS_MESSAGE);
+	assert_int_equal(n.len, 2);
+	w = wr_init(out, sizeof(out));
+	nbss_end(&w);
+	assert_false(wr_ok(&w));
+	w = wr_init(out, 5);
+	nbss_begin(&w);
+	wr_u16(&w, 1);
+	nbss_end(&w);
+	assert_false(wr_ok(&w));
+}
+
+/* Command and direction; buffers by offset and length. */
+static void
+hdr_kinds(void **state)
+{
+	uint8_t out[SMB2_HDR_LEN + 8];
+	struct hdr2 h = { .command = SMB2_ECHO, .flags = SMB2_FLAGS_SERVER_TO_REDIR };
+	struct wr w = wr_init(out, sizeof(out));
+	static const struct {
+		size_t off, n;
+		bool good;
+	} buffers[] = {
+		{ 66, 6, true }, { 66, 1, true }, { 71, 1, true }, { 65, 1, false }, { 0, 1, false },
+		{ 66, 7, false }, { 72, 1, false }, { SIZE_MAX, 1, false }, { 66, SIZE_MAX, false },
+		{ 0, 0, true }, { SIZE_MAX, 0, true },
+	};
+
+	(void)state;
+	hdr2_put(&w, &h);
+	wr_zero(&w, 8);
+	assert_int_equal(hdr2_get_of(&h, out, sizeof(out), SMB2_ECHO, true), 0);
+	assert_int_equal(hdr2_get_of(&h, out, sizeof(out), SMB2_ECHO, false), -1);
+	assert_int_equal(hdr2_get_of(&h, out, sizeof(out), SMB2_READ, true), -1);
+	assert_int_equal(hdr2_get_of(&h, out, SMB2_HDR_LEN - 1, SMB2_ECHO, true), -1);
+	for (size_t i = 0; i < COUNT(buffers); i++) {
+		struct rd r = rd_init(out, sizeof(out));
+		struct rd in = hdr2_buffer(&r, buffers[i].off, buffers[i].n, SMB2_HDR_LEN + 2);
+
+		assert_int_equal(rd_ok(&r), buffers[i].good);
+		assert_int_equal(rd_ok(&in), buffers[i].good);
+		if (!buffers[i].good)
+			continue;
+		assert_int_equal(rd_left(&in), buffers[i].n);
+		assert_ptr_equal(in.base, buffers[i].n > 0 ? out + buffers[i].off : out);
+	}
+}
+
 static void
 hdr_fields(void **state)
 {
@@ -652,6 +715,8 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nbss_header),
+		cmocka_unit_test(nbss_frame),
+		cmocka_unit_test(hdr_kinds),
 		cmocka_unit_test(hdr_fields),
 		cmocka_unit_test(hdr_async),
 		cmocka_unit_test(hdr_round_trip),

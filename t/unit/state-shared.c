@@ -7,6 +7,7 @@
 #include "state/link.h"
 #include "state/record.h"
 #include "state/reply.h"
+#include "state/script.h"
 #include "state/shared.h"
 #include "state/state.h"
 
@@ -311,7 +312,7 @@ key(unsigned n)
 
 static enum shared_join
 join(unsigned n, const char *node, const char *home, struct shared_entry **e,
-    struct shared_wish *w, struct state_claim *c)
+    struct shared_request *w, struct state_claim *c)
 {
 	const struct state_key k = key(n);
 
@@ -320,7 +321,7 @@ join(unsigned n, const char *node, const char *home, struct shared_entry **e,
 
 /* What Redis would answer. */
 static struct shared_answer
-answer(const struct shared_wish *w, const char *node, uint64_t made_ms)
+answer(const struct shared_request *w, const char *node, uint64_t made_ms)
 {
 	struct shared_answer a = { .made_ms = made_ms };
 
@@ -341,7 +342,7 @@ static void
 test_asked_once(void **state)
 {
 	struct shared_entry *e[3];
-	struct shared_wish w;
+	struct shared_request w;
 	struct shared_answer a;
 	struct state_claim c;
 	struct shared_item it;
@@ -356,7 +357,7 @@ test_asked_once(void **state)
 	assert_string_equal(c.node, N2);
 	assert_int_equal(c.others, 2);
 	/* The client is live here: nobody is asked. */
-	assert_int_equal(join(1, N1, N1, &e[1], &w, &c), SHARED_TOLD);
+	assert_int_equal(join(1, N1, N1, &e[1], &w, &c), SHARED_KNOWN);
 	assert_ptr_equal(e[0], e[1]);
 	assert_string_equal(c.node, N2);
 	assert_int_equal(c.others, 1);
@@ -377,7 +378,7 @@ static void
 test_first_answer_binds(void **state)
 {
 	struct shared_entry *e[2];
-	struct shared_wish w[2];
+	struct shared_request w[2];
 	struct shared_answer a;
 	struct state_claim c;
 	struct shared_item it;
@@ -393,7 +394,7 @@ test_first_answer_binds(void **state)
 	assert_string_equal(c.node, N1);
 	/* And Redis is told at once: whoever is older wins. */
 	assert_int_equal(shared_due(m, &it, 1), 1);
-	assert_false(shared_said(m, &it, 0, it.record.bytes, it.record.len));
+	assert_false(shared_asserted(m, &it, 0, it.record.bytes, it.record.len));
 	assert_int_equal(shared_due(m, &it, 1), 0);
 	leave(e[0], true);
 	leave(e[1], true);
@@ -403,7 +404,7 @@ static void
 test_blind_exception(void **state)
 {
 	struct shared_entry *e;
-	struct shared_wish w;
+	struct shared_request w;
 	struct state_claim c;
 	struct record r;
 
@@ -417,7 +418,7 @@ test_blind_exception(void **state)
 	leave(e, true);
 	/* Unless it is known that it lives elsewhere. */
 	record_make(&r, &seal, "claim", w.id, NAMES_ID_LEN, 77, N2);
-	assert_int_equal(shared_hear(m, w.id, r.bytes, r.len), 0);
+	assert_int_equal(shared_note_exception(m, w.id, r.bytes, r.len), 0);
 	assert_int_equal(shared_exceptions(m), 1);
 	assert_int_equal(join(1, N1, N1, &e, &w, &c), SHARED_ASK);
 	assert_true(w.exception);
@@ -428,9 +429,9 @@ test_blind_exception(void **state)
 	leave(e, true);
 	/* What nobody of us has written is not heard. */
 	r.bytes[20] = 'X';
-	assert_int_equal(shared_hear(m, w.id, r.bytes, r.len), -1);
+	assert_int_equal(shared_note_exception(m, w.id, r.bytes, r.len), -1);
 	assert_int_equal(shared_faults(m)->count[FAULT_BAD_VALUE], 1);
-	assert_int_equal(shared_hear(m, w.id, NULL, 0), 0);
+	assert_int_equal(shared_note_exception(m, w.id, NULL, 0), 0);
 	assert_int_equal(shared_exceptions(m), 0);
 }
 
@@ -438,7 +439,7 @@ static void
 test_move(void **state)
 {
 	struct shared_entry *e[2];
-	struct shared_wish w;
+	struct shared_request w;
 	struct shared_answer a;
 	struct state_claim c;
 	struct record old;
@@ -457,7 +458,7 @@ test_move(void **state)
 	assert_string_equal(c.node, N2);
 	assert_int_equal(c.others, 0);
 	/* Two connections: it stays. */
-	assert_int_equal(join(1, N1, N1, &e[1], &w, &c), SHARED_TOLD);
+	assert_int_equal(join(1, N1, N1, &e[1], &w, &c), SHARED_KNOWN);
 	assert_false(shared_move(m, e[0], N2, N1, 3000, &w, &old, &c));
 	assert_string_equal(c.node, N2);
 	leave(e[1], true);
@@ -472,7 +473,7 @@ static void
 test_lost(void **state)
 {
 	struct shared_entry *e, *f;
-	struct shared_wish w;
+	struct shared_request w;
 	struct shared_item it;
 	struct shared_answer a;
 	struct state_claim c;
@@ -482,11 +483,11 @@ test_lost(void **state)
 	shared_blind(m, e, &c);
 	assert_int_equal(shared_due(m, &it, 1), 1);
 	/* A record that is bad is no reason to give up: it is said so, and overwritten. */
-	assert_false(shared_said(m, &it, 1, "rubbish", 7));
+	assert_false(shared_asserted(m, &it, 1, "rubbish", 7));
 	assert_int_equal(shared_due(m, &it, 1), 1);
 	assert_int_equal(it.bad.len, 7);
 	a = answer(&w, N2, 1);
-	assert_true(shared_said(m, &it, 1, a.record.bytes, a.record.len));
+	assert_true(shared_asserted(m, &it, 1, a.record.bytes, a.record.len));
 	assert_int_equal(shared_stats(m)->lost, 1);
 	/* Until its connections are gone. */
 	assert_int_equal(join(1, N1, N1, &f, &w, &c), SHARED_BUSY);
@@ -502,7 +503,7 @@ static void
 test_late(void **state)
 {
 	struct shared_entry *e;
-	struct shared_wish w;
+	struct shared_request w;
 	struct shared_item old, it;
 	struct shared_answer a;
 	struct state_claim c;
@@ -515,13 +516,13 @@ test_late(void **state)
 	join(1, N1, N1, &e, &w, &c);
 	shared_blind(m, e, &c);
 	a = answer(&w, N2, 1);
-	assert_false(shared_said(m, &old, 1, a.record.bytes, a.record.len));
+	assert_false(shared_asserted(m, &old, 1, a.record.bytes, a.record.len));
 	assert_int_equal(shared_due(m, &it, 1), 1);
 	assert_int_equal(shared_due(m, &it, 1), 0);
 	shared_all_due(m);
 	assert_int_equal(shared_due(m, &it, 1), 1);
 	/* It was not said: soon again. */
-	assert_false(shared_said(m, &it, -1, NULL, 0));
+	assert_false(shared_asserted(m, &it, -1, NULL, 0));
 	assert_int_equal(shared_due(m, &it, 1), 1);
 	leave(e, true);
 }
@@ -538,7 +539,7 @@ static void
 test_rehome(void **state)
 {
 	struct shared_entry *e;
-	struct shared_wish w;
+	struct shared_request w;
 	struct shared_item it;
 	struct shared_answer a;
 	struct state_claim c;
@@ -559,7 +560,7 @@ static void
 test_full(void **state)
 {
 	struct shared_entry *e[101];
-	struct shared_wish w;
+	struct shared_request w;
 	struct state_claim c;
 
 	(void)state;
@@ -599,6 +600,26 @@ test_facts(void **state)
 	assert_null(f);
 }
 
+/* Whether they do the right thing is for a real Redis to show; that all of them are there, here. */
+static void
+test_scripts(void **state)
+{
+	static const char common[] = "local function time()\n";
+
+	(void)state;
+	for (int i = 0; i < SCRIPT_COUNT; i++) {
+		const char *text = script_text((enum script)i);
+
+		assert_non_null(text);
+		assert_int_equal(strncmp(text, common, sizeof(common) - 1), 0);
+		assert_null(strstr(text, "--"));
+		assert_null(strstr(text, "HOW_"));
+		assert_null(strstr(text, "NAMES_"));
+	}
+	assert_non_null(strstr(script_text(SCRIPT_TICK), "HGETALL', drains"));
+	assert_non_null(strstr(script_text(SCRIPT_SWEEP), "\n\tlocal id, rec = s[2][i]"));
+}
+
 int
 main(void)
 {
@@ -620,6 +641,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_rehome, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full, setup, teardown),
 		cmocka_unit_test(test_facts),
+		cmocka_unit_test(test_scripts),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

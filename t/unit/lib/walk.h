@@ -14,21 +14,12 @@
 #include "smb/neg2.h"
 #include "smb/sess2.h"
 #include "smb/xform.h"
+#include "t/unit/lib/holds.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* assert() would do, but a build with NDEBUG must still find what it runs for. */
-#define WALK_HOLDS(x) \
-	do { \
-		if (!(x)) { \
-			fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #x); \
-			abort(); \
-		} \
-	} while (0)
 
 /* How many messages of each kind were well formed: shows that a run tests more than refusals. */
 struct walk_count {
@@ -39,7 +30,7 @@ struct walk_count {
 static inline void
 walk_inside(const uint8_t *blob, size_t blob_len, const uint8_t *msg, size_t len)
 {
-	WALK_HOLDS(blob >= msg && blob <= msg + len && blob_len <= (size_t)(msg + len - blob));
+	HOLDS(blob >= msg && blob <= msg + len && blob_len <= (size_t)(msg + len - blob));
 }
 
 /* A list that is believed survives being written and read again. */
@@ -54,22 +45,22 @@ walk_ifinfo(const uint8_t *p, size_t len)
 
 	for (size_t i = 0; i < sizeof(maxes) / sizeof(maxes[0]); i++) {
 		rc = ifinfo_get(a, maxes[i], &n, p, len);
-		WALK_HOLDS(n <= maxes[i] && (rc == 0 || n == 0));
+		HOLDS(n <= maxes[i] && (rc == 0 || n == 0));
 	}
 	if (rc < 0)
 		return false;
-	WALK_HOLDS(n * IFINFO_ENTRY_LEN <= len);
+	HOLDS(n * IFINFO_ENTRY_LEN <= len);
 	size = n * IFINFO_ENTRY_LEN;
 	out = malloc(size);
-	WALK_HOLDS(out != NULL || size == 0);
-	WALK_HOLDS(ifinfo_put(out, size, a, n) == size);
-	WALK_HOLDS(ifinfo_get(b, IFINFO_MAX, &m, out, size) == 0 && m == n);
+	HOLDS(out != NULL || size == 0);
+	HOLDS(ifinfo_put(out, size, a, n) == size);
+	HOLDS(ifinfo_get(b, IFINFO_MAX, &m, out, size) == 0 && m == n);
 	for (size_t i = 0; i < n; i++) {
-		WALK_HOLDS(a[i].ifindex == b[i].ifindex && a[i].capability == b[i].capability &&
+		HOLDS(a[i].ifindex == b[i].ifindex && a[i].capability == b[i].capability &&
 		    a[i].link_speed == b[i].link_speed && addr_equal(&a[i].addr, &b[i].addr));
 	}
 	if (n > 0)
-		WALK_HOLDS(ifinfo_put(out, size - 1, a, n) == 0);
+		HOLDS(ifinfo_put(out, size - 1, a, n) == 0);
 	free(out);
 	return true;
 }
@@ -83,18 +74,18 @@ walk_neg_resp(const struct neg2_resp *a, const uint8_t *msg, size_t len)
 	struct neg2_resp b;
 
 	walk_inside(a->blob, a->blob_len, msg, len);
-	WALK_HOLDS(out != NULL);
+	HOLDS(out != NULL);
 	neg2_resp_put(&w, a);
-	WALK_HOLDS(wr_ok(&w) && wr_len(&w) == cap);
-	WALK_HOLDS(neg2_resp_get(&b, out, cap) == 0);
-	WALK_HOLDS(a->dialect == b.dialect && a->security_mode == b.security_mode &&
+	HOLDS(wr_ok(&w) && wr_len(&w) == cap);
+	HOLDS(neg2_resp_get(&b, out, cap) == 0);
+	HOLDS(a->dialect == b.dialect && a->security_mode == b.security_mode &&
 	    a->capabilities == b.capabilities && guid_equal(&a->server_guid, &b.server_guid) &&
 	    a->max_transact == b.max_transact && a->max_read == b.max_read &&
 	    a->max_write == b.max_write && a->system_time == b.system_time &&
 	    a->start_time == b.start_time && a->blob_len == b.blob_len &&
 	    memcmp(a->blob, b.blob, a->blob_len) == 0);
 	if (a->dialect != SMB2_DIALECT_311)
-		WALK_HOLDS(a->cipher == b.cipher && a->signing == b.signing && !a->compression);
+		HOLDS(a->cipher == b.cipher && a->signing == b.signing && !a->compression);
 	free(out);
 }
 
@@ -107,12 +98,12 @@ walk_ioctl_resp(const struct hdr2 *h, const struct ioctl2_resp *a, const uint8_t
 	struct ioctl2_resp b;
 
 	walk_inside(a->output, a->output_len, msg, len);
-	WALK_HOLDS(a->ctl_code == ioctl2_peek(msg, len));
-	WALK_HOLDS(out != NULL);
+	HOLDS(a->ctl_code == ioctl2_peek(msg, len));
+	HOLDS(out != NULL);
 	ioctl2_resp_put(&w, h, a);
-	WALK_HOLDS(wr_ok(&w) && wr_len(&w) == cap);
-	WALK_HOLDS(ioctl2_resp_get(&b, out, cap) == 0);
-	WALK_HOLDS(a->ctl_code == b.ctl_code && a->flags == b.flags &&
+	HOLDS(wr_ok(&w) && wr_len(&w) == cap);
+	HOLDS(ioctl2_resp_get(&b, out, cap) == 0);
+	HOLDS(a->ctl_code == b.ctl_code && a->flags == b.flags &&
 	    memcmp(a->file_id, b.file_id, sizeof(a->file_id)) == 0 &&
 	    a->output_len == b.output_len && memcmp(a->output, b.output, a->output_len) == 0);
 	free(out);
@@ -135,28 +126,28 @@ walk_message(const struct hdr2 *h, const uint8_t *msg, size_t len, struct walk_c
 
 	/* A header is the same bytes when it is written again. */
 	hdr2_put(&w, h);
-	WALK_HOLDS(wr_len(&w) == SMB2_HDR_LEN && memcmp(out, msg, SMB2_HDR_LEN) == 0);
+	HOLDS(wr_len(&w) == SMB2_HDR_LEN && memcmp(out, msg, SMB2_HDR_LEN) == 0);
 	w = wr_init(out, sizeof(out));
 	err2_put(&w, &reply);
-	WALK_HOLDS(wr_ok(&w) && wr_len(&w) == ERR2_LEN && hdr2_get(&again, out, ERR2_LEN) == 0);
-	WALK_HOLDS(again.message_id == h->message_id && again.command == h->command &&
+	HOLDS(wr_ok(&w) && wr_len(&w) == ERR2_LEN && hdr2_get(&again, out, ERR2_LEN) == 0);
+	HOLDS(again.message_id == h->message_id && again.command == h->command &&
 	    (again.flags & SMB2_FLAGS_SERVER_TO_REDIR) != 0 && again.next == 0 &&
 	    (again.flags & (SMB2_FLAGS_SIGNED | SMB2_FLAGS_ASYNC_COMMAND)) == 0);
 	w = wr_init(out, sizeof(out));
 	echo2_put(&w, h);
-	WALK_HOLDS(wr_ok(&w) && wr_len(&w) == ECHO2_LEN && hdr2_get(&again, out, ECHO2_LEN) == 0);
-	WALK_HOLDS(again.message_id == h->message_id && again.session_id == 0);
+	HOLDS(wr_ok(&w) && wr_len(&w) == ECHO2_LEN && hdr2_get(&again, out, ECHO2_LEN) == 0);
+	HOLDS(again.message_id == h->message_id && again.session_id == 0);
 
-	WALK_HOLDS(ioctl2_peek(msg, len) == 0 || len >= IOCTL2_PEEK_LEN);
+	HOLDS(ioctl2_peek(msg, len) == 0 || len >= IOCTL2_PEEK_LEN);
 	if (neg2_req_get(&neg_req, msg, len) == 0) {
 		uint16_t max = 0;
 
-		WALK_HOLDS(neg_req.ndialects > 0 && neg_req.ndialects <= NEG2_MAX_DIALECTS);
+		HOLDS(neg_req.ndialects > 0 && neg_req.ndialects <= NEG2_MAX_DIALECTS);
 		for (unsigned i = 0; i < neg_req.ndialects; i++) {
 			if (neg_req.dialects[i] > max)
 				max = neg_req.dialects[i];
 		}
-		WALK_HOLDS(max == neg_req.max_dialect);
+		HOLDS(max == neg_req.max_dialect);
 		count->neg_req++;
 		kinds++;
 	}
@@ -176,8 +167,8 @@ walk_message(const struct hdr2 *h, const uint8_t *msg, size_t len, struct walk_c
 		kinds++;
 	}
 	if (ioctl2_req_get(&ioctl_req, msg, len) == 0) {
-		WALK_HOLDS(ioctl_req.ctl_code == ioctl2_peek(msg, len));
-		WALK_HOLDS(ioctl_req.input_count <= len);
+		HOLDS(ioctl_req.ctl_code == ioctl2_peek(msg, len));
+		HOLDS(ioctl_req.input_count <= len);
 		count->ioctl_req++;
 		kinds++;
 	}
@@ -188,7 +179,7 @@ walk_message(const struct hdr2 *h, const uint8_t *msg, size_t len, struct walk_c
 		kinds++;
 	}
 	/* Command and direction tell the kinds apart. */
-	WALK_HOLDS(kinds <= 1);
+	HOLDS(kinds <= 1);
 }
 
 /* A frame, without its transport header, in a block of exactly len bytes. */
@@ -207,29 +198,29 @@ walk_frame(const uint8_t *p, size_t len, struct walk_count *count)
 	int rc;
 
 	count->frames++;
-	WALK_HOLDS((nbss_get(&nb, p, len) == 0) == (len >= NBSS_HDR_LEN));
-	WALK_HOLDS(xform_get(&x, p, len) < 0 || len >= SMB2_TRANSFORM_LEN);
+	HOLDS((nbss_get(&nb, p, len) == 0) == (len >= NBSS_HDR_LEN));
+	HOLDS(xform_get(&x, p, len) < 0 || len >= SMB2_TRANSFORM_LEN);
 	count->xform += xform_get(&x, p, len) == 0;
 	if (neg1_req_get(&neg1, p, len) == 0) {
-		WALK_HOLDS(hdr1_get(&h1, p, len) == 0 && neg1.ndialects > 0);
-		WALK_HOLDS(neg1.ndialects <= (len - SMB1_HDR_LEN) / 2);
+		HOLDS(hdr1_get(&h1, p, len) == 0 && neg1.ndialects > 0);
+		HOLDS(neg1.ndialects <= (len - SMB1_HDR_LEN) / 2);
 		count->neg1++;
 	}
 	chain2_init(&c, p, len);
 	while ((rc = chain2_next(&c, &part)) == 1) {
 		/* The parts follow each other without a gap, and nothing comes behind the last. */
-		WALK_HOLDS(!last && part.off == off && part.len >= SMB2_HDR_LEN &&
+		HOLDS(!last && part.off == off && part.len >= SMB2_HDR_LEN &&
 		    part.len <= len - off && part.off % 8 == 0);
 		off += part.len;
 		last = part.last;
-		WALK_HOLDS(++parts <= CHAIN2_MAX_PARTS);
-		WALK_HOLDS(last == (off == len));
+		HOLDS(++parts <= CHAIN2_MAX_PARTS);
+		HOLDS(last == (off == len));
 		count->parts++;
 		walk_message(&part.hdr, p + part.off, part.len, count);
 	}
-	WALK_HOLDS(rc < 0 || last);
+	HOLDS(rc < 0 || last);
 	/* The end stays the end, an error stays an error. */
-	WALK_HOLDS(chain2_next(&c, &part) == rc);
+	HOLDS(chain2_next(&c, &part) == rc);
 }
 
 #endif

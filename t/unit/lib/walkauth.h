@@ -19,18 +19,18 @@ walk_ntlm(const uint8_t *p, size_t len)
 
 	if (ntlm_auth_get(&a, p, len) < 0)
 		return false;
-	WALK_HOLDS(len >= 64 && memcmp(p, "NTLMSSP\0\3\0\0\0", 12) == 0);
+	HOLDS(len >= 64 && memcmp(p, "NTLMSSP\0\3\0\0\0", 12) == 0);
 	walk_inside(a.nt, a.nt_len, p, len);
 	walk_inside(a.domain, a.domain_len, p, len);
 	walk_inside(a.user, a.user_len, p, len);
 	walk_inside(a.session_key, a.session_key_len, p, len);
 	/* No field is made of the fixed ones. */
-	WALK_HOLDS((a.nt_len == 0 || a.nt >= p + 64) && (a.domain_len == 0 || a.domain >= p + 64) &&
+	HOLDS((a.nt_len == 0 || a.nt >= p + 64) && (a.domain_len == 0 || a.domain >= p + 64) &&
 	    (a.user_len == 0 || a.user >= p + 64) &&
 	    (a.session_key_len == 0 || a.session_key >= p + 64));
-	WALK_HOLDS(a.lm_len <= len - 64 || a.lm_len == 0);
-	WALK_HOLDS(a.unicode == ((a.flags & NTLMSSP_NEGOTIATE_UNICODE) != 0));
-	WALK_HOLDS(!ntlm_anonymous(&a) || (a.user_len == 0 && a.nt_len == 0));
+	HOLDS(a.lm_len <= len - 64 || a.lm_len == 0);
+	HOLDS(a.unicode == ((a.flags & NTLMSSP_NEGOTIATE_UNICODE) != 0));
+	HOLDS(!ntlm_anonymous(&a) || (a.user_len == 0 && a.nt_len == 0));
 	return true;
 }
 
@@ -43,29 +43,29 @@ walk_token(const uint8_t *p, size_t len)
 	struct token t = spnego_token(p, len);
 	size_t whole = spnego_len(p, len);
 
-	WALK_HOLDS(whole != 1 && (whole == 0 || len >= 2));
+	HOLDS(whole != 1 && (whole == 0 || len >= 2));
 	if (whole > 0 && whole <= len)
-		WALK_HOLDS(spnego_len(p, whole) == whole);
+		HOLDS(spnego_len(p, whole) == whole);
 	if (t.kind == TOKEN_NONE) {
-		WALK_HOLDS(t.p == NULL && t.len == 0);
+		HOLDS(t.p == NULL && t.len == 0);
 		return t;
 	}
-	WALK_HOLDS(t.len > 0);
+	HOLDS(t.len > 0);
 	walk_inside(t.p, t.len, p, len);
 	switch (t.kind) {
 	case TOKEN_AP_REQ:
 	case TOKEN_AP_REP:
 	case TOKEN_KRB_ERROR:
-		WALK_HOLDS(t.p[0] == tags[t.kind]);
+		HOLDS(t.p[0] == tags[t.kind]);
 		break;
 	default:
-		WALK_HOLDS(t.len >= 12 && memcmp(t.p, "NTLMSSP", 8) == 0);
-		WALK_HOLDS(t.p[8] == 1 + (unsigned)t.kind - TOKEN_NTLM_NEGOTIATE);
-		WALK_HOLDS(!walk_ntlm(t.p, t.len) || t.kind == TOKEN_NTLM_AUTHENTICATE);
+		HOLDS(t.len >= 12 && memcmp(t.p, "NTLMSSP", 8) == 0);
+		HOLDS(t.p[8] == 1 + (unsigned)t.kind - TOKEN_NTLM_NEGOTIATE);
+		HOLDS(!walk_ntlm(t.p, t.len) || t.kind == TOKEN_NTLM_AUTHENTICATE);
 		break;
 	}
 	/* What wraps it is there as a whole. */
-	WALK_HOLDS(t.p == p || (whole > 0 && whole <= len));
+	HOLDS(t.p == p || (whole > 0 && whole <= len));
 	return t;
 }
 

@@ -4,21 +4,12 @@
 
 #include "proxy/ppheader.h"
 #include "smb/netbios.h"
+#include "t/unit/lib/holds.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* assert() would do, but a build with NDEBUG must still find what it runs for. */
-#define FRONT_HOLDS(x) \
-	do { \
-		if (!(x)) { \
-			fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #x); \
-			abort(); \
-		} \
-	} while (0)
 
 /* How many were taken: shows that a run tests more than refusals. */
 struct front_count {
@@ -48,16 +39,16 @@ front_same_name(const struct netbios_name *n, const uint8_t *p)
 {
 	size_t len = strnlen(n->text, sizeof(n->text));
 
-	FRONT_HOLDS(len < sizeof(n->text));
+	HOLDS(len < sizeof(n->text));
 	for (size_t i = 0; i < 16; i++) {
 		uint8_t b = (uint8_t)((p[1 + 2 * i] - 'A') * 16 + p[2 + 2 * i] - 'A');
 
 		if (i == 15)
-			FRONT_HOLDS(b == n->suffix);
+			HOLDS(b == n->suffix);
 		else if (i < len)
-			FRONT_HOLDS(b == (uint8_t)n->text[i] && b >= 0x20 && b != 0x7f);
+			HOLDS(b == (uint8_t)n->text[i] && b >= 0x20 && b != 0x7f);
 		else
-			FRONT_HOLDS(b == ' ' || b == 0);
+			HOLDS(b == ' ' || b == 0);
 	}
 }
 
@@ -71,12 +62,12 @@ front_netbios(const uint8_t *p, size_t n, struct front_count *c)
 	size_t len = netbios_answer_put(answer, e);
 
 	if (e != NETBIOS_GRANTED) {
-		FRONT_HOLDS(len == 5 && answer[0] == 0x83 && answer[3] == 1 && answer[4] == e);
+		HOLDS(len == 5 && answer[0] == 0x83 && answer[3] == 1 && answer[4] == e);
 		c->refused++;
 		return;
 	}
-	FRONT_HOLDS(len == 4 && answer[0] == 0x82 && answer[3] == 0);
-	FRONT_HOLDS(n >= 68 && n <= 510 && p[0] == 32 && p[n - 1] == 0);
+	HOLDS(len == 4 && answer[0] == 0x82 && answer[3] == 0);
+	HOLDS(n >= 68 && n <= 510 && p[0] == 32 && p[n - 1] == 0);
 	front_same_name(&q.called, p);
 	if (n == 68)
 		front_same_name(&q.calling, p + 34);
@@ -91,7 +82,7 @@ front_ppheader(const uint8_t *p, size_t n, struct front_count *c)
 
 	switch (h.kind) {
 	case PPHEADER_MORE:
-		FRONT_HOLDS(h.n > n && h.n <= PPHEADER_MAX);
+		HOLDS(h.n > n && h.n <= PPHEADER_MAX);
 		c->more++;
 		return;
 	case PPHEADER_BAD:
@@ -101,15 +92,15 @@ front_ppheader(const uint8_t *p, size_t n, struct front_count *c)
 		break;
 	}
 	/* What stands behind it changes nothing, and no part of it is enough. */
-	FRONT_HOLDS(h.n >= 16 - 1 && h.n <= n && h.n <= PPHEADER_MAX);
+	HOLDS(h.n >= 16 - 1 && h.n <= n && h.n <= PPHEADER_MAX);
 	copy = malloc(h.n);
-	FRONT_HOLDS(copy != NULL);
+	HOLDS(copy != NULL);
 	memcpy(copy, p, h.n);
 	again = ppheader_get(copy, h.n);
-	FRONT_HOLDS(again.kind == h.kind && again.n == h.n &&
+	HOLDS(again.kind == h.kind && again.n == h.n &&
 	    addr_equal(&again.client.addr, &h.client.addr) && again.client.port == h.client.port &&
 	    addr_equal(&again.local.addr, &h.local.addr) && again.local.port == h.local.port);
-	FRONT_HOLDS(ppheader_get(copy, h.n - 1).kind == PPHEADER_MORE);
+	HOLDS(ppheader_get(copy, h.n - 1).kind == PPHEADER_MORE);
 	free(copy);
 	if (h.kind == PPHEADER_PROXIED)
 		c->proxied++;
