@@ -1,29 +1,31 @@
-# packages.sh: which Debian packages the project's scripts need; sourced by them
+# packages.sh: the Debian packages that the project's scripts need; they source it
+# shellcheck shell=bash disable=SC2034
 
 # To build smbgate.
-PACKAGES_BUILD="autoconf automake make gcc libc6-dev pkg-config libevent-dev libssl-dev libconfuse-dev
-	uthash-dev libhiredis-dev libkrb5-dev libjansson-dev libsystemd-dev
+PACKAGES_BUILD="autoconf automake make gcc libc6-dev pkg-config libevent-dev libssl-dev
+	libconfuse-dev uthash-dev libhiredis-dev libkrb5-dev libjansson-dev libsystemd-dev
 	libseccomp-dev libcap-dev"
-# To run two nodes and clients on this machine.
+# To run two nodes, and clients, on this machine.
 PACKAGES_NODES="samba smbclient python3 mount util-linux"
-# To run the test suite: the second compiler, unit tests, prove, smbtorture, what t/lab imports,
-# networks that a test makes and NAT in them, a KDC, a domain, captures and their decoder, other
-# clients, Redis and Sentinel, a proxy in front of ours.
+# To run the test suite: a second compiler, unit tests, prove, smbtorture, what t/lab imports,
+# networks and NAT made by tests, a KDC, a domain, packet captures and their decoder, other clients,
+# Redis and Sentinel, a load balancer in front of smbgate.
 PACKAGES_TEST="clang libclang-rt-14-dev libcmocka-dev perl samba-testsuite samba-vfs-modules
 	python3-pycryptodome iproute2 procps binutils git krb5-kdc krb5-admin-server krb5-user
 	samba-dsdb-modules samba-ad-provision python3-samba winbind libnss-winbind tcpdump tshark
 	valgrind nftables curl python3-impacket redis-server redis-sentinel haproxy keepalived"
 
-# packages_missing NAME...: those that are not installed, one a line.
+# packages_missing NAME...: print those that are not installed, one per line.
 packages_missing() {
 	local p
 
 	for p in "$@"; do
-		dpkg-query -W -f '${db:Status-Status}\n' "$p" 2> /dev/null | grep -qx installed || echo "$p"
+		dpkg-query -W -f '${db:Status-Status}\n' "$p" 2> /dev/null | grep -qx installed ||
+			echo "$p"
 	done
 }
 
-# As root, or through sudo; packages_install has seen that one of them can be.
+# Run as root, or through sudo; packages_install has checked that one of them is possible.
 packages_as_root() {
 	if [ "$(id -u)" = 0 ]; then
 		"$@"
@@ -32,8 +34,9 @@ packages_as_root() {
 	fi
 }
 
-# In a subshell, for its traps. Debian starts the services that it installs; nobody asked for an
-# smbd on port 445, so that is forbidden for the while, unless the machine has its own policy-rc.d.
+# Runs in a subshell, because of its traps. Debian starts the services that it installs. Nobody
+# asked for an smbd on port 445, so a policy-rc.d forbids that meanwhile, unless the machine has its
+# own.
 packages_apt() (
 	policy=/usr/sbin/policy-rc.d
 	if [ ! -e $policy ]; then
@@ -43,24 +46,25 @@ packages_apt() (
 		printf '#!/bin/sh\nexit 101\n' | packages_as_root tee $policy > /dev/null
 		packages_as_root chmod 755 $policy
 	fi
-	# An update can fail for one source of many; the install tells whether it mattered.
+	# An update may fail for one source of many; the installation shows whether that mattered.
 	packages_as_root apt-get update -q || true
-	packages_as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
+	packages_as_root env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -q --no-install-recommends "$@"
 )
 
-# Installs those of its arguments that are missing, and nothing else; starts no services.
+# packages_install NAME...: install those that are missing, and nothing else; start no services.
 packages_install() {
 	local missing log
 
 	if ! command -v apt-get > /dev/null || ! command -v dpkg-query > /dev/null; then
-		echo "no apt-get here: install what these Debian packages have, then use --no-install:" >&2
+		echo "apt-get not found: use --no-install, and install what these packages have:" >&2
 		echo "$*" >&2
 		return 1
 	fi
 	missing=$(packages_missing "$@" | tr '\n' ' ')
 	[ -n "$missing" ] || return 0
 	if [ "$(id -u)" != 0 ] && ! command -v sudo > /dev/null; then
-		echo "packages are missing; as root:" >&2
+		echo "packages are missing; as root, run:" >&2
 		echo "apt-get install --no-install-recommends $missing" >&2
 		return 1
 	fi
@@ -71,7 +75,7 @@ packages_install() {
 	missing=$(packages_missing "$@" | tr '\n' ' ')
 	if [ -n "$missing" ]; then
 		tail -n 30 "$log" >&2
-		echo "could not install: $missing(see $log)" >&2
+		echo "installation failed: $missing(see $log)" >&2
 		return 1
 	fi
 	rm -f "$log"

@@ -82,7 +82,7 @@ def looks_right(t, out, what):
             (r"(?ms)show clients.* n[12] .*10\.1\.0\.5", "show clients says so")):
         t.ok(re.search(pattern, out), "%s: %s" % (what, name), out)
     t.same(len(re.findall(r"(?m)^ *0x", out)), 2, "%s: two sessions are shown" % what)
-    told = out[out.find("Who is where"):]
+    told = out[out.find("Which client is on which node"):]
     t.ok("10.1.0.100" not in told, "%s: nobody was told the denied address" % what, told)
 
 
