@@ -40,7 +40,6 @@ STAT(ifinfo_gmac_passed, "interface lists passed because GMAC left no other way"
 STAT(ifinfo_gmac_refused, "interface queries refused because GMAC left no other way")
 STAT(ifinfo_too_small, "interface lists longer than the client's buffer")
 STAT(ifinfo_errors, "interface queries that the node answered with an error")
-STAT(sealed_frames_seen, "connections with encrypted frames")
 STAT(vc_zero, "SMB1 logons with VcNumber 0")
 STAT(vc_renumbered, "of those, given a number of their own")
 STAT(vc_signed, "of those, left alone because they were signed")
