@@ -6,7 +6,7 @@ AM_TESTS_ENVIRONMENT = srcdir='$(top_srcdir)'; PYTHONDONTWRITEBYTECODE=1; \
 
 # Checks of the tree itself; they look for the build in the working directory.
 TREE_TESTS = t/tree/layers.t t/tree/circles.t t/tree/headers.t t/tree/filemap.t t/tree/globals.t \
-	t/tree/length.t t/tree/names.t
+	t/tree/length.t t/tree/names.t t/tree/truth.t
 TESTS += $(TREE_TESTS)
 
 UNIT_TESTS =
