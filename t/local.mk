@@ -151,7 +151,7 @@ E2E_TESTS = \
 	t/e2e/smb1-vcnumber.t \
 	t/e2e/speed-instructions.t
 
-EXTRA_DIST += dev/include-graph
+EXTRA_DIST += dev/count-assertions dev/include-graph
 EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/frames \
 	t/lab/ad.py \
 	t/lab/capture.py \
