@@ -18,6 +18,7 @@ SCRIPTS = ["contrib", "t", "dev", "bench", "etc"]
 # Names that are not ours: why they may be named.
 FUNCTIONS = {
     "mlock": "mlock2(2) without flags",
+    "syslog": "syslog(3), where the log does without",
 }
 CONSTANTS = {
     "A_i": "SP800-38C A.3",
@@ -27,6 +28,7 @@ CONSTANTS = {
     "MORE_PROCESSING": "of STATUS_, cut short",
     "NETWORK_INTERFACE_INFO": "[MS-SMB2] 2.2.32.5",
     "NO_NEW_PRIVS": "prctl(2)",
+    "PIPE_BUF": "pipe(7)",
     "PP2_TYPE_CRC32C": "the PROXY protocol",
     "PP2_TYPE_NOOP": "the PROXY protocol",
     "SERVER_TO_REDIR": "of SMB2_FLAGS_, [MS-SMB2] 2.2.1",
@@ -60,7 +62,7 @@ SERIES = re.compile(r"(idle|idle-used|lat|bulk|conn|logon|smbd)-[\w-]+$")
 CALL = re.compile(r"(?<![\w*])(\w+)\(\)")
 CAPITALS = re.compile(r"(?<![\w$])([A-Z][A-Z0-9]*_\w*)")
 SNAKE = re.compile(r"(?<![\w/.%*-])([a-z][a-z0-9]*_[a-z0-9_]*[a-z0-9])\b(?![.\w/*-])")
-TYPE = re.compile(r"\b((?:struct|enum|union) (?!(?:of|that|is|and|or)\b)[a-z_]\w*)")
+TYPE = re.compile(r"\b((?:struct|enum|union) (?!(?:of|in|for|to|with|that|is|and|or)\b)[a-z_]\w*)")
 QUOTED = re.compile(r"`([A-Za-z][\w-]*)`")
 FILE = re.compile(r"(?<![\w/.<@:$}-])((?:[\w-]+/)*[\w.-]*\w\.(?:[cht]|tbl\.h|py|md|sh|conf|lua|mk|"
                   r"service|acl|ac|am|conv))\b(?![\w/(*]|\.\w)")
@@ -92,7 +94,7 @@ class Tree:
         self.scripts = {path: read(path) for path in files(SCRIPTS, "")
                         if SCRIPT.search(path) and is_text(path)}
         self.scripts.update((path, read(path)) for path in ["Makefile.am", "configure.ac"])
-        self.scripts.update((path, read(path)) for path in files(ROOMS, ".mk"))
+        self.scripts.update((path, read(path)) for path in files(ROOMS, (".mk", ".sh", ".lua")))
         self.pages = {path: read(path) for path in PAGES + list(files(["doc", *SCRIPTS], ".md"))}
         # What checks of the tree say is about names, and many of those are planted.
         said = strings + "\n" + "\n".join(re.sub(r"(^|\s)#.*", "", text) for path, text
@@ -127,7 +129,7 @@ class Tree:
     def no_constant(self, name, path):
         # The tail of one is enough, as in SESSION_SETUP, and so is the beginning of several.
         one = name.rstrip("s")
-        return not (name in CONSTANTS or one in self.names or one in self.tails or
+        return not (name in CONSTANTS or one in self.words or one in self.tails or
                     name in self.heads)
 
     def not_there(self, name, path):
