@@ -39,8 +39,8 @@ IMPURE = re.compile(SOCKETS + r"|event2/|openssl/rand|sys/(time|random|stat|ioct
                     r"(unistd|fcntl|time|pthread|signal)\.h$|base/(clock|log)\.h$")
 
 # What a room's local.mk has made of other files, for that room alone.
-GENERATED = {name for room in ROOMS
-             for name in re.findall(r"^(%s/\w+\.inc):" % room, read(room + "/local.mk"), re.MULTILINE)}
+GENERATED = {name for room in ROOMS for name in
+             re.findall(r"^(%s/\w+\.inc):" % room, read(room + "/local.mk"), re.MULTILINE)}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]*)"|<([^>]*)>)')
 

@@ -3,8 +3,9 @@
 import os
 import re
 import sys
+from collections import Counter
 
-from csource import files, read, report, split
+from csource import files, functions, read, report, split
 from rooms import ROOMS, ROOT
 
 STATS = "stats/stat.tbl.h"
@@ -202,6 +203,31 @@ RULES = [
 ]
 
 
+def uncalled(code):
+    """Functions for others that no other names: not more often than to declare and to define it."""
+    named = Counter(word for text in code.values() for word in re.findall(r"\w+", text))
+    bad = []
+    for path, text in code.items():
+        inline = path.endswith(".h")
+        for f in functions(text) if path.split("/")[0] in ROOMS else []:
+            if (inline or not f.static) and named[f.name] < (2 if inline else 3) and f.name != "main":
+                bad.append("%s:%d: %s()" % (path, f.line, f.name))
+    return bad
+
+
+# (name, C, is it to be found?)
+UNCALLED = [
+    ("a function that nobody calls",
+     {"base/a.h": "void a(void);\n", "base/a.c": "void\na(void)\n{\n}\n"}, True),
+    ("a static inline one", {"base/a.h": "static inline void\na(void)\n{\n}\n"}, True),
+    ("one that is called", {"base/a.h": "void a(void);\n", "base/a.c": "void\na(void)\n{\n}\n",
+                            "t/b.c": "void\nb(void)\n{\n\ta();\n}\n"}, False),
+    ("one whose address is taken",
+     {"base/a.h": "void a(void);\n", "base/a.c": "void\na(void)\n{\n}\n",
+      "base/b.c": "static const struct x x = { .f = a };\n"}, False),
+]
+
+
 def rows(text, macro):
     """(name, its texts) of each row of a table."""
     return [(m[1], re.findall(r'"((?:\\.|[^"\\])*)"', m[2]))
@@ -266,6 +292,10 @@ def main():
             got = bool(tree.wrong(rule, [("doc/X.md", 1, text)]))
             out.append(("planted and %s: %s" % ("found" if wanted else "let be", text),
                         [] if got == wanted else ["not so"]))
+    out.append(("every function for others is called by one", uncalled(tree.code)))
+    for name, code, wanted in UNCALLED:
+        out.append(("planted and %s: %s" % ("found" if wanted else "let be", name),
+                    [] if bool(uncalled(code)) == wanted else ["not so"]))
     tests = [(path, n, line) for path, text in tree.scripts.items() if path.startswith("t/")
              and not path.startswith("t/tree/") for n, line in enumerate(text.split("\n"), 1)]
     rule = "", COUNTER, Tree.no_counter, "", []
