@@ -81,6 +81,21 @@ session_setup(struct wr *w, const uint8_t *msg, size_t n)
 	return first ? STATUS_MORE_PROCESSING_REQUIRED : STATUS_SUCCESS;
 }
 
+static int
+negotiate(struct peer *p)
+{
+	uint8_t out[256];
+	struct wr w = wr_init(out, sizeof(out));
+
+	wr_zero(&w, NBSS_HDR_LEN);
+	neg2_resp_put(&w, &(struct neg2_resp){ .dialect = SMB2_DIALECT_302,
+		.security_mode = SMB2_NEGOTIATE_SIGNING_ENABLED,
+		.capabilities = SMB2_GLOBAL_CAP_LARGE_MTU, .max_transact = PAYLOAD_MAX,
+		.max_read = PAYLOAD_MAX, .max_write = PAYLOAD_MAX });
+	nbss_put(out, (uint32_t)(wr_len(&w) - NBSS_HDR_LEN));
+	return send_some(p, out, wr_len(&w));
+}
+
 /* Answers one message, of which n bytes are there. -1: the connection ends. */
 static int
 answer(struct server *s, struct peer *p, const uint8_t *msg, size_t n)
@@ -97,14 +112,8 @@ answer(struct server *s, struct peer *p, const uint8_t *msg, size_t n)
 	credits = req.credits < 1 ? 1 : req.credits;
 	rd_skip(&r, SMB2_HDR_LEN);
 	wr_zero(&w, NBSS_HDR_LEN);
-	if (req.command == SMB2_NEGOTIATE) {
-		neg2_resp_put(&w, &(struct neg2_resp){ .dialect = SMB2_DIALECT_302,
-			.security_mode = SMB2_NEGOTIATE_SIGNING_ENABLED,
-			.capabilities = SMB2_GLOBAL_CAP_LARGE_MTU, .max_transact = PAYLOAD_MAX,
-			.max_read = PAYLOAD_MAX, .max_write = PAYLOAD_MAX });
-		nbss_put(out, (uint32_t)(wr_len(&w) - NBSS_HDR_LEN));
-		return send_some(p, out, wr_len(&w));
-	}
+	if (req.command == SMB2_NEGOTIATE)
+		return negotiate(p);
 	wr_zero(&w, SMB2_HDR_LEN);
 	switch (req.command) {
 	case SMB2_SESSION_SETUP:

@@ -200,12 +200,6 @@ shared_token(const struct shared *m)
 	return m->token;
 }
 
-const char *
-shared_prefix(const struct shared *m)
-{
-	return m->prefix;
-}
-
 _Static_assert(NAMES_PREFIX_MAX + 4 + NAMES_ID_HEX < NAMES_KEY_MAX, "a key must fit");
 
 void

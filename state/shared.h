@@ -41,7 +41,6 @@ void shared_free(struct shared **m);
 const struct link_conf *shared_link(const struct shared *m);
 const struct record_seal *shared_seal(const struct shared *m);
 const char *shared_token(const struct shared *m);	/* of this process, 16 hex digits */
-const char *shared_prefix(const struct shared *m);	/* "smbgate:TAG:" */
 /* prefix, what, and id in hex where it is not NULL. */
 void shared_key(const struct shared *m, char dst[NAMES_KEY_MAX], const char *what,
     const uint8_t *id);

@@ -5,7 +5,8 @@ AM_TESTS_ENVIRONMENT = srcdir='$(top_srcdir)'; PYTHONDONTWRITEBYTECODE=1; \
 	export srcdir PYTHONDONTWRITEBYTECODE;
 
 # Checks of the tree itself; they look for the build in the working directory.
-TREE_TESTS = t/tree/layers.t t/tree/headers.t t/tree/filemap.t t/tree/globals.t
+TREE_TESTS = t/tree/layers.t t/tree/circles.t t/tree/headers.t t/tree/filemap.t t/tree/globals.t \
+	t/tree/length.t t/tree/names.t t/tree/truth.t
 TESTS += $(TREE_TESTS)
 
 UNIT_TESTS =
@@ -160,7 +161,8 @@ E2E_TESTS = \
 	t/e2e/smb1-vcnumber.t \
 	t/e2e/speed-instructions.t
 
-EXTRA_DIST += $(TREE_TESTS) t/tree/rooms.py $(E2E_TESTS) t/frames \
+EXTRA_DIST += dev/count-assertions dev/include-graph
+EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/frames \
 	t/lab/ad.py \
 	t/lab/capture.py \
 	t/lab/clients.py \

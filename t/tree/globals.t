@@ -23,6 +23,17 @@ ALLOWED = {
     ("conffile.o", "parsing"): "thread-local: libconfuse's callbacks are given no argument of ours",
 }
 
+# Rooms whose code no program but smbgate may have, and what smbgate-keyd may not have either.
+OTHERS = {
+    "ctl/smbgatectl": {"smb", "stats", "state", "auth", "nodes", "inspect", "proxy", "daemon"},
+    "keyd/smbgate-keyd": {"stats", "policy", "state", "nodes", "inspect", "proxy", "daemon"},
+}
+
+# Calls of a room that moves no bytes itself.
+CALLS = re.compile(r"(event|evutil|evbuffer|bufferevent|evconnlistener|epoll)_|"
+                   r"(socket|socketpair|connect|bind|listen|accept4?|shutdown|splice|poll|select|"
+                   r"(send|recv)(to|from|msg|mmsg)?|[gs]etsockopt|getsockname|getpeername)$")
+
 # What compilers and sanitizers add of their own.
 NOISE = re.compile(r"\.L|__asan|__odr|__ubsan|__tsan|__unnamed|__gcov|__llvm|asan\.|_?\.str")
 
@@ -49,6 +60,27 @@ def writable(path):
             # An optimiser may split a structure into sink.0, sink.1: it is one thing to allow.
             out.append((obj, re.sub(r"\.\d+$", "", m[4]), section))
     return out
+
+
+def functions(path):
+    """(functions that an object or archive defines for others, what it needs of others)."""
+    text = subprocess.run(["nm", "-P", "-g", path], check=True, text=True, stdout=subprocess.PIPE,
+                          env=dict(os.environ, LC_ALL="C")).stdout
+    found = re.findall(r"^(\S+) ([TtUw])\b", text, re.MULTILINE)
+    return ({name for name, kind in found if kind in "Tt"},
+            {name.split("@")[0] for name, kind in found if kind in "Uw"})
+
+
+def others(program, libraries, rooms):
+    """Functions that a program has of the libraries of these rooms."""
+    return ["%s() is of %s/" % (name, room) for room in sorted(rooms & set(libraries))
+            for name in sorted(functions(program)[0] & functions(libraries[room])[0])]
+
+
+def calls(path):
+    # __recv_chk() is how gcc -D_FORTIFY_SOURCE calls recv().
+    return ["it calls %s()" % name for name in sorted(functions(path)[1])
+            if CALLS.match(re.sub(r"^__(\w+)_chk$", r"\1", name))]
 
 
 def compiler():
@@ -112,7 +144,7 @@ def linked_wrong(path, keyd):
 
 
 def main():
-    for tool in ("objdump", "readelf"):
+    for tool in ("objdump", "readelf", "nm"):
         if shutil.which(tool) is None:
             print("1..0 # SKIP no " + tool)
             return 0
@@ -136,6 +168,20 @@ def main():
         path = os.path.join(BUILD, program)
         tests.append(("%s is linked as it should be" % program,
                       linked_wrong(path, program == KEYD) if os.path.exists(path) else ["it is not there"]))
+    libraries = {room: a for room in ROOMS for a in glob.glob(os.path.join(BUILD, room, "*.a"))}
+    for program, rooms in OTHERS.items():
+        path = os.path.join(BUILD, program)
+        bad = others(path, libraries, rooms) if os.path.exists(path) else ["it is not there"]
+        tests.append(("%s has no code of %s" % (program, ", ".join(sorted(rooms))), bad))
+    smbgate = os.path.join(BUILD, PROGRAMS[0])
+    for room in sorted(OTHERS["ctl/smbgatectl"] - {"daemon"}):
+        tests.append(("the same finds the code of %s in smbgate" % room,
+                      [] if others(smbgate, libraries, {room}) else ["not found"]))
+    for room in "smb", "inspect":
+        tests.append(("%s calls neither sockets nor libevent" % room,
+                      calls(libraries[room]) if room in libraries else ["it has no library"]))
+    tests.append(("the same finds the calls of proxy",
+                  [] if calls(libraries["proxy"]) else ["not found"]))
     cc = compiler()
     for name, text, wanted in PLANTS if cc else []:
         for flags in ["-O0"], ["-O2", "-fcommon"]:
