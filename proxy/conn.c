@@ -9,7 +9,7 @@
 #include "policy/conf.h"
 #include "policy/policy.h"
 #include "proxy/flow.h"
-#include "proxy/inside.h"
+#include "proxy/conn_priv.h"
 #include "proxy/limits.h"
 #include "proxy/opening.h"
 #include "proxy/prelude.h"

@@ -4,7 +4,7 @@
 #include "proxy/flow.h"
 
 #include "base/clock.h"
-#include "proxy/inside.h"
+#include "proxy/conn_priv.h"
 #include "proxy/splice.h"
 #include "proxy/worker.h"
 #include "stats/stats.h"

@@ -3,11 +3,11 @@ noinst_LIBRARIES += proxy/libproxy.a
 proxy_libproxy_a_SOURCES = \
 	proxy/conn.c \
 	proxy/conn.h \
+	proxy/conn_priv.h \
 	proxy/first.c \
 	proxy/first.h \
 	proxy/flow.c \
 	proxy/flow.h \
-	proxy/inside.h \
 	proxy/leg.c \
 	proxy/leg.h \
 	proxy/limits.c \

@@ -11,7 +11,7 @@
 #include "policy/conf.h"
 #include "policy/policy.h"
 #include "proxy/flow.h"
-#include "proxy/inside.h"
+#include "proxy/conn_priv.h"
 #include "proxy/worker.h"
 #include "smb/const.h"
 #include "smb/err2.h"

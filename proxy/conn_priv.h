@@ -1,6 +1,6 @@
-/* inside.h: the inside of a connection, for conn.c, flow.c, opening.c and prelude.c alone */
-#ifndef PROXY_INSIDE_H
-#define PROXY_INSIDE_H
+/* conn_priv.h: the inside of a connection, for conn.c, flow.c, opening.c and prelude.c alone */
+#ifndef PROXY_CONN_PRIV_H
+#define PROXY_CONN_PRIV_H
 
 #include <stdbool.h>
 #include <stddef.h>
