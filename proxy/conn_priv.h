@@ -1,4 +1,4 @@
-/* conn_priv.h: the inside of a connection, for conn.c, flow.c, opening.c and prelude.c alone */
+/* conn_priv.h: the inside of a connection, for conn.c, recv.c, opening.c and prelude.c alone */
 #ifndef PROXY_CONN_PRIV_H
 #define PROXY_CONN_PRIV_H
 
@@ -29,7 +29,7 @@ struct side {
 	struct leg leg;
 	struct pump pump;
 	struct splice_pipe *pipe;	/* with bytes that were judged, and not yet taken, ... */
-	struct buf out;			/* and with those behind them: see flow.c */
+	struct buf out;			/* and with those behind them: see recv.c */
 };
 
 struct conn {

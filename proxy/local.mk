@@ -6,8 +6,6 @@ proxy_libproxy_a_SOURCES = \
 	proxy/conn_priv.h \
 	proxy/first.c \
 	proxy/first.h \
-	proxy/flow.c \
-	proxy/flow.h \
 	proxy/leg.c \
 	proxy/leg.h \
 	proxy/limits.c \
@@ -24,6 +22,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/prelude.h \
 	proxy/pump.c \
 	proxy/pump.h \
+	proxy/recv.c \
+	proxy/recv.h \
 	proxy/splice.c \
 	proxy/splice.h \
 	proxy/worker.c \

@@ -10,7 +10,7 @@
 #include "nodes/source.h"
 #include "policy/conf.h"
 #include "policy/policy.h"
-#include "proxy/flow.h"
+#include "proxy/recv.h"
 #include "proxy/conn_priv.h"
 #include "proxy/worker.h"
 #include "smb/const.h"

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "policy/conf.h"
 #include "policy/policy.h"
-#include "proxy/flow.h"
+#include "proxy/recv.h"
 #include "proxy/conn_priv.h"
 #include "proxy/limits.h"
 #include "proxy/ppheader.h"

@@ -11,7 +11,7 @@
 #include "policy/conf.h"
 #include "policy/policy.h"
 #include "proxy/conn.h"
-#include "proxy/flow.h"
+#include "proxy/recv.h"
 #include "proxy/listen.h"
 #include "proxy/mailbox.h"
 #include "proxy/splice.h"

@@ -60,7 +60,7 @@ struct worker {
 	struct event *reap;		/* frees what died in this turn of the loop */
 	struct conn_list conns;
 	struct conn_list dead;
-	struct conn_list turns;		/* see proxy/flow.c */
+	struct conn_list turns;		/* see proxy/recv.c */
 	size_t nturns;
 	struct splice_pool *pipes;
 	size_t nconns;

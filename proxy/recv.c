@@ -1,7 +1,7 @@
-/* flow.c: the bytes of a connection: received, spliced, sent, and whose turn it is */
+/* recv.c: the bytes of a connection: received, spliced, sent, and whose turn it is */
 #include "config.h"
 
-#include "proxy/flow.h"
+#include "proxy/recv.h"
 
 #include "base/clock.h"
 #include "proxy/conn_priv.h"

@@ -1,6 +1,6 @@
-/* flow.h: the bytes of a connection: received, spliced, sent, and whose turn it is */
-#ifndef PROXY_FLOW_H
-#define PROXY_FLOW_H
+/* recv.h: the bytes of a connection: received, spliced, sent, and whose turn it is */
+#ifndef PROXY_RECV_H
+#define PROXY_RECV_H
 
 #include <stddef.h>
 #include <stdint.h>
