@@ -302,29 +302,21 @@ static const struct pump_ops ops = {
 	.send = flow_send,
 };
 
-/*
- * SMB1's VcNumber 0: the client has lost all its connections, [MS-CIFS] 2.1.3, and the server is to
- * end them. The node would end those of everybody here: it knows one address. Only after the logon,
- * or anybody could end the connections of others.
- */
+/* SMB1: the client has logged on with VcNumber 0. */
 static void
 vc_reset(struct conn *c)
 {
-	const struct policy *p = c->w->policy;
-	const struct channel_ends *self = &c->mediate.self;
-	const struct vc_reset r = {
-		.conn_id = self->conn_id,
-		.accepted_ms = c->accepted_ms,
-		.client = self->client.addr,
-		.by_identity = p->vc_reset == POL_VC_RESET_IDENTITY,
-		.identity = c->mediate.identity,
-	};
+	const struct vc_conn self = conn_vc(c);
+	struct vc_reset r;
 
-	if (p->vc_reset == POL_VC_RESET_OFF)
+	switch (vc_reset_choose(c->w->policy, &self, &r)) {
+	case VC_CHOICE_OFF:
 		return;
-	if (p->vc_reset == POL_VC_RESET_ADDRESS && policy_is_nat(p, &r.client)) {
+	case VC_CHOICE_NAT:
 		stats_add(&c->w->stats, STAT_vc_nat, 1);
 		return;
+	case VC_CHOICE_OLDER:
+		break;
 	}
 	stats_add(&c->w->stats, STAT_vc_resets, 1);
 	log_conn(LOG_LEVEL_DEBUG, mediate_log(&c->mediate),
@@ -333,14 +325,15 @@ vc_reset(struct conn *c)
 		worker_vc_reset(c->w->parts->workers[i], &r);
 }
 
-bool
-conn_is_older(const struct conn *c, const struct vc_reset *r)
+struct vc_conn
+conn_vc(const struct conn *c)
 {
-	const struct channel_ends *self = &c->mediate.self;
-
-	return self->conn_id != r->conn_id && c->accepted_ms < r->accepted_ms &&
-	    addr_equal(&self->client.addr, &r->client) &&
-	    (!r->by_identity || identity_same(&c->mediate.identity, &r->identity));
+	return (struct vc_conn){
+		.id = c->mediate.self.conn_id,
+		.accepted_ms = c->accepted_ms,
+		.client = c->mediate.self.client.addr,
+		.identity = c->mediate.identity,
+	};
 }
 
 const struct pump_ops *

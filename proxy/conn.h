@@ -8,7 +8,7 @@
 
 #include "base/addr.h"
 #include "base/guid.h"
-#include "inspect/identity.h"
+#include "inspect/vc_reset.h"
 #include "stats/close.h"
 
 struct conf_listen;
@@ -32,15 +32,6 @@ enum conn_stage {
 	CONN_RELAY,
 	CONN_FLUSH,		/* over, but for bytes that the client is still owed */
 	CONN_DEAD,		/* freed at the end of this turn of the loop */
-};
-
-/* A connection whose SMB1 logon said VcNumber 0, and which others are the same client's. */
-struct vc_reset {
-	uint64_t conn_id;
-	uint64_t accepted_ms;
-	struct addr client;
-	bool by_identity;
-	struct identity identity;
 };
 
 /* For people. */
@@ -80,8 +71,8 @@ const struct node *conn_node(const struct conn *c);
 bool conn_is_of(const struct conn *c, const struct state_key *key);
 struct conn *conn_next(const struct conn *c);
 
-/* Is it one that this one's client has given up? */
-bool conn_is_older(const struct conn *c, const struct vc_reset *r);
+/* As VcNumber 0 of another one looks at it. */
+struct vc_conn conn_vc(const struct conn *c);
 
 /* Once a second: did a peer die while it was not read, does a hung node owe an answer? */
 void conn_tick(struct conn *c, uint64_t now_ms);

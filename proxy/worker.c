@@ -317,8 +317,10 @@ vc_reset_call(void *arg)
 	struct conn *c, *next;
 
 	for (c = TAILQ_FIRST(&o->w->conns); c != NULL; c = next) {
+		const struct vc_conn vc = conn_vc(c);
+
 		next = conn_next(c);
-		if (conn_is_older(c, &o->reset))
+		if (vc_reset_ends(&o->reset, &vc))
 			conn_end(c, CLOSE_VC_RESET);
 	}
 	free(o);
