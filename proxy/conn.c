@@ -8,12 +8,12 @@
 #include "nodes/node.h"
 #include "policy/conf.h"
 #include "policy/policy.h"
-#include "proxy/recv.h"
 #include "proxy/conn_priv.h"
+#include "proxy/env.h"
 #include "proxy/limits.h"
 #include "proxy/opening.h"
 #include "proxy/prelude.h"
-#include "proxy/worker.h"
+#include "proxy/recv.h"
 #include "stats/stats.h"
 
 #include <assert.h>
@@ -58,7 +58,7 @@ alarm_in(struct conn *c, uint64_t ms)
 	const struct timeval tv = { (time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000) };
 
 	if (c->timer == NULL)
-		c->timer = evtimer_new(c->w->base, timer_cb, c);
+		c->timer = evtimer_new(c->env->base, timer_cb, c);
 	c->timer_ms = clock_ms() + ms;
 	if (c->timer == NULL || event_add(c->timer, &tv) == -1)
 		conn_kill(c, CLOSE_NO_MEMORY);
@@ -82,7 +82,7 @@ stranger_no_more(struct conn *c)
 	if (!c->counted)
 		return;
 	c->counted = false;
-	limits_leave(c->w->parts->limits, &c->mediate.self.client.addr);
+	limits_leave(c->env->limits, &c->mediate.self.client.addr);
 }
 
 static bool
@@ -100,7 +100,7 @@ log_end(struct conn *c)
 		log_conn(LOG_LEVEL_DEBUG, mediate_log(&c->mediate), "closed: %s", close_text(c->why));
 		return;
 	}
-	if (!log_allow(&c->w->log, clock_ms(), &left_out))
+	if (!log_allow(&c->env->log, clock_ms(), &left_out))
 		return;
 	if (left_out > 0)
 		log_info("%u lines about closed connections left out", left_out);
@@ -112,12 +112,12 @@ log_end(struct conn *c)
 static void
 die(struct conn *c, bool reset)
 {
-	struct worker *w = c->w;
+	struct conn_env *env = c->env;
 
 	if (c->stage == CONN_DEAD)
 		return;
 	log_end(c);
-	stats_closed(&w->stats, c->why);
+	stats_closed(env->stats, c->why);
 	c->stage = CONN_DEAD;
 	disarm(c);
 	flow_stop(c);
@@ -127,10 +127,10 @@ die(struct conn *c, bool reset)
 	route_fini(&c->route);
 	mediate_fini(&c->mediate);
 	node_leave(c);
-	TAILQ_REMOVE(&w->conns, c, entry);
-	TAILQ_INSERT_TAIL(&w->dead, c, entry);
-	w->nconns--;
-	event_active(w->reap, EV_TIMEOUT, 0);
+	TAILQ_REMOVE(&env->conns, c, entry);
+	TAILQ_INSERT_TAIL(&env->dead, c, entry);
+	env->nconns--;
+	event_active(env->reap, EV_TIMEOUT, 0);
 }
 
 void
@@ -167,7 +167,7 @@ sooner(uint64_t a, uint64_t b)
 static uint64_t
 deadline(const struct conn *c, enum close_reason *why)
 {
-	const struct pol_limits *l = &c->w->policy->limits;
+	const struct pol_limits *l = &c->env->policy->limits;
 
 	*why = CLOSE_LOGON_TIMEOUT;
 	/* It is ending: conn_tick() sees to that. */
@@ -309,20 +309,19 @@ vc_reset(struct conn *c)
 	const struct vc_conn self = conn_vc(c);
 	struct vc_reset r;
 
-	switch (vc_reset_choose(c->w->policy, &self, &r)) {
+	switch (vc_reset_choose(c->env->policy, &self, &r)) {
 	case VC_CHOICE_OFF:
 		return;
 	case VC_CHOICE_NAT:
-		stats_add(&c->w->stats, STAT_vc_nat, 1);
+		stats_add(c->env->stats, STAT_vc_nat, 1);
 		return;
 	case VC_CHOICE_OLDER:
 		break;
 	}
-	stats_add(&c->w->stats, STAT_vc_resets, 1);
+	stats_add(c->env->stats, STAT_vc_resets, 1);
 	log_conn(LOG_LEVEL_DEBUG, mediate_log(&c->mediate),
 	    "VcNumber 0: older connections of the client end");
-	for (unsigned i = 0; i < c->w->parts->nworkers; i++)
-		worker_vc_reset(c->w->parts->workers[i], &r);
+	c->env->vc_reset(c->env->vc_reset_arg, &r);
 }
 
 struct vc_conn
@@ -358,7 +357,7 @@ progress(struct conn *c)
 		c->logged_on = true;
 		stranger_no_more(c);
 		route_firm(&c->route);
-		stats_add(&c->w->stats, STAT_logged_on, 1);
+		stats_add(c->env->stats, STAT_logged_on, 1);
 		conn_arm(c);
 	}
 	if (c->mediate.track.vc_reset) {
@@ -491,7 +490,7 @@ timer_cb(evutil_socket_t fd, short what, void *arg)
 void
 conn_tick(struct conn *c, uint64_t now_ms)
 {
-	const struct policy *p = c->w->policy;
+	const struct policy *p = c->env->policy;
 
 	if (c->end_by_ms != 0 && now_ms >= c->end_by_ms) {
 		/* A client that closed got what there was; a flush that stands still is given up. */
@@ -513,7 +512,7 @@ conn_delay(struct conn *c, unsigned delay_ms)
 {
 	c->started = false;
 	c->accepted_ms += delay_ms;
-	stats_add(&c->w->stats, STAT_accept_delayed, 1);
+	stats_add(c->env->stats, STAT_accept_delayed, 1);
 	alarm_in(c, delay_ms);
 }
 
@@ -533,47 +532,47 @@ dialled_address(int fd, const struct conf_listen *listener, struct addrport *loc
 }
 
 void
-conn_new(struct worker *w, int fd, const struct conf_listen *listener,
+conn_new(struct conn_env *env, int fd, const struct conf_listen *listener,
     const struct addrport *client, unsigned delay_ms)
 {
-	struct channel_ends self = { .conn_id = w->next_id, .client = *client };
+	struct channel_ends self = { .conn_id = env->next_id, .client = *client };
 	bool proxied = conf_is_proxy(listener, &client->addr);
 	struct conn *c = calloc(1, sizeof(*c));
 
 	if (c == NULL || dialled_address(fd, listener, &self.local) == -1) {
-		stats_closed(&w->stats, c == NULL ? CLOSE_NO_MEMORY : CLOSE_CLIENT_RESET);
+		stats_closed(env->stats, c == NULL ? CLOSE_NO_MEMORY : CLOSE_CLIENT_RESET);
 		if (!proxied)
-			limits_leave(w->parts->limits, &client->addr);
+			limits_leave(env->limits, &client->addr);
 		evutil_closesocket(fd);
 		free(c);
 		return;
 	}
-	w->next_id += w->parts->nworkers;
-	c->w = w;
+	env->next_id += env->id_step;
+	c->env = env;
 	c->listener = listener;
 	c->counted = !proxied;
 	c->header_due = proxied;
 	c->started = true;
 	c->accepted_ms = clock_ms();
-	mediate_init(&c->mediate, &w->mediate, listener->name, &self, wake_cb, c);
+	mediate_init(&c->mediate, &env->mediate, listener->name, &self, wake_cb, c);
 	c->mediate.intercept = listener->intercept;
 	for (int i = 0; i < 2; i++) {
 		c->side[i].conn = c;
 		c->side[i].dir = (enum dir)i;
 		leg_init(&c->side[i].leg);
 	}
-	if (leg_open(&c->side[C2S].leg, w->base, fd, flow_leg_cb, &c->side[C2S]) == -1) {
-		stats_closed(&w->stats, CLOSE_NO_MEMORY);
+	if (leg_open(&c->side[C2S].leg, env->base, fd, flow_leg_cb, &c->side[C2S]) == -1) {
+		stats_closed(env->stats, CLOSE_NO_MEMORY);
 		if (!proxied)
-			limits_leave(w->parts->limits, &client->addr);
+			limits_leave(env->limits, &client->addr);
 		mediate_fini(&c->mediate);
 		evutil_closesocket(fd);
 		free(c);
 		return;
 	}
-	TAILQ_INSERT_TAIL(&w->conns, c, entry);
-	w->nconns++;
-	stats_add(&w->stats, STAT_accepted, 1);
+	TAILQ_INSERT_TAIL(&env->conns, c, entry);
+	env->nconns++;
+	stats_add(env->stats, STAT_accepted, 1);
 	if (delay_ms > 0)
 		conn_delay(c, delay_ms);
 	else

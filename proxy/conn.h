@@ -15,7 +15,7 @@ struct conf_listen;
 struct conn;
 struct node;
 struct state_key;
-struct worker;
+struct conn_env;
 
 /*
  *	FIRST ──┬────────────► ROUTE ─► CONNECT ─┬───────────► RELAY ─► FLUSH ─► DEAD
@@ -57,7 +57,7 @@ const char *conn_stage_str(enum conn_stage s);
  * Takes over the accepted socket. delay_ms: do not read before. The connection then lives on this
  * worker by itself; listener is borrowed for good.
  */
-void conn_new(struct worker *w, int fd, const struct conf_listen *listener,
+void conn_new(struct conn_env *env, int fd, const struct conf_listen *listener,
     const struct addrport *client, unsigned delay_ms);
 
 /* Ends it: what the client is owed is flushed first where that can be. Safe in any stage. */

@@ -35,7 +35,7 @@ struct side {
 struct conn {
 	TAILQ_ENTRY(conn) entry;
 	TAILQ_ENTRY(conn) turn;	/* of the worker's turns, if it has one */
-	struct worker *w;
+	struct conn_env *env;
 	const struct conf_listen *listener;
 	enum conn_stage stage;
 	enum first_kind kind;

@@ -9,9 +9,9 @@
 #include "policy/conf.h"
 #include "policy/policy.h"
 #include "proxy/conn.h"
+#include "proxy/env.h"
 #include "proxy/leg.h"
 #include "proxy/limits.h"
-#include "proxy/worker.h"
 #include "stats/stats.h"
 
 #include <errno.h>
@@ -31,7 +31,7 @@
 #define PAUSE_MS 100
 
 struct listener {
-	struct worker *w;
+	struct conn_env *env;
 	const struct conf_listen *conf;
 	int fd;
 	int reserve;		/* given up for a moment to tell one client that we are full */
@@ -98,7 +98,7 @@ refuse(struct listener *l, int fd, enum close_reason why)
 
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(fd);
-	stats_closed(&l->w->stats, why);
+	stats_closed(l->env->stats, why);
 }
 
 static void
@@ -131,7 +131,7 @@ rest(struct listener *l)
 			refuse(l, fd, CLOSE_NO_FILES);
 		l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	}
-	stats_add(&l->w->stats, STAT_accept_paused, 1);
+	stats_add(l->env->stats, STAT_accept_paused, 1);
 	event_del(l->ev);
 	event_add(l->again, &tv);
 }
@@ -169,35 +169,35 @@ accept_cb(evutil_socket_t lfd, short what, void *arg)
 		}
 		/* A proxy is not limited: those who come by it are, once they are known. */
 		if (!conf_is_proxy(l->conf, &client.addr) &&
-		    !limits_enter(l->w->parts->limits, &l->w->policy->limits, &client.addr, clock_ms(),
+		    !limits_enter(l->env->limits, &l->env->policy->limits, &client.addr, clock_ms(),
 		        &delay, &why)) {
 			refuse(l, fd, why);
 			continue;
 		}
-		conn_new(l->w, fd, l->conf, &client, delay);
+		conn_new(l->env, fd, l->conf, &client, delay);
 	}
 }
 
 void
 listener_policy(struct listener *l)
 {
-	leg_tcp(l->fd, l->w->policy->tcp.client_timeout);
+	leg_tcp(l->fd, l->env->policy->tcp.client_timeout);
 }
 
 struct listener *
-listener_new(struct worker *w, int fd, const struct conf_listen *conf)
+listener_new(struct conn_env *env, int fd, const struct conf_listen *conf)
 {
 	struct listener *l = calloc(1, sizeof(*l));
 
 	if (l == NULL)
 		return NULL;
-	l->w = w;
+	l->env = env;
 	l->fd = fd;
 	l->conf = conf;
 	listener_policy(l);
 	l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	l->ev = event_new(w->base, fd, EV_READ | EV_PERSIST, accept_cb, l);
-	l->again = evtimer_new(w->base, again_cb, l);
+	l->ev = event_new(env->base, fd, EV_READ | EV_PERSIST, accept_cb, l);
+	l->again = evtimer_new(env->base, again_cb, l);
 	if (l->ev == NULL || l->again == NULL || event_add(l->ev, NULL) == -1)
 		listener_free(&l);
 	return l;

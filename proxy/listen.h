@@ -6,7 +6,7 @@
 
 struct conf_listen;
 struct listener;
-struct worker;
+struct conn_env;
 
 /*
  * Binds n sockets to one address, for n workers, by SO_REUSEPORT: the kernel spreads connections.
@@ -17,7 +17,7 @@ int listen_bind(const struct conf_listen *l, bool both, int *fds, unsigned n)
     __attribute__((warn_unused_result));
 
 /* Takes over fd; conf is borrowed. NULL when out of memory or descriptors. */
-struct listener *listener_new(struct worker *w, int fd, const struct conf_listen *conf);
+struct listener *listener_new(struct conn_env *env, int fd, const struct conf_listen *conf);
 /* A policy is in force: sockets that are accepted from now on have its options. */
 void listener_policy(struct listener *l);
 void listener_free(struct listener **l);

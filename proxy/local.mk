@@ -4,6 +4,7 @@ proxy_libproxy_a_SOURCES = \
 	proxy/conn.c \
 	proxy/conn.h \
 	proxy/conn_priv.h \
+	proxy/env.h \
 	proxy/first.c \
 	proxy/first.h \
 	proxy/leg.c \

@@ -10,9 +10,9 @@
 #include "nodes/source.h"
 #include "policy/conf.h"
 #include "policy/policy.h"
-#include "proxy/recv.h"
 #include "proxy/conn_priv.h"
-#include "proxy/worker.h"
+#include "proxy/env.h"
+#include "proxy/recv.h"
 #include "smb/const.h"
 #include "smb/err2.h"
 #include "smb/hdr2.h"
@@ -39,7 +39,7 @@ opening_connect_failed(struct conn *c)
 {
 	struct node *failed = c->node;
 
-	stats_add(&c->w->stats, STAT_node_connect_failed, 1);
+	stats_add(c->env->stats, STAT_node_connect_failed, 1);
 	/* The health checks look at it at once. */
 	atomic_store(&failed->suspect_ms, clock_ms());
 	leg_close(&c->side[S2C].leg, false);
@@ -97,7 +97,7 @@ node_leg_cb(evutil_socket_t fd, short what, void *arg)
 static const struct pol_node *
 dialled(const struct conn *c)
 {
-	return c->listener->intercept ? policy_node_at(c->w->policy, &c->mediate.self.local) : NULL;
+	return c->listener->intercept ? policy_node_at(c->env->policy, &c->mediate.self.local) : NULL;
 }
 
 /* The address that was dialled, where it is one of this node's; else the one that policy gives. */
@@ -121,9 +121,9 @@ source_failed(struct conn *c, int fd, const struct addr *from)
 	unsigned left_out;
 
 	close(fd);
-	if (log_allow(&c->w->log, clock_ms(), &left_out))
+	if (log_allow(&c->env->log, clock_ms(), &left_out))
 		log_error("source = %s: cannot dial node %s from %s: %s",
-		    pol_source_str(c->w->policy->source), c->node->name, addr_str(from, text),
+		    pol_source_str(c->env->policy->source), c->node->name, addr_str(from, text),
 		    strerror(err));
 	conn_end(c, CLOSE_SOURCE_ADDRESS);
 }
@@ -131,11 +131,11 @@ source_failed(struct conn *c, int fd, const struct addr *from)
 static void
 connect_node(struct conn *c)
 {
-	const struct pol_tcp *tcp = &c->w->policy->tcp;
+	const struct pol_tcp *tcp = &c->env->policy->tcp;
 	struct side *s = &c->side[S2C];
 	struct addrport to = node_address(c);
 	struct addr from;
-	enum source source = source_choose(c->w->policy, c->w->route.hash,
+	enum source source = source_choose(c->env->policy, c->env->route.hash,
 	    &c->mediate.self.client.addr, &to.addr, &from);
 	struct sockaddr_storage ss;
 	socklen_t len = addrport_to_sa(&to, &ss);
@@ -147,7 +147,7 @@ connect_node(struct conn *c)
 	}
 	leg_tcp(fd, tcp->node_timeout);
 	if (source == SOURCE_MISFIT)
-		stats_add(&c->w->stats, STAT_source_misfit, 1);
+		stats_add(c->env->stats, STAT_source_misfit, 1);
 	if (source >= SOURCE_CLIENT && source_bind(fd, source, &from) == -1) {
 		source_failed(c, fd, &from);
 		return;
@@ -164,7 +164,7 @@ connect_node(struct conn *c)
 		opening_connect_failed(c);
 		return;
 	}
-	if (leg_open(&s->leg, c->w->base, fd, node_leg_cb, s) == -1) {
+	if (leg_open(&s->leg, c->env->base, fd, node_leg_cb, s) == -1) {
 		close(fd);
 		conn_end(c, CLOSE_NO_MEMORY);
 		return;
@@ -196,11 +196,11 @@ wait_for_node(struct conn *c, const struct first *f)
 {
 	struct state_key key = f->has_guid ? route_key_guid(&f->guid)
 	                                   : route_key_addr(&c->mediate.self.client.addr);
-	const struct pol_node *pn = c->w->policy->rebalance ? NULL : dialled(c);
+	const struct pol_node *pn = c->env->policy->rebalance ? NULL : dialled(c);
 
 	c->stage = CONN_ROUTE;
-	route_start(&c->route, &c->w->route, &key,
-	    pn == NULL ? NULL : nodes_find_policy(c->w->parts->nodes, pn), routed_cb, c);
+	route_start(&c->route, &c->env->route, &key,
+	    pn == NULL ? NULL : nodes_find_policy(c->env->route.nodes, pn), routed_cb, c);
 	return (struct outcome){ .act = OUTCOME_WAIT };
 }
 
@@ -214,7 +214,7 @@ answer_multi(struct conn *c, const uint8_t *frame, size_t len)
 
 	if (buf_add(&c->replay, frame, len) == -1)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_NO_MEMORY };
-	nodes_answer(c->w->parts->nodes, &r, blob);
+	nodes_answer(c->env->route.nodes, &r, blob);
 	r.dialect = SMB2_DIALECT_2FF;
 	/* What 2.1 knows, [MS-SMB2] 3.3.5.3.1: the rest depends on a dialect that is not chosen yet. */
 	r.capabilities &= SMB2_GLOBAL_CAP_DFS | SMB2_GLOBAL_CAP_LEASING | SMB2_GLOBAL_CAP_LARGE_MTU;
@@ -223,7 +223,7 @@ answer_multi(struct conn *c, const uint8_t *frame, size_t len)
 	assert(wr_ok(&w));
 	nbss_put(out, (uint32_t)(wr_len(&w) - NBSS_HDR_LEN));
 	c->stage = CONN_SECOND;
-	stats_add(&c->w->stats, STAT_multi_protocol, 1);
+	stats_add(c->env->stats, STAT_multi_protocol, 1);
 	if (flow_send(&c->side[S2C], out, wr_len(&w)) == -1)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = c->send_failed };
 	return (struct outcome){ .act = OUTCOME_DROP };
@@ -239,7 +239,7 @@ refuse_smb1(struct conn *c, const struct first *f)
 	neg1_refuse_put(&w, &f->hdr1);
 	assert(wr_ok(&w));
 	nbss_put(out, (uint32_t)(wr_len(&w) - NBSS_HDR_LEN));
-	stats_add(&c->w->stats, STAT_smb1_refused, 1);
+	stats_add(c->env->stats, STAT_smb1_refused, 1);
 	(void)flow_send(&c->side[S2C], out, wr_len(&w));
 	return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_SMB1_REFUSED };
 }
@@ -252,7 +252,7 @@ refuse_dialect(struct conn *c, const uint8_t *frame)
 	struct wr w = wr_init(out, sizeof(out));
 	struct hdr2 req, h;
 
-	stats_add(&c->w->stats, STAT_dialects_refused, 1);
+	stats_add(c->env->stats, STAT_dialects_refused, 1);
 	/* first_judge() has read this header. */
 	if (hdr2_get(&req, frame + NBSS_HDR_LEN, SMB2_HDR_LEN) == 0) {
 		h = hdr2_reply(&req, STATUS_NOT_SUPPORTED, 1);
@@ -278,19 +278,19 @@ opening_frame(struct conn *c, const uint8_t *frame, size_t len)
 		c->kind = f.kind;
 	switch (f.kind) {
 	case FIRST_SMB2:
-		if (f.max_dialect < c->w->policy->auth.min_dialect)
+		if (f.max_dialect < c->env->policy->auth.min_dialect)
 			return refuse_dialect(c, frame);
 		break;
 	case FIRST_SMB2_002:
-		if (c->w->policy->auth.min_dialect > SMB2_DIALECT_202) {
-			stats_add(&c->w->stats, STAT_dialects_refused, 1);
+		if (c->env->policy->auth.min_dialect > SMB2_DIALECT_202) {
+			stats_add(c->env->stats, STAT_dialects_refused, 1);
 			return refuse_smb1(c, &f);
 		}
 		break;
 	case FIRST_MULTI:
 		return answer_multi(c, frame, len);
 	case FIRST_SMB1:
-		if (c->w->policy->smb1 == POL_SMB1_REFUSE)
+		if (c->env->policy->smb1 == POL_SMB1_REFUSE)
 			return refuse_smb1(c, &f);
 		break;
 	default:
@@ -310,7 +310,7 @@ opening_pass_raw(struct conn *c)
 	enum close_reason why;
 
 	c->raw = false;
-	t->smb1_offered = c->w->policy->smb1 == POL_SMB1_ALLOW;
+	t->smb1_offered = c->env->policy->smb1 == POL_SMB1_ALLOW;
 	t->negotiating = true;
 	if (c->kind == FIRST_SMB2_002 && track_ask(t, &p, &why) == -1)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = why };

@@ -7,11 +7,11 @@
 #include "base/log.h"
 #include "policy/conf.h"
 #include "policy/policy.h"
-#include "proxy/recv.h"
 #include "proxy/conn_priv.h"
+#include "proxy/env.h"
 #include "proxy/limits.h"
 #include "proxy/ppheader.h"
-#include "proxy/worker.h"
+#include "proxy/recv.h"
 #include "smb/const.h"
 #include "smb/nbss.h"
 #include "smb/netbios.h"
@@ -86,7 +86,7 @@ take_header(struct conn *c, const uint8_t *p, size_t len)
 	unsigned delay;
 
 	c->header_due = false;
-	stats_add(&c->w->stats, STAT_proxy_headers, 1);
+	stats_add(c->env->stats, STAT_proxy_headers, 1);
 	/* The proxy itself, which the limits do not know: its health checks, say. */
 	if (h.kind != PPHEADER_PROXIED)
 		return (struct outcome){ .act = OUTCOME_DROP };
@@ -94,7 +94,7 @@ take_header(struct conn *c, const uint8_t *p, size_t len)
 	self->local = h.local;
 	log_conn(LOG_LEVEL_DEBUG, mediate_log(&c->mediate), "comes by the proxy %s",
 	    addrport_str(&peer, proxy));
-	if (!limits_enter(c->w->parts->limits, &c->w->policy->limits, &self->client.addr, clock_ms(),
+	if (!limits_enter(c->env->limits, &c->env->policy->limits, &self->client.addr, clock_ms(),
 	        &delay, &why))
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = why };
 	c->counted = true;
@@ -126,8 +126,8 @@ session_request(struct conn *c, const uint8_t *p, size_t len)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = why };
 	c->session_asked = true;
 	c->calling_name = strdup(q.calling.text);
-	identity_machine(&c->mediate.identity, c->w->mediate.hash, q.calling.text);
-	stats_add(&c->w->stats, STAT_netbios_sessions, 1);
+	identity_machine(&c->mediate.identity, c->env->mediate.hash, q.calling.text);
+	stats_add(c->env->stats, STAT_netbios_sessions, 1);
 	return (struct outcome){ .act = OUTCOME_DROP };
 }
 

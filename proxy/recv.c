@@ -5,8 +5,8 @@
 
 #include "base/clock.h"
 #include "proxy/conn_priv.h"
+#include "proxy/env.h"
 #include "proxy/splice.h"
-#include "proxy/worker.h"
 #include "stats/stats.h"
 
 #include <errno.h>
@@ -53,7 +53,7 @@ write_failed(const struct side *s)
 static void
 count(const struct side *s, size_t n)
 {
-	stats_add(&s->conn->w->stats, s->dir == C2S ? STAT_bytes_to_node : STAT_bytes_to_client, n);
+	stats_add(s->conn->env->stats, s->dir == C2S ? STAT_bytes_to_node : STAT_bytes_to_client, n);
 }
 
 /* Turns. */
@@ -62,14 +62,14 @@ static void
 ask_turn(struct conn *c)
 {
 	static const struct timeval now = { 0, 0 };
-	struct worker *w = c->w;
+	struct conn_env *env = c->env;
 
 	if (c->has_turn)
 		return;
 	c->has_turn = true;
-	if (w->nturns++ == 0)
-		event_add(w->turn, &now);
-	TAILQ_INSERT_TAIL(&w->turns, c, turn);
+	if (env->nturns++ == 0)
+		event_add(env->turn, &now);
+	TAILQ_INSERT_TAIL(&env->turns, c, turn);
 }
 
 static void
@@ -78,8 +78,8 @@ take_turn(struct conn *c)
 	if (!c->has_turn)
 		return;
 	c->has_turn = false;
-	c->w->nturns--;
-	TAILQ_REMOVE(&c->w->turns, c, turn);
+	c->env->nturns--;
+	TAILQ_REMOVE(&c->env->turns, c, turn);
 }
 
 static void
@@ -113,7 +113,7 @@ flow_stop(struct conn *c)
 {
 	take_turn(c);
 	for (int i = 0; i < 2; i++)
-		splice_return(c->w->pipes, &c->side[i].pipe);
+		splice_return(c->env->pipes, &c->side[i].pipe);
 }
 
 /* Sending. */
@@ -169,7 +169,7 @@ drain(struct side *s)
 		to->blocked = true;
 		return 0;
 	}
-	splice_return(s->conn->w->pipes, &s->pipe);
+	splice_return(s->conn->env->pipes, &s->pipe);
 	return 0;
 }
 
@@ -238,13 +238,13 @@ splice_round(struct side *s)
 
 	if (owed < SPLICE_MIN)
 		return -1;
-	if (s->pipe == NULL && (s->pipe = splice_lend(c->w->pipes)) == NULL)
+	if (s->pipe == NULL && (s->pipe = splice_lend(c->env->pipes)) == NULL)
 		return -1;
 	n = splice_fill(s->pipe, s->leg.fd, owed);
 	if (n <= 0) {
 		bool none = n == -1 && errno == EAGAIN;
 
-		splice_return(c->w->pipes, &s->pipe);
+		splice_return(c->env->pipes, &s->pipe);
 		if (none)
 			s->leg.ready = false;
 		return none ? 0 : -1;
@@ -252,7 +252,7 @@ splice_round(struct side *s)
 	s->bulk = true;
 	note_byte(s);
 	count(s, (size_t)n);
-	stats_add(&c->w->stats, STAT_bytes_spliced, (uint64_t)n);
+	stats_add(c->env->stats, STAT_bytes_spliced, (uint64_t)n);
 	pump_moved(&s->pump, (size_t)n);
 	if (drain(s) == -1)
 		return 0;
@@ -277,8 +277,8 @@ receive_round(struct side *s)
 		return 0;
 	}
 	if (!kept) {
-		dst = c->w->scratch;
-		room = s->bulk ? HEAD_READ : sizeof(c->w->scratch);
+		dst = c->env->scratch;
+		room = s->bulk ? HEAD_READ : sizeof(c->env->scratch);
 		s->bulk = false;
 	}
 	n = leg_recv(&s->leg, dst, room);
@@ -337,20 +337,20 @@ flow_leg_cb(evutil_socket_t fd, short what, void *arg)
 }
 
 void
-flow_turns(struct worker *w)
+flow_turns(struct conn_env *env)
 {
 	static const struct timeval now = { 0, 0 };
 	struct conn *c;
 
 	/* Who asks for another one is behind those that wait for their first. */
-	for (size_t n = w->nturns; n > 0 && (c = TAILQ_FIRST(&w->turns)) != NULL; n--) {
+	for (size_t n = env->nturns; n > 0 && (c = TAILQ_FIRST(&env->turns)) != NULL; n--) {
 		take_turn(c);
 		for (int i = 0; i < 2; i++)
 			if (c->stage != CONN_DEAD)
 				read_on(&c->side[i]);
 	}
-	if (w->nturns > 0)
-		event_add(w->turn, &now);
+	if (env->nturns > 0)
+		event_add(env->turn, &now);
 }
 
 void

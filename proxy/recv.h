@@ -9,7 +9,7 @@
 
 struct conn;
 struct side;
-struct worker;
+struct conn_env;
 
 /*
  * As pump_ops.send: n bytes of this direction to the other leg; what the kernel does not take is
@@ -30,7 +30,7 @@ void flow_half_close(struct conn *c);
 void flow_leg_cb(evutil_socket_t fd, short what, void *arg);
 
 /* Each connection that still has something to read has one turn. */
-void flow_turns(struct worker *w);
+void flow_turns(struct conn_env *env);
 
 /* Once a second: was an end missed that came in one edge with bytes? */
 void flow_tick(struct conn *c);
