@@ -32,15 +32,6 @@
  */
 #define CALM_MS 50
 
-const char *
-conn_stage_str(enum conn_stage s)
-{
-	static const char *const text[] = { "first", "second", "route", "connect", "replay", "relay",
-		"flush", "dead" };
-
-	return text[s];
-}
-
 static void timer_cb(evutil_socket_t fd, short what, void *arg);
 
 /* Most connections have no deadline for most of their life, and an event is 128 bytes. */

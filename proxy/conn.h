@@ -9,6 +9,7 @@
 #include "base/addr.h"
 #include "base/guid.h"
 #include "inspect/vc_reset.h"
+#include "proxy/stage.h"
 #include "stats/close.h"
 
 struct conf_listen;
@@ -16,23 +17,6 @@ struct conn;
 struct node;
 struct state_key;
 struct conn_env;
-
-/*
- *	FIRST ──┬────────────► ROUTE ─► CONNECT ─┬───────────► RELAY ─► FLUSH ─► DEAD
- *	        └─► SECOND ──►                   └─► REPLAY ─►
- *
- * Any stage may go to FLUSH (something for the client is left) or DEAD.
- */
-enum conn_stage {
-	CONN_FIRST,		/* no whole frame yet */
-	CONN_SECOND,		/* multi-protocol: answered 0x02ff, the SMB2 NEGOTIATE is to come */
-	CONN_ROUTE,		/* the map of claims is asked */
-	CONN_CONNECT,		/* the node is dialled */
-	CONN_REPLAY,		/* the SMB1 NEGOTIATE went to the node, its answer is to be swallowed */
-	CONN_RELAY,
-	CONN_FLUSH,		/* over, but for bytes that the client is still owed */
-	CONN_DEAD,		/* freed at the end of this turn of the loop */
-};
 
 /* For people. */
 struct conn_info {
@@ -50,8 +34,6 @@ struct conn_info {
 	uint64_t since_ms;
 	unsigned sessions;
 };
-
-const char *conn_stage_str(enum conn_stage s);
 
 /*
  * Takes over the accepted socket. delay_ms: do not read before. The connection then lives on this

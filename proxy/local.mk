@@ -27,5 +27,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/recv.h \
 	proxy/splice.c \
 	proxy/splice.h \
+	proxy/stage.c \
+	proxy/stage.h \
+	proxy/stage.tbl.h \
 	proxy/worker.c \
 	proxy/worker.h
