@@ -11,9 +11,9 @@
 #include "proxy/conn_priv.h"
 #include "proxy/env.h"
 #include "proxy/limits.h"
-#include "proxy/opening.h"
-#include "proxy/prelude.h"
-#include "proxy/recv.h"
+#include "proxy/send.h"
+#include "proxy/splice.h"
+#include "proxy/turn.h"
 #include "stats/stats.h"
 
 #include <assert.h>
@@ -25,15 +25,6 @@
 
 /* For the last bytes of a connection that has ended on one side; to the second. */
 #define FLUSH_MS 5000
-/*
- * smbd hands a connection that opened with SMB1 to the process that holds the client's GUID; for
- * a moment after its NEGOTIATE answer a SESSION_SETUP can be lost between the two, and is never
- * answered. Only such connections wait this long.
- */
-#define CALM_MS 50
-
-static void timer_cb(evutil_socket_t fd, short what, void *arg);
-
 /* Most connections have no deadline for most of their life, and an event is 128 bytes. */
 static void
 disarm(struct conn *c)
@@ -49,7 +40,7 @@ alarm_in(struct conn *c, uint64_t ms)
 	const struct timeval tv = { (time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000) };
 
 	if (c->timer == NULL)
-		c->timer = evtimer_new(c->env->base, timer_cb, c);
+		c->timer = evtimer_new(c->env->base, c->env->ops->timer, c);
 	c->timer_ms = clock_ms() + ms;
 	if (c->timer == NULL || event_add(c->timer, &tv) == -1)
 		conn_kill(c, CLOSE_NO_MEMORY);
@@ -67,8 +58,8 @@ node_leave(struct conn *c)
 	c->mediate.node = NULL;
 }
 
-static void
-stranger_no_more(struct conn *c)
+void
+conn_leave_limits(struct conn *c)
 {
 	if (!c->counted)
 		return;
@@ -111,10 +102,12 @@ die(struct conn *c, bool reset)
 	stats_closed(env->stats, c->why);
 	c->stage = CONN_DEAD;
 	disarm(c);
-	flow_stop(c);
+	turn_take(c);
+	for (int i = 0; i < 2; i++)
+		splice_return(env->pipes, &c->side[i].pipe);
 	leg_close(&c->side[C2S].leg, reset);
 	leg_close(&c->side[S2C].leg, false);
-	stranger_no_more(c);
+	conn_leave_limits(c);
 	route_fini(&c->route);
 	mediate_fini(&c->mediate);
 	node_leave(c);
@@ -155,8 +148,8 @@ sooner(uint64_t a, uint64_t b)
 	return a == 0 || (b != 0 && b < a) ? b : a;
 }
 
-static uint64_t
-deadline(const struct conn *c, enum close_reason *why)
+uint64_t
+conn_deadline(const struct conn *c, enum close_reason *why)
 {
 	const struct pol_limits *l = &c->env->policy->limits;
 
@@ -179,7 +172,7 @@ void
 conn_arm(struct conn *c)
 {
 	enum close_reason why;
-	uint64_t when = deadline(c, &why), now;
+	uint64_t when = conn_deadline(c, &why), now;
 
 	if (c->stage == CONN_DEAD)
 		return;
@@ -207,20 +200,20 @@ conn_end(struct conn *c, enum close_reason why)
 	/* It was the client who began the end. */
 	if (c->half_closed)
 		why = CLOSE_CLIENT_EOF;
-	if (c->stage == CONN_FLUSH || flow_owed(s2c) == 0 || c->side[C2S].leg.fd == -1 ||
+	if (c->stage == CONN_FLUSH || send_owed(s2c) == 0 || c->side[C2S].leg.fd == -1 ||
 	    why == CLOSE_CLIENT_RESET) {
 		if (c->stage != CONN_FLUSH)
 			c->why = why;
 		/* The quickest word to the client; but never over bytes that are on their way. */
 		die(c, (why == CLOSE_NODE_RESET || why == CLOSE_NODE_DOWN || why == CLOSE_NODE_HUNG) &&
-		    flow_owed(s2c) == 0 && leg_sent_all(&c->side[C2S].leg));
+		    send_owed(s2c) == 0 && leg_sent_all(&c->side[C2S].leg));
 		return;
 	}
 	/* Answers that the node gave are delivered, whatever else went wrong. */
 	c->why = why;
 	c->stage = CONN_FLUSH;
 	leg_close(&s2c->leg, false);
-	flow_update(c);
+	turn_update(c);
 	c->end_by_ms = clock_ms() + FLUSH_MS;
 	conn_arm(c);
 }
@@ -229,179 +222,6 @@ void
 conn_flushed(struct conn *c)
 {
 	die(c, false);
-}
-
-/* Pump operations. */
-
-static struct verdict
-head_op(void *arg, const uint8_t *p, size_t avail)
-{
-	struct side *s = arg;
-	struct conn *c = s->conn;
-	struct verdict v;
-
-	if (s->dir == C2S && prelude_head(c, p, avail, &v))
-		return v;
-	if (c->stage < CONN_REPLAY || c->raw)
-		return classify_first(&c->mediate.track, p, avail);
-	return mediate_head(&c->mediate, s->dir, p, avail);
-}
-
-static struct verdict
-part_op(void *arg, const uint8_t *p, size_t avail, size_t left)
-{
-	struct side *s = arg;
-
-	return classify_part(&s->conn->mediate.track, s->dir, p, avail, left);
-}
-
-static struct outcome
-held_op(void *arg, const uint8_t *frame, size_t len)
-{
-	struct side *s = arg;
-	struct conn *c = s->conn;
-	struct outcome o;
-
-	/* Behind a PROXY header that made it wait. */
-	if (!c->started)
-		return (struct outcome){ .act = OUTCOME_WAIT };
-	if (s->dir == C2S && prelude_held(c, frame, len, &o))
-		return o;
-	switch (c->stage) {
-	case CONN_FIRST:
-	case CONN_SECOND:
-		return opening_frame(c, frame, len);
-	case CONN_REPLAY:
-		if (s->dir == S2C)
-			return opening_swallow(c, frame, len);
-		return (struct outcome){ .act = OUTCOME_WAIT };
-	case CONN_RELAY:
-		if (s->dir == C2S && c->raw)
-			return opening_pass_raw(c);
-		if (s->dir == C2S && c->calm_until_ms != 0)
-			return (struct outcome){ .act = OUTCOME_WAIT };
-		return mediate_held(&c->mediate, s->dir, frame, len);
-	default:
-		return (struct outcome){ .act = OUTCOME_WAIT };
-	}
-}
-
-static const struct pump_ops ops = {
-	.head = head_op,
-	.part = part_op,
-	.held = held_op,
-	.send = flow_send,
-};
-
-/* SMB1: the client has logged on with VcNumber 0. */
-static void
-vc_reset(struct conn *c)
-{
-	const struct vc_conn self = conn_vc(c);
-	struct vc_reset r;
-
-	switch (vc_reset_choose(c->env->policy, &self, &r)) {
-	case VC_CHOICE_OFF:
-		return;
-	case VC_CHOICE_NAT:
-		stats_add(c->env->stats, STAT_vc_nat, 1);
-		return;
-	case VC_CHOICE_OLDER:
-		break;
-	}
-	stats_add(c->env->stats, STAT_vc_resets, 1);
-	log_conn(LOG_LEVEL_DEBUG, mediate_log(&c->mediate),
-	    "VcNumber 0: older connections of the client end");
-	c->env->vc_reset(c->env->vc_reset_arg, &r);
-}
-
-struct vc_conn
-conn_vc(const struct conn *c)
-{
-	return (struct vc_conn){
-		.id = c->mediate.self.conn_id,
-		.accepted_ms = c->accepted_ms,
-		.client = c->mediate.self.client.addr,
-		.identity = c->mediate.identity,
-	};
-}
-
-const struct pump_ops *
-conn_pump_ops(void)
-{
-	return &ops;
-}
-
-/* What the facts now say about the connection's progress. */
-static void
-progress(struct conn *c)
-{
-	const struct track *t = &c->mediate.track;
-
-	if (!c->negotiated && (t->negotiated || t->smb1)) {
-		c->negotiated = true;
-		if (c->kind == FIRST_MULTI && c->route.others > 0)
-			c->calm_until_ms = clock_ms() + CALM_MS;
-		conn_arm(c);
-	}
-	if (!c->logged_on && t->logged_on) {
-		c->logged_on = true;
-		stranger_no_more(c);
-		route_firm(&c->route);
-		stats_add(c->env->stats, STAT_logged_on, 1);
-		conn_arm(c);
-	}
-	if (c->mediate.track.vc_reset) {
-		c->mediate.track.vc_reset = false;
-		vc_reset(c);
-	}
-}
-
-bool
-conn_settle(struct conn *c, enum pump_result r, enum close_reason why)
-{
-	for (;;) {
-		if (conn_over(c))
-			return false;
-		if (r != PUMP_OK) {
-			conn_end(c, r == PUMP_CLOSE ? why : c->send_failed);
-			return false;
-		}
-		progress(c);
-		if (c->resume[C2S] || c->resume[S2C]) {
-			struct side *s = &c->side[c->resume[C2S] ? C2S : S2C];
-
-			c->resume[s->dir] = false;
-			r = pump_resume(&s->pump, &ops, s, &why);
-			continue;
-		}
-		break;
-	}
-	flow_update(c);
-	return true;
-}
-
-void
-conn_resume(struct conn *c, enum dir dir)
-{
-	c->resume[dir] = true;
-	(void)conn_settle(c, PUMP_OK, 0);
-}
-
-/* Of mediate: a frame that waits for a key may be looked at again; new facts. */
-static void
-wake_cb(void *arg)
-{
-	struct conn *c = arg;
-
-	if (c->stage != CONN_RELAY)
-		return;
-	if (c->side[S2C].pump.waiting)
-		conn_resume(c, S2C);
-	else if (c->calm_until_ms == 0 && c->side[C2S].pump.waiting)
-		conn_resume(c, C2S);
-	else
-		(void)conn_settle(c, PUMP_OK, 0);
 }
 
 /*
@@ -415,7 +235,7 @@ said_goodbye(const struct conn *c)
 
 	return c->logged_on && c->mediate.track.nchannels == 0 &&
 	    c->mediate.track.npending == 0 && !c->mediate.track.smb1 && c->owed_since_ms == 0 &&
-	    flow_owed(c2s) == 0 && pump_idle(&c2s->pump);
+	    send_owed(c2s) == 0 && pump_idle(&c2s->pump);
 }
 
 void
@@ -435,47 +255,20 @@ conn_end_of_file(struct side *s)
 	}
 	/* SMB has no half-open state: the node hears of it once it has all that the client sent. */
 	c->end_by_ms = clock_ms() + FLUSH_MS;
-	flow_half_close(c);
-	flow_update(c);
+	send_half_close(c);
+	turn_update(c);
 	conn_arm(c);
 }
 
-/* Time. */
-
-static void
-timer_cb(evutil_socket_t fd, short what, void *arg)
+struct vc_conn
+conn_vc(const struct conn *c)
 {
-	struct conn *c = arg;
-	enum close_reason why;
-	uint64_t now = clock_ms(), when;
-
-	(void)fd;
-	(void)what;
-	c->timer_ms = UINT64_MAX;
-	if (!c->started) {
-		c->started = true;
-		if (c->side[C2S].pump.waiting)
-			conn_resume(c, C2S);
-		if (conn_over(c))
-			return;
-		flow_update(c);
-	}
-	when = deadline(c, &why);
-	if (when != 0 && now >= when) {
-		conn_end(c, why);
-		return;
-	}
-	if (c->stage == CONN_CONNECT && now >= c->connect_by_ms) {
-		opening_connect_failed(c);
-		if (conn_over(c))
-			return;
-	}
-	if (c->calm_until_ms != 0 && now >= c->calm_until_ms) {
-		c->calm_until_ms = 0;
-		if (c->side[C2S].pump.waiting)
-			conn_resume(c, C2S);
-	}
-	conn_arm(c);
+	return (struct vc_conn){
+		.id = c->mediate.self.conn_id,
+		.accepted_ms = c->accepted_ms,
+		.client = c->mediate.self.client.addr,
+		.identity = c->mediate.identity,
+	};
 }
 
 void
@@ -483,14 +276,13 @@ conn_tick(struct conn *c, uint64_t now_ms)
 {
 	const struct policy *p = c->env->policy;
 
+	if (c->stage == CONN_DEAD)
+		return;
 	if (c->end_by_ms != 0 && now_ms >= c->end_by_ms) {
 		/* A client that closed got what there was; a flush that stands still is given up. */
 		conn_kill(c, c->why == CLOSE_CLIENT_EOF ? CLOSE_CLIENT_EOF : CLOSE_FLUSH_TIMEOUT);
 		return;
 	}
-	flow_tick(c);
-	if (c->stage == CONN_DEAD)
-		return;
 	leg_keep(&c->side[C2S].leg, &p->tcp);
 	leg_keep(&c->side[S2C].leg, &p->tcp);
 	if (c->node != NULL && c->node->health == NODE_HUNG && c->owed_since_ms != 0 &&
@@ -545,14 +337,14 @@ conn_new(struct conn_env *env, int fd, const struct conf_listen *listener,
 	c->header_due = proxied;
 	c->started = true;
 	c->accepted_ms = clock_ms();
-	mediate_init(&c->mediate, &env->mediate, listener->name, &self, wake_cb, c);
+	mediate_init(&c->mediate, &env->mediate, listener->name, &self, env->ops->wake, c);
 	c->mediate.intercept = listener->intercept;
 	for (int i = 0; i < 2; i++) {
 		c->side[i].conn = c;
 		c->side[i].dir = (enum dir)i;
 		leg_init(&c->side[i].leg);
 	}
-	if (leg_open(&c->side[C2S].leg, env->base, fd, flow_leg_cb, &c->side[C2S]) == -1) {
+	if (leg_open(&c->side[C2S].leg, env->base, fd, env->ops->leg, &c->side[C2S]) == -1) {
 		stats_closed(env->stats, CLOSE_NO_MEMORY);
 		if (!proxied)
 			limits_leave(env->limits, &client->addr);
@@ -568,7 +360,7 @@ conn_new(struct conn_env *env, int fd, const struct conf_listen *listener,
 		conn_delay(c, delay_ms);
 	else
 		conn_arm(c);
-	flow_update(c);
+	turn_update(c);
 }
 
 const struct node *

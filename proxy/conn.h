@@ -14,9 +14,10 @@
 
 struct conf_listen;
 struct conn;
-struct node;
-struct state_key;
 struct conn_env;
+struct node;
+struct side;
+struct state_key;
 
 /* For people. */
 struct conn_info {
@@ -56,10 +57,25 @@ struct conn *conn_next(const struct conn *c);
 /* As VcNumber 0 of another one looks at it. */
 struct vc_conn conn_vc(const struct conn *c);
 
-/* Once a second: did a peer die while it was not read, does a hung node owe an answer? */
+/* Once a second: is its end overdue, does a hung node owe an answer? */
 void conn_tick(struct conn *c, uint64_t now_ms);
 
 void conn_describe(const struct conn *c, struct conn_info *info);
+
+/* For its parts: opening, prelude, progress and recv. */
+
+/* When what is due in this stage is overdue, and the reason to end it then. 0: never. */
+uint64_t conn_deadline(const struct conn *c, enum close_reason *why);
+/* Sets the timer to whatever comes first in this stage. */
+void conn_arm(struct conn *c);
+/* Nothing more of the client is read or looked at for so long; all deadlines move by it. */
+void conn_delay(struct conn *c, unsigned delay_ms);
+/* It is not among those without a logon any more. */
+void conn_leave_limits(struct conn *c);
+/* The peer of this side has sent its last byte. */
+void conn_end_of_file(struct side *s);
+/* In CONN_FLUSH: the client has all that it was owed. */
+void conn_flushed(struct conn *c);
 
 /* Frees a dead one; for the worker's end of turn. */
 void conn_free(struct conn *c);

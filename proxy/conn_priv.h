@@ -1,4 +1,4 @@
-/* conn_priv.h: the inside of a connection, for conn.c, recv.c, opening.c and prelude.c alone */
+/* conn_priv.h: the inside of a connection, for the files of proxy/ that are parts of it */
 #ifndef PROXY_CONN_PRIV_H
 #define PROXY_CONN_PRIV_H
 
@@ -13,11 +13,15 @@
 #include "base/buf.h"
 #include "inspect/mediate.h"
 #include "nodes/route.h"
-#include "proxy/conn.h"
 #include "proxy/first.h"
 #include "proxy/leg.h"
 #include "proxy/pump.h"
+#include "proxy/stage.h"
 
+struct conf_listen;
+struct conn;
+struct conn_env;
+struct node;
 struct splice_pipe;
 
 /* One direction: read from its leg, judged by its pump, written to the other side's leg. */
@@ -29,7 +33,7 @@ struct side {
 	struct leg leg;
 	struct pump pump;
 	struct splice_pipe *pipe;	/* with bytes that were judged, and not yet taken, ... */
-	struct buf out;			/* and with those behind them: see recv.c */
+	struct buf out;			/* and with those behind them: see proxy/recv.c */
 };
 
 struct conn {
@@ -66,26 +70,18 @@ struct conn {
 	struct side side[2];
 };
 
+/* The peer that this side's bytes go to. */
+static inline struct side *
+side_other(const struct side *s)
+{
+	return &s->conn->side[!s->dir];
+}
+
 /* Nothing more is read, judged or asked. */
 static inline bool
 conn_over(const struct conn *c)
 {
 	return c->stage >= CONN_FLUSH;
 }
-
-/* Sets the timer to whatever comes first in this stage. */
-void conn_arm(struct conn *c);
-/* Nothing more of the client is read or looked at for so long; all deadlines move by it. */
-void conn_delay(struct conn *c, unsigned delay_ms);
-/* The frame of that direction that waits is shown again. */
-void conn_resume(struct conn *c, enum dir dir);
-/* What a pump needs; its arg is the side. */
-const struct pump_ops *conn_pump_ops(void);
-/* After each run of a pump, with its result: false when the connection is over. */
-bool conn_settle(struct conn *c, enum pump_result r, enum close_reason why);
-/* In CONN_FLUSH: the client has all that it was owed. */
-void conn_flushed(struct conn *c);
-/* The peer of this side has sent its last byte. */
-void conn_end_of_file(struct side *s);
 
 #endif

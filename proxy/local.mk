@@ -21,14 +21,20 @@ proxy_libproxy_a_SOURCES = \
 	proxy/ppheader.h \
 	proxy/prelude.c \
 	proxy/prelude.h \
+	proxy/progress.c \
+	proxy/progress.h \
 	proxy/pump.c \
 	proxy/pump.h \
 	proxy/recv.c \
 	proxy/recv.h \
+	proxy/send.c \
+	proxy/send.h \
 	proxy/splice.c \
 	proxy/splice.h \
 	proxy/stage.c \
 	proxy/stage.h \
 	proxy/stage.tbl.h \
+	proxy/turn.c \
+	proxy/turn.h \
 	proxy/worker.c \
 	proxy/worker.h

@@ -10,9 +10,10 @@
 #include "nodes/source.h"
 #include "policy/conf.h"
 #include "policy/policy.h"
+#include "proxy/conn.h"
 #include "proxy/conn_priv.h"
 #include "proxy/env.h"
-#include "proxy/recv.h"
+#include "proxy/send.h"
 #include "smb/const.h"
 #include "smb/err2.h"
 #include "smb/hdr2.h"
@@ -58,36 +59,27 @@ connected(struct conn *c)
 	c->stage = CONN_RELAY;
 	if (buf_len(&c->replay) > 0) {
 		c->stage = CONN_REPLAY;
-		if (flow_send(&c->side[C2S], buf_head(&c->replay), buf_len(&c->replay)) == -1) {
+		if (send_bytes(&c->side[C2S], buf_head(&c->replay), buf_len(&c->replay)) == -1) {
 			conn_end(c, c->send_failed);
 			return;
 		}
-		flow_update(c);
-		conn_arm(c);
-		return;
+	} else {
+		c->resume[C2S] = true;
 	}
 	conn_arm(c);
-	conn_resume(c, C2S);
 }
 
-static void
-node_leg_cb(evutil_socket_t fd, short what, void *arg)
+void
+opening_dialled(struct conn *c, short what)
 {
-	struct side *s = arg;
-	struct conn *c = s->conn;
 	bool may_have_failed = (what & (EV_READ | EV_CLOSED)) != 0;
 	int err = 0;
 	socklen_t len = sizeof(err);
 
-	if (c->stage != CONN_CONNECT) {
-		flow_leg_cb(fd, what, arg);
-		return;
-	}
-	leg_note(&s->leg, what);
 	if ((what & EV_WRITE) == 0)
 		return;
 	if (may_have_failed &&
-	    (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1 || err != 0))
+	    (getsockopt(c->side[S2C].leg.fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1 || err != 0))
 		opening_connect_failed(c);
 	else
 		connected(c);
@@ -164,7 +156,7 @@ connect_node(struct conn *c)
 		opening_connect_failed(c);
 		return;
 	}
-	if (leg_open(&s->leg, c->env->base, fd, node_leg_cb, s) == -1) {
+	if (leg_open(&s->leg, c->env->base, fd, c->env->ops->leg, s) == -1) {
 		close(fd);
 		conn_end(c, CLOSE_NO_MEMORY);
 		return;
@@ -224,7 +216,7 @@ answer_multi(struct conn *c, const uint8_t *frame, size_t len)
 	nbss_put(out, (uint32_t)(wr_len(&w) - NBSS_HDR_LEN));
 	c->stage = CONN_SECOND;
 	stats_add(c->env->stats, STAT_multi_protocol, 1);
-	if (flow_send(&c->side[S2C], out, wr_len(&w)) == -1)
+	if (send_bytes(&c->side[S2C], out, wr_len(&w)) == -1)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = c->send_failed };
 	return (struct outcome){ .act = OUTCOME_DROP };
 }
@@ -240,7 +232,7 @@ refuse_smb1(struct conn *c, const struct first *f)
 	assert(wr_ok(&w));
 	nbss_put(out, (uint32_t)(wr_len(&w) - NBSS_HDR_LEN));
 	stats_add(c->env->stats, STAT_smb1_refused, 1);
-	(void)flow_send(&c->side[S2C], out, wr_len(&w));
+	(void)send_bytes(&c->side[S2C], out, wr_len(&w));
 	return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_SMB1_REFUSED };
 }
 
@@ -259,7 +251,7 @@ refuse_dialect(struct conn *c, const uint8_t *frame)
 		wr_zero(&w, NBSS_HDR_LEN);
 		err2_put(&w, &h);
 		nbss_put(out, (uint32_t)(wr_len(&w) - NBSS_HDR_LEN));
-		(void)flow_send(&c->side[S2C], out, wr_len(&w));
+		(void)send_bytes(&c->side[S2C], out, wr_len(&w));
 	}
 	return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_DIALECT_REFUSED };
 }

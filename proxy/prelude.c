@@ -7,11 +7,12 @@
 #include "base/log.h"
 #include "policy/conf.h"
 #include "policy/policy.h"
+#include "proxy/conn.h"
 #include "proxy/conn_priv.h"
 #include "proxy/env.h"
 #include "proxy/limits.h"
 #include "proxy/ppheader.h"
-#include "proxy/recv.h"
+#include "proxy/send.h"
 #include "smb/const.h"
 #include "smb/nbss.h"
 #include "smb/netbios.h"
@@ -120,7 +121,7 @@ session_request(struct conn *c, const uint8_t *p, size_t len)
 		why = CLOSE_BAD_SEQUENCE;
 	}
 	len = netbios_answer_put(answer, e);
-	if (flow_send(&c->side[S2C], answer, len) == -1)
+	if (send_bytes(&c->side[S2C], answer, len) == -1)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = c->send_failed };
 	if (e != NETBIOS_GRANTED)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = why };

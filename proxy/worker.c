@@ -15,6 +15,7 @@
 #include "proxy/conn.h"
 #include "proxy/listen.h"
 #include "proxy/mailbox.h"
+#include "proxy/progress.h"
 #include "proxy/recv.h"
 #include "proxy/splice.h"
 #include "state/local.h"
@@ -37,6 +38,7 @@ tick_cb(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	for (c = TAILQ_FIRST(&w->env.conns); c != NULL; c = next) {
 		next = conn_next(c);
+		recv_tick(c);
 		conn_tick(c, now);
 	}
 }
@@ -63,7 +65,7 @@ turn_cb(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	flow_turns(&w->env);
+	recv_turns(&w->env);
 }
 
 static void
@@ -134,13 +136,18 @@ vc_reset_call(void *arg)
 
 /* A client began anew: its older connections end, on whichever worker they are. */
 static void
-vc_reset(void *arg, const struct vc_reset *r)
+vc_reset(struct worker *self, const struct vc_reset *r)
 {
-	const struct worker *self = arg;
-
 	for (unsigned i = 0; i < self->parts->nworkers; i++)
 		post((struct order){ .w = self->parts->workers[i], .reset = *r }, vc_reset_call);
 }
+
+static const struct conn_ops ops = {
+	.leg = recv_leg_cb,
+	.timer = progress_timer_cb,
+	.wake = progress_wake,
+	.vc_reset = vc_reset,
+};
 
 static void
 env_init(struct worker *w)
@@ -159,8 +166,8 @@ env_init(struct worker *w)
 	e->reap = event_new(w->base, -1, 0, reap_cb, w);
 	e->next_id = w->index + 1;
 	e->id_step = parts->nworkers;
-	e->vc_reset = vc_reset;
-	e->vc_reset_arg = w;
+	e->ops = &ops;
+	e->worker = w;
 	e->route.nodes = parts->nodes;
 	e->route.state = worker_state(parts, w->base);
 	e->route.hash = keyhash_new(parts->secret);
