@@ -100,7 +100,7 @@ die(struct conn *c, bool reset)
 		return;
 	log_end(c);
 	stats_closed(env->stats, c->why);
-	c->stage = CONN_DEAD;
+	conn_enter(c, CONN_DEAD, 0);
 	disarm(c);
 	turn_take(c);
 	for (int i = 0; i < 2; i++)
@@ -153,19 +153,23 @@ conn_deadline(const struct conn *c, enum close_reason *why)
 {
 	const struct pol_limits *l = &c->env->policy->limits;
 
-	*why = CLOSE_LOGON_TIMEOUT;
 	/* It is ending: conn_tick() sees to that. */
 	if (c->end_by_ms != 0)
 		return 0;
-	if (c->stage == CONN_FIRST) {
+	switch ((enum stage_deadline)stages[c->stage].deadline) {
+	case STAGE_DEADLINE_FIRST_FRAME:
 		*why = CLOSE_FIRST_FRAME_TIMEOUT;
 		return c->accepted_ms + l->first_frame;
-	}
-	if (!c->negotiated) {
+	case STAGE_DEADLINE_NEGOTIATE:
 		*why = CLOSE_NEGOTIATE_TIMEOUT;
 		return c->accepted_ms + l->negotiate;
+	case STAGE_DEADLINE_LOGON:
+		*why = CLOSE_LOGON_TIMEOUT;
+		return c->accepted_ms + l->logon;
+	case STAGE_DEADLINE_NONE:
+		break;
 	}
-	return c->logged_on ? 0 : c->accepted_ms + l->logon;
+	return 0;
 }
 
 void
@@ -176,9 +180,7 @@ conn_arm(struct conn *c)
 
 	if (c->stage == CONN_DEAD)
 		return;
-	when = sooner(when, c->calm_until_ms);
-	if (c->stage == CONN_CONNECT)
-		when = sooner(when, c->connect_by_ms);
+	when = sooner(when, c->until_ms);
 	if (when == 0) {
 		disarm(c);
 		return;
@@ -211,7 +213,7 @@ conn_end(struct conn *c, enum close_reason why)
 	}
 	/* Answers that the node gave are delivered, whatever else went wrong. */
 	c->why = why;
-	c->stage = CONN_FLUSH;
+	conn_enter(c, CONN_FLUSH, 0);
 	leg_close(&s2c->leg, false);
 	turn_update(c);
 	c->end_by_ms = clock_ms() + FLUSH_MS;
@@ -233,7 +235,7 @@ said_goodbye(const struct conn *c)
 {
 	const struct side *c2s = &c->side[C2S];
 
-	return c->logged_on && c->mediate.track.nchannels == 0 &&
+	return c->stage == CONN_RELAY && c->mediate.track.nchannels == 0 &&
 	    c->mediate.track.npending == 0 && !c->mediate.track.smb1 && c->owed_since_ms == 0 &&
 	    send_owed(c2s) == 0 && pump_idle(&c2s->pump);
 }
@@ -249,7 +251,7 @@ conn_end_of_file(struct side *s)
 		return;
 	}
 	c->why = CLOSE_CLIENT_EOF;
-	if (c->stage != CONN_RELAY || said_goodbye(c)) {
+	if (!stage_relays(c->stage) || said_goodbye(c)) {
 		conn_end(c, CLOSE_CLIENT_EOF);
 		return;
 	}
@@ -293,10 +295,10 @@ conn_tick(struct conn *c, uint64_t now_ms)
 void
 conn_delay(struct conn *c, unsigned delay_ms)
 {
-	c->started = false;
 	c->accepted_ms += delay_ms;
 	stats_add(c->env->stats, STAT_accept_delayed, 1);
-	alarm_in(c, delay_ms);
+	conn_enter(c, CONN_DELAY, clock_ms() + delay_ms);
+	conn_arm(c);
 }
 
 /* Which of our addresses did the client dial? -1: it has gone. */
@@ -334,8 +336,7 @@ conn_new(struct conn_env *env, int fd, const struct conf_listen *listener,
 	c->env = env;
 	c->listener = listener;
 	c->counted = !proxied;
-	c->header_due = proxied;
-	c->started = true;
+	c->stage = proxied ? CONN_HEADER : CONN_FIRST;
 	c->accepted_ms = clock_ms();
 	mediate_init(&c->mediate, &env->mediate, listener->name, &self, env->ops->wake, c);
 	c->mediate.intercept = listener->intercept;
@@ -393,7 +394,7 @@ conn_describe(const struct conn *c, struct conn_info *info)
 		.local = c->mediate.self.local,
 		.dialect = t->negotiated ? t->dialect : 0,
 		.smb1 = t->smb1,
-		.logged_on = c->logged_on,
+		.logged_on = t->logged_on,
 		.has_guid = c->route.key.b[0] == STATE_KEY_GUID,
 		.since_ms = c->accepted_ms,
 		.sessions = t->nchannels,

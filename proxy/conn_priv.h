@@ -46,19 +46,13 @@ struct conn {
 	enum close_reason why;	/* of the end, once it is decided */
 	bool counted;		/* among those without a logon, see proxy/limits.h */
 	bool resume[2];		/* that direction waits for nothing any more */
-	bool header_due;	/* a listed proxy's header has to come first */
-	bool session_asked;	/* and granted: NetBIOS */
 	bool raw;		/* the frame that waits is SMB1 and goes to the node unjudged */
-	bool started;		/* its turn by the accept rate has come */
-	bool logged_on;
-	bool negotiated;
 	bool has_turn;
 	bool half_closed;	/* the node has been told that the client is through */
 	enum close_reason send_failed;
 	uint64_t accepted_ms;
-	uint64_t connect_by_ms;	/* while CONN_CONNECT */
+	uint64_t until_ms;	/* the stage is over then, whatever comes; 0 = no */
 	uint64_t end_by_ms;	/* while something is flushed or half closed; 0 = no */
-	uint64_t calm_until_ms;	/* 0 = no */
 	uint64_t owed_since_ms;	/* the client asked then and the node has not sent a byte since */
 	char *calling_name;	/* NULL: no NetBIOS session request */
 	struct buf replay;	/* the SMB1 NEGOTIATE of a multi-protocol opening */
@@ -75,6 +69,14 @@ static inline struct side *
 side_other(const struct side *s)
 {
 	return &s->conn->side[!s->dir];
+}
+
+/* until_ms: progress_timer_cb() takes it on from there; 0: never. */
+static inline void
+conn_enter(struct conn *c, enum conn_stage s, uint64_t until_ms)
+{
+	c->stage = s;
+	c->until_ms = until_ms;
 }
 
 /* Nothing more is read, judged or asked. */

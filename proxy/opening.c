@@ -47,7 +47,7 @@ opening_connect_failed(struct conn *c)
 	c->node = NULL;
 	c->mediate.node = NULL;
 	atomic_fetch_sub(&failed->connections, 1);
-	c->stage = CONN_ROUTE;
+	conn_enter(c, CONN_ROUTE, 0);
 	route_again(&c->route, failed);
 	node_unref(&failed);
 }
@@ -56,14 +56,14 @@ static void
 connected(struct conn *c)
 {
 	route_reached(&c->route);
-	c->stage = CONN_RELAY;
 	if (buf_len(&c->replay) > 0) {
-		c->stage = CONN_REPLAY;
+		conn_enter(c, CONN_REPLAY, 0);
 		if (send_bytes(&c->side[C2S], buf_head(&c->replay), buf_len(&c->replay)) == -1) {
 			conn_end(c, c->send_failed);
 			return;
 		}
 	} else {
+		conn_enter(c, CONN_NEGOTIATE, 0);
 		c->resume[C2S] = true;
 	}
 	conn_arm(c);
@@ -144,8 +144,7 @@ connect_node(struct conn *c)
 		source_failed(c, fd, &from);
 		return;
 	}
-	c->stage = CONN_CONNECT;
-	c->connect_by_ms = clock_ms() + tcp->connect_timeout;
+	conn_enter(c, CONN_CONNECT, clock_ms() + tcp->connect_timeout);
 	if (connect(fd, (struct sockaddr *)&ss, len) == -1 && errno != EINPROGRESS) {
 		/* No port of that address is left. */
 		if (source >= SOURCE_CLIENT && errno == EADDRNOTAVAIL) {
@@ -190,7 +189,7 @@ wait_for_node(struct conn *c, const struct first *f)
 	                                   : route_key_addr(&c->mediate.self.client.addr);
 	const struct pol_node *pn = c->env->policy->rebalance ? NULL : dialled(c);
 
-	c->stage = CONN_ROUTE;
+	conn_enter(c, CONN_ROUTE, 0);
 	route_start(&c->route, &c->env->route, &key,
 	    pn == NULL ? NULL : nodes_find_policy(c->env->route.nodes, pn), routed_cb, c);
 	return (struct outcome){ .act = OUTCOME_WAIT };
@@ -214,7 +213,7 @@ answer_multi(struct conn *c, const uint8_t *frame, size_t len)
 	neg2_resp_put(&w, &r);
 	assert(wr_ok(&w));
 	nbss_put(out, (uint32_t)(wr_len(&w) - NBSS_HDR_LEN));
-	c->stage = CONN_SECOND;
+	conn_enter(c, CONN_SECOND, 0);
 	stats_add(c->env->stats, STAT_multi_protocol, 1);
 	if (send_bytes(&c->side[S2C], out, wr_len(&w)) == -1)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = c->send_failed };
@@ -266,7 +265,7 @@ opening_frame(struct conn *c, const uint8_t *frame, size_t len)
 	/* What follows a multi-protocol opening is SMB2 and nothing else. */
 	if (c->stage == CONN_SECOND && f.kind != FIRST_SMB2)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_BAD_SEQUENCE };
-	if (c->stage == CONN_FIRST)
+	if (c->stage != CONN_SECOND)
 		c->kind = f.kind;
 	switch (f.kind) {
 	case FIRST_SMB2:
@@ -319,7 +318,7 @@ opening_swallow(struct conn *c, const uint8_t *frame, size_t len)
 	    r.dialect != SMB2_DIALECT_2FF)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_UNEXPECTED_ANSWER };
 	buf_fini(&c->replay);
-	c->stage = CONN_RELAY;
+	conn_enter(c, CONN_NEGOTIATE, 0);
 	c->resume[C2S] = true;
 	return (struct outcome){ .act = OUTCOME_DROP };
 }

@@ -56,7 +56,7 @@ prelude_head(struct conn *c, const uint8_t *p, size_t avail, struct verdict *v)
 {
 	struct nbss n;
 
-	if (c->header_due) {
+	if (c->stage == CONN_HEADER) {
 		*v = header_head(p, avail);
 		return true;
 	}
@@ -66,7 +66,7 @@ prelude_head(struct conn *c, const uint8_t *p, size_t avail, struct verdict *v)
 		*v = hold(NBSS_HDR_LEN);
 		return true;
 	}
-	if (n.type == NBSS_REQUEST && c->stage == CONN_FIRST) {
+	if (n.type == NBSS_REQUEST && c->stage <= CONN_SESSION) {
 		/* What cannot be one is answered on its header alone. */
 		*v = hold(NBSS_HDR_LEN +
 		    (n.len < NETBIOS_REQUEST_MIN || n.len > NETBIOS_REQUEST_MAX ? 0 : n.len));
@@ -86,7 +86,7 @@ take_header(struct conn *c, const uint8_t *p, size_t len)
 	enum close_reason why;
 	unsigned delay;
 
-	c->header_due = false;
+	conn_enter(c, CONN_FIRST, 0);
 	stats_add(c->env->stats, STAT_proxy_headers, 1);
 	/* The proxy itself, which the limits do not know: its health checks, say. */
 	if (h.kind != PPHEADER_PROXIED)
@@ -116,7 +116,7 @@ session_request(struct conn *c, const uint8_t *p, size_t len)
 	enum close_reason why = CLOSE_BAD_SESSION_REQUEST;
 	enum netbios_error e = netbios_request_get(&q, p + NBSS_HDR_LEN, len - NBSS_HDR_LEN);
 
-	if (c->session_asked) {
+	if (c->stage == CONN_SESSION) {
 		e = NETBIOS_UNSPECIFIED;
 		why = CLOSE_BAD_SEQUENCE;
 	}
@@ -125,7 +125,7 @@ session_request(struct conn *c, const uint8_t *p, size_t len)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = c->send_failed };
 	if (e != NETBIOS_GRANTED)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = why };
-	c->session_asked = true;
+	conn_enter(c, CONN_SESSION, 0);
 	c->calling_name = strdup(q.calling.text);
 	identity_machine(&c->mediate.identity, c->env->mediate.hash, q.calling.text);
 	stats_add(c->env->stats, STAT_netbios_sessions, 1);
@@ -135,7 +135,7 @@ session_request(struct conn *c, const uint8_t *p, size_t len)
 bool
 prelude_held(struct conn *c, const uint8_t *p, size_t len, struct outcome *o)
 {
-	if (c->header_due) {
+	if (c->stage == CONN_HEADER) {
 		*o = take_header(c, p, len);
 		return true;
 	}

@@ -21,7 +21,7 @@
  * a moment after its NEGOTIATE answer a SESSION_SETUP can be lost between the two, and is never
  * answered. Only such connections wait this long.
  */
-#define CALM_MS 50
+#define HANDOVER_MS 50
 
 static struct verdict
 head_op(void *arg, const uint8_t *p, size_t avail)
@@ -52,28 +52,34 @@ held_op(void *arg, const uint8_t *frame, size_t len)
 	struct conn *c = s->conn;
 	struct outcome o;
 
-	/* Behind a PROXY header that made it wait. */
-	if (!c->started)
+	if (c->stage == CONN_DELAY)
 		return (struct outcome){ .act = OUTCOME_WAIT };
 	if (s->dir == C2S && prelude_held(c, frame, len, &o))
 		return o;
 	switch (c->stage) {
 	case CONN_FIRST:
+	case CONN_SESSION:
 	case CONN_SECOND:
 		return opening_frame(c, frame, len);
 	case CONN_REPLAY:
 		if (s->dir == S2C)
 			return opening_swallow(c, frame, len);
-		return (struct outcome){ .act = OUTCOME_WAIT };
-	case CONN_RELAY:
+		break;
+	case CONN_NEGOTIATE:
 		if (s->dir == C2S && c->raw)
 			return opening_pass_raw(c);
-		if (s->dir == C2S && c->calm_until_ms != 0)
-			return (struct outcome){ .act = OUTCOME_WAIT };
+		return mediate_held(&c->mediate, s->dir, frame, len);
+	case CONN_HANDOVER:
+		if (s->dir == C2S)
+			break;
+		return mediate_held(&c->mediate, s->dir, frame, len);
+	case CONN_LOGON:
+	case CONN_RELAY:
 		return mediate_held(&c->mediate, s->dir, frame, len);
 	default:
-		return (struct outcome){ .act = OUTCOME_WAIT };
+		break;
 	}
+	return (struct outcome){ .act = OUTCOME_WAIT };
 }
 
 const struct pump_ops progress_ops = {
@@ -105,25 +111,33 @@ vc_reset(struct conn *c)
 	c->env->ops->vc_reset(c->env->worker, &r);
 }
 
-/* What the facts now say about the connection's progress. */
+/* Before the end of the logon: what the facts now say about the stage. */
 static void
-progress(struct conn *c)
+follow_opening(struct conn *c)
 {
 	const struct track *t = &c->mediate.track;
 
-	if (!c->negotiated && (t->negotiated || t->smb1)) {
-		c->negotiated = true;
+	if (c->stage == CONN_NEGOTIATE && (t->negotiated || t->smb1)) {
 		if (c->kind == FIRST_MULTI && c->route.others > 0)
-			c->calm_until_ms = clock_ms() + CALM_MS;
+			conn_enter(c, CONN_HANDOVER, clock_ms() + HANDOVER_MS);
+		else
+			conn_enter(c, CONN_LOGON, 0);
 		conn_arm(c);
 	}
-	if (!c->logged_on && t->logged_on) {
-		c->logged_on = true;
+	if (c->stage == CONN_LOGON && t->logged_on) {
+		conn_enter(c, CONN_RELAY, 0);
 		conn_leave_limits(c);
 		route_firm(&c->route);
 		stats_add(c->env->stats, STAT_logged_on, 1);
 		conn_arm(c);
 	}
+}
+
+static void
+follow(struct conn *c)
+{
+	if (c->stage != CONN_RELAY)
+		follow_opening(c);
 	if (c->mediate.track.vc_reset) {
 		c->mediate.track.vc_reset = false;
 		vc_reset(c);
@@ -140,7 +154,7 @@ progress_settle(struct conn *c, enum pump_result r, enum close_reason why)
 			conn_end(c, r == PUMP_CLOSE ? why : c->send_failed);
 			return false;
 		}
-		progress(c);
+		follow(c);
 		if (c->resume[C2S] || c->resume[S2C]) {
 			struct side *s = &c->side[c->resume[C2S] ? C2S : S2C];
 
@@ -154,11 +168,11 @@ progress_settle(struct conn *c, enum pump_result r, enum close_reason why)
 	return true;
 }
 
+/* The client's frame that waits, if one does, is shown again. */
 static void
-resume(struct conn *c, enum dir dir)
+resume_client(struct conn *c)
 {
-	c->resume[dir] = true;
-	(void)progress_settle(c, PUMP_OK, 0);
+	c->resume[C2S] = c->side[C2S].pump.waiting;
 }
 
 void
@@ -166,14 +180,35 @@ progress_wake(void *arg)
 {
 	struct conn *c = arg;
 
-	if (c->stage != CONN_RELAY)
+	if (!stage_relays(c->stage))
 		return;
 	if (c->side[S2C].pump.waiting)
-		resume(c, S2C);
-	else if (c->calm_until_ms == 0 && c->side[C2S].pump.waiting)
-		resume(c, C2S);
-	else
-		(void)progress_settle(c, PUMP_OK, 0);
+		c->resume[S2C] = true;
+	else if (c->stage != CONN_HANDOVER)
+		resume_client(c);
+	(void)progress_settle(c, PUMP_OK, 0);
+}
+
+/* The stage has had its time. */
+static void
+time_over(struct conn *c)
+{
+	switch (c->stage) {
+	case CONN_DELAY:
+		conn_enter(c, CONN_FIRST, 0);
+		resume_client(c);
+		break;
+	case CONN_CONNECT:
+		opening_connect_failed(c);
+		break;
+	case CONN_HANDOVER:
+		conn_enter(c, CONN_LOGON, 0);
+		resume_client(c);
+		break;
+	default:
+		break;
+	}
+	(void)progress_settle(c, PUMP_OK, 0);
 }
 
 void
@@ -181,33 +216,19 @@ progress_timer_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *c = arg;
 	enum close_reason why;
-	uint64_t now = clock_ms(), when;
+	uint64_t now = clock_ms(), when = conn_deadline(c, &why);
 
 	(void)fd;
 	(void)what;
 	c->timer_ms = UINT64_MAX;
-	if (!c->started) {
-		c->started = true;
-		if (c->side[C2S].pump.waiting)
-			resume(c, C2S);
-		if (conn_over(c))
-			return;
-		turn_update(c);
-	}
-	when = conn_deadline(c, &why);
 	if (when != 0 && now >= when) {
 		conn_end(c, why);
 		return;
 	}
-	if (c->stage == CONN_CONNECT && now >= c->connect_by_ms) {
-		opening_connect_failed(c);
+	if (c->until_ms != 0 && now >= c->until_ms) {
+		time_over(c);
 		if (conn_over(c))
 			return;
-	}
-	if (c->calm_until_ms != 0 && now >= c->calm_until_ms) {
-		c->calm_until_ms = 0;
-		if (c->side[C2S].pump.waiting)
-			resume(c, C2S);
 	}
 	conn_arm(c);
 }

@@ -3,8 +3,9 @@
 
 #include "proxy/stage.h"
 
-static const char *const texts[] = {
-#define STAGE(name, text) text,
+const struct stage stages[] = {
+#define STAGE(name, text, deadline, client, node) \
+	{ text, STAGE_DEADLINE_##deadline, client, node },
 #include "proxy/stage.tbl.h"
 #undef STAGE
 };
@@ -12,5 +13,5 @@ static const char *const texts[] = {
 const char *
 conn_stage_str(enum conn_stage s)
 {
-	return texts[s];
+	return stages[s].text;
 }

@@ -51,8 +51,8 @@ turn_update(struct conn *c)
 	if (c->stage == CONN_DEAD)
 		return;
 	/* A side is read while its last bytes have been taken and no frame of it waits. */
-	want(c2s, !conn_over(c) && c->started && !c2s->eof && !c2s->pump.waiting &&
+	want(c2s, stages[c->stage].client && !c2s->eof && !c2s->pump.waiting &&
 	    send_owed(c2s) == 0);
-	want(s2c, (c->stage == CONN_RELAY || c->stage == CONN_REPLAY) && !s2c->eof &&
-	    !s2c->pump.waiting && send_owed(s2c) == 0);
+	want(s2c, stages[c->stage].node && !s2c->eof && !s2c->pump.waiting &&
+	    send_owed(s2c) == 0);
 }
