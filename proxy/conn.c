@@ -17,14 +17,14 @@
 #include "stats/stats.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 /* For the last bytes of a connection that has ended on one side; to the second. */
 #define FLUSH_MS 5000
+
 /* Most connections have no deadline for most of their life, and an event is 128 bytes. */
 static void
 disarm(struct conn *c)
@@ -45,8 +45,6 @@ alarm_in(struct conn *c, uint64_t ms)
 	if (c->timer == NULL || event_add(c->timer, &tv) == -1)
 		conn_kill(c, CLOSE_NO_MEMORY);
 }
-
-/* Life and death. */
 
 static void
 node_leave(struct conn *c)
@@ -90,7 +88,7 @@ log_end(struct conn *c)
 	    conn_stage_str(c->stage), close_text(c->why));
 }
 
-/* reset: the client is to notice at once, nothing is on its way to it. */
+/* reset: the client gets RST, to notice at once; not while bytes are on their way to it. */
 static void
 die(struct conn *c, bool reset)
 {
@@ -124,9 +122,11 @@ conn_free(struct conn *c)
 	for (int i = 0; i < 2; i++) {
 		pump_fini(&c->side[i].pump);
 		buf_fini(&c->side[i].out);
+		MAGIC_CLEAR(&c->side[i]);
 	}
 	free(c->calling_name);
 	buf_fini(&c->replay);
+	MAGIC_CLEAR(c);
 	free(c);
 }
 
@@ -206,7 +206,7 @@ conn_end(struct conn *c, enum close_reason why)
 	    why == CLOSE_CLIENT_RESET) {
 		if (c->stage != CONN_FLUSH)
 			c->why = why;
-		/* The quickest word to the client; but never over bytes that are on their way. */
+		/* RST tells the client soonest, but destroys bytes that are on their way. */
 		die(c, (why == CLOSE_NODE_RESET || why == CLOSE_NODE_DOWN || why == CLOSE_NODE_HUNG) &&
 		    send_owed(s2c) == 0 && leg_sent_all(&c->side[C2S].leg));
 		return;
@@ -231,7 +231,7 @@ conn_flushed(struct conn *c)
  * without a session is taken for answered with the node's next byte.
  */
 static bool
-said_goodbye(const struct conn *c)
+logged_off(const struct conn *c)
 {
 	const struct side *c2s = &c->side[C2S];
 
@@ -251,11 +251,11 @@ conn_end_of_file(struct side *s)
 		return;
 	}
 	c->why = CLOSE_CLIENT_EOF;
-	if (!stage_relays(c->stage) || said_goodbye(c)) {
+	if (!stage_relays(c->stage) || logged_off(c)) {
 		conn_end(c, CLOSE_CLIENT_EOF);
 		return;
 	}
-	/* SMB has no half-open state: the node hears of it once it has all that the client sent. */
+	/* SMB has no half-closed state. The node gets FIN once it has all that the client sent. */
 	c->end_by_ms = clock_ms() + FLUSH_MS;
 	send_half_close(c);
 	turn_update(c);
@@ -281,7 +281,7 @@ conn_tick(struct conn *c, uint64_t now_ms)
 	if (c->stage == CONN_DEAD)
 		return;
 	if (c->end_by_ms != 0 && now_ms >= c->end_by_ms) {
-		/* A client that closed got what there was; a flush that stands still is given up. */
+		/* A client that closed got what there was; a flush that does not move is given up. */
 		conn_kill(c, c->why == CLOSE_CLIENT_EOF ? CLOSE_CLIENT_EOF : CLOSE_FLUSH_TIMEOUT);
 		return;
 	}
@@ -333,6 +333,7 @@ conn_new(struct conn_env *env, int fd, const struct conf_listen *listener,
 		return;
 	}
 	env->next_id += env->id_step;
+	MAGIC_SET(c, CONN_MAGIC);
 	c->env = env;
 	c->listener = listener;
 	c->counted = !proxied;
@@ -341,6 +342,7 @@ conn_new(struct conn_env *env, int fd, const struct conf_listen *listener,
 	mediate_init(&c->mediate, &env->mediate, listener->name, &self, env->ops->wake, c);
 	c->mediate.intercept = listener->intercept;
 	for (int i = 0; i < 2; i++) {
+		MAGIC_SET(&c->side[i], SIDE_MAGIC);
 		c->side[i].conn = c;
 		c->side[i].dir = (enum dir)i;
 		leg_init(&c->side[i].leg);

@@ -43,7 +43,7 @@ struct conn_info {
 void conn_new(struct conn_env *env, int fd, const struct conf_listen *listener,
     const struct addrport *client, unsigned delay_ms);
 
-/* Ends it: what the client is owed is flushed first where that can be. Safe in any stage. */
+/* Ends it; what the client is still owed is flushed first, if it can be. Safe in any stage. */
 void conn_end(struct conn *c, enum close_reason why);
 /* Ends it at once. */
 void conn_kill(struct conn *c, enum close_reason why);
@@ -54,7 +54,7 @@ const struct node *conn_node(const struct conn *c);
 bool conn_is_of(const struct conn *c, const struct state_key *key);
 struct conn *conn_next(const struct conn *c);
 
-/* As VcNumber 0 of another one looks at it. */
+/* What VcNumber 0 on another connection goes by. */
 struct vc_conn conn_vc(const struct conn *c);
 
 /* Once a second: is its end overdue, does a hung node owe an answer? */
@@ -64,11 +64,11 @@ void conn_describe(const struct conn *c, struct conn_info *info);
 
 /* For its parts: opening, prelude, progress and recv. */
 
-/* When what is due in this stage is overdue, and the reason to end it then. 0: never. */
+/* When the stage has taken too long, and the reason to end the connection then. 0: never. */
 uint64_t conn_deadline(const struct conn *c, enum close_reason *why);
-/* Sets the timer to whatever comes first in this stage. */
+/* Sets the timer to what comes first: that deadline, or the time when the stage is over. */
 void conn_arm(struct conn *c);
-/* Nothing more of the client is read or looked at for so long; all deadlines move by it. */
+/* To CONN_DELAY for so long; all deadlines move by it. */
 void conn_delay(struct conn *c, unsigned delay_ms);
 /* It is not among those without a logon any more. */
 void conn_leave_limits(struct conn *c);

@@ -11,6 +11,7 @@
 #include <event2/util.h>
 
 #include "base/buf.h"
+#include "base/magic.h"
 #include "inspect/mediate.h"
 #include "nodes/route.h"
 #include "proxy/first.h"
@@ -24,8 +25,13 @@ struct conn_env;
 struct node;
 struct splice_pipe;
 
+/* What the void * of a callback points to. */
+#define SIDE_MAGIC 0x51de51deu
+#define CONN_MAGIC 0xc0110c01u
+
 /* One direction: read from its leg, judged by its pump, written to the other side's leg. */
 struct side {
+	MAGIC_MEMBER
 	struct conn *conn;
 	enum dir dir;
 	bool eof;
@@ -33,10 +39,11 @@ struct side {
 	struct leg leg;
 	struct pump pump;
 	struct splice_pipe *pipe;	/* with bytes that were judged, and not yet taken, ... */
-	struct buf out;			/* and with those behind them: see proxy/recv.c */
+	struct buf out;			/* and with those behind them: see recv.c */
 };
 
 struct conn {
+	MAGIC_MEMBER
 	TAILQ_ENTRY(conn) entry;
 	TAILQ_ENTRY(conn) turn;	/* of the worker's turns, if it has one */
 	struct conn_env *env;
@@ -45,10 +52,10 @@ struct conn {
 	enum first_kind kind;
 	enum close_reason why;	/* of the end, once it is decided */
 	bool counted;		/* among those without a logon, see proxy/limits.h */
-	bool resume[2];		/* that direction waits for nothing any more */
+	bool resume[2];		/* the frame of that direction that waits may be shown again */
 	bool raw;		/* the frame that waits is SMB1 and goes to the node unjudged */
 	bool has_turn;
-	bool half_closed;	/* the node has been told that the client is through */
+	bool half_closed;	/* the client has sent FIN, and the node has been sent ours */
 	enum close_reason send_failed;
 	uint64_t accepted_ms;
 	uint64_t until_ms;	/* the stage is over then, whatever comes; 0 = no */
@@ -59,7 +66,7 @@ struct conn {
 	struct node *node;	/* a reference, and counted in its connections */
 	struct route route;
 	struct mediate mediate;
-	struct event *timer;	/* NULL: nothing has a deadline, as for most of its life */
+	struct event *timer;	/* NULL: there is no deadline, as for most of its life */
 	uint64_t timer_ms;	/* when it fires: not later than the deadline */
 	struct side side[2];
 };

@@ -104,7 +104,7 @@ node_address(const struct conn *c)
 	return a;
 }
 
-/* Our own trouble, and none of the node's: its health is not asked. */
+/* That is a fault on our side: the health checks need not look at the node. */
 static void
 source_failed(struct conn *c, int fd, const struct addr *from)
 {
@@ -168,6 +168,7 @@ routed_cb(void *arg, struct node *node, enum close_reason why)
 {
 	struct conn *c = arg;
 
+	MAGIC_CHECK(c, CONN_MAGIC);
 	if (conn_over(c)) {
 		node_unref(&node);
 		return;

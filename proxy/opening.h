@@ -9,7 +9,7 @@
 
 struct conn;
 
-/* A whole frame in CONN_FIRST, CONN_SESSION or CONN_SECOND. May end the connection before it returns. */
+/* A whole frame in CONN_FIRST, CONN_SESSION or CONN_SECOND. May end the connection itself. */
 struct outcome opening_frame(struct conn *c, const uint8_t *frame, size_t len);
 
 /* The SMB1 frame that waited for its node: it goes there as it is. */

@@ -1,4 +1,4 @@
-/* prelude.c: what a client's side says around SMB: the PROXY header, NetBIOS requests, keepalives */
+/* prelude.c: what comes around SMB from a client: PROXY header, NetBIOS requests, keepalives */
 #include "config.h"
 
 #include "proxy/prelude.h"

@@ -1,4 +1,4 @@
-/* progress.c: how a connection goes on: its frames judged by its stage, facts followed, waits ended */
+/* progress.c: how a connection goes on: frames judged by its stage, facts followed, waits ended */
 #include "config.h"
 
 #include "proxy/progress.h"
@@ -30,6 +30,7 @@ head_op(void *arg, const uint8_t *p, size_t avail)
 	struct conn *c = s->conn;
 	struct verdict v;
 
+	MAGIC_CHECK(s, SIDE_MAGIC);
 	if (s->dir == C2S && prelude_head(c, p, avail, &v))
 		return v;
 	if (c->stage < CONN_REPLAY || c->raw)
@@ -42,6 +43,7 @@ part_op(void *arg, const uint8_t *p, size_t avail, size_t left)
 {
 	struct side *s = arg;
 
+	MAGIC_CHECK(s, SIDE_MAGIC);
 	return classify_part(&s->conn->mediate.track, s->dir, p, avail, left);
 }
 
@@ -52,6 +54,7 @@ held_op(void *arg, const uint8_t *frame, size_t len)
 	struct conn *c = s->conn;
 	struct outcome o;
 
+	MAGIC_CHECK(s, SIDE_MAGIC);
 	if (c->stage == CONN_DELAY)
 		return (struct outcome){ .act = OUTCOME_WAIT };
 	if (s->dir == C2S && prelude_held(c, frame, len, &o))
@@ -91,7 +94,7 @@ const struct pump_ops progress_ops = {
 
 /* SMB1: the client has logged on with VcNumber 0. */
 static void
-vc_reset(struct conn *c)
+follow_vc_reset(struct conn *c)
 {
 	const struct vc_conn self = conn_vc(c);
 	struct vc_reset r;
@@ -111,7 +114,7 @@ vc_reset(struct conn *c)
 	c->env->ops->vc_reset(c->env->worker, &r);
 }
 
-/* Before the end of the logon: what the facts now say about the stage. */
+/* The stages up to the logon end when the facts say so. */
 static void
 follow_opening(struct conn *c)
 {
@@ -140,7 +143,7 @@ follow(struct conn *c)
 		follow_opening(c);
 	if (c->mediate.track.vc_reset) {
 		c->mediate.track.vc_reset = false;
-		vc_reset(c);
+		follow_vc_reset(c);
 	}
 }
 
@@ -180,6 +183,7 @@ progress_wake(void *arg)
 {
 	struct conn *c = arg;
 
+	MAGIC_CHECK(c, CONN_MAGIC);
 	if (!stage_relays(c->stage))
 		return;
 	if (c->side[S2C].pump.waiting)
@@ -216,10 +220,12 @@ progress_timer_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *c = arg;
 	enum close_reason why;
-	uint64_t now = clock_ms(), when = conn_deadline(c, &why);
+	uint64_t now = clock_ms(), when;
 
 	(void)fd;
 	(void)what;
+	MAGIC_CHECK(c, CONN_MAGIC);
+	when = conn_deadline(c, &why);
 	c->timer_ms = UINT64_MAX;
 	if (when != 0 && now >= when) {
 		conn_end(c, why);

@@ -1,4 +1,4 @@
-/* progress.h: how a connection goes on: its frames judged by its stage, facts followed, waits ended */
+/* progress.h: how a connection goes on: frames judged by its stage, facts followed, waits ended */
 #ifndef PROXY_PROGRESS_H
 #define PROXY_PROGRESS_H
 
@@ -19,7 +19,7 @@ extern const struct pump_ops progress_ops;
  */
 bool progress_settle(struct conn *c, enum pump_result r, enum close_reason why);
 
-/* Of mediate: a frame that waits for a key may be looked at again; new facts. arg: the connection. */
+/* Of mediate: a frame that waits for a key may be shown again. arg: the connection. */
 void progress_wake(void *arg);
 
 /* Of the connection's timer. arg: the connection. */

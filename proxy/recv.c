@@ -167,6 +167,7 @@ recv_leg_cb(evutil_socket_t fd, short what, void *arg)
 	struct conn *c = s->conn;
 
 	(void)fd;
+	MAGIC_CHECK(s, SIDE_MAGIC);
 	leg_note(&s->leg, what);
 	if (c->stage == CONN_CONNECT && s->dir == S2C) {
 		opening_dialled(c, what);
@@ -208,7 +209,7 @@ recv_tick(struct conn *c)
 
 		if (c->stage == CONN_DEAD)
 			return;
-		if (s->leg.reading && s->leg.doubt) {
+		if (s->leg.reading && s->leg.recheck) {
 			s->leg.ready = true;
 			read_on(s);
 		} else if (s->leg.fd != -1 && !s->leg.reading && c->stage != CONN_CONNECT &&

@@ -16,7 +16,7 @@ write_failed(const struct side *s)
 }
 
 static void
-count(const struct side *s, size_t n)
+send_count(const struct side *s, size_t n)
 {
 	stats_add(s->conn->env->stats, s->dir == C2S ? STAT_bytes_to_node : STAT_bytes_to_client, n);
 }
@@ -29,6 +29,7 @@ send_bytes(void *arg, const uint8_t *p, size_t n)
 	struct leg *to = &side_other(s)->leg;
 	ssize_t sent = 0;
 
+	MAGIC_CHECK(s, SIDE_MAGIC);
 	if (c->stage == CONN_DEAD || to->fd == -1) {
 		c->send_failed = write_failed(s);
 		return -1;
@@ -44,7 +45,7 @@ send_bytes(void *arg, const uint8_t *p, size_t n)
 			sent = 0;
 		}
 	}
-	count(s, n);
+	send_count(s, n);
 	if ((size_t)sent < n && buf_add(&s->out, p + sent, n - (size_t)sent) == -1) {
 		c->send_failed = CLOSE_NO_MEMORY;
 		return -1;
@@ -54,7 +55,7 @@ send_bytes(void *arg, const uint8_t *p, size_t n)
 
 /* The pipe to the other leg; given back when it is empty. */
 static int
-drain(struct side *s)
+send_drain(struct side *s)
 {
 	struct leg *to = &side_other(s)->leg;
 
@@ -73,9 +74,9 @@ drain(struct side *s)
 int
 send_spliced(struct side *s, size_t n)
 {
-	count(s, n);
+	send_count(s, n);
 	stats_add(s->conn->env->stats, STAT_bytes_spliced, (uint64_t)n);
-	return drain(s);
+	return send_drain(s);
 }
 
 int
@@ -83,7 +84,7 @@ send_pending(struct side *s)
 {
 	struct leg *to = &side_other(s)->leg;
 
-	if (s->pipe != NULL && drain(s) == -1)
+	if (s->pipe != NULL && send_drain(s) == -1)
 		return -1;
 	if (s->pipe == NULL && buf_len(&s->out) > 0) {
 		ssize_t n = leg_send(to, buf_head(&s->out), buf_len(&s->out), false);

@@ -9,9 +9,9 @@
  *	HEADER ─► DELAY ─► FIRST ─► SESSION ─► SECOND ─► ROUTE ─► CONNECT ─► REPLAY ─► NEGOTIATE
  *	─► HANDOVER ─► LOGON ─► RELAY ─► FLUSH ─► DEAD
  *
- * Always in this order. HEADER, DELAY, SESSION, SECOND, REPLAY and HANDOVER are passed over by
- * connections that have no need of them; CONNECT goes back to ROUTE when the node cannot be reached;
- * any stage may go to FLUSH (something for the client is left) or DEAD.
+ * Always in this order. HEADER, DELAY, SESSION, SECOND, REPLAY and HANDOVER are skipped by
+ * connections that do not need them. CONNECT goes back to ROUTE when the node cannot be reached.
+ * Any stage may go to FLUSH (something for the client is left) or DEAD.
  */
 enum conn_stage {
 #define STAGE(name, text, deadline, client, node) CONN_##name,

@@ -1,4 +1,4 @@
-/* stage.tbl.h: every stage of a connection: STAGE(name, "text", deadline, client read, node read) */
+/* stage.tbl.h: every stage of a connection: STAGE(name, "text", deadline, client and node read) */
 /* A listed proxy's PROXY header is to come. */
 STAGE(HEADER, "header", FIRST_FRAME, true, false)
 /* Its turn by the accept rate has not come. */

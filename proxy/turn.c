@@ -32,7 +32,7 @@ turn_take(struct conn *c)
 }
 
 static void
-want(struct side *s, bool on)
+turn_want(struct side *s, bool on)
 {
 	struct leg *l = &s->leg;
 
@@ -51,8 +51,8 @@ turn_update(struct conn *c)
 	if (c->stage == CONN_DEAD)
 		return;
 	/* A side is read while its last bytes have been taken and no frame of it waits. */
-	want(c2s, stages[c->stage].client && !c2s->eof && !c2s->pump.waiting &&
+	turn_want(c2s, stages[c->stage].client && !c2s->eof && !c2s->pump.waiting &&
 	    send_owed(c2s) == 0);
-	want(s2c, stages[c->stage].node && !s2c->eof && !s2c->pump.waiting &&
+	turn_want(s2c, stages[c->stage].node && !s2c->eof && !s2c->pump.waiting &&
 	    send_owed(s2c) == 0);
 }

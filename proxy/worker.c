@@ -28,7 +28,7 @@
 #include <event2/event.h>
 
 static void
-tick_cb(evutil_socket_t fd, short what, void *arg)
+worker_tick_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
 	uint64_t now = clock_ms();
@@ -36,6 +36,7 @@ tick_cb(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	MAGIC_CHECK(w, WORKER_MAGIC);
 	for (c = TAILQ_FIRST(&w->env.conns); c != NULL; c = next) {
 		next = conn_next(c);
 		recv_tick(c);
@@ -44,13 +45,14 @@ tick_cb(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
-reap_cb(evutil_socket_t fd, short what, void *arg)
+worker_reap_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
 	struct conn *c, *next;
 
 	(void)fd;
 	(void)what;
+	MAGIC_CHECK(w, WORKER_MAGIC);
 	for (c = TAILQ_FIRST(&w->env.dead); c != NULL; c = next) {
 		next = conn_next(c);
 		conn_free(c);
@@ -59,12 +61,13 @@ reap_cb(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
-turn_cb(evutil_socket_t fd, short what, void *arg)
+worker_turn_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
 
 	(void)fd;
 	(void)what;
+	MAGIC_CHECK(w, WORKER_MAGIC);
 	recv_turns(&w->env);
 }
 
@@ -87,7 +90,10 @@ worker_state(const struct worker_parts *parts, struct event_base *base)
 }
 
 /* Calls that carry more than a pointer. */
+#define ORDER_MAGIC 0x04de4ed0u
+
 struct order {
+	MAGIC_MEMBER
 	struct worker *w;
 	struct policy *policy;
 	struct node *node;
@@ -105,6 +111,7 @@ post(struct order order, void (*call)(void *arg))
 
 	if (o != NULL) {
 		*o = order;
+		MAGIC_SET(o, ORDER_MAGIC);
 		if (mailbox_post(order.w->mailbox, call, o) == 0)
 			return;
 	}
@@ -124,6 +131,7 @@ vc_reset_call(void *arg)
 	struct order *o = arg;
 	struct conn *c, *next;
 
+	MAGIC_CHECK(o, ORDER_MAGIC);
 	for (c = TAILQ_FIRST(&o->w->env.conns); c != NULL; c = next) {
 		const struct vc_conn vc = conn_vc(c);
 
@@ -134,9 +142,9 @@ vc_reset_call(void *arg)
 	free(o);
 }
 
-/* A client began anew: its older connections end, on whichever worker they are. */
+/* A client has lost its connections: they end, on whichever worker they are. */
 static void
-vc_reset(struct worker *self, const struct vc_reset *r)
+tell_vc_reset(struct worker *self, const struct vc_reset *r)
 {
 	for (unsigned i = 0; i < self->parts->nworkers; i++)
 		post((struct order){ .w = self->parts->workers[i], .reset = *r }, vc_reset_call);
@@ -146,7 +154,7 @@ static const struct conn_ops ops = {
 	.leg = recv_leg_cb,
 	.timer = progress_timer_cb,
 	.wake = progress_wake,
-	.vc_reset = vc_reset,
+	.vc_reset = tell_vc_reset,
 };
 
 static void
@@ -162,8 +170,8 @@ env_init(struct worker *w)
 	e->stats = &w->stats;
 	e->limits = parts->limits;
 	e->pipes = splice_pool_new();
-	e->turn = evtimer_new(w->base, turn_cb, w);
-	e->reap = event_new(w->base, -1, 0, reap_cb, w);
+	e->turn = evtimer_new(w->base, worker_turn_cb, w);
+	e->reap = event_new(w->base, -1, 0, worker_reap_cb, w);
 	e->next_id = w->index + 1;
 	e->id_step = parts->nworkers;
 	e->ops = &ops;
@@ -216,6 +224,7 @@ worker_new(unsigned index, const struct worker_parts *parts, struct policy *poli
 
 	if (w == NULL)
 		goto fail;
+	MAGIC_SET(w, WORKER_MAGIC);
 	w->index = index;
 	w->parts = parts;
 	w->base = loop_new();
@@ -226,7 +235,7 @@ worker_new(unsigned index, const struct worker_parts *parts, struct policy *poli
 	env_init(w);
 	use_policy(w, policy);
 	w->mailbox = mailbox_new(w->base);
-	w->tick = event_new(w->base, -1, EV_PERSIST, tick_cb, w);
+	w->tick = event_new(w->base, -1, EV_PERSIST, worker_tick_cb, w);
 	w->listeners = calloc(n, sizeof(struct listener *));
 	if (!env_whole(&w->env) || w->mailbox == NULL || w->tick == NULL || w->listeners == NULL ||
 	    event_add(w->tick, &second) == -1)
@@ -261,7 +270,7 @@ worker_free(struct worker **wp)
 		return;
 	while ((c = TAILQ_FIRST(&w->env.conns)) != NULL)
 		conn_kill(c, CLOSE_SHUTDOWN);
-	reap_cb(-1, 0, w);
+	worker_reap_cb(-1, 0, w);
 	for (size_t i = 0; i < w->nlisteners; i++)
 		listener_free(&w->listeners[i]);
 	free(w->listeners);
@@ -280,6 +289,7 @@ worker_free(struct worker **wp)
 	policy_unref(&w->env.policy);
 	if (w->base != NULL)
 		event_base_free(w->base);
+	MAGIC_CLEAR(w);
 	free(w);
 	*wp = NULL;
 }
@@ -289,6 +299,7 @@ stop_call(void *arg)
 {
 	struct worker *w = arg;
 
+	MAGIC_CHECK(w, WORKER_MAGIC);
 	event_base_loopbreak(w->base);
 }
 
@@ -304,6 +315,7 @@ policy_call(void *arg)
 {
 	struct order *o = arg;
 
+	MAGIC_CHECK(o, ORDER_MAGIC);
 	use_policy(o->w, o->policy);
 	policy_unref(&o->policy);
 	free(o);
@@ -320,6 +332,7 @@ keyd_call(void *arg)
 {
 	struct order *o = arg;
 
+	MAGIC_CHECK(o, ORDER_MAGIC);
 	if (o->w->keyc != NULL)
 		keyc_attach(o->w->keyc, o->fd);
 	else
@@ -339,7 +352,8 @@ node_down_call(void *arg)
 	struct order *o = arg;
 	struct conn *c, *next;
 
-	/* It may have come back in between: then what lives on it lives. */
+	MAGIC_CHECK(o, ORDER_MAGIC);
+	/* If it has come back in between, its connections go on. */
 	if (o->node->health == NODE_DOWN) {
 		for (c = TAILQ_FIRST(&o->w->env.conns); c != NULL; c = next) {
 			next = conn_next(c);
@@ -363,6 +377,7 @@ claim_lost_call(void *arg)
 	struct order *o = arg;
 	struct conn *c, *next;
 
+	MAGIC_CHECK(o, ORDER_MAGIC);
 	for (c = TAILQ_FIRST(&o->w->env.conns); c != NULL; c = next) {
 		next = conn_next(c);
 		if (conn_is_of(c, &o->key))
@@ -385,6 +400,7 @@ describe_call(void *arg)
 	struct conn *c;
 	size_t n = 0;
 
+	MAGIC_CHECK(o, ORDER_MAGIC);
 	for (c = TAILQ_FIRST(&o->w->env.conns); list != NULL && c != NULL; c = conn_next(c))
 		conn_describe(c, &list[n++]);
 	o->done(o->arg, list, n);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/magic.h"
 #include "proxy/env.h"
 #include "stats/stats.h"
 
@@ -38,7 +39,10 @@ struct worker_parts {
 	bool keyed;			/* there is a keytab, and so a smbgate-keyd */
 };
 
+#define WORKER_MAGIC 0x3012c412u
+
 struct worker {
+	MAGIC_MEMBER
 	unsigned index;
 	const struct worker_parts *parts;
 	struct event_base *base;
@@ -68,7 +72,7 @@ void worker_stop(struct worker *w);
 void worker_policy(struct worker *w, struct policy *p);
 /* A smbgate-keyd has been started: the connection to it, taken over. */
 void worker_keyd(struct worker *w, int fd);
-/* The client is live on another node than here, through another proxy: its connections end. */
+/* The client lives on another node, through another proxy: its connections here end. */
 void worker_claim_lost(struct worker *w, const struct state_key *key);
 /* The node is dead: its connections end now. */
 void worker_node_down(struct worker *w, struct node *n);
