@@ -25,5 +25,7 @@ inspect_libinspect_a_SOURCES = \
 	inspect/smb1.h \
 	inspect/track.c \
 	inspect/track.h \
+	inspect/vc_reset.c \
+	inspect/vc_reset.h \
 	inspect/verdict.h \
 	inspect/view.h

@@ -8,40 +8,22 @@
 #include "nodes/node.h"
 #include "policy/conf.h"
 #include "policy/policy.h"
-#include "proxy/flow.h"
-#include "proxy/inside.h"
+#include "proxy/conn_priv.h"
+#include "proxy/env.h"
 #include "proxy/limits.h"
-#include "proxy/opening.h"
-#include "proxy/prelude.h"
-#include "proxy/worker.h"
+#include "proxy/send.h"
+#include "proxy/splice.h"
+#include "proxy/turn.h"
 #include "stats/stats.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 /* For the last bytes of a connection that has ended on one side; to the second. */
 #define FLUSH_MS 5000
-/*
- * smbd hands a connection that opened with SMB1 to the process that holds the client's GUID; for
- * a moment after its NEGOTIATE answer a SESSION_SETUP can be lost between the two, and is never
- * answered. Only such connections wait this long.
- */
-#define CALM_MS 50
-
-const char *
-conn_stage_str(enum conn_stage s)
-{
-	static const char *const text[] = { "first", "second", "route", "connect", "replay", "relay",
-		"flush", "dead" };
-
-	return text[s];
-}
-
-static void timer_cb(evutil_socket_t fd, short what, void *arg);
 
 /* Most connections have no deadline for most of their life, and an event is 128 bytes. */
 static void
@@ -58,13 +40,11 @@ alarm_in(struct conn *c, uint64_t ms)
 	const struct timeval tv = { (time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000) };
 
 	if (c->timer == NULL)
-		c->timer = evtimer_new(c->w->base, timer_cb, c);
+		c->timer = evtimer_new(c->env->base, c->env->ops->timer, c);
 	c->timer_ms = clock_ms() + ms;
 	if (c->timer == NULL || event_add(c->timer, &tv) == -1)
 		conn_kill(c, CLOSE_NO_MEMORY);
 }
-
-/* Life and death. */
 
 static void
 node_leave(struct conn *c)
@@ -76,13 +56,13 @@ node_leave(struct conn *c)
 	c->mediate.node = NULL;
 }
 
-static void
-stranger_no_more(struct conn *c)
+void
+conn_leave_limits(struct conn *c)
 {
 	if (!c->counted)
 		return;
 	c->counted = false;
-	limits_leave(c->w->parts->limits, &c->mediate.self.client.addr);
+	limits_leave(c->env->limits, &c->mediate.self.client.addr);
 }
 
 static bool
@@ -100,7 +80,7 @@ log_end(struct conn *c)
 		log_conn(LOG_LEVEL_DEBUG, mediate_log(&c->mediate), "closed: %s", close_text(c->why));
 		return;
 	}
-	if (!log_allow(&c->w->log, clock_ms(), &left_out))
+	if (!log_allow(&c->env->log, clock_ms(), &left_out))
 		return;
 	if (left_out > 0)
 		log_info("%u lines about closed connections left out", left_out);
@@ -108,29 +88,31 @@ log_end(struct conn *c)
 	    conn_stage_str(c->stage), close_text(c->why));
 }
 
-/* reset: the client is to notice at once, nothing is on its way to it. */
+/* reset: the client gets RST, to notice at once; not while bytes are on their way to it. */
 static void
 die(struct conn *c, bool reset)
 {
-	struct worker *w = c->w;
+	struct conn_env *env = c->env;
 
 	if (c->stage == CONN_DEAD)
 		return;
 	log_end(c);
-	stats_closed(&w->stats, c->why);
-	c->stage = CONN_DEAD;
+	stats_closed(env->stats, c->why);
+	conn_enter(c, CONN_DEAD, 0);
 	disarm(c);
-	flow_stop(c);
+	turn_take(c);
+	for (int i = 0; i < 2; i++)
+		splice_return(env->pipes, &c->side[i].pipe);
 	leg_close(&c->side[C2S].leg, reset);
 	leg_close(&c->side[S2C].leg, false);
-	stranger_no_more(c);
+	conn_leave_limits(c);
 	route_fini(&c->route);
 	mediate_fini(&c->mediate);
 	node_leave(c);
-	TAILQ_REMOVE(&w->conns, c, entry);
-	TAILQ_INSERT_TAIL(&w->dead, c, entry);
-	w->nconns--;
-	event_active(w->reap, EV_TIMEOUT, 0);
+	TAILQ_REMOVE(&env->conns, c, entry);
+	TAILQ_INSERT_TAIL(&env->dead, c, entry);
+	env->nconns--;
+	event_active(env->reap, EV_TIMEOUT, 0);
 }
 
 void
@@ -140,9 +122,11 @@ conn_free(struct conn *c)
 	for (int i = 0; i < 2; i++) {
 		pump_fini(&c->side[i].pump);
 		buf_fini(&c->side[i].out);
+		MAGIC_CLEAR(&c->side[i]);
 	}
 	free(c->calling_name);
 	buf_fini(&c->replay);
+	MAGIC_CLEAR(c);
 	free(c);
 }
 
@@ -164,37 +148,39 @@ sooner(uint64_t a, uint64_t b)
 	return a == 0 || (b != 0 && b < a) ? b : a;
 }
 
-static uint64_t
-deadline(const struct conn *c, enum close_reason *why)
+uint64_t
+conn_deadline(const struct conn *c, enum close_reason *why)
 {
-	const struct pol_limits *l = &c->w->policy->limits;
+	const struct pol_limits *l = &c->env->policy->limits;
 
-	*why = CLOSE_LOGON_TIMEOUT;
 	/* It is ending: conn_tick() sees to that. */
 	if (c->end_by_ms != 0)
 		return 0;
-	if (c->stage == CONN_FIRST) {
+	switch ((enum stage_deadline)stages[c->stage].deadline) {
+	case STAGE_DEADLINE_FIRST_FRAME:
 		*why = CLOSE_FIRST_FRAME_TIMEOUT;
 		return c->accepted_ms + l->first_frame;
-	}
-	if (!c->negotiated) {
+	case STAGE_DEADLINE_NEGOTIATE:
 		*why = CLOSE_NEGOTIATE_TIMEOUT;
 		return c->accepted_ms + l->negotiate;
+	case STAGE_DEADLINE_LOGON:
+		*why = CLOSE_LOGON_TIMEOUT;
+		return c->accepted_ms + l->logon;
+	case STAGE_DEADLINE_NONE:
+		break;
 	}
-	return c->logged_on ? 0 : c->accepted_ms + l->logon;
+	return 0;
 }
 
 void
 conn_arm(struct conn *c)
 {
 	enum close_reason why;
-	uint64_t when = deadline(c, &why), now;
+	uint64_t when = conn_deadline(c, &why), now;
 
 	if (c->stage == CONN_DEAD)
 		return;
-	when = sooner(when, c->calm_until_ms);
-	if (c->stage == CONN_CONNECT)
-		when = sooner(when, c->connect_by_ms);
+	when = sooner(when, c->until_ms);
 	if (when == 0) {
 		disarm(c);
 		return;
@@ -216,20 +202,20 @@ conn_end(struct conn *c, enum close_reason why)
 	/* It was the client who began the end. */
 	if (c->half_closed)
 		why = CLOSE_CLIENT_EOF;
-	if (c->stage == CONN_FLUSH || flow_owed(s2c) == 0 || c->side[C2S].leg.fd == -1 ||
+	if (c->stage == CONN_FLUSH || send_owed(s2c) == 0 || c->side[C2S].leg.fd == -1 ||
 	    why == CLOSE_CLIENT_RESET) {
 		if (c->stage != CONN_FLUSH)
 			c->why = why;
-		/* The quickest word to the client; but never over bytes that are on their way. */
+		/* RST tells the client soonest, but destroys bytes that are on their way. */
 		die(c, (why == CLOSE_NODE_RESET || why == CLOSE_NODE_DOWN || why == CLOSE_NODE_HUNG) &&
-		    flow_owed(s2c) == 0 && leg_sent_all(&c->side[C2S].leg));
+		    send_owed(s2c) == 0 && leg_sent_all(&c->side[C2S].leg));
 		return;
 	}
 	/* Answers that the node gave are delivered, whatever else went wrong. */
 	c->why = why;
-	c->stage = CONN_FLUSH;
+	conn_enter(c, CONN_FLUSH, 0);
 	leg_close(&s2c->leg, false);
-	flow_update(c);
+	turn_update(c);
 	c->end_by_ms = clock_ms() + FLUSH_MS;
 	conn_arm(c);
 }
@@ -240,199 +226,18 @@ conn_flushed(struct conn *c)
 	die(c, false);
 }
 
-/* Pump operations. */
-
-static struct verdict
-head_op(void *arg, const uint8_t *p, size_t avail)
-{
-	struct side *s = arg;
-	struct conn *c = s->conn;
-	struct verdict v;
-
-	if (s->dir == C2S && prelude_head(c, p, avail, &v))
-		return v;
-	if (c->stage < CONN_REPLAY || c->raw)
-		return classify_first(&c->mediate.track, p, avail);
-	return mediate_head(&c->mediate, s->dir, p, avail);
-}
-
-static struct verdict
-part_op(void *arg, const uint8_t *p, size_t avail, size_t left)
-{
-	struct side *s = arg;
-
-	return classify_part(&s->conn->mediate.track, s->dir, p, avail, left);
-}
-
-static struct outcome
-held_op(void *arg, const uint8_t *frame, size_t len)
-{
-	struct side *s = arg;
-	struct conn *c = s->conn;
-	struct outcome o;
-
-	/* Behind a PROXY header that made it wait. */
-	if (!c->started)
-		return (struct outcome){ .act = OUTCOME_WAIT };
-	if (s->dir == C2S && prelude_held(c, frame, len, &o))
-		return o;
-	switch (c->stage) {
-	case CONN_FIRST:
-	case CONN_SECOND:
-		return opening_frame(c, frame, len);
-	case CONN_REPLAY:
-		if (s->dir == S2C)
-			return opening_swallow(c, frame, len);
-		return (struct outcome){ .act = OUTCOME_WAIT };
-	case CONN_RELAY:
-		if (s->dir == C2S && c->raw)
-			return opening_pass_raw(c);
-		if (s->dir == C2S && c->calm_until_ms != 0)
-			return (struct outcome){ .act = OUTCOME_WAIT };
-		return mediate_held(&c->mediate, s->dir, frame, len);
-	default:
-		return (struct outcome){ .act = OUTCOME_WAIT };
-	}
-}
-
-static const struct pump_ops ops = {
-	.head = head_op,
-	.part = part_op,
-	.held = held_op,
-	.send = flow_send,
-};
-
-/*
- * SMB1's VcNumber 0: the client has lost all its connections, [MS-CIFS] 2.1.3, and the server is to
- * end them. The node would end those of everybody here: it knows one address. Only after the logon,
- * or anybody could end the connections of others.
- */
-static void
-vc_reset(struct conn *c)
-{
-	const struct policy *p = c->w->policy;
-	const struct channel_ends *self = &c->mediate.self;
-	const struct vc_reset r = {
-		.conn_id = self->conn_id,
-		.accepted_ms = c->accepted_ms,
-		.client = self->client.addr,
-		.by_identity = p->vc_reset == POL_VC_RESET_IDENTITY,
-		.identity = c->mediate.identity,
-	};
-
-	if (p->vc_reset == POL_VC_RESET_OFF)
-		return;
-	if (p->vc_reset == POL_VC_RESET_ADDRESS && policy_is_nat(p, &r.client)) {
-		stats_add(&c->w->stats, STAT_vc_nat, 1);
-		return;
-	}
-	stats_add(&c->w->stats, STAT_vc_resets, 1);
-	log_conn(LOG_LEVEL_DEBUG, mediate_log(&c->mediate),
-	    "VcNumber 0: older connections of the client end");
-	for (unsigned i = 0; i < c->w->parts->nworkers; i++)
-		worker_vc_reset(c->w->parts->workers[i], &r);
-}
-
-bool
-conn_is_older(const struct conn *c, const struct vc_reset *r)
-{
-	const struct channel_ends *self = &c->mediate.self;
-
-	return self->conn_id != r->conn_id && c->accepted_ms < r->accepted_ms &&
-	    addr_equal(&self->client.addr, &r->client) &&
-	    (!r->by_identity || identity_same(&c->mediate.identity, &r->identity));
-}
-
-const struct pump_ops *
-conn_pump_ops(void)
-{
-	return &ops;
-}
-
-/* What the facts now say about the connection's progress. */
-static void
-progress(struct conn *c)
-{
-	const struct track *t = &c->mediate.track;
-
-	if (!c->negotiated && (t->negotiated || t->smb1)) {
-		c->negotiated = true;
-		if (c->kind == FIRST_MULTI && c->route.others > 0)
-			c->calm_until_ms = clock_ms() + CALM_MS;
-		conn_arm(c);
-	}
-	if (!c->logged_on && t->logged_on) {
-		c->logged_on = true;
-		stranger_no_more(c);
-		route_firm(&c->route);
-		stats_add(&c->w->stats, STAT_logged_on, 1);
-		conn_arm(c);
-	}
-	if (c->mediate.track.vc_reset) {
-		c->mediate.track.vc_reset = false;
-		vc_reset(c);
-	}
-}
-
-bool
-conn_settle(struct conn *c, enum pump_result r, enum close_reason why)
-{
-	for (;;) {
-		if (conn_over(c))
-			return false;
-		if (r != PUMP_OK) {
-			conn_end(c, r == PUMP_CLOSE ? why : c->send_failed);
-			return false;
-		}
-		progress(c);
-		if (c->resume[C2S] || c->resume[S2C]) {
-			struct side *s = &c->side[c->resume[C2S] ? C2S : S2C];
-
-			c->resume[s->dir] = false;
-			r = pump_resume(&s->pump, &ops, s, &why);
-			continue;
-		}
-		break;
-	}
-	flow_update(c);
-	return true;
-}
-
-void
-conn_resume(struct conn *c, enum dir dir)
-{
-	c->resume[dir] = true;
-	(void)conn_settle(c, PUMP_OK, 0);
-}
-
-/* Of mediate: a frame that waits for a key may be looked at again; new facts. */
-static void
-wake_cb(void *arg)
-{
-	struct conn *c = arg;
-
-	if (c->stage != CONN_RELAY)
-		return;
-	if (c->side[S2C].pump.waiting)
-		conn_resume(c, S2C);
-	else if (c->calm_until_ms == 0 && c->side[C2S].pump.waiting)
-		conn_resume(c, C2S);
-	else
-		(void)conn_settle(c, PUMP_OK, 0);
-}
-
 /*
  * The client has logged off everywhere, and nothing is known to be unanswered. What it asked
  * without a session is taken for answered with the node's next byte.
  */
 static bool
-said_goodbye(const struct conn *c)
+logged_off(const struct conn *c)
 {
 	const struct side *c2s = &c->side[C2S];
 
-	return c->logged_on && c->mediate.track.nchannels == 0 &&
+	return c->stage == CONN_RELAY && c->mediate.track.nchannels == 0 &&
 	    c->mediate.track.npending == 0 && !c->mediate.track.smb1 && c->owed_since_ms == 0 &&
-	    flow_owed(c2s) == 0 && pump_idle(&c2s->pump);
+	    send_owed(c2s) == 0 && pump_idle(&c2s->pump);
 }
 
 void
@@ -446,68 +251,40 @@ conn_end_of_file(struct side *s)
 		return;
 	}
 	c->why = CLOSE_CLIENT_EOF;
-	if (c->stage != CONN_RELAY || said_goodbye(c)) {
+	if (!stage_relays(c->stage) || logged_off(c)) {
 		conn_end(c, CLOSE_CLIENT_EOF);
 		return;
 	}
-	/* SMB has no half-open state: the node hears of it once it has all that the client sent. */
+	/* SMB has no half-closed state. The node gets FIN once it has all that the client sent. */
 	c->end_by_ms = clock_ms() + FLUSH_MS;
-	flow_half_close(c);
-	flow_update(c);
+	send_half_close(c);
+	turn_update(c);
 	conn_arm(c);
 }
 
-/* Time. */
-
-static void
-timer_cb(evutil_socket_t fd, short what, void *arg)
+struct vc_conn
+conn_vc(const struct conn *c)
 {
-	struct conn *c = arg;
-	enum close_reason why;
-	uint64_t now = clock_ms(), when;
-
-	(void)fd;
-	(void)what;
-	c->timer_ms = UINT64_MAX;
-	if (!c->started) {
-		c->started = true;
-		if (c->side[C2S].pump.waiting)
-			conn_resume(c, C2S);
-		if (conn_over(c))
-			return;
-		flow_update(c);
-	}
-	when = deadline(c, &why);
-	if (when != 0 && now >= when) {
-		conn_end(c, why);
-		return;
-	}
-	if (c->stage == CONN_CONNECT && now >= c->connect_by_ms) {
-		opening_connect_failed(c);
-		if (conn_over(c))
-			return;
-	}
-	if (c->calm_until_ms != 0 && now >= c->calm_until_ms) {
-		c->calm_until_ms = 0;
-		if (c->side[C2S].pump.waiting)
-			conn_resume(c, C2S);
-	}
-	conn_arm(c);
+	return (struct vc_conn){
+		.id = c->mediate.self.conn_id,
+		.accepted_ms = c->accepted_ms,
+		.client = c->mediate.self.client.addr,
+		.identity = c->mediate.identity,
+	};
 }
 
 void
 conn_tick(struct conn *c, uint64_t now_ms)
 {
-	const struct policy *p = c->w->policy;
+	const struct policy *p = c->env->policy;
 
+	if (c->stage == CONN_DEAD)
+		return;
 	if (c->end_by_ms != 0 && now_ms >= c->end_by_ms) {
-		/* A client that closed got what there was; a flush that stands still is given up. */
+		/* A client that closed got what there was; a flush that does not move is given up. */
 		conn_kill(c, c->why == CLOSE_CLIENT_EOF ? CLOSE_CLIENT_EOF : CLOSE_FLUSH_TIMEOUT);
 		return;
 	}
-	flow_tick(c);
-	if (c->stage == CONN_DEAD)
-		return;
 	leg_keep(&c->side[C2S].leg, &p->tcp);
 	leg_keep(&c->side[S2C].leg, &p->tcp);
 	if (c->node != NULL && c->node->health == NODE_HUNG && c->owed_since_ms != 0 &&
@@ -518,10 +295,10 @@ conn_tick(struct conn *c, uint64_t now_ms)
 void
 conn_delay(struct conn *c, unsigned delay_ms)
 {
-	c->started = false;
 	c->accepted_ms += delay_ms;
-	stats_add(&c->w->stats, STAT_accept_delayed, 1);
-	alarm_in(c, delay_ms);
+	stats_add(c->env->stats, STAT_accept_delayed, 1);
+	conn_enter(c, CONN_DELAY, clock_ms() + delay_ms);
+	conn_arm(c);
 }
 
 /* Which of our addresses did the client dial? -1: it has gone. */
@@ -540,52 +317,53 @@ dialled_address(int fd, const struct conf_listen *listener, struct addrport *loc
 }
 
 void
-conn_new(struct worker *w, int fd, const struct conf_listen *listener,
+conn_new(struct conn_env *env, int fd, const struct conf_listen *listener,
     const struct addrport *client, unsigned delay_ms)
 {
-	struct channel_ends self = { .conn_id = w->next_id, .client = *client };
+	struct channel_ends self = { .conn_id = env->next_id, .client = *client };
 	bool proxied = conf_is_proxy(listener, &client->addr);
 	struct conn *c = calloc(1, sizeof(*c));
 
 	if (c == NULL || dialled_address(fd, listener, &self.local) == -1) {
-		stats_closed(&w->stats, c == NULL ? CLOSE_NO_MEMORY : CLOSE_CLIENT_RESET);
+		stats_closed(env->stats, c == NULL ? CLOSE_NO_MEMORY : CLOSE_CLIENT_RESET);
 		if (!proxied)
-			limits_leave(w->parts->limits, &client->addr);
+			limits_leave(env->limits, &client->addr);
 		evutil_closesocket(fd);
 		free(c);
 		return;
 	}
-	w->next_id += w->parts->nworkers;
-	c->w = w;
+	env->next_id += env->id_step;
+	MAGIC_SET(c, CONN_MAGIC);
+	c->env = env;
 	c->listener = listener;
 	c->counted = !proxied;
-	c->header_due = proxied;
-	c->started = true;
+	c->stage = proxied ? CONN_HEADER : CONN_FIRST;
 	c->accepted_ms = clock_ms();
-	mediate_init(&c->mediate, &w->mediate, listener->name, &self, wake_cb, c);
+	mediate_init(&c->mediate, &env->mediate, listener->name, &self, env->ops->wake, c);
 	c->mediate.intercept = listener->intercept;
 	for (int i = 0; i < 2; i++) {
+		MAGIC_SET(&c->side[i], SIDE_MAGIC);
 		c->side[i].conn = c;
 		c->side[i].dir = (enum dir)i;
 		leg_init(&c->side[i].leg);
 	}
-	if (leg_open(&c->side[C2S].leg, w->base, fd, flow_leg_cb, &c->side[C2S]) == -1) {
-		stats_closed(&w->stats, CLOSE_NO_MEMORY);
+	if (leg_open(&c->side[C2S].leg, env->base, fd, env->ops->leg, &c->side[C2S]) == -1) {
+		stats_closed(env->stats, CLOSE_NO_MEMORY);
 		if (!proxied)
-			limits_leave(w->parts->limits, &client->addr);
+			limits_leave(env->limits, &client->addr);
 		mediate_fini(&c->mediate);
 		evutil_closesocket(fd);
 		free(c);
 		return;
 	}
-	TAILQ_INSERT_TAIL(&w->conns, c, entry);
-	w->nconns++;
-	stats_add(&w->stats, STAT_accepted, 1);
+	TAILQ_INSERT_TAIL(&env->conns, c, entry);
+	env->nconns++;
+	stats_add(env->stats, STAT_accepted, 1);
 	if (delay_ms > 0)
 		conn_delay(c, delay_ms);
 	else
 		conn_arm(c);
-	flow_update(c);
+	turn_update(c);
 }
 
 const struct node *
@@ -618,7 +396,7 @@ conn_describe(const struct conn *c, struct conn_info *info)
 		.local = c->mediate.self.local,
 		.dialect = t->negotiated ? t->dialect : 0,
 		.smb1 = t->smb1,
-		.logged_on = c->logged_on,
+		.logged_on = t->logged_on,
 		.has_guid = c->route.key.b[0] == STATE_KEY_GUID,
 		.since_ms = c->accepted_ms,
 		.sessions = t->nchannels,

@@ -8,40 +8,16 @@
 
 #include "base/addr.h"
 #include "base/guid.h"
-#include "inspect/identity.h"
+#include "inspect/vc_reset.h"
+#include "proxy/stage.h"
 #include "stats/close.h"
 
 struct conf_listen;
 struct conn;
+struct conn_env;
 struct node;
+struct side;
 struct state_key;
-struct worker;
-
-/*
- *	FIRST ──┬────────────► ROUTE ─► CONNECT ─┬───────────► RELAY ─► FLUSH ─► DEAD
- *	        └─► SECOND ──►                   └─► REPLAY ─►
- *
- * Any stage may go to FLUSH (something for the client is left) or DEAD.
- */
-enum conn_stage {
-	CONN_FIRST,		/* no whole frame yet */
-	CONN_SECOND,		/* multi-protocol: answered 0x02ff, the SMB2 NEGOTIATE is to come */
-	CONN_ROUTE,		/* the map of claims is asked */
-	CONN_CONNECT,		/* the node is dialled */
-	CONN_REPLAY,		/* the SMB1 NEGOTIATE went to the node, its answer is to be swallowed */
-	CONN_RELAY,
-	CONN_FLUSH,		/* over, but for bytes that the client is still owed */
-	CONN_DEAD,		/* freed at the end of this turn of the loop */
-};
-
-/* A connection whose SMB1 logon said VcNumber 0, and which others are the same client's. */
-struct vc_reset {
-	uint64_t conn_id;
-	uint64_t accepted_ms;
-	struct addr client;
-	bool by_identity;
-	struct identity identity;
-};
 
 /* For people. */
 struct conn_info {
@@ -60,16 +36,14 @@ struct conn_info {
 	unsigned sessions;
 };
 
-const char *conn_stage_str(enum conn_stage s);
-
 /*
  * Takes over the accepted socket. delay_ms: do not read before. The connection then lives on this
  * worker by itself; listener is borrowed for good.
  */
-void conn_new(struct worker *w, int fd, const struct conf_listen *listener,
+void conn_new(struct conn_env *env, int fd, const struct conf_listen *listener,
     const struct addrport *client, unsigned delay_ms);
 
-/* Ends it: what the client is owed is flushed first where that can be. Safe in any stage. */
+/* Ends it; what the client is still owed is flushed first, if it can be. Safe in any stage. */
 void conn_end(struct conn *c, enum close_reason why);
 /* Ends it at once. */
 void conn_kill(struct conn *c, enum close_reason why);
@@ -80,13 +54,28 @@ const struct node *conn_node(const struct conn *c);
 bool conn_is_of(const struct conn *c, const struct state_key *key);
 struct conn *conn_next(const struct conn *c);
 
-/* Is it one that this one's client has given up? */
-bool conn_is_older(const struct conn *c, const struct vc_reset *r);
+/* What VcNumber 0 on another connection goes by. */
+struct vc_conn conn_vc(const struct conn *c);
 
-/* Once a second: did a peer die while it was not read, does a hung node owe an answer? */
+/* Once a second: is its end overdue, does a hung node owe an answer? */
 void conn_tick(struct conn *c, uint64_t now_ms);
 
 void conn_describe(const struct conn *c, struct conn_info *info);
+
+/* For its parts: opening, prelude, progress and recv. */
+
+/* When the stage has taken too long, and the reason to end the connection then. 0: never. */
+uint64_t conn_deadline(const struct conn *c, enum close_reason *why);
+/* Sets the timer to what comes first: that deadline, or the time when the stage is over. */
+void conn_arm(struct conn *c);
+/* To CONN_DELAY for so long; all deadlines move by it. */
+void conn_delay(struct conn *c, unsigned delay_ms);
+/* It is not among those without a logon any more. */
+void conn_leave_limits(struct conn *c);
+/* The peer of this side has sent its last byte. */
+void conn_end_of_file(struct side *s);
+/* In CONN_FLUSH: the client has all that it was owed. */
+void conn_flushed(struct conn *c);
 
 /* Frees a dead one; for the worker's end of turn. */
 void conn_free(struct conn *c);

@@ -9,28 +9,28 @@
 #include "smb/neg2.h"
 
 static struct first
-bad(enum close_reason why)
+first_bad(enum close_reason why)
 {
 	return (struct first){ .kind = FIRST_BAD, .why = why };
 }
 
 static struct first
-smb2(const uint8_t *msg, size_t len)
+first_smb2(const uint8_t *msg, size_t len)
 {
 	struct first f = { .kind = FIRST_SMB2 };
 	struct neg2_req r;
 	struct hdr2 h;
 
 	if (len < SMB2_HDR_LEN)
-		return bad(CLOSE_SHORT_FRAME);
+		return first_bad(CLOSE_SHORT_FRAME);
 	if (hdr2_get(&h, msg, len) == -1)
-		return bad(CLOSE_BAD_MESSAGE);
+		return first_bad(CLOSE_BAD_MESSAGE);
 	if (h.command != SMB2_NEGOTIATE)
-		return bad(CLOSE_BAD_FIRST);
+		return first_bad(CLOSE_BAD_FIRST);
 	if (h.next != 0)
-		return bad(CLOSE_BAD_CHAIN);
+		return first_bad(CLOSE_BAD_CHAIN);
 	if (neg2_req_get(&r, msg, len) == -1)
-		return bad(CLOSE_BAD_MESSAGE);
+		return first_bad(CLOSE_BAD_MESSAGE);
 	/* 2.0.2 has no ClientGuid, [MS-SMB2] 2.2.3, and some libraries send zeros for everybody. */
 	f.has_guid = r.max_dialect >= SMB2_DIALECT_210 && !guid_is_zero(&r.client_guid);
 	f.guid = r.client_guid;
@@ -39,17 +39,17 @@ smb2(const uint8_t *msg, size_t len)
 }
 
 static struct first
-smb1(const uint8_t *msg, size_t len)
+first_smb1(const uint8_t *msg, size_t len)
 {
 	struct first f = { .kind = FIRST_SMB1 };
 	struct neg1_req r;
 
 	if (hdr1_get(&f.hdr1, msg, len) == -1)
-		return bad(CLOSE_BAD_MESSAGE);
+		return first_bad(CLOSE_BAD_MESSAGE);
 	if (f.hdr1.command != SMB1_COM_NEGOTIATE)
-		return bad(CLOSE_BAD_FIRST);
+		return first_bad(CLOSE_BAD_FIRST);
 	if (neg1_req_get(&r, msg, len) == -1)
-		return bad(CLOSE_BAD_MESSAGE);
+		return first_bad(CLOSE_BAD_MESSAGE);
 	if (r.smb2_any)
 		f.kind = FIRST_MULTI;
 	else if (r.smb2_002)
@@ -66,8 +66,8 @@ first_judge(const uint8_t *frame, size_t len)
 	rd_seek(&r, NBSS_HDR_LEN);
 	id = rd_u32(&r);
 	if (id == SMB2_PROTOCOL_ID)
-		return smb2(frame + NBSS_HDR_LEN, len - NBSS_HDR_LEN);
+		return first_smb2(frame + NBSS_HDR_LEN, len - NBSS_HDR_LEN);
 	if (id == SMB1_PROTOCOL_ID)
-		return smb1(frame + NBSS_HDR_LEN, len - NBSS_HDR_LEN);
-	return bad(CLOSE_BAD_PROTOCOL);
+		return first_smb1(frame + NBSS_HDR_LEN, len - NBSS_HDR_LEN);
+	return first_bad(CLOSE_BAD_PROTOCOL);
 }

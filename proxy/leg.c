@@ -64,16 +64,16 @@ leg_recv(struct leg *l, void *dst, size_t n)
 	do
 		r = recv(l->fd, dst, n, MSG_DONTWAIT);
 	while (r == -1 && errno == EINTR);
-	l->doubt = false;
+	l->recheck = false;
 	if (r == -1) {
 		l->ready = false;
 	} else if (r > 0 && (size_t)r < n && !l->ended) {
 		/*
-		 * All that there was; what comes later is another edge. But a reset that came together
-		 * with the bytes was the same edge, and libevent does not tell it from them.
+		 * That was all; what comes later is another edge. But a reset that came together with the
+		 * bytes was in the same edge, and libevent does not report it apart.
 		 */
 		l->ready = false;
-		l->doubt = true;
+		l->recheck = true;
 	}
 	return r;
 }
@@ -125,9 +125,9 @@ leg_keep(struct leg *l, const struct pol_tcp *tcp)
 	int on = 1, idle = (int)(tcp->keepalive_idle / 1000);
 	int interval = (int)(tcp->keepalive_interval / 1000), count = (int)tcp->keepalive_count;
 
-	if (l->kept || l->fd == -1 || idle == 0)
+	if (l->keepalive || l->fd == -1 || idle == 0)
 		return;
-	l->kept = true;
+	l->keepalive = true;
 	setsockopt(l->fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
 	setsockopt(l->fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
 	setsockopt(l->fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));

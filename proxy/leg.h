@@ -13,17 +13,17 @@ struct pol_tcp;
 
 /*
  * fd -1: not open. One edge-triggered event, added once: no epoll_ctl() between the first byte and
- * the last, and a peer's death is told while nothing is read. What an edge told is remembered here
- * until the kernel said that there is no more.
+ * the last, and a peer's death is reported while nothing is read. What an edge reported is kept
+ * here until the kernel says that there is no more.
  */
 struct leg {
 	int fd;
 	bool reading;		/* its bytes are wanted now */
 	bool ready;		/* there may be bytes, or an end, to be received */
 	bool ended;		/* an end is behind the bytes: a short read is not the last one */
-	bool doubt;		/* the last read was short, and no later one found nothing */
+	bool recheck;		/* the last read was short: an end may have come with its bytes */
 	bool blocked;		/* the kernel takes no more until EV_WRITE */
-	bool kept;			/* alive, by keepalives */
+	bool keepalive;		/* is on */
 	struct event ev;
 };
 
@@ -37,7 +37,7 @@ int leg_open(struct leg *l, struct event_base *base, int fd, event_callback_fn c
 /* reset: the peer gets RST instead of FIN. */
 void leg_close(struct leg *l, bool reset);
 
-/* Remembers what an event told. */
+/* Notes what an event reported. */
 void leg_note(struct leg *l, short what);
 
 /* As recv(2)/send(2), never blocking, without SIGPIPE and EINTR; they keep ready and blocked. */
@@ -45,7 +45,7 @@ ssize_t leg_recv(struct leg *l, void *dst, size_t n);
 /* more: the rest of a message follows. */
 ssize_t leg_send(struct leg *l, const void *src, size_t n, bool more);
 
-/* Has the peer gone while nobody was reading? Costs a system call. */
+/* Has the peer gone while its bytes were not read? Costs a system call. */
 bool leg_broken(const struct leg *l);
 
 /* Has the peer's kernel taken everything that was sent? */

@@ -1,4 +1,4 @@
-/* limits.c: what strangers may cost: accept rate and connections without a logon, per source and in all */
+/* limits.c: accept rate and connections without a logon, limited per source and in all */
 #include "config.h"
 
 #include "proxy/limits.h"

@@ -1,4 +1,4 @@
-/* limits.h: what strangers may cost: accept rate and connections without a logon, per source and in all */
+/* limits.h: accept rate and connections without a logon, limited per source and in all */
 #ifndef PROXY_LIMITS_H
 #define PROXY_LIMITS_H
 
@@ -11,7 +11,7 @@ struct addr;
 struct limits;
 struct pol_limits;
 
-/* Shared by all workers: a leaf lock, taken at accept and once more when the stranger is none. */
+/* Shared by all workers: a leaf lock, taken at accept, and once more at the logon or the end. */
 struct limits *limits_new(void);
 void limits_free(struct limits **l);
 

@@ -4,14 +4,14 @@
 #include "proxy/listen.h"
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/magic.h"
 #include "nodes/source.h"
 #include "policy/conf.h"
 #include "policy/policy.h"
 #include "proxy/conn.h"
+#include "proxy/env.h"
 #include "proxy/leg.h"
 #include "proxy/limits.h"
-#include "proxy/worker.h"
 #include "stats/stats.h"
 
 #include <errno.h>
@@ -25,18 +25,21 @@
 #include <event2/event.h>
 
 #define BACKLOG 4096
-/* Connections taken in one go, before those that live have their turn. */
+/* Connections accepted in one go, before the existing ones have their turn. */
 #define ACCEPT_ROUNDS 64
-/* How long accepting rests when there are no descriptors left. */
+/* How long accepting pauses when no descriptor is left. */
 #define PAUSE_MS 100
 
+#define LISTENER_MAGIC 0x115e7e12u
+
 struct listener {
-	struct worker *w;
+	MAGIC_MEMBER
+	struct conn_env *env;
 	const struct conf_listen *conf;
 	int fd;
-	int reserve;		/* given up for a moment to tell one client that we are full */
+	int reserve;		/* given up for a moment to accept one client, and to close it */
 	struct event *ev;
-	struct event *again;
+	struct event *resume;
 };
 
 static int
@@ -92,33 +95,34 @@ fail:
 }
 
 static void
-refuse(struct listener *l, int fd, enum close_reason why)
+listener_refuse(struct listener *l, int fd, enum close_reason why)
 {
 	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
 
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(fd);
-	stats_closed(&l->w->stats, why);
+	stats_closed(l->env->stats, why);
 }
 
 static void
-again_cb(evutil_socket_t fd, short what, void *arg)
+listener_resume_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct listener *l = arg;
 
 	(void)fd;
 	(void)what;
+	MAGIC_CHECK(l, LISTENER_MAGIC);
 	if (l->reserve == -1)
 		l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	event_add(l->ev, NULL);
 }
 
 /*
- * No descriptor is left. The reserve takes the first of the queue to close it, so that its client
- * knows; then accepting rests, for a level-triggered listener would spin otherwise.
+ * No descriptor is left. The reserve is given up to accept the first of the queue and close it, so
+ * that its client knows. Then accepting pauses: a level-triggered listener would spin.
  */
 static void
-rest(struct listener *l)
+pause_accept(struct listener *l)
 {
 	const struct timeval tv = { 0, PAUSE_MS * 1000 };
 	int fd;
@@ -128,12 +132,12 @@ rest(struct listener *l)
 		l->reserve = -1;
 		fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd != -1)
-			refuse(l, fd, CLOSE_NO_FILES);
+			listener_refuse(l, fd, CLOSE_NO_FILES);
 		l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	}
-	stats_add(&l->w->stats, STAT_accept_paused, 1);
+	stats_add(l->env->stats, STAT_accept_paused, 1);
 	event_del(l->ev);
-	event_add(l->again, &tv);
+	event_add(l->resume, &tv);
 }
 
 static bool
@@ -143,11 +147,12 @@ out_of_something(int err)
 }
 
 static void
-accept_cb(evutil_socket_t lfd, short what, void *arg)
+listener_accept_cb(evutil_socket_t lfd, short what, void *arg)
 {
 	struct listener *l = arg;
 
 	(void)what;
+	MAGIC_CHECK(l, LISTENER_MAGIC);
 	for (int i = 0; i < ACCEPT_ROUNDS; i++) {
 		enum close_reason why = CLOSE_UNAUTH_LIMIT;
 		struct sockaddr_storage ss;
@@ -158,7 +163,7 @@ accept_cb(evutil_socket_t lfd, short what, void *arg)
 
 		if (fd == -1) {
 			if (out_of_something(errno))
-				rest(l);
+				pause_accept(l);
 			if (errno == ECONNABORTED || errno == EINTR)
 				continue;
 			return;
@@ -167,38 +172,39 @@ accept_cb(evutil_socket_t lfd, short what, void *arg)
 			close(fd);
 			continue;
 		}
-		/* A proxy is not limited: those who come by it are, once they are known. */
+		/* A proxy is not limited: its clients are, once its header has named them. */
 		if (!conf_is_proxy(l->conf, &client.addr) &&
-		    !limits_enter(l->w->parts->limits, &l->w->policy->limits, &client.addr, clock_ms(),
+		    !limits_enter(l->env->limits, &l->env->policy->limits, &client.addr, clock_ms(),
 		        &delay, &why)) {
-			refuse(l, fd, why);
+			listener_refuse(l, fd, why);
 			continue;
 		}
-		conn_new(l->w, fd, l->conf, &client, delay);
+		conn_new(l->env, fd, l->conf, &client, delay);
 	}
 }
 
 void
 listener_policy(struct listener *l)
 {
-	leg_tcp(l->fd, l->w->policy->tcp.client_timeout);
+	leg_tcp(l->fd, l->env->policy->tcp.client_timeout);
 }
 
 struct listener *
-listener_new(struct worker *w, int fd, const struct conf_listen *conf)
+listener_new(struct conn_env *env, int fd, const struct conf_listen *conf)
 {
 	struct listener *l = calloc(1, sizeof(*l));
 
 	if (l == NULL)
 		return NULL;
-	l->w = w;
+	MAGIC_SET(l, LISTENER_MAGIC);
+	l->env = env;
 	l->fd = fd;
 	l->conf = conf;
 	listener_policy(l);
 	l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	l->ev = event_new(w->base, fd, EV_READ | EV_PERSIST, accept_cb, l);
-	l->again = evtimer_new(w->base, again_cb, l);
-	if (l->ev == NULL || l->again == NULL || event_add(l->ev, NULL) == -1)
+	l->ev = event_new(env->base, fd, EV_READ | EV_PERSIST, listener_accept_cb, l);
+	l->resume = evtimer_new(env->base, listener_resume_cb, l);
+	if (l->ev == NULL || l->resume == NULL || event_add(l->ev, NULL) == -1)
 		listener_free(&l);
 	return l;
 }
@@ -212,11 +218,12 @@ listener_free(struct listener **lp)
 		return;
 	if (l->ev != NULL)
 		event_free(l->ev);
-	if (l->again != NULL)
-		event_free(l->again);
+	if (l->resume != NULL)
+		event_free(l->resume);
 	if (l->reserve != -1)
 		close(l->reserve);
 	close(l->fd);
+	MAGIC_CLEAR(l);
 	free(l);
 	*lp = NULL;
 }

@@ -3,11 +3,10 @@ noinst_LIBRARIES += proxy/libproxy.a
 proxy_libproxy_a_SOURCES = \
 	proxy/conn.c \
 	proxy/conn.h \
+	proxy/conn_priv.h \
+	proxy/env.h \
 	proxy/first.c \
 	proxy/first.h \
-	proxy/flow.c \
-	proxy/flow.h \
-	proxy/inside.h \
 	proxy/leg.c \
 	proxy/leg.h \
 	proxy/limits.c \
@@ -22,9 +21,20 @@ proxy_libproxy_a_SOURCES = \
 	proxy/ppheader.h \
 	proxy/prelude.c \
 	proxy/prelude.h \
+	proxy/progress.c \
+	proxy/progress.h \
 	proxy/pump.c \
 	proxy/pump.h \
+	proxy/recv.c \
+	proxy/recv.h \
+	proxy/send.c \
+	proxy/send.h \
 	proxy/splice.c \
 	proxy/splice.h \
+	proxy/stage.c \
+	proxy/stage.h \
+	proxy/stage.tbl.h \
+	proxy/turn.c \
+	proxy/turn.h \
 	proxy/worker.c \
 	proxy/worker.h

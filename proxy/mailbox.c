@@ -3,6 +3,8 @@
 
 #include "proxy/mailbox.h"
 
+#include "base/magic.h"
+
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -20,7 +22,10 @@ struct call {
 
 STAILQ_HEAD(calls, call);
 
+#define MAILBOX_MAGIC 0x3a11b0c5u
+
 struct mailbox {
+	MAGIC_MEMBER
 	pthread_mutex_t lock;	/* a leaf: guards the queue, not held while calls run */
 	struct calls calls;
 	int fd;
@@ -44,13 +49,15 @@ mailbox_drain(struct mailbox *m)
 }
 
 static void
-read_cb(evutil_socket_t fd, short what, void *arg)
+mailbox_cb(evutil_socket_t fd, short what, void *arg)
 {
+	struct mailbox *m = arg;
 	uint64_t n;
 
 	(void)what;
+	MAGIC_CHECK(m, MAILBOX_MAGIC);
 	if (read(fd, &n, sizeof(n)) == sizeof(n))
-		mailbox_drain(arg);
+		mailbox_drain(m);
 }
 
 struct mailbox *
@@ -60,11 +67,12 @@ mailbox_new(struct event_base *base)
 
 	if (m == NULL)
 		return NULL;
+	MAGIC_SET(m, MAILBOX_MAGIC);
 	pthread_mutex_init(&m->lock, NULL);
 	STAILQ_INIT(&m->calls);
 	m->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (m->fd == -1 ||
-	    (m->ev = event_new(base, m->fd, EV_READ | EV_PERSIST, read_cb, m)) == NULL ||
+	    (m->ev = event_new(base, m->fd, EV_READ | EV_PERSIST, mailbox_cb, m)) == NULL ||
 	    event_add(m->ev, NULL) == -1)
 		mailbox_free(&m);
 	return m;
@@ -87,6 +95,7 @@ mailbox_free(struct mailbox **mp)
 		free(c);
 	}
 	pthread_mutex_destroy(&m->lock);
+	MAGIC_CLEAR(m);
 	free(m);
 	*mp = NULL;
 }

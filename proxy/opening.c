@@ -10,9 +10,10 @@
 #include "nodes/source.h"
 #include "policy/conf.h"
 #include "policy/policy.h"
-#include "proxy/flow.h"
-#include "proxy/inside.h"
-#include "proxy/worker.h"
+#include "proxy/conn.h"
+#include "proxy/conn_priv.h"
+#include "proxy/env.h"
+#include "proxy/send.h"
 #include "smb/const.h"
 #include "smb/err2.h"
 #include "smb/hdr2.h"
@@ -39,14 +40,14 @@ opening_connect_failed(struct conn *c)
 {
 	struct node *failed = c->node;
 
-	stats_add(&c->w->stats, STAT_node_connect_failed, 1);
+	stats_add(c->env->stats, STAT_node_connect_failed, 1);
 	/* The health checks look at it at once. */
 	atomic_store(&failed->suspect_ms, clock_ms());
 	leg_close(&c->side[S2C].leg, false);
 	c->node = NULL;
 	c->mediate.node = NULL;
 	atomic_fetch_sub(&failed->connections, 1);
-	c->stage = CONN_ROUTE;
+	conn_enter(c, CONN_ROUTE, 0);
 	route_again(&c->route, failed);
 	node_unref(&failed);
 }
@@ -55,39 +56,30 @@ static void
 connected(struct conn *c)
 {
 	route_reached(&c->route);
-	c->stage = CONN_RELAY;
 	if (buf_len(&c->replay) > 0) {
-		c->stage = CONN_REPLAY;
-		if (flow_send(&c->side[C2S], buf_head(&c->replay), buf_len(&c->replay)) == -1) {
+		conn_enter(c, CONN_REPLAY, 0);
+		if (send_bytes(&c->side[C2S], buf_head(&c->replay), buf_len(&c->replay)) == -1) {
 			conn_end(c, c->send_failed);
 			return;
 		}
-		flow_update(c);
-		conn_arm(c);
-		return;
+	} else {
+		conn_enter(c, CONN_NEGOTIATE, 0);
+		c->resume[C2S] = true;
 	}
 	conn_arm(c);
-	conn_resume(c, C2S);
 }
 
-static void
-node_leg_cb(evutil_socket_t fd, short what, void *arg)
+void
+opening_dialled(struct conn *c, short what)
 {
-	struct side *s = arg;
-	struct conn *c = s->conn;
 	bool may_have_failed = (what & (EV_READ | EV_CLOSED)) != 0;
 	int err = 0;
 	socklen_t len = sizeof(err);
 
-	if (c->stage != CONN_CONNECT) {
-		flow_leg_cb(fd, what, arg);
-		return;
-	}
-	leg_note(&s->leg, what);
 	if ((what & EV_WRITE) == 0)
 		return;
 	if (may_have_failed &&
-	    (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1 || err != 0))
+	    (getsockopt(c->side[S2C].leg.fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1 || err != 0))
 		opening_connect_failed(c);
 	else
 		connected(c);
@@ -97,7 +89,7 @@ node_leg_cb(evutil_socket_t fd, short what, void *arg)
 static const struct pol_node *
 dialled(const struct conn *c)
 {
-	return c->listener->intercept ? policy_node_at(c->w->policy, &c->mediate.self.local) : NULL;
+	return c->listener->intercept ? policy_node_at(c->env->policy, &c->mediate.self.local) : NULL;
 }
 
 /* The address that was dialled, where it is one of this node's; else the one that policy gives. */
@@ -112,7 +104,7 @@ node_address(const struct conn *c)
 	return a;
 }
 
-/* Our own trouble, and none of the node's: its health is not asked. */
+/* That is a fault on our side: the health checks need not look at the node. */
 static void
 source_failed(struct conn *c, int fd, const struct addr *from)
 {
@@ -121,9 +113,9 @@ source_failed(struct conn *c, int fd, const struct addr *from)
 	unsigned left_out;
 
 	close(fd);
-	if (log_allow(&c->w->log, clock_ms(), &left_out))
+	if (log_allow(&c->env->log, clock_ms(), &left_out))
 		log_error("source = %s: cannot dial node %s from %s: %s",
-		    pol_source_str(c->w->policy->source), c->node->name, addr_str(from, text),
+		    pol_source_str(c->env->policy->source), c->node->name, addr_str(from, text),
 		    strerror(err));
 	conn_end(c, CLOSE_SOURCE_ADDRESS);
 }
@@ -131,11 +123,11 @@ source_failed(struct conn *c, int fd, const struct addr *from)
 static void
 connect_node(struct conn *c)
 {
-	const struct pol_tcp *tcp = &c->w->policy->tcp;
+	const struct pol_tcp *tcp = &c->env->policy->tcp;
 	struct side *s = &c->side[S2C];
 	struct addrport to = node_address(c);
 	struct addr from;
-	enum source source = source_choose(c->w->policy, c->w->route.hash,
+	enum source source = source_choose(c->env->policy, c->env->route.hash,
 	    &c->mediate.self.client.addr, &to.addr, &from);
 	struct sockaddr_storage ss;
 	socklen_t len = addrport_to_sa(&to, &ss);
@@ -147,13 +139,12 @@ connect_node(struct conn *c)
 	}
 	leg_tcp(fd, tcp->node_timeout);
 	if (source == SOURCE_MISFIT)
-		stats_add(&c->w->stats, STAT_source_misfit, 1);
+		stats_add(c->env->stats, STAT_source_misfit, 1);
 	if (source >= SOURCE_CLIENT && source_bind(fd, source, &from) == -1) {
 		source_failed(c, fd, &from);
 		return;
 	}
-	c->stage = CONN_CONNECT;
-	c->connect_by_ms = clock_ms() + tcp->connect_timeout;
+	conn_enter(c, CONN_CONNECT, clock_ms() + tcp->connect_timeout);
 	if (connect(fd, (struct sockaddr *)&ss, len) == -1 && errno != EINPROGRESS) {
 		/* No port of that address is left. */
 		if (source >= SOURCE_CLIENT && errno == EADDRNOTAVAIL) {
@@ -164,7 +155,7 @@ connect_node(struct conn *c)
 		opening_connect_failed(c);
 		return;
 	}
-	if (leg_open(&s->leg, c->w->base, fd, node_leg_cb, s) == -1) {
+	if (leg_open(&s->leg, c->env->base, fd, c->env->ops->leg, s) == -1) {
 		close(fd);
 		conn_end(c, CLOSE_NO_MEMORY);
 		return;
@@ -177,6 +168,7 @@ routed_cb(void *arg, struct node *node, enum close_reason why)
 {
 	struct conn *c = arg;
 
+	MAGIC_CHECK(c, CONN_MAGIC);
 	if (conn_over(c)) {
 		node_unref(&node);
 		return;
@@ -196,11 +188,11 @@ wait_for_node(struct conn *c, const struct first *f)
 {
 	struct state_key key = f->has_guid ? route_key_guid(&f->guid)
 	                                   : route_key_addr(&c->mediate.self.client.addr);
-	const struct pol_node *pn = c->w->policy->rebalance ? NULL : dialled(c);
+	const struct pol_node *pn = c->env->policy->rebalance ? NULL : dialled(c);
 
-	c->stage = CONN_ROUTE;
-	route_start(&c->route, &c->w->route, &key,
-	    pn == NULL ? NULL : nodes_find_policy(c->w->parts->nodes, pn), routed_cb, c);
+	conn_enter(c, CONN_ROUTE, 0);
+	route_start(&c->route, &c->env->route, &key,
+	    pn == NULL ? NULL : nodes_find_policy(c->env->route.nodes, pn), routed_cb, c);
 	return (struct outcome){ .act = OUTCOME_WAIT };
 }
 
@@ -214,7 +206,7 @@ answer_multi(struct conn *c, const uint8_t *frame, size_t len)
 
 	if (buf_add(&c->replay, frame, len) == -1)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_NO_MEMORY };
-	nodes_answer(c->w->parts->nodes, &r, blob);
+	nodes_answer(c->env->route.nodes, &r, blob);
 	r.dialect = SMB2_DIALECT_2FF;
 	/* What 2.1 knows, [MS-SMB2] 3.3.5.3.1: the rest depends on a dialect that is not chosen yet. */
 	r.capabilities &= SMB2_GLOBAL_CAP_DFS | SMB2_GLOBAL_CAP_LEASING | SMB2_GLOBAL_CAP_LARGE_MTU;
@@ -222,9 +214,9 @@ answer_multi(struct conn *c, const uint8_t *frame, size_t len)
 	neg2_resp_put(&w, &r);
 	assert(wr_ok(&w));
 	nbss_put(out, (uint32_t)(wr_len(&w) - NBSS_HDR_LEN));
-	c->stage = CONN_SECOND;
-	stats_add(&c->w->stats, STAT_multi_protocol, 1);
-	if (flow_send(&c->side[S2C], out, wr_len(&w)) == -1)
+	conn_enter(c, CONN_SECOND, 0);
+	stats_add(c->env->stats, STAT_multi_protocol, 1);
+	if (send_bytes(&c->side[S2C], out, wr_len(&w)) == -1)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = c->send_failed };
 	return (struct outcome){ .act = OUTCOME_DROP };
 }
@@ -239,8 +231,8 @@ refuse_smb1(struct conn *c, const struct first *f)
 	neg1_refuse_put(&w, &f->hdr1);
 	assert(wr_ok(&w));
 	nbss_put(out, (uint32_t)(wr_len(&w) - NBSS_HDR_LEN));
-	stats_add(&c->w->stats, STAT_smb1_refused, 1);
-	(void)flow_send(&c->side[S2C], out, wr_len(&w));
+	stats_add(c->env->stats, STAT_smb1_refused, 1);
+	(void)send_bytes(&c->side[S2C], out, wr_len(&w));
 	return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_SMB1_REFUSED };
 }
 
@@ -252,14 +244,14 @@ refuse_dialect(struct conn *c, const uint8_t *frame)
 	struct wr w = wr_init(out, sizeof(out));
 	struct hdr2 req, h;
 
-	stats_add(&c->w->stats, STAT_dialects_refused, 1);
+	stats_add(c->env->stats, STAT_dialects_refused, 1);
 	/* first_judge() has read this header. */
 	if (hdr2_get(&req, frame + NBSS_HDR_LEN, SMB2_HDR_LEN) == 0) {
 		h = hdr2_reply(&req, STATUS_NOT_SUPPORTED, 1);
 		wr_zero(&w, NBSS_HDR_LEN);
 		err2_put(&w, &h);
 		nbss_put(out, (uint32_t)(wr_len(&w) - NBSS_HDR_LEN));
-		(void)flow_send(&c->side[S2C], out, wr_len(&w));
+		(void)send_bytes(&c->side[S2C], out, wr_len(&w));
 	}
 	return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_DIALECT_REFUSED };
 }
@@ -274,23 +266,23 @@ opening_frame(struct conn *c, const uint8_t *frame, size_t len)
 	/* What follows a multi-protocol opening is SMB2 and nothing else. */
 	if (c->stage == CONN_SECOND && f.kind != FIRST_SMB2)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_BAD_SEQUENCE };
-	if (c->stage == CONN_FIRST)
+	if (c->stage != CONN_SECOND)
 		c->kind = f.kind;
 	switch (f.kind) {
 	case FIRST_SMB2:
-		if (f.max_dialect < c->w->policy->auth.min_dialect)
+		if (f.max_dialect < c->env->policy->auth.min_dialect)
 			return refuse_dialect(c, frame);
 		break;
 	case FIRST_SMB2_002:
-		if (c->w->policy->auth.min_dialect > SMB2_DIALECT_202) {
-			stats_add(&c->w->stats, STAT_dialects_refused, 1);
+		if (c->env->policy->auth.min_dialect > SMB2_DIALECT_202) {
+			stats_add(c->env->stats, STAT_dialects_refused, 1);
 			return refuse_smb1(c, &f);
 		}
 		break;
 	case FIRST_MULTI:
 		return answer_multi(c, frame, len);
 	case FIRST_SMB1:
-		if (c->w->policy->smb1 == POL_SMB1_REFUSE)
+		if (c->env->policy->smb1 == POL_SMB1_REFUSE)
 			return refuse_smb1(c, &f);
 		break;
 	default:
@@ -310,7 +302,7 @@ opening_pass_raw(struct conn *c)
 	enum close_reason why;
 
 	c->raw = false;
-	t->smb1_offered = c->w->policy->smb1 == POL_SMB1_ALLOW;
+	t->smb1_offered = c->env->policy->smb1 == POL_SMB1_ALLOW;
 	t->negotiating = true;
 	if (c->kind == FIRST_SMB2_002 && track_ask(t, &p, &why) == -1)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = why };
@@ -327,7 +319,7 @@ opening_swallow(struct conn *c, const uint8_t *frame, size_t len)
 	    r.dialect != SMB2_DIALECT_2FF)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_UNEXPECTED_ANSWER };
 	buf_fini(&c->replay);
-	c->stage = CONN_RELAY;
+	conn_enter(c, CONN_NEGOTIATE, 0);
 	c->resume[C2S] = true;
 	return (struct outcome){ .act = OUTCOME_DROP };
 }

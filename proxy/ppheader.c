@@ -1,4 +1,4 @@
-/* ppheader.c: pure: the PROXY protocol header, version 1 and 2, that a proxy in front of us sends */
+/* ppheader.c: pure: the PROXY protocol header, version 1 and 2, of a proxy in front of smbgate */
 #include "config.h"
 
 #include "proxy/ppheader.h"

@@ -1,4 +1,4 @@
-/* ppheader.h: pure: the PROXY protocol header, version 1 and 2, that a proxy in front of us sends */
+/* ppheader.h: pure: the PROXY protocol header, version 1 and 2, of a proxy in front of smbgate */
 #ifndef PROXY_PPHEADER_H
 #define PROXY_PPHEADER_H
 

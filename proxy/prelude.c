@@ -1,4 +1,4 @@
-/* prelude.c: what a client's side says around SMB: the PROXY header, NetBIOS requests, keepalives */
+/* prelude.c: what comes around SMB from a client: PROXY header, NetBIOS requests, keepalives */
 #include "config.h"
 
 #include "proxy/prelude.h"
@@ -7,11 +7,12 @@
 #include "base/log.h"
 #include "policy/conf.h"
 #include "policy/policy.h"
-#include "proxy/flow.h"
-#include "proxy/inside.h"
+#include "proxy/conn.h"
+#include "proxy/conn_priv.h"
+#include "proxy/env.h"
 #include "proxy/limits.h"
 #include "proxy/ppheader.h"
-#include "proxy/worker.h"
+#include "proxy/send.h"
 #include "smb/const.h"
 #include "smb/nbss.h"
 #include "smb/netbios.h"
@@ -55,7 +56,7 @@ prelude_head(struct conn *c, const uint8_t *p, size_t avail, struct verdict *v)
 {
 	struct nbss n;
 
-	if (c->header_due) {
+	if (c->stage == CONN_HEADER) {
 		*v = header_head(p, avail);
 		return true;
 	}
@@ -65,7 +66,7 @@ prelude_head(struct conn *c, const uint8_t *p, size_t avail, struct verdict *v)
 		*v = hold(NBSS_HDR_LEN);
 		return true;
 	}
-	if (n.type == NBSS_REQUEST && c->stage == CONN_FIRST) {
+	if (n.type == NBSS_REQUEST && c->stage <= CONN_SESSION) {
 		/* What cannot be one is answered on its header alone. */
 		*v = hold(NBSS_HDR_LEN +
 		    (n.len < NETBIOS_REQUEST_MIN || n.len > NETBIOS_REQUEST_MAX ? 0 : n.len));
@@ -85,8 +86,8 @@ take_header(struct conn *c, const uint8_t *p, size_t len)
 	enum close_reason why;
 	unsigned delay;
 
-	c->header_due = false;
-	stats_add(&c->w->stats, STAT_proxy_headers, 1);
+	conn_enter(c, CONN_FIRST, 0);
+	stats_add(c->env->stats, STAT_proxy_headers, 1);
 	/* The proxy itself, which the limits do not know: its health checks, say. */
 	if (h.kind != PPHEADER_PROXIED)
 		return (struct outcome){ .act = OUTCOME_DROP };
@@ -94,7 +95,7 @@ take_header(struct conn *c, const uint8_t *p, size_t len)
 	self->local = h.local;
 	log_conn(LOG_LEVEL_DEBUG, mediate_log(&c->mediate), "comes by the proxy %s",
 	    addrport_str(&peer, proxy));
-	if (!limits_enter(c->w->parts->limits, &c->w->policy->limits, &self->client.addr, clock_ms(),
+	if (!limits_enter(c->env->limits, &c->env->policy->limits, &self->client.addr, clock_ms(),
 	        &delay, &why))
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = why };
 	c->counted = true;
@@ -115,26 +116,26 @@ session_request(struct conn *c, const uint8_t *p, size_t len)
 	enum close_reason why = CLOSE_BAD_SESSION_REQUEST;
 	enum netbios_error e = netbios_request_get(&q, p + NBSS_HDR_LEN, len - NBSS_HDR_LEN);
 
-	if (c->session_asked) {
+	if (c->stage == CONN_SESSION) {
 		e = NETBIOS_UNSPECIFIED;
 		why = CLOSE_BAD_SEQUENCE;
 	}
 	len = netbios_answer_put(answer, e);
-	if (flow_send(&c->side[S2C], answer, len) == -1)
+	if (send_bytes(&c->side[S2C], answer, len) == -1)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = c->send_failed };
 	if (e != NETBIOS_GRANTED)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = why };
-	c->session_asked = true;
+	conn_enter(c, CONN_SESSION, 0);
 	c->calling_name = strdup(q.calling.text);
-	identity_machine(&c->mediate.identity, c->w->mediate.hash, q.calling.text);
-	stats_add(&c->w->stats, STAT_netbios_sessions, 1);
+	identity_machine(&c->mediate.identity, c->env->mediate.hash, q.calling.text);
+	stats_add(c->env->stats, STAT_netbios_sessions, 1);
 	return (struct outcome){ .act = OUTCOME_DROP };
 }
 
 bool
 prelude_held(struct conn *c, const uint8_t *p, size_t len, struct outcome *o)
 {
-	if (c->header_due) {
+	if (c->stage == CONN_HEADER) {
 		*o = take_header(c, p, len);
 		return true;
 	}

@@ -1,4 +1,4 @@
-/* prelude.h: what a client's side says around SMB: the PROXY header, NetBIOS requests, keepalives */
+/* prelude.h: what comes around SMB from a client: PROXY header, NetBIOS requests, keepalives */
 #ifndef PROXY_PRELUDE_H
 #define PROXY_PRELUDE_H
 

@@ -10,7 +10,7 @@
 #define ROOM_MAX 65536
 
 static enum pump_result
-flush(const struct pump_ops *ops, void *arg, const uint8_t *data, size_t from, size_t to)
+pump_flush(const struct pump_ops *ops, void *arg, const uint8_t *data, size_t from, size_t to)
 {
 	if (to > from && ops->send(arg, data + from, to - from) == -1)
 		return PUMP_SEND;
@@ -19,7 +19,7 @@ flush(const struct pump_ops *ops, void *arg, const uint8_t *data, size_t from, s
 
 /* One held frame at data[0, n). *taken: whether it is done with. */
 static enum pump_result
-held(struct pump *p, const struct pump_ops *ops, void *arg, const uint8_t *data, size_t n,
+pump_held(struct pump *p, const struct pump_ops *ops, void *arg, const uint8_t *data, size_t n,
     bool *taken, enum close_reason *why)
 {
 	struct outcome o = ops->held(arg, data, n);
@@ -27,9 +27,9 @@ held(struct pump *p, const struct pump_ops *ops, void *arg, const uint8_t *data,
 	*taken = true;
 	switch (o.act) {
 	case OUTCOME_PASS:
-		return flush(ops, arg, data, 0, n);
+		return pump_flush(ops, arg, data, 0, n);
 	case OUTCOME_REPLACE:
-		return flush(ops, arg, o.bytes, 0, o.len);
+		return pump_flush(ops, arg, o.bytes, 0, o.len);
 	case OUTCOME_DROP:
 		return PUMP_OK;
 	case OUTCOME_WAIT:
@@ -48,7 +48,7 @@ held(struct pump *p, const struct pump_ops *ops, void *arg, const uint8_t *data,
  * frames that came together leave together. *used: bytes done with; the rest is to be kept.
  */
 static enum pump_result
-walk(struct pump *p, const struct pump_ops *ops, void *arg, const uint8_t *data, size_t n,
+pump_walk(struct pump *p, const struct pump_ops *ops, void *arg, const uint8_t *data, size_t n,
     size_t *used, enum close_reason *why)
 {
 	enum pump_result r;
@@ -84,10 +84,10 @@ walk(struct pump *p, const struct pump_ops *ops, void *arg, const uint8_t *data,
 				p->need = v.n;
 				goto out;
 			}
-			r = flush(ops, arg, data, run, pos);
+			r = pump_flush(ops, arg, data, run, pos);
 			run = pos;
 			if (r == PUMP_OK)
-				r = held(p, ops, arg, data + pos, v.n, &taken, why);
+				r = pump_held(p, ops, arg, data + pos, v.n, &taken, why);
 			if (r != PUMP_OK)
 				return r;
 			if (taken) {
@@ -97,19 +97,19 @@ walk(struct pump *p, const struct pump_ops *ops, void *arg, const uint8_t *data,
 			break;
 		case VERDICT_CLOSE:
 			/* What was judged good before is delivered. */
-			(void)flush(ops, arg, data, run, pos);
+			(void)pump_flush(ops, arg, data, run, pos);
 			*why = v.why;
 			return PUMP_CLOSE;
 		}
 	}
 out:
 	*used = pos;
-	return flush(ops, arg, data, run, pos);
+	return pump_flush(ops, arg, data, run, pos);
 }
 
 /* Walks what is kept. It is taken out first, so that ops may look at the pump. */
 static enum pump_result
-walk_kept(struct pump *p, const struct pump_ops *ops, void *arg, enum close_reason *why)
+pump_walk_kept(struct pump *p, const struct pump_ops *ops, void *arg, enum close_reason *why)
 {
 	struct buf b = p->in;
 	enum pump_result r;
@@ -117,7 +117,7 @@ walk_kept(struct pump *p, const struct pump_ops *ops, void *arg, enum close_reas
 
 	p->in = (struct buf){ .mem = NULL };
 	p->need = 0;
-	r = walk(p, ops, arg, buf_head(&b), buf_len(&b), &used, why);
+	r = pump_walk(p, ops, arg, buf_head(&b), buf_len(&b), &used, why);
 	if (r == PUMP_OK)
 		buf_drain(&b, used);
 	else
@@ -136,9 +136,9 @@ pump_feed(struct pump *p, const struct pump_ops *ops, void *arg, const uint8_t *
 	if (buf_len(&p->in) > 0) {
 		if (buf_add(&p->in, data, n) == -1)
 			goto nomem;
-		return buf_len(&p->in) < p->need ? PUMP_OK : walk_kept(p, ops, arg, why);
+		return buf_len(&p->in) < p->need ? PUMP_OK : pump_walk_kept(p, ops, arg, why);
 	}
-	r = walk(p, ops, arg, data, n, &used, why);
+	r = pump_walk(p, ops, arg, data, n, &used, why);
 	if (r == PUMP_OK && buf_add(&p->in, data + used, n - used) == -1)
 		goto nomem;
 	return r;
@@ -151,7 +151,7 @@ enum pump_result
 pump_resume(struct pump *p, const struct pump_ops *ops, void *arg, enum close_reason *why)
 {
 	p->waiting = false;
-	return walk_kept(p, ops, arg, why);
+	return pump_walk_kept(p, ops, arg, why);
 }
 
 uint8_t *
@@ -179,7 +179,7 @@ pump_received(struct pump *p, const struct pump_ops *ops, void *arg, size_t n,
     enum close_reason *why)
 {
 	buf_filled(&p->in, n);
-	return buf_len(&p->in) < p->need ? PUMP_OK : walk_kept(p, ops, arg, why);
+	return buf_len(&p->in) < p->need ? PUMP_OK : pump_walk_kept(p, ops, arg, why);
 }
 
 size_t

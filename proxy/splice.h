@@ -12,6 +12,12 @@ struct splice_pipe;
 /* More are not lent by one worker: whoever gets none copies. Each has two descriptors. */
 #define SPLICE_PIPES_MAX 32
 
+/*
+ * Splice pays from here on: two more system calls against the copying of so many bytes. Measured,
+ * see doc/PERFORMANCE.md.
+ */
+#define SPLICE_MIN (32 * 1024)
+
 /* One a worker; not for several threads. NULL when memory is out. */
 struct splice_pool *splice_pool_new(void);
 /* Every pipe must have been given back. */

@@ -7,13 +7,16 @@
 #include "auth/keyc.h"
 #include "auth/keyhash.h"
 #include "base/clock.h"
+#include "base/log.h"
+#include "inspect/vc_reset.h"
 #include "nodes/node.h"
 #include "policy/conf.h"
 #include "policy/policy.h"
 #include "proxy/conn.h"
-#include "proxy/flow.h"
 #include "proxy/listen.h"
 #include "proxy/mailbox.h"
+#include "proxy/progress.h"
+#include "proxy/recv.h"
 #include "proxy/splice.h"
 #include "state/local.h"
 #include "state/redis.h"
@@ -25,7 +28,7 @@
 #include <event2/event.h>
 
 static void
-tick_cb(evutil_socket_t fd, short what, void *arg)
+worker_tick_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
 	uint64_t now = clock_ms();
@@ -33,41 +36,47 @@ tick_cb(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	for (c = TAILQ_FIRST(&w->conns); c != NULL; c = next) {
+	MAGIC_CHECK(w, WORKER_MAGIC);
+	for (c = TAILQ_FIRST(&w->env.conns); c != NULL; c = next) {
 		next = conn_next(c);
+		recv_tick(c);
 		conn_tick(c, now);
 	}
 }
 
 static void
-reap_cb(evutil_socket_t fd, short what, void *arg)
+worker_reap_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
 	struct conn *c, *next;
 
 	(void)fd;
 	(void)what;
-	for (c = TAILQ_FIRST(&w->dead); c != NULL; c = next) {
+	MAGIC_CHECK(w, WORKER_MAGIC);
+	for (c = TAILQ_FIRST(&w->env.dead); c != NULL; c = next) {
 		next = conn_next(c);
 		conn_free(c);
 	}
-	TAILQ_INIT(&w->dead);
+	TAILQ_INIT(&w->env.dead);
 }
 
 static void
-turn_cb(evutil_socket_t fd, short what, void *arg)
+worker_turn_cb(evutil_socket_t fd, short what, void *arg)
 {
+	struct worker *w = arg;
+
 	(void)fd;
 	(void)what;
-	flow_turns(arg);
+	MAGIC_CHECK(w, WORKER_MAGIC);
+	recv_turns(&w->env);
 }
 
 static void
 use_policy(struct worker *w, struct policy *p)
 {
-	struct policy *old = w->policy;
+	struct policy *old = w->env.policy;
 
-	w->policy = w->route.policy = w->mediate.policy = policy_ref(p);
+	w->env.policy = w->env.route.policy = w->env.mediate.policy = policy_ref(p);
 	policy_unref(&old);
 	for (size_t i = 0; i < w->nlisteners; i++)
 		listener_policy(w->listeners[i]);
@@ -80,68 +89,167 @@ worker_state(const struct worker_parts *parts, struct event_base *base)
 	                             : local_state_new(parts->claims);
 }
 
+/* Calls that carry more than a pointer. */
+#define ORDER_MAGIC 0x04de4ed0u
+
+struct order {
+	MAGIC_MEMBER
+	struct worker *w;
+	struct policy *policy;
+	struct node *node;
+	struct state_key key;
+	struct vc_reset reset;
+	int fd;
+	void (*done)(void *arg, struct conn_info *list, size_t n);
+	void *arg;
+};
+
+static void
+post(struct order order, void (*call)(void *arg))
+{
+	struct order *o = malloc(sizeof(*o));
+
+	if (o != NULL) {
+		*o = order;
+		MAGIC_SET(o, ORDER_MAGIC);
+		if (mailbox_post(order.w->mailbox, call, o) == 0)
+			return;
+	}
+	free(o);
+	log_error("out of memory: worker %u misses an order", order.w->index);
+	policy_unref(&order.policy);
+	node_unref(&order.node);
+	if (order.fd > 0)
+		close(order.fd);
+	if (order.done != NULL)
+		order.done(order.arg, NULL, 0);
+}
+
+static void
+vc_reset_call(void *arg)
+{
+	struct order *o = arg;
+	struct conn *c, *next;
+
+	MAGIC_CHECK(o, ORDER_MAGIC);
+	for (c = TAILQ_FIRST(&o->w->env.conns); c != NULL; c = next) {
+		const struct vc_conn vc = conn_vc(c);
+
+		next = conn_next(c);
+		if (vc_reset_ends(&o->reset, &vc))
+			conn_end(c, CLOSE_VC_RESET);
+	}
+	free(o);
+}
+
+/* A client has lost its connections: they end, on whichever worker they are. */
+static void
+tell_vc_reset(struct worker *self, const struct vc_reset *r)
+{
+	for (unsigned i = 0; i < self->parts->nworkers; i++)
+		post((struct order){ .w = self->parts->workers[i], .reset = *r }, vc_reset_call);
+}
+
+static const struct conn_ops ops = {
+	.leg = recv_leg_cb,
+	.timer = progress_timer_cb,
+	.wake = progress_wake,
+	.vc_reset = tell_vc_reset,
+};
+
+static void
+env_init(struct worker *w)
+{
+	struct conn_env *e = &w->env;
+	const struct worker_parts *parts = w->parts;
+
+	TAILQ_INIT(&e->conns);
+	TAILQ_INIT(&e->dead);
+	TAILQ_INIT(&e->turns);
+	e->base = w->base;
+	e->stats = &w->stats;
+	e->limits = parts->limits;
+	e->pipes = splice_pool_new();
+	e->turn = evtimer_new(w->base, worker_turn_cb, w);
+	e->reap = event_new(w->base, -1, 0, worker_reap_cb, w);
+	e->next_id = w->index + 1;
+	e->id_step = parts->nworkers;
+	e->ops = &ops;
+	e->worker = w;
+	e->route.nodes = parts->nodes;
+	e->route.state = worker_state(parts, w->base);
+	e->route.hash = keyhash_new(parts->secret);
+	e->route.stats = &w->stats;
+	e->mediate.sessions = parts->sessions;
+	e->mediate.stats = &w->stats;
+	e->mediate.crypt = crypt_new();
+	e->mediate.state = e->route.state;
+	e->mediate.secret = parts->secret;
+	e->mediate.hash = e->route.hash;
+	e->mediate.keyc = w->keyc;
+}
+
+/* Nothing is missing. */
+static bool
+env_whole(const struct conn_env *e)
+{
+	return e->pipes != NULL && e->turn != NULL && e->reap != NULL && e->route.state != NULL &&
+	    e->route.hash != NULL && e->mediate.crypt != NULL;
+}
+
+/*
+ * Nothing but mailbox.c reaches a loop from outside. No changelist: its epoll_ctl() comes when a
+ * closed descriptor may be another worker's already.
+ */
+static struct event_base *
+loop_new(void)
+{
+	struct event_config *cfg = event_config_new();
+	struct event_base *base;
+
+	if (cfg == NULL)
+		return NULL;
+	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+	base = event_base_new_with_config(cfg);
+	event_config_free(cfg);
+	return base;
+}
+
 struct worker *
 worker_new(unsigned index, const struct worker_parts *parts, struct policy *policy,
     const int *fds, const struct conf_listen *listen, size_t n)
 {
 	const struct timeval second = { 1, 0 };
-	struct event_config *cfg = event_config_new();
 	struct worker *w = calloc(1, sizeof(*w));
 
-	if (w == NULL || cfg == NULL)
+	if (w == NULL)
 		goto fail;
+	MAGIC_SET(w, WORKER_MAGIC);
 	w->index = index;
 	w->parts = parts;
-	w->next_id = index + 1;
-	TAILQ_INIT(&w->conns);
-	TAILQ_INIT(&w->dead);
-	TAILQ_INIT(&w->turns);
-	/*
-	 * Nothing but mailbox.c reaches a loop from outside. No changelist: its epoll_ctl() comes when
-	 * a closed descriptor may be another worker's already.
-	 */
-	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
-	w->base = event_base_new_with_config(cfg);
-	event_config_free(cfg);
-	cfg = NULL;
+	w->base = loop_new();
 	if (w->base == NULL)
 		goto fail;
-	w->mailbox = mailbox_new(w->base);
-	w->tick = event_new(w->base, -1, EV_PERSIST, tick_cb, w);
-	w->reap = event_new(w->base, -1, 0, reap_cb, w);
-	w->turn = evtimer_new(w->base, turn_cb, w);
-	w->pipes = splice_pool_new();
-	w->route.nodes = parts->nodes;
-	w->route.state = worker_state(parts, w->base);
-	w->route.hash = keyhash_new(parts->secret);
-	w->route.stats = &w->stats;
-	w->mediate.sessions = parts->sessions;
-	w->mediate.stats = &w->stats;
-	w->mediate.crypt = crypt_new();
-	w->mediate.state = w->route.state;
-	w->mediate.secret = parts->secret;
-	w->mediate.hash = w->route.hash;
-	use_policy(w, policy);
 	if (parts->keyed && (w->keyc = keyc_new(w->base)) == NULL)
 		goto fail;
-	w->mediate.keyc = w->keyc;
+	env_init(w);
+	use_policy(w, policy);
+	w->mailbox = mailbox_new(w->base);
+	w->tick = event_new(w->base, -1, EV_PERSIST, worker_tick_cb, w);
 	w->listeners = calloc(n, sizeof(struct listener *));
-	if (w->mailbox == NULL || w->tick == NULL || w->reap == NULL || w->turn == NULL ||
-	    w->pipes == NULL || w->route.state == NULL || w->route.hash == NULL ||
-	    w->mediate.crypt == NULL || w->listeners == NULL || event_add(w->tick, &second) == -1)
+	if (!env_whole(&w->env) || w->mailbox == NULL || w->tick == NULL || w->listeners == NULL ||
+	    event_add(w->tick, &second) == -1)
 		goto fail;
 	for (; w->nlisteners < n; w->nlisteners++) {
 		size_t i = w->nlisteners;
 
-		w->listeners[i] = listener_new(w, fds[i], &listen[i]);
+		w->listeners[i] = listener_new(&w->env, fds[i], &listen[i]);
 		if (w->listeners[i] == NULL)
 			goto fail;
 	}
 	return w;
 fail:
 	log_error("cannot set up a worker: out of memory or descriptors");
-	if (cfg != NULL)
-		event_config_free(cfg);
 	worker_free(&w);
 	return NULL;
 }
@@ -160,9 +268,9 @@ worker_free(struct worker **wp)
 
 	if (w == NULL)
 		return;
-	while ((c = TAILQ_FIRST(&w->conns)) != NULL)
+	while ((c = TAILQ_FIRST(&w->env.conns)) != NULL)
 		conn_kill(c, CLOSE_SHUTDOWN);
-	reap_cb(-1, 0, w);
+	worker_reap_cb(-1, 0, w);
 	for (size_t i = 0; i < w->nlisteners; i++)
 		listener_free(&w->listeners[i]);
 	free(w->listeners);
@@ -170,17 +278,18 @@ worker_free(struct worker **wp)
 	mailbox_free(&w->mailbox);
 	if (w->tick != NULL)
 		event_free(w->tick);
-	if (w->reap != NULL)
-		event_free(w->reap);
-	if (w->turn != NULL)
-		event_free(w->turn);
-	splice_pool_free(&w->pipes);
-	state_free(&w->route.state);
-	keyhash_free(&w->route.hash);
-	crypt_free(&w->mediate.crypt);
-	policy_unref(&w->policy);
+	if (w->env.reap != NULL)
+		event_free(w->env.reap);
+	if (w->env.turn != NULL)
+		event_free(w->env.turn);
+	splice_pool_free(&w->env.pipes);
+	state_free(&w->env.route.state);
+	keyhash_free(&w->env.route.hash);
+	crypt_free(&w->env.mediate.crypt);
+	policy_unref(&w->env.policy);
 	if (w->base != NULL)
 		event_base_free(w->base);
+	MAGIC_CLEAR(w);
 	free(w);
 	*wp = NULL;
 }
@@ -190,6 +299,7 @@ stop_call(void *arg)
 {
 	struct worker *w = arg;
 
+	MAGIC_CHECK(w, WORKER_MAGIC);
 	event_base_loopbreak(w->base);
 }
 
@@ -200,43 +310,12 @@ worker_stop(struct worker *w)
 		log_error("out of memory: worker %u cannot be told to stop", w->index);
 }
 
-/* Calls that carry more than a pointer. */
-struct order {
-	struct worker *w;
-	struct policy *policy;
-	struct node *node;
-	struct state_key key;
-	struct vc_reset reset;
-	int fd;
-	void (*done)(void *arg, struct conn_info *list, size_t n);
-	void *arg;
-};
-
-static void
-post(struct order order, void (*call)(void *arg))
-{
-	struct order *o = malloc(sizeof(*o));
-
-	if (o != NULL) {
-		*o = order;
-		if (mailbox_post(order.w->mailbox, call, o) == 0)
-			return;
-	}
-	free(o);
-	log_error("out of memory: worker %u misses an order", order.w->index);
-	policy_unref(&order.policy);
-	node_unref(&order.node);
-	if (order.fd > 0)
-		close(order.fd);
-	if (order.done != NULL)
-		order.done(order.arg, NULL, 0);
-}
-
 static void
 policy_call(void *arg)
 {
 	struct order *o = arg;
 
+	MAGIC_CHECK(o, ORDER_MAGIC);
 	use_policy(o->w, o->policy);
 	policy_unref(&o->policy);
 	free(o);
@@ -253,6 +332,7 @@ keyd_call(void *arg)
 {
 	struct order *o = arg;
 
+	MAGIC_CHECK(o, ORDER_MAGIC);
 	if (o->w->keyc != NULL)
 		keyc_attach(o->w->keyc, o->fd);
 	else
@@ -272,9 +352,10 @@ node_down_call(void *arg)
 	struct order *o = arg;
 	struct conn *c, *next;
 
-	/* It may have come back in between: then what lives on it lives. */
+	MAGIC_CHECK(o, ORDER_MAGIC);
+	/* If it has come back in between, its connections go on. */
 	if (o->node->health == NODE_DOWN) {
-		for (c = TAILQ_FIRST(&o->w->conns); c != NULL; c = next) {
+		for (c = TAILQ_FIRST(&o->w->env.conns); c != NULL; c = next) {
 			next = conn_next(c);
 			if (conn_node(c) == o->node)
 				conn_end(c, CLOSE_NODE_DOWN);
@@ -296,7 +377,8 @@ claim_lost_call(void *arg)
 	struct order *o = arg;
 	struct conn *c, *next;
 
-	for (c = TAILQ_FIRST(&o->w->conns); c != NULL; c = next) {
+	MAGIC_CHECK(o, ORDER_MAGIC);
+	for (c = TAILQ_FIRST(&o->w->env.conns); c != NULL; c = next) {
 		next = conn_next(c);
 		if (conn_is_of(c, &o->key))
 			conn_end(c, CLOSE_CLAIM_LOST);
@@ -311,34 +393,15 @@ worker_claim_lost(struct worker *w, const struct state_key *key)
 }
 
 static void
-vc_reset_call(void *arg)
-{
-	struct order *o = arg;
-	struct conn *c, *next;
-
-	for (c = TAILQ_FIRST(&o->w->conns); c != NULL; c = next) {
-		next = conn_next(c);
-		if (conn_is_older(c, &o->reset))
-			conn_end(c, CLOSE_VC_RESET);
-	}
-	free(o);
-}
-
-void
-worker_vc_reset(struct worker *w, const struct vc_reset *r)
-{
-	post((struct order){ .w = w, .reset = *r }, vc_reset_call);
-}
-
-static void
 describe_call(void *arg)
 {
 	struct order *o = arg;
-	struct conn_info *list = calloc(o->w->nconns + 1, sizeof(*list));
+	struct conn_info *list = calloc(o->w->env.nconns + 1, sizeof(*list));
 	struct conn *c;
 	size_t n = 0;
 
-	for (c = TAILQ_FIRST(&o->w->conns); list != NULL && c != NULL; c = conn_next(c))
+	MAGIC_CHECK(o, ORDER_MAGIC);
+	for (c = TAILQ_FIRST(&o->w->env.conns); list != NULL && c != NULL; c = conn_next(c))
 		conn_describe(c, &list[n++]);
 	o->done(o->arg, list, n);
 	free(o);

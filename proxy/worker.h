@@ -4,16 +4,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
-#include <sys/queue.h>
 
-#include "base/log.h"
-#include "inspect/mediate.h"
-#include "nodes/route.h"
+#include "base/magic.h"
+#include "proxy/env.h"
 #include "stats/stats.h"
 
 struct conf_listen;
-struct conn;
 struct conn_info;
 struct event;
 struct event_base;
@@ -28,12 +24,7 @@ struct node;
 struct nodes;
 struct policy;
 struct secret;
-struct splice_pool;
 struct sesstab;
-struct vc_reset;
-
-/* What is received at a time. Shared by all connections of a worker: none owns a buffer. */
-#define WORKER_SCRATCH 131072
 
 /* What all workers share; each part has its own leaf lock. Owned by the gate. */
 struct worker_parts {
@@ -48,32 +39,20 @@ struct worker_parts {
 	bool keyed;			/* there is a keytab, and so a smbgate-keyd */
 };
 
-TAILQ_HEAD(conn_list, conn);
+#define WORKER_MAGIC 0x3012c412u
 
 struct worker {
+	MAGIC_MEMBER
 	unsigned index;
 	const struct worker_parts *parts;
 	struct event_base *base;
 	struct mailbox *mailbox;
 	struct event *tick;		/* once a second: peers that died unnoticed, hung nodes */
-	struct event *turn;		/* of connections that had more to read than one turn takes */
-	struct event *reap;		/* frees what died in this turn of the loop */
-	struct conn_list conns;
-	struct conn_list dead;
-	struct conn_list turns;		/* see proxy/flow.c */
-	size_t nturns;
-	struct splice_pool *pipes;
-	size_t nconns;
-	uint64_t next_id;
-	struct policy *policy;		/* one reference */
 	struct keyc *keyc;		/* NULL: there is no keytab */
-	struct route_env route;
-	struct stats stats;
-	struct log_limit log;
 	struct listener **listeners;
 	size_t nlisteners;
-	struct mediate_env mediate;
-	uint8_t scratch[WORKER_SCRATCH];
+	struct stats stats;
+	struct conn_env env;
 };
 
 /*
@@ -93,16 +72,13 @@ void worker_stop(struct worker *w);
 void worker_policy(struct worker *w, struct policy *p);
 /* A smbgate-keyd has been started: the connection to it, taken over. */
 void worker_keyd(struct worker *w, int fd);
-/* The client is live on another node than here, through another proxy: its connections end. */
+/* The client lives on another node, through another proxy: its connections here end. */
 void worker_claim_lost(struct worker *w, const struct state_key *key);
 /* The node is dead: its connections end now. */
 void worker_node_down(struct worker *w, struct node *n);
 
 /* A handle of the map of claims for the thread that runs base; NULL: for reading alone. */
 struct state *worker_state(const struct worker_parts *parts, struct event_base *base);
-
-/* A client began anew: those of its older connections that live here end now. */
-void worker_vc_reset(struct worker *w, const struct vc_reset *r);
 
 /*
  * From any thread: done(arg, list, n) runs on the worker's loop with a description of each of its

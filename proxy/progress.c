@@ -1,0 +1,240 @@
+/* progress.c: how a connection goes on: frames judged by its stage, facts followed, waits ended */
+#include "config.h"
+
+#include "proxy/progress.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "inspect/vc_reset.h"
+#include "policy/policy.h"
+#include "proxy/conn.h"
+#include "proxy/conn_priv.h"
+#include "proxy/env.h"
+#include "proxy/opening.h"
+#include "proxy/prelude.h"
+#include "proxy/send.h"
+#include "proxy/turn.h"
+#include "stats/stats.h"
+
+/*
+ * smbd hands a connection that opened with SMB1 to the process that holds the client's GUID; for
+ * a moment after its NEGOTIATE answer a SESSION_SETUP can be lost between the two, and is never
+ * answered. Only such connections wait this long.
+ */
+#define HANDOVER_MS 50
+
+static struct verdict
+head_op(void *arg, const uint8_t *p, size_t avail)
+{
+	struct side *s = arg;
+	struct conn *c = s->conn;
+	struct verdict v;
+
+	MAGIC_CHECK(s, SIDE_MAGIC);
+	if (s->dir == C2S && prelude_head(c, p, avail, &v))
+		return v;
+	if (c->stage < CONN_REPLAY || c->raw)
+		return classify_first(&c->mediate.track, p, avail);
+	return mediate_head(&c->mediate, s->dir, p, avail);
+}
+
+static struct verdict
+part_op(void *arg, const uint8_t *p, size_t avail, size_t left)
+{
+	struct side *s = arg;
+
+	MAGIC_CHECK(s, SIDE_MAGIC);
+	return classify_part(&s->conn->mediate.track, s->dir, p, avail, left);
+}
+
+static struct outcome
+held_op(void *arg, const uint8_t *frame, size_t len)
+{
+	struct side *s = arg;
+	struct conn *c = s->conn;
+	struct outcome o;
+
+	MAGIC_CHECK(s, SIDE_MAGIC);
+	if (c->stage == CONN_DELAY)
+		return (struct outcome){ .act = OUTCOME_WAIT };
+	if (s->dir == C2S && prelude_held(c, frame, len, &o))
+		return o;
+	switch (c->stage) {
+	case CONN_FIRST:
+	case CONN_SESSION:
+	case CONN_SECOND:
+		return opening_frame(c, frame, len);
+	case CONN_REPLAY:
+		if (s->dir == S2C)
+			return opening_swallow(c, frame, len);
+		break;
+	case CONN_NEGOTIATE:
+		if (s->dir == C2S && c->raw)
+			return opening_pass_raw(c);
+		return mediate_held(&c->mediate, s->dir, frame, len);
+	case CONN_HANDOVER:
+		if (s->dir == C2S)
+			break;
+		return mediate_held(&c->mediate, s->dir, frame, len);
+	case CONN_LOGON:
+	case CONN_RELAY:
+		return mediate_held(&c->mediate, s->dir, frame, len);
+	default:
+		break;
+	}
+	return (struct outcome){ .act = OUTCOME_WAIT };
+}
+
+const struct pump_ops progress_ops = {
+	.head = head_op,
+	.part = part_op,
+	.held = held_op,
+	.send = send_bytes,
+};
+
+/* SMB1: the client has logged on with VcNumber 0. */
+static void
+follow_vc_reset(struct conn *c)
+{
+	const struct vc_conn self = conn_vc(c);
+	struct vc_reset r;
+
+	switch (vc_reset_choose(c->env->policy, &self, &r)) {
+	case VC_CHOICE_OFF:
+		return;
+	case VC_CHOICE_NAT:
+		stats_add(c->env->stats, STAT_vc_nat, 1);
+		return;
+	case VC_CHOICE_OLDER:
+		break;
+	}
+	stats_add(c->env->stats, STAT_vc_resets, 1);
+	log_conn(LOG_LEVEL_DEBUG, mediate_log(&c->mediate),
+	    "VcNumber 0: older connections of the client end");
+	c->env->ops->vc_reset(c->env->worker, &r);
+}
+
+/* The stages up to the logon end when the facts say so. */
+static void
+follow_opening(struct conn *c)
+{
+	const struct track *t = &c->mediate.track;
+
+	if (c->stage == CONN_NEGOTIATE && (t->negotiated || t->smb1)) {
+		if (c->kind == FIRST_MULTI && c->route.others > 0)
+			conn_enter(c, CONN_HANDOVER, clock_ms() + HANDOVER_MS);
+		else
+			conn_enter(c, CONN_LOGON, 0);
+		conn_arm(c);
+	}
+	if (c->stage == CONN_LOGON && t->logged_on) {
+		conn_enter(c, CONN_RELAY, 0);
+		conn_leave_limits(c);
+		route_firm(&c->route);
+		stats_add(c->env->stats, STAT_logged_on, 1);
+		conn_arm(c);
+	}
+}
+
+static void
+follow(struct conn *c)
+{
+	if (c->stage != CONN_RELAY)
+		follow_opening(c);
+	if (c->mediate.track.vc_reset) {
+		c->mediate.track.vc_reset = false;
+		follow_vc_reset(c);
+	}
+}
+
+bool
+progress_settle(struct conn *c, enum pump_result r, enum close_reason why)
+{
+	for (;;) {
+		if (conn_over(c))
+			return false;
+		if (r != PUMP_OK) {
+			conn_end(c, r == PUMP_CLOSE ? why : c->send_failed);
+			return false;
+		}
+		follow(c);
+		if (c->resume[C2S] || c->resume[S2C]) {
+			struct side *s = &c->side[c->resume[C2S] ? C2S : S2C];
+
+			c->resume[s->dir] = false;
+			r = pump_resume(&s->pump, &progress_ops, s, &why);
+			continue;
+		}
+		break;
+	}
+	turn_update(c);
+	return true;
+}
+
+/* The client's frame that waits, if one does, is shown again. */
+static void
+resume_client(struct conn *c)
+{
+	c->resume[C2S] = c->side[C2S].pump.waiting;
+}
+
+void
+progress_wake(void *arg)
+{
+	struct conn *c = arg;
+
+	MAGIC_CHECK(c, CONN_MAGIC);
+	if (!stage_relays(c->stage))
+		return;
+	if (c->side[S2C].pump.waiting)
+		c->resume[S2C] = true;
+	else if (c->stage != CONN_HANDOVER)
+		resume_client(c);
+	(void)progress_settle(c, PUMP_OK, 0);
+}
+
+/* The stage has had its time. */
+static void
+time_over(struct conn *c)
+{
+	switch (c->stage) {
+	case CONN_DELAY:
+		conn_enter(c, CONN_FIRST, 0);
+		resume_client(c);
+		break;
+	case CONN_CONNECT:
+		opening_connect_failed(c);
+		break;
+	case CONN_HANDOVER:
+		conn_enter(c, CONN_LOGON, 0);
+		resume_client(c);
+		break;
+	default:
+		break;
+	}
+	(void)progress_settle(c, PUMP_OK, 0);
+}
+
+void
+progress_timer_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+	enum close_reason why;
+	uint64_t now = clock_ms(), when;
+
+	(void)fd;
+	(void)what;
+	MAGIC_CHECK(c, CONN_MAGIC);
+	when = conn_deadline(c, &why);
+	c->timer_ms = UINT64_MAX;
+	if (when != 0 && now >= when) {
+		conn_end(c, why);
+		return;
+	}
+	if (c->until_ms != 0 && now >= c->until_ms) {
+		time_over(c);
+		if (conn_over(c))
+			return;
+	}
+	conn_arm(c);
+}
