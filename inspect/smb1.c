@@ -29,40 +29,6 @@ struct smb1 {
 	struct keyx *keyx;		/* NULL: no Kerberos logon, or no keytab */
 };
 
-static struct verdict
-verdict(enum verdict_act act, size_t n)
-{
-	return (struct verdict){ .act = act, .n = (uint32_t)n, .frame = (uint32_t)n };
-}
-
-static struct verdict
-end(enum close_reason why)
-{
-	return (struct verdict){ .act = VERDICT_CLOSE, .why = why };
-}
-
-struct verdict
-smb1_head(enum dir dir, const uint8_t *p, size_t avail, size_t len)
-{
-	const size_t frame = NBSS_HDR_LEN + len;
-	size_t want = len < CHAIN1_PEEK_LEN ? len : CHAIN1_PEEK_LEN;
-	uint8_t command;
-
-	if (len < SMB1_HDR_LEN)
-		return end(CLOSE_SHORT_FRAME);
-	if (avail < NBSS_HDR_LEN + want)
-		return verdict(VERDICT_MORE, NBSS_HDR_LEN + want);
-	p += NBSS_HDR_LEN;
-	command = p[4];
-	/* Of the node's answers those that may hold one to a logon: a chain that ends a session first. */
-	if (command != SMB1_COM_SESSION_SETUP_ANDX && command != SMB1_COM_LOGOFF_ANDX &&
-	    (dir == S2C || !chain1_more(p, want)))
-		return verdict(VERDICT_PASS, frame);
-	if (frame <= HOLD_MAX)
-		return verdict(VERDICT_HOLD, frame);
-	return end(dir == C2S ? CLOSE_UNSEEN_COMPOUND : CLOSE_LONG_FRAME);
-}
-
 static struct smb1 *
 state(struct mediate *m)
 {

@@ -19,9 +19,6 @@ struct smb1;
  * All other messages pass unseen.
  */
 
-/* The verdict on a frame of len bytes behind its transport header at p, of which avail are there. */
-struct verdict smb1_head(enum dir dir, const uint8_t *p, size_t avail, size_t len);
-
 /* A held frame. */
 struct outcome smb1_held(struct mediate *m, enum dir dir, const uint8_t *frame, size_t len);
 
