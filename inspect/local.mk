@@ -5,6 +5,8 @@ inspect_libinspect_a_SOURCES = \
 	inspect/announce.h \
 	inspect/classify.c \
 	inspect/classify.h \
+	inspect/env.c \
+	inspect/env.h \
 	inspect/identity.c \
 	inspect/identity.h \
 	inspect/logon.c \

@@ -6,14 +6,12 @@
 #include "auth/keys.h"
 #include "auth/seal.h"
 #include "auth/sign.h"
-#include "base/clock.h"
 #include "inspect/logon.h"
 #include "inspect/query.h"
 #include "inspect/setup.h"
 #include "inspect/sharing.h"
 #include "inspect/smb1.h"
 #include "inspect/view.h"
-#include "nodes/node.h"
 #include "policy/policy.h"
 #include "smb/const.h"
 #include "smb/err2.h"
@@ -50,18 +48,6 @@ end(enum close_reason why)
 }
 
 /* Of view.h. */
-
-bool
-view_may_log(struct mediate *m)
-{
-	unsigned left_out;
-
-	if (!log_allow(&m->env->log, clock_ms(), &left_out))
-		return false;
-	if (left_out > 0)
-		log_warn("%u lines about messages left out", left_out);
-	return true;
-}
 
 int
 view_ask(struct mediate *m, const struct view *v, const struct message *msg, struct pending p,
@@ -407,7 +393,7 @@ unseal(struct mediate *m, struct view *v, enum close_reason *why)
 		return -1;
 	channel_opaque(m->env->sessions, track_channel(&m->track, x.session_id),
 	    "its encrypted messages do not open with the derived keys");
-	if (view_may_log(m))
+	if (mediate_may_log(m))
 		log_conn(LOG_LEVEL_WARN, mediate_log(m), "session %016" PRIx64
 		    " is opaque: its encrypted messages do not open with the derived keys", x.session_id);
 	*why = CLOSE_UNKEYED;
@@ -513,27 +499,13 @@ mediate_held(struct mediate *m, enum dir dir, const uint8_t *frame, size_t len)
 	return messages(m, dir, frame, len);
 }
 
-struct log_conn
-mediate_log(const struct mediate *m)
-{
-	return (struct log_conn){ .id = m->self.conn_id, .client = &m->self.client,
-		.node = m->node == NULL ? NULL : m->node->name };
-}
-
-void
-mediate_wake(void *arg)
-{
-	struct mediate *m = arg;
-
-	m->wake(m->wake_arg);
-}
-
 void
 mediate_init(struct mediate *m, struct mediate_env *env, const char *listener,
     const struct channel_ends *self, void (*wake)(void *arg), void *arg)
 {
 	*m = (struct mediate){ .env = env, .listener = listener, .self = *self, .wake = wake,
 		.wake_arg = arg };
+	MAGIC_SET(m, MEDIATE_MAGIC);
 	track_init(&m->track);
 	m->track.crypt = env->crypt;
 	logons_init(&m->logons, env->keyc, env->crypt, mediate_wake, m);
@@ -550,4 +522,5 @@ mediate_fini(struct mediate *m)
 	while ((c = track_channel_any(&m->track)) != NULL)
 		setup_leave(m, &c);
 	track_fini(&m->track);
+	MAGIC_CLEAR(m);
 }

@@ -100,7 +100,7 @@ bind_allowed(struct mediate *m, uint64_t session_id)
 
 	if (!policy_allows(m->env->policy, &m->self.local.addr)) {
 		stats_add(m->env->stats, STAT_binds_refused_address, 1);
-		if (view_may_log(m))
+		if (mediate_may_log(m))
 			log_conn(LOG_LEVEL_INFO, mediate_log(m), "bind to session %016" PRIx64
 			    " refused: %s is forbidden", session_id,
 			    addr_str(&m->self.local.addr, a));
@@ -109,7 +109,7 @@ bind_allowed(struct mediate *m, uint64_t session_id)
 	if (sesstab_elsewhere(m->env->sessions, session_id, m->node) ||
 	    sharing_elsewhere(m->sharing, session_id)) {
 		stats_add(m->env->stats, STAT_binds_refused_node, 1);
-		if (view_may_log(m))
+		if (mediate_may_log(m))
 			log_conn(LOG_LEVEL_INFO, mediate_log(m), "bind to session %016" PRIx64
 			    " refused: it lives on another node", session_id);
 		return false;
@@ -169,14 +169,14 @@ door(struct mediate *m, const struct token *t)
 
 	if (is_ntlm(t) && a->ntlm == POL_AUTH_REFUSE) {
 		stats_add(m->env->stats, STAT_ntlm_refused, 1);
-		if (view_may_log(m))
+		if (mediate_may_log(m))
 			log_conn(LOG_LEVEL_INFO, mediate_log(m), "NTLM is refused");
 		return STATUS_NTLM_BLOCKED;
 	}
 	if (t->kind == TOKEN_NTLM_AUTHENTICATE && a->guest == POL_AUTH_REFUSE &&
 	    ntlm_auth_get(&n, t->p, t->len) == 0 && ntlm_anonymous(&n)) {
 		stats_add(m->env->stats, STAT_guests_refused, 1);
-		if (view_may_log(m))
+		if (mediate_may_log(m))
 			log_conn(LOG_LEVEL_INFO, mediate_log(m), "an anonymous logon is refused");
 		return STATUS_ACCESS_DENIED;
 	}
@@ -284,7 +284,7 @@ log_session(struct mediate *m, const struct session_info *si)
 	if (si->keyed)
 		log_conn(LOG_LEVEL_DEBUG, mediate_log(m), "session %016" PRIx64 " of %s is keyed",
 		    si->session_id, si->principal != NULL ? si->principal : "?");
-	else if (m->env->keyc != NULL && si->opaque_because != NULL && view_may_log(m))
+	else if (m->env->keyc != NULL && si->opaque_because != NULL && mediate_may_log(m))
 		log_conn(LOG_LEVEL_WARN, mediate_log(m), "session %016" PRIx64 "%s%s is opaque: %s",
 		    si->session_id, si->principal != NULL ? " of " : "",
 		    si->principal != NULL ? si->principal : "", si->opaque_because);

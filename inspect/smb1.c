@@ -5,8 +5,8 @@
 
 #include "auth/keyc.h"
 #include "auth/spnego.h"
+#include "inspect/env.h"
 #include "inspect/identity.h"
-#include "inspect/mediate.h"
 #include "policy/policy.h"
 #include "smb/chain1.h"
 #include "smb/const.h"

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "inspect/mediate.h"
+#include "inspect/env.h"
 #include "inspect/rewrite.h"
 #include "inspect/verdict.h"
 #include "smb/chain2.h"
@@ -40,9 +40,6 @@ struct view {
 	struct smbkeys *keys;	/* the same; borrowed from the channel */
 	struct rewrite rw;
 };
-
-/* May a line about messages be logged now? Says how many were left out. */
-bool view_may_log(struct mediate *m);
 
 /* Notes a request whose answer must be seen; p needs only what is particular. 0, or -1. */
 int view_ask(struct mediate *m, const struct view *v, const struct message *msg, struct pending p,
