@@ -18,7 +18,7 @@ enum pol_ifmode announce_mode(const struct policy *p, const char *listener, bool
 /*
  * Pure. Decides the answer to an interface query that arrived on `dialled` through `listener` in that
  * mode of announce_mode(), where the node's own answer was the n entries of `list`. Writes at most max entries to out and
- * returns their number; 0 is a valid answer. Mode `pass` never comes here: see rewrite.c.
+ * returns their number; 0 is a valid answer. Mode `pass` never comes here: see query.c.
  *
  *   announce: the listener's list of the policy; without one, the dialled address.
  *   filter:   the node's list.

@@ -7,6 +7,8 @@ inspect_libinspect_a_SOURCES = \
 	inspect/classify.h \
 	inspect/env.c \
 	inspect/env.h \
+	inspect/frame.c \
+	inspect/frame.h \
 	inspect/identity.c \
 	inspect/identity.h \
 	inspect/logon.c \
@@ -15,8 +17,6 @@ inspect_libinspect_a_SOURCES = \
 	inspect/mediate.h \
 	inspect/query.c \
 	inspect/query.h \
-	inspect/rewrite.c \
-	inspect/rewrite.h \
 	inspect/session.c \
 	inspect/session.h \
 	inspect/setup.c \

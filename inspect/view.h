@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "inspect/env.h"
-#include "inspect/rewrite.h"
+#include "inspect/frame.h"
 #include "inspect/verdict.h"
 #include "smb/chain2.h"
 

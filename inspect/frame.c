@@ -1,7 +1,7 @@
-/* rewrite.c: make a new frame out of a held one by exchanging some of its messages */
+/* frame.c: make a new frame out of a held one by exchanging some of its messages */
 #include "config.h"
 
-#include "inspect/rewrite.h"
+#include "inspect/frame.h"
 
 #include "smb/chain2.h"
 #include "smb/const.h"

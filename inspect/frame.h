@@ -1,6 +1,6 @@
-/* rewrite.h: make a new frame out of a held one by exchanging some of its messages */
-#ifndef INSPECT_REWRITE_H
-#define INSPECT_REWRITE_H
+/* frame.h: make a new frame out of a held one by exchanging some of its messages */
+#ifndef INSPECT_FRAME_H
+#define INSPECT_FRAME_H
 
 #include <stdbool.h>
 #include <stddef.h>
