@@ -1,10 +1,15 @@
 # the library of inspect/
 noinst_LIBRARIES += inspect/libinspect.a
 inspect_libinspect_a_SOURCES = \
+	inspect/admission.c \
+	inspect/admission.h \
 	inspect/announce.c \
 	inspect/announce.h \
+	inspect/carry.c \
+	inspect/carry.h \
 	inspect/classify.c \
 	inspect/classify.h \
+	inspect/decision.h \
 	inspect/env.c \
 	inspect/env.h \
 	inspect/frame.c \
@@ -27,5 +32,4 @@ inspect_libinspect_a_SOURCES = \
 	inspect/smb1.h \
 	inspect/track.c \
 	inspect/track.h \
-	inspect/verdict.h \
-	inspect/view.h
+	inspect/verdict.h

@@ -1,4 +1,4 @@
-/* mediate.h: what is done with a held message: noted, refused, rewritten or passed */
+/* mediate.h: the way of a held frame: taken apart, judged message by message, decisions carried out */
 #ifndef INSPECT_MEDIATE_H
 #define INSPECT_MEDIATE_H
 
