@@ -6,8 +6,8 @@
 #include "auth/seal.h"
 #include "base/rd.h"
 #include "inspect/session.h"
-#include "inspect/smb1.h"
 #include "inspect/track.h"
+#include "smb/chain1.h"
 #include "smb/const.h"
 #include "smb/hdr2.h"
 #include "smb/ioctl2.h"
@@ -235,6 +235,31 @@ sealed(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size
 	return pass(frame, frame);
 }
 
+/*
+ * An SMB1 message of len bytes. Held is what may hold a logon: of requests also every chain; of the
+ * node's answers a chain that ends a session first.
+ */
+static struct verdict
+smb1(enum dir dir, const uint8_t *p, size_t avail, size_t len)
+{
+	const size_t frame = NBSS_HDR_LEN + len;
+	size_t want = len < CHAIN1_PEEK_LEN ? len : CHAIN1_PEEK_LEN;
+	uint8_t command;
+
+	if (len < SMB1_HDR_LEN)
+		return end(CLOSE_SHORT_FRAME);
+	if (avail < NBSS_HDR_LEN + want)
+		return more(NBSS_HDR_LEN + want);
+	p += NBSS_HDR_LEN;
+	command = p[4];
+	if (command != SMB1_COM_SESSION_SETUP_ANDX && command != SMB1_COM_LOGOFF_ANDX &&
+	    (dir == S2C || !chain1_more(p, want)))
+		return pass(frame, frame);
+	if (frame <= HOLD_MAX)
+		return hold(frame);
+	return end(dir == C2S ? CLOSE_UNSEEN_COMPOUND : CLOSE_LONG_FRAME);
+}
+
 bool
 classify_seen(const struct track *t, enum dir dir, const struct hdr2 *h, const uint8_t *p,
     size_t avail, size_t len)
@@ -297,7 +322,7 @@ classify(const struct track *t, enum dir dir, const uint8_t *p, size_t avail)
 			return hold(NBSS_HDR_LEN + n.len);
 		if (!t->smb1)
 			return end(CLOSE_BAD_PROTOCOL);
-		return smb1_head(dir, p, avail, n.len);
+		return smb1(dir, p, avail, n.len);
 	default:
 		return end(CLOSE_BAD_PROTOCOL);
 	}

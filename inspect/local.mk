@@ -1,10 +1,19 @@
 # the library of inspect/
 noinst_LIBRARIES += inspect/libinspect.a
 inspect_libinspect_a_SOURCES = \
+	inspect/admission.c \
+	inspect/admission.h \
 	inspect/announce.c \
 	inspect/announce.h \
+	inspect/carry.c \
+	inspect/carry.h \
 	inspect/classify.c \
 	inspect/classify.h \
+	inspect/decision.h \
+	inspect/env.c \
+	inspect/env.h \
+	inspect/frame.c \
+	inspect/frame.h \
 	inspect/identity.c \
 	inspect/identity.h \
 	inspect/logon.c \
@@ -13,8 +22,6 @@ inspect_libinspect_a_SOURCES = \
 	inspect/mediate.h \
 	inspect/query.c \
 	inspect/query.h \
-	inspect/rewrite.c \
-	inspect/rewrite.h \
 	inspect/session.c \
 	inspect/session.h \
 	inspect/setup.c \

@@ -113,7 +113,7 @@ ready_cb(void *arg)
 
 /* NULL when memory is out. */
 static struct logon *
-begin(struct logons *l, const struct setup *s)
+begin(struct logons *l, const struct setup_msg *s)
 {
 	struct logon *x = calloc(1, sizeof(*x));
 
@@ -151,7 +151,7 @@ catch_up(struct logon *x)
 }
 
 static void
-hash(struct logon *x, const struct setup *s)
+hash(struct logon *x, const struct setup_msg *s)
 {
 	bool good;
 
@@ -170,7 +170,7 @@ hash(struct logon *x, const struct setup *s)
 
 /* The token of a security buffer, which may be the last piece of several. */
 static struct token
-assemble(struct logon *x, const struct setup *s)
+assemble(struct logon *x, const struct setup_msg *s)
 {
 	size_t whole = spnego_len(s->blob, s->blob_len);
 
@@ -211,7 +211,7 @@ from_client(struct logon *x, const struct token *t)
 }
 
 static void
-from_node(struct logon *x, const struct setup *s)
+from_node(struct logon *x, const struct setup_msg *s)
 {
 	const struct token t = spnego_token(s->blob, s->blob_len);
 
@@ -224,7 +224,7 @@ from_node(struct logon *x, const struct setup *s)
 }
 
 int
-logons_request(struct logons *l, const struct setup *s, struct token *t, enum close_reason *why)
+logons_request(struct logons *l, const struct setup_msg *s, struct token *t, enum close_reason *why)
 {
 	struct logon *x = by_session(l, s->session_id, s->binding);
 
@@ -256,7 +256,7 @@ logons_seen(struct logons *l, uint64_t message_id)
 }
 
 void
-logons_more(struct logons *l, const struct setup *s)
+logons_more(struct logons *l, const struct setup_msg *s)
 {
 	struct logon *x = by_message(l, s->message_id);
 
@@ -278,7 +278,7 @@ logons_drop(struct logons *l, uint64_t message_id)
 
 /* Is the answer signed with this key, or is there no signature to tell by? */
 static bool
-believable(struct crypt *crypt, const struct signkey *k, const struct setup *s)
+believable(struct crypt *crypt, const struct signkey *k, const struct setup_msg *s)
 {
 	struct hdr2 h;
 
@@ -287,7 +287,7 @@ believable(struct crypt *crypt, const struct signkey *k, const struct setup *s)
 }
 
 static bool
-signed_at_all(const struct setup *s)
+signed_at_all(const struct setup_msg *s)
 {
 	struct hdr2 h;
 
@@ -296,7 +296,7 @@ signed_at_all(const struct setup *s)
 
 /* The keys of a first channel: false when none of the known derivations is the node's. */
 static bool
-session_keys(const struct logon_facts *f, struct crypt *crypt, const struct setup *s,
+session_keys(const struct logon_facts *f, struct crypt *crypt, const struct setup_msg *s,
     struct logon_end *e)
 {
 	for (int v = 0; v < KEYS_VARIANTS; v++) {
@@ -313,7 +313,7 @@ session_keys(const struct logon_facts *f, struct crypt *crypt, const struct setu
 }
 
 static bool
-channel_key(const struct logon_facts *f, struct crypt *crypt, const struct setup *s,
+channel_key(const struct logon_facts *f, struct crypt *crypt, const struct setup_msg *s,
     struct logon_end *e)
 {
 	for (int v = 0; v < KEYS_VARIANTS; v++)
@@ -331,7 +331,7 @@ opaque(struct logon_end *e, const char *because)
 }
 
 static void
-derive(const struct logon *x, const struct keyx_result *r, const struct setup *s,
+derive(const struct logon *x, const struct keyx_result *r, const struct setup_msg *s,
     const struct track *t, struct crypt *crypt, struct smbkeys *session, struct logon_end *e)
 {
 	const struct logon_facts f = {
@@ -358,7 +358,7 @@ derive(const struct logon *x, const struct keyx_result *r, const struct setup *s
 }
 
 void
-logons_success(struct logons *l, const struct setup *s, const struct track *t,
+logons_success(struct logons *l, const struct setup_msg *s, const struct track *t,
     struct smbkeys *session, struct logon_end *e)
 {
 	struct logon *x = by_message(l, s->message_id);

@@ -49,7 +49,7 @@ void logons_fini(struct logons *l);
 void logons_negotiate(struct logons *l, const uint8_t *msg, size_t len);
 
 /* A SESSION_SETUP as it was sent. */
-struct setup {
+struct setup_msg {
 	const uint8_t *msg;
 	size_t len;
 	const uint8_t *blob;
@@ -64,14 +64,14 @@ struct setup {
  * A request that goes on a logon, or begins one. *t: the mechanism's token in it (valid as long as
  * the message; TOKEN_NONE while one comes in pieces). 0, or -1 with the reason.
  */
-int logons_request(struct logons *l, const struct setup *s, struct token *t,
+int logons_request(struct logons *l, const struct setup_msg *s, struct token *t,
     enum close_reason *why) __attribute__((warn_unused_result));
 
 /* What its token told of the client: for the caller to fill, and part of the end. NULL: no such one. */
 struct identity *logons_seen(struct logons *l, uint64_t message_id);
 
 /* The answer that wants more. */
-void logons_more(struct logons *l, const struct setup *s);
+void logons_more(struct logons *l, const struct setup_msg *s);
 
 /* The end without success, or the request never reached the node. */
 void logons_drop(struct logons *l, uint64_t message_id);
@@ -92,7 +92,7 @@ struct logon_end {
  * ready(). Otherwise the logon is over. session: the keys of the session that is bound to, NULL if
  * there are none or it is no bind. Keys are believed when the answer's signature is theirs.
  */
-void logons_success(struct logons *l, const struct setup *s, const struct track *t,
+void logons_success(struct logons *l, const struct setup_msg *s, const struct track *t,
     struct smbkeys *session, struct logon_end *e);
 
 #endif

@@ -6,22 +6,36 @@
 #include "auth/keys.h"
 #include "auth/sign.h"
 #include "inspect/announce.h"
-#include "inspect/view.h"
+#include "inspect/frame.h"
 #include "nodes/node.h"
-#include "policy/policy.h"
 #include "smb/const.h"
-#include "smb/err2.h"
-#include "smb/ifinfo.h"
 #include "smb/ioctl2.h"
-#include "stats/stats.h"
 
-#include <inttypes.h>
 #include <string.h>
 
-static enum pol_ifmode
-mode_of(const struct mediate *m)
+enum query_way
+query_choose(const struct query_facts *f)
 {
-	return announce_mode(m->env->policy, m->listener, m->intercept);
+	/* The list does not depend on the node's, and the query has its frame for itself. */
+	bool substitutable = f->mode == POL_IF_ANNOUNCE && f->alone && f->listed;
+
+	/* A signature that is bad is the node's business: it ends what it does not believe. */
+	if (f->is_signed && !f->sealed && !f->keyed && !f->bad && f->unkeyed == POL_UNKEYED_REFUSE)
+		return WAY_UNKEYED;
+	if (f->mode == POL_IF_PASS)
+		return WAY_PASS;
+	if (f->sealed)
+		return substitutable ? WAY_SUBSTITUTE : WAY_RESEAL;
+	if (!f->keyed)
+		return f->is_signed ? WAY_OPAQUE : WAY_PLAIN;
+	/* Unsigned or forged, the node says what it thinks of it. */
+	if (f->good && substitutable)
+		return WAY_SUBSTITUTE;
+	if (f->good && f->by_gmac && f->cipher && f->liftable)
+		return WAY_LIFT;
+	if (f->good && f->by_gmac && f->gmac == POL_GMAC_REFUSE)
+		return WAY_REFUSE;
+	return f->by_gmac && f->gmac != POL_GMAC_RESIGN ? WAY_GMAC : WAY_RESIGN;
 }
 
 static bool
@@ -37,316 +51,245 @@ is_signed(const struct message *msg)
 	return (msg->part.hdr.flags & SMB2_FLAGS_SIGNED) != 0;
 }
 
-static struct channel *
-channel_of(const struct mediate *m, const struct message *msg)
-{
-	return track_channel(&m->track, msg->part.session_id);
-}
-
-/* The channel's signing key, or NULL: the session is opaque or not known. */
-static const struct signkey *
-key_of(const struct mediate *m, uint64_t session_id)
-{
-	const struct channel *c = track_channel(&m->track, session_id);
-
-	return c == NULL || m->env->crypt == NULL ? NULL : channel_signing(c);
-}
-
 /*
- * A query that the node would answer with a list, [MS-SMB2] 3.3.5.15.11: anything else gets its
- * error from the node itself.
+ * A query that the node would answer with a list, [MS-SMB2] 3.3.5.15.11: well formed, and
+ * multichannel is what the node does, as it said to this client or to the health probe. Anything
+ * else gets its error from the node itself.
  */
 static bool
-well_formed(const struct mediate *m, const struct ioctl2_req *r)
+would_list(const struct mediate *m, const struct ioctl2_req *r)
 {
 	static const uint8_t any_file[16] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 
 	return m->track.dialect >= SMB2_DIALECT_300 && r->flags == SMB2_IOCTL_IS_FSCTL &&
-	    r->input_count == 0 && memcmp(r->file_id, any_file, sizeof(any_file)) == 0;
+	    r->input_count == 0 && memcmp(r->file_id, any_file, sizeof(any_file)) == 0 &&
+	    ((m->track.server_caps | node_capabilities(m->node)) &
+	        SMB2_GLOBAL_CAP_MULTI_CHANNEL) != 0;
 }
 
-/* Does the node do multichannel at all? As it said to this client, or to the health probe. */
+/* Can all messages of the frame go sealed? Signed by the same session, rightly, and no logon. */
 static bool
-multichannel(const struct mediate *m)
+can_lift(struct mediate *m, struct frame *f, uint64_t session_id)
 {
-	return ((m->track.server_caps | node_capabilities(m->node)) &
-	           SMB2_GLOBAL_CAP_MULTI_CHANNEL) != 0;
-}
+	for (unsigned i = 0; i < f->n; i++) {
+		struct message *msg = &f->msg[i];
 
-/* The list does not depend on the node's, and the query has its frame for itself. */
-static bool
-can_substitute(const struct mediate *m, const struct view *v, const struct ioctl2_req *r)
-{
-	return v->alone && mode_of(m) == POL_IF_ANNOUNCE && well_formed(m, r) && multichannel(m);
-}
-
-/* Signed under GMAC: a changed answer must not be signed by the node too. */
-static bool
-needs_lift(const struct mediate *m, const struct view *v, const struct message *msg)
-{
-	const struct signkey *k = key_of(m, msg->part.session_id);
-	struct ioctl2_req r;
-
-	return !v->sealed && is_query(msg) && is_signed(msg) && k != NULL &&
-	    k->alg == SMB2_SIGNING_AES_GMAC && mode_of(m) != POL_IF_PASS &&
-	    ioctl2_req_get(&r, msg->bytes, msg->part.len) == 0 && !can_substitute(m, v, &r);
-}
-
-/* A neighbour of the query that can go with it: signed by the same session, and no logon. */
-static bool
-can_lift(struct mediate *m, const struct message *msg, uint64_t session_id)
-{
-	switch (msg->part.hdr.command) {
-	case SMB2_NEGOTIATE:
-	case SMB2_SESSION_SETUP:
-	case SMB2_LOGOFF:
-	case SMB2_CANCEL:
-		return false;
-	default:
-		return msg->part.session_id == session_id && is_signed(msg) &&
-		    view_signature_good(m, msg);
+		switch (msg->part.hdr.command) {
+		case SMB2_NEGOTIATE:
+		case SMB2_SESSION_SETUP:
+		case SMB2_LOGOFF:
+		case SMB2_CANCEL:
+			return false;
+		default:
+			break;
+		}
+		if (msg->part.session_id != session_id ||
+		    frame_signature(m, msg) != SIGNATURE_GOOD)
+			return false;
 	}
-}
-
-void
-query_way(struct mediate *m, struct view *v)
-{
-	struct message msg;
-	struct chain2 chain;
-	struct smbkeys *keys;
-	uint64_t session_id = 0;
-	bool wanted = false;
-
-	chain2_init(&chain, v->msg, v->len);
-	while (!wanted && chain2_next(&chain, &msg.part) == 1) {
-		msg.bytes = v->msg + msg.part.off;
-		wanted = needs_lift(m, v, &msg);
-		session_id = msg.part.session_id;
-	}
-	keys = wanted ? track_keys(&m->track, session_id) : NULL;
-	if (keys == NULL || keys->cipher == 0)
-		return;
-	chain2_init(&chain, v->msg, v->len);
-	while (chain2_next(&chain, &msg.part) == 1) {
-		msg.bytes = v->msg + msg.part.off;
-		if (!can_lift(m, &msg, session_id))
-			return;
-	}
-	v->lift = true;
-	v->keys = keys;
-	v->session_id = session_id;
-}
-
-/* Nobody's answer can be changed here: what policy says for that case. */
-static int
-gmac_req(struct mediate *m, struct view *v, const struct message *msg, const struct pending *p,
-    enum close_reason *why)
-{
-	if (m->env->policy->gmac != POL_GMAC_REFUSE)
-		return view_ask(m, v, msg, *p, why);
-	stats_add(m->env->stats, STAT_ifinfo_gmac_refused, 1);
-	channel_told(m->env->sessions, channel_of(m, msg), TOLD_REFUSED, NULL, 0);
-	/* In a compound the ECHO would take the session from the messages related to it. */
-	if (!v->alone) {
-		*why = CLOSE_GMAC;
-		return -1;
-	}
-	return view_refuse(m, v, msg, STATUS_NOT_SUPPORTED, true, why);
-}
-
-static int
-substitute(struct mediate *m, struct view *v, const struct message *msg, struct pending p,
-    enum close_reason *why)
-{
-	p.kind = PENDING_SUBSTITUTED;
-	p.sealed = v->sealed;
-	if (view_ask(m, v, msg, p, why) == -1)
-		return -1;
-	view_echo(v, msg);
-	return 0;
-}
-
-int
-query_req(struct mediate *m, struct view *v, const struct message *msg, enum close_reason *why)
-{
-	struct pending p = { .kind = PENDING_IFINFO };
-	uint16_t alg;
-	struct ioctl2_req r;
-
-	if (!is_query(msg))
-		return 0;
-	if (ioctl2_req_get(&r, msg->bytes, msg->part.len) == -1) {
-		*why = CLOSE_BAD_MESSAGE;
-		return -1;
-	}
-	p.max_output = r.max_output;
-	p.lifted = v->lift;
-	if (v->lift)
-		return view_ask(m, v, msg, p, why);
-	if (v->sealed)
-		return can_substitute(m, v, &r) ? substitute(m, v, msg, p, why)
-		                                : view_ask(m, v, msg, p, why);
-	if (is_signed(msg) && key_of(m, msg->part.session_id) == NULL &&
-	    m->env->policy->unkeyed == POL_UNKEYED_REFUSE) {
-		*why = CLOSE_UNKEYED;
-		return -1;
-	}
-	/* Unsigned, opaque or forged: the node says what it thinks of it. */
-	if (!is_signed(msg) || !view_signature_good(m, msg))
-		return view_ask(m, v, msg, p, why);
-	/* Now: a neighbour with a bad signature may cost the session its keys. */
-	alg = key_of(m, msg->part.session_id)->alg;
-	if (can_substitute(m, v, &r))
-		return substitute(m, v, msg, p, why);
-	if (alg == SMB2_SIGNING_AES_GMAC && mode_of(m) != POL_IF_PASS)
-		return gmac_req(m, v, msg, &p, why);
-	return view_ask(m, v, msg, p, why);
-}
-
-static void
-told(struct mediate *m, const struct pending *asked, enum session_told what,
-    const struct ifinfo *list, size_t n)
-{
-	struct channel *c = track_channel(&m->track, asked->session_id);
-
-	if (c != NULL)
-		channel_told(m->env->sessions, c, what, list, n);
-}
-
-/* The answer: our list under the header h. */
-static int
-put_list(struct mediate *m, struct view *v, const struct message *msg, struct hdr2 h,
-    const struct pending *asked, const struct ifinfo *nodes, size_t n, const struct signkey *k,
-    enum close_reason *why)
-{
-	uint8_t output[IFINFO_MAX * IFINFO_ENTRY_LEN];
-	struct ifinfo list[IFINFO_MAX];
-	struct ioctl2_resp r = {
-		.ctl_code = FSCTL_QUERY_NETWORK_INTERFACE_INFO,
-		.output = output,
-	};
-	struct wr *w = view_begin(v, msg);
-
-	n = announce(m->env->policy, m->listener, mode_of(m), &m->self.local.addr, nodes, n, list,
-	    IFINFO_MAX);
-	memset(r.file_id, 0xff, sizeof(r.file_id));
-	r.output_len = ifinfo_put(output, sizeof(output), list, n);
-	if (r.output_len > asked->max_output) {
-		/* A list is never cut: [MS-SMB2] 3.3.5.15.11. */
-		stats_add(m->env->stats, STAT_ifinfo_too_small, 1);
-		h.status = STATUS_BUFFER_TOO_SMALL;
-		err2_put(w, &h);
-	} else {
-		h.status = STATUS_SUCCESS;
-		ioctl2_resp_put(w, &h, &r);
-	}
-	if (view_end(m, v, msg, k) == -1) {
-		*why = CLOSE_NO_MEMORY;
-		return -1;
-	}
-	stats_add(m->env->stats,
-	    mode_of(m) == POL_IF_FILTER ? STAT_ifinfo_filtered : STAT_ifinfo_announced, 1);
-	told(m, asked, TOLD_LIST, list, n);
-	return 0;
+	return true;
 }
 
 /*
- * May the node's answer be changed? 1: yes, and *k is what it must be signed with again. 0: it goes
- * on as it is. -1: the connection ends.
+ * Signatures first: a bad one may cost the session its keys. Those of the neighbours are checked
+ * only where the query's way depends on them.
  */
-static int
-changeable(struct mediate *m, const struct view *v, const struct message *msg,
-    const struct pending *asked, const struct signkey **k, enum close_reason *why)
+static struct query_facts
+query_facts(struct mediate *m, struct frame *f, struct message *msg, const struct ioctl2_req *r)
 {
-	*k = NULL;
-	if (v->sealed || !is_signed(msg))
-		return 1;
-	*k = key_of(m, asked->session_id);
-	if (*k == NULL) {
-		stats_add(m->env->stats, STAT_ifinfo_opaque, 1);
-		told(m, asked, TOLD_OPAQUE, NULL, 0);
-		return 0;
+	const uint64_t session_id = msg->part.session_id;
+	const struct policy *p = m->env->policy;
+	const struct signkey *k = track_signing(&m->track, session_id);
+	struct query_facts q = {
+		.mode = announce_mode(p, m->listener, m->intercept),
+		.gmac = p->gmac,
+		.unkeyed = p->unkeyed,
+		.sealed = f->sealed,
+		.is_signed = is_signed(msg),
+		.alone = f->n == 1,
+		.listed = would_list(m, r),
+	};
+
+	if (q.sealed) {
+		q.keyed = true;
+		return q;
 	}
-	if ((*k)->alg == SMB2_SIGNING_AES_GMAC && m->env->policy->gmac != POL_GMAC_RESIGN) {
-		stats_add(m->env->stats, STAT_ifinfo_gmac_passed, 1);
-		told(m, asked, TOLD_GMAC, NULL, 0);
-		return 0;
-	}
-	if (!sign_good(m->env->crypt, *k, msg->bytes, msg->part.len)) {
-		*why = CLOSE_BAD_SIGNATURE;
-		return -1;
-	}
-	return 1;
+	q.cipher = k != NULL && track_keys(&m->track, session_id)->cipher != 0;
+	q.liftable = q.is_signed && q.cipher && k->alg == SMB2_SIGNING_AES_GMAC &&
+	    q.mode != POL_IF_PASS && can_lift(m, f, session_id);
+	q.good = frame_signature(m, msg) == SIGNATURE_GOOD;
+	q.bad = msg->signature == SIGNATURE_BAD;
+	k = track_signing(&m->track, session_id);
+	q.keyed = k != NULL;
+	q.by_gmac = k != NULL && k->alg == SMB2_SIGNING_AES_GMAC;
+	return q;
 }
 
-int
-query_resp(struct mediate *m, struct view *v, const struct message *msg,
-    const struct pending *asked, enum close_reason *why)
+void
+query_ways(struct mediate *m, struct frame *f)
 {
-	enum pol_ifmode mode = mode_of(m);
-	uint32_t status = msg->part.hdr.status;
+	struct query_facts q;
+	struct ioctl2_req r;
+
+	for (unsigned i = 0; i < f->n; i++) {
+		struct message *msg = &f->msg[i];
+
+		if (!is_query(msg))
+			continue;
+		msg->way = WAY_MALFORMED;
+		if (ioctl2_req_get(&r, msg->bytes, msg->part.len) == -1)
+			continue;
+		msg->max_output = r.max_output;
+		q = query_facts(m, f, msg, &r);
+		msg->way = query_choose(&q);
+		if (msg->way == WAY_LIFT) {
+			f->lift = true;
+			frame_seal(f, &m->track, msg->part.session_id);
+		}
+	}
+}
+
+static struct decision
+query_refuse(const struct frame *f)
+{
+	struct decision d = { .act = DECIDE_REFUSE, .status = STATUS_NOT_SUPPORTED, .sign = true };
+
+	/* In a compound the ECHO would take the session from the messages related to it. */
+	if (f->n > 1)
+		d = decide_close(CLOSE_GMAC);
+	decision_count(&d, STAT_ifinfo_gmac_refused);
+	d.told = TOLD_REFUSED;
+	return d;
+}
+
+struct decision
+query_request(const struct mediate *m, const struct frame *f, const struct message *msg)
+{
+	struct decision d = decide_note(PENDING_IFINFO);
+
+	switch (msg->way) {
+	case WAY_NONE:
+		return decide(DECIDE_PASS);
+	case WAY_MALFORMED:
+		return decide_close(CLOSE_BAD_MESSAGE);
+	case WAY_UNKEYED:
+		return decide_close(CLOSE_UNKEYED);
+	case WAY_REFUSE:
+		return query_refuse(f);
+	case WAY_SUBSTITUTE:
+		d.act = DECIDE_STAND_IN;
+		break;
+	default:
+		break;
+	}
+	d.pending.way = (uint8_t)msg->way;
+	d.pending.mode = (uint8_t)announce_mode(m->env->policy, m->listener, m->intercept);
+	d.pending.max_output = msg->max_output;
+	return d;
+}
+
+/* Our list; nodes: the node's, of n. */
+static struct decision
+our_list(const struct mediate *m, const struct pending *asked, const struct ifinfo *nodes, size_t n,
+    bool sign, struct ifinfo list[IFINFO_MAX])
+{
+	const enum pol_ifmode mode = (enum pol_ifmode)asked->mode;
+	struct decision d = { .act = DECIDE_CHANGE, .sign = sign, .told = TOLD_LIST, .list = list };
+
+	d.nlist = announce(m->env->policy, m->listener, mode, &m->self.local.addr, nodes, n, list,
+	    IFINFO_MAX);
+	/* A list is never cut: [MS-SMB2] 3.3.5.15.11. */
+	d.has_list = d.nlist * IFINFO_ENTRY_LEN <= asked->max_output;
+	d.status = d.has_list ? STATUS_SUCCESS : STATUS_BUFFER_TOO_SMALL;
+	if (!d.has_list)
+		decision_count(&d, STAT_ifinfo_too_small);
+	decision_count(&d, mode == POL_IF_FILTER ? STAT_ifinfo_filtered : STAT_ifinfo_announced);
+	return d;
+}
+
+/* The node's answer goes on as it is. */
+static struct decision
+nodes_own(enum session_told told, enum counter c)
+{
+	struct decision d = { .act = DECIDE_PASS, .told = told };
+
+	decision_count(&d, c);
+	return d;
+}
+
+/* The answer to the ECHO. */
+static struct decision
+substituted(const struct mediate *m, const struct frame *f, const struct message *msg,
+    const struct pending *asked, struct ifinfo list[IFINFO_MAX])
+{
+	/* The session may have ended in between: then nobody waits for this any more. */
+	if (f->n > 1 || f->sealed || track_signing(&m->track, asked->session_id) == NULL)
+		return decide_close(CLOSE_UNEXPECTED_ANSWER);
+	/* An ECHO that fails is the node's word on the connection. */
+	if (msg->part.hdr.status != STATUS_SUCCESS)
+		return (struct decision){ .act = DECIDE_CHANGE, .sign = !asked->sealed,
+			.status = msg->part.hdr.status };
+	return our_list(m, asked, NULL, 0, !asked->sealed, list);
+}
+
+/* The node's answer came signed: PASS as it is; CHANGE, when it is to be signed anew; or CLOSE. */
+static struct decision
+signed_answer(const struct mediate *m, const struct message *msg, const struct pending *asked)
+{
+	const struct signkey *k = track_signing(&m->track, asked->session_id);
+
+	switch ((enum query_way)asked->way) {
+	case WAY_RESIGN:
+		break;
+	case WAY_PLAIN:
+	case WAY_OPAQUE:
+		k = NULL;
+		break;
+	case WAY_GMAC:
+		if (k != NULL)
+			return nodes_own(TOLD_GMAC, STAT_ifinfo_gmac_passed);
+		break;
+	default:
+		/* What went sealed comes sealed, [MS-SMB2] 3.3.4.1.4. */
+		return decide_close(CLOSE_UNEXPECTED_ANSWER);
+	}
+	/* Never had, or lost since. */
+	if (k == NULL)
+		return nodes_own(TOLD_OPAQUE, STAT_ifinfo_opaque);
+	if (!sign_good(m->env->crypt, k, msg->bytes, msg->part.len))
+		return decide_close(CLOSE_BAD_SIGNATURE);
+	return decide(DECIDE_CHANGE);
+}
+
+struct decision
+query_answer(const struct mediate *m, const struct frame *f, const struct message *msg,
+    const struct pending *asked, struct ifinfo list[IFINFO_MAX])
+{
+	const uint32_t status = msg->part.hdr.status;
+	const bool sign = is_signed(msg) && !f->sealed;
 	struct ifinfo nodes[IFINFO_MAX];
-	const struct signkey *k;
+	struct decision d;
 	struct ioctl2_resp r;
 	size_t n = 0;
-	int may;
 
-	/* The node's list did not fit; ours may. */
-	bool ours = mode == POL_IF_ANNOUNCE && status == STATUS_BUFFER_TOO_SMALL;
-
-	if (status != STATUS_SUCCESS && !ours) {
-		stats_add(m->env->stats, STAT_ifinfo_errors, 1);
-		told(m, asked, TOLD_ERROR, NULL, 0);
-		return 0;
+	if (asked->way == WAY_SUBSTITUTE)
+		return substituted(m, f, msg, asked, list);
+	/* The node's list may not have fitted where ours does. */
+	if (status != STATUS_SUCCESS &&
+	    !(asked->mode == POL_IF_ANNOUNCE && status == STATUS_BUFFER_TOO_SMALL))
+		return nodes_own(TOLD_ERROR, STAT_ifinfo_errors);
+	if (asked->way == WAY_PASS)
+		return nodes_own(TOLD_NODES_LIST, STAT_ifinfo_passed);
+	if (sign) {
+		d = signed_answer(m, msg, asked);
+		if (d.act != DECIDE_CHANGE)
+			return d;
 	}
-	if (mode == POL_IF_PASS) {
-		stats_add(m->env->stats, STAT_ifinfo_passed, 1);
-		told(m, asked, TOLD_NODES_LIST, NULL, 0);
-		return 0;
-	}
-	may = changeable(m, v, msg, asked, &k, why);
-	if (may != 1)
-		return may;
 	if (status == STATUS_SUCCESS &&
 	    (ioctl2_resp_get(&r, msg->bytes, msg->part.len) == -1 ||
 	        r.ctl_code != FSCTL_QUERY_NETWORK_INTERFACE_INFO ||
-	        ifinfo_get(nodes, IFINFO_MAX, &n, r.output, r.output_len) == -1)) {
-		*why = CLOSE_BAD_MESSAGE;
-		return -1;
-	}
-	return put_list(m, v, msg, msg->part.hdr, asked, nodes, n, k, why);
-}
-
-int
-query_substituted(struct mediate *m, struct view *v, const struct message *msg,
-    const struct pending *asked, enum close_reason *why)
-{
-	struct hdr2 h = hdr2_reply(&msg->part.hdr, msg->part.hdr.status, msg->part.hdr.credits);
-	const struct signkey *k = key_of(m, asked->session_id);
-
-	/* The session may have ended in between: then nobody waits for this any more. */
-	if (k == NULL || !v->alone || v->sealed) {
-		*why = CLOSE_UNEXPECTED_ANSWER;
-		return -1;
-	}
-	h.command = asked->command;
-	h.session_id = asked->session_id;
-	h.tree_id = asked->tree_id;
-	h.process_id = asked->process_id;
-	if (asked->sealed) {
-		v->seal = true;
-		v->session_id = asked->session_id;
-		v->keys = track_keys(&m->track, asked->session_id);
-		k = NULL;
-	}
-	if (h.status == STATUS_SUCCESS)
-		return put_list(m, v, msg, h, asked, NULL, 0, k, why);
-	/* An ECHO that fails is the node's word on the connection. */
-	err2_put(view_begin(v, msg), &h);
-	if (view_end(m, v, msg, k) == -1) {
-		*why = CLOSE_NO_MEMORY;
-		return -1;
-	}
-	return 0;
+	        ifinfo_get(nodes, IFINFO_MAX, &n, r.output, r.output_len) == -1))
+		return decide_close(CLOSE_BAD_MESSAGE);
+	return our_list(m, asked, nodes, n, sign, list);
 }

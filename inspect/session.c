@@ -25,11 +25,12 @@
 /* There are as many of these two as clients: what most do not have is kept elsewhere. */
 struct channel {
 	struct session *session;
-	const struct signkey *signing;	/* the session's, or its own; NULL: opaque */
+	struct signkey *signing;	/* the session's, or its own; NULL: opaque */
 	const struct channel_ends *ends;	/* borrowed */
 	struct channel *next;
 	TAILQ_ENTRY(channel) entry;
 	bool bound;
+	bool owns_signing;		/* signing is the channel's: to be wiped and freed */
 };
 
 struct session {
@@ -170,29 +171,29 @@ unlist_session(struct shard *sh, struct session *s)
 static int
 share_keys(struct session *s, struct channel *c, const struct signkey *signing)
 {
-	struct signkey *own;
-
 	if (s->keys == NULL || signing == NULL)
 		return 0;
 	c->signing = &s->keys->signing;
 	if (signing->alg == c->signing->alg &&
 	    memcmp(signing->key, c->signing->key, sizeof(signing->key)) == 0)
 		return 0;
-	c->signing = own = malloc(sizeof(*own));
-	if (own == NULL)
+	c->signing = malloc(sizeof(*c->signing));
+	if (c->signing == NULL)
 		return -1;
-	*own = *signing;
+	*c->signing = *signing;
+	c->owns_signing = true;
 	return 0;
 }
 
 static void
 forget_keys(struct channel *c)
 {
-	if (c->signing != NULL && c->signing != &c->session->keys->signing) {
-		explicit_bzero((void *)(uintptr_t)c->signing, sizeof(*c->signing));
-		own_free(c->signing);
+	if (c->owns_signing) {
+		explicit_bzero(c->signing, sizeof(*c->signing));
+		free(c->signing);
 	}
 	c->signing = NULL;
+	c->owns_signing = false;
 }
 
 /* Its shard is locked. */

@@ -6,7 +6,7 @@
 #include "auth/cluster.h"
 #include "auth/keys.h"
 #include "auth/secret.h"
-#include "inspect/mediate.h"
+#include "inspect/env.h"
 #include "state/state.h"
 #include "stats/stats.h"
 

@@ -5,8 +5,8 @@
 
 #include "auth/keyc.h"
 #include "auth/spnego.h"
+#include "inspect/env.h"
 #include "inspect/identity.h"
-#include "inspect/mediate.h"
 #include "policy/policy.h"
 #include "smb/chain1.h"
 #include "smb/const.h"
@@ -29,42 +29,8 @@ struct smb1 {
 	struct keyx *keyx;		/* NULL: no Kerberos logon, or no keytab */
 };
 
-static struct verdict
-verdict(enum verdict_act act, size_t n)
-{
-	return (struct verdict){ .act = act, .n = (uint32_t)n, .frame = (uint32_t)n };
-}
-
-static struct verdict
-end(enum close_reason why)
-{
-	return (struct verdict){ .act = VERDICT_CLOSE, .why = why };
-}
-
-struct verdict
-smb1_head(enum dir dir, const uint8_t *p, size_t avail, size_t len)
-{
-	const size_t frame = NBSS_HDR_LEN + len;
-	size_t want = len < CHAIN1_PEEK_LEN ? len : CHAIN1_PEEK_LEN;
-	uint8_t command;
-
-	if (len < SMB1_HDR_LEN)
-		return end(CLOSE_SHORT_FRAME);
-	if (avail < NBSS_HDR_LEN + want)
-		return verdict(VERDICT_MORE, NBSS_HDR_LEN + want);
-	p += NBSS_HDR_LEN;
-	command = p[4];
-	/* Of the node's answers those that may hold one to a logon: a chain that ends a session first. */
-	if (command != SMB1_COM_SESSION_SETUP_ANDX && command != SMB1_COM_LOGOFF_ANDX &&
-	    (dir == S2C || !chain1_more(p, want)))
-		return verdict(VERDICT_PASS, frame);
-	if (frame <= HOLD_MAX)
-		return verdict(VERDICT_HOLD, frame);
-	return end(dir == C2S ? CLOSE_UNSEEN_COMPOUND : CLOSE_LONG_FRAME);
-}
-
 static struct smb1 *
-state(struct mediate *m)
+smb1_state(struct mediate *m)
 {
 	if (m->smb1 == NULL && (m->smb1 = calloc(1, sizeof(*m->smb1))) != NULL)
 		m->smb1->m = m;
@@ -131,20 +97,10 @@ own_number(const struct mediate *m)
 	return (uint16_t)(m->self.conn_id % UINT16_MAX + 1);
 }
 
-/* The frame with the changes made so far; a copy from the first one on. */
-static uint8_t *
-edit(struct mediate *m, const uint8_t *frame, size_t len, bool *changed)
+static struct decision
+smb1_request(struct mediate *m, struct smb1 *s, struct chain1 *c)
 {
-	if (!*changed)
-		memcpy(m->env->edit, frame, len);
-	*changed = true;
-	return m->env->edit + NBSS_HDR_LEN;
-}
-
-static struct outcome
-request(struct mediate *m, struct smb1 *s, struct chain1 *c, const uint8_t *frame, size_t len)
-{
-	bool changed = false;
+	struct decision d = decide(DECIDE_PASS);
 	struct sess1_req r;
 	struct block1 b;
 	int more;
@@ -153,7 +109,7 @@ request(struct mediate *m, struct smb1 *s, struct chain1 *c, const uint8_t *fram
 		if (b.command != SMB1_COM_SESSION_SETUP_ANDX)
 			continue;
 		if (sess1_req_get(&r, c, &b) == -1)
-			return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_BAD_MESSAGE };
+			return decide_close(CLOSE_BAD_MESSAGE);
 		identity_sess1(&s->seen, m->env->hash, &r);
 		if (r.blob != NULL)
 			ask_who(s, &r);
@@ -168,14 +124,10 @@ request(struct mediate *m, struct smb1 *s, struct chain1 *c, const uint8_t *fram
 			stats_add(m->env->stats, STAT_vc_signed, 1);
 			continue;
 		}
-		sess1_vc_put(edit(m, frame, len, &changed), &r, own_number(m));
-		stats_add(m->env->stats, STAT_vc_renumbered, 1);
+		d.act = DECIDE_CHANGE;
+		d.vc_number = own_number(m);
 	}
-	if (more == -1)
-		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_BAD_CHAIN };
-	if (!changed)
-		return (struct outcome){ .act = OUTCOME_PASS };
-	return (struct outcome){ .act = OUTCOME_REPLACE, .bytes = m->env->edit, .len = len };
+	return more == -1 ? decide_close(CLOSE_BAD_CHAIN) : d;
 }
 
 /*
@@ -192,8 +144,8 @@ node_signs(const struct hdr1 *h)
 	    memcmp(h->signature, unsigned_mark, sizeof(unsigned_mark)) != 0;
 }
 
-static struct outcome
-answer(struct mediate *m, struct smb1 *s, struct chain1 *c)
+static struct decision
+smb1_answer(struct mediate *m, struct smb1 *s, struct chain1 *c)
 {
 	bool setup = false;
 	struct block1 b;
@@ -214,37 +166,37 @@ answer(struct mediate *m, struct smb1 *s, struct chain1 *c)
 			keyx_ap_rep(s->keyx, t.p, t.len);
 	}
 	if (!setup || c->hdr.status == STATUS_MORE_PROCESSING_REQUIRED)
-		return (struct outcome){ .act = OUTCOME_PASS };
+		return decide(DECIDE_PASS);
 	if (c->hdr.status != STATUS_SUCCESS) {
 		stats_add(m->env->stats, STAT_logon_failures, 1);
 		s->zero = false;
 		s->seen = (struct identity){ 0 };
 		keyx_free(&s->keyx);
-		return (struct outcome){ .act = OUTCOME_PASS };
+		return decide(DECIDE_PASS);
 	}
 	m->track.logged_on = true;
 	s->is_signed |= node_signs(&c->hdr);
 	s->in = s->keyx != NULL && keyx_result(s->keyx)->state == KEYX_ASKING;
 	if (!s->in)
 		logged_on(s);
-	return (struct outcome){ .act = OUTCOME_PASS };
+	return decide(DECIDE_PASS);
 }
 
-struct outcome
-smb1_held(struct mediate *m, enum dir dir, const uint8_t *frame, size_t len)
+struct decision
+smb1_judge(struct mediate *m, enum dir dir, const uint8_t *msg, size_t len)
 {
-	struct smb1 *s = state(m);
+	struct smb1 *s = smb1_state(m);
 	struct chain1 c;
 
-	if (chain1_init(&c, frame + NBSS_HDR_LEN, len - NBSS_HDR_LEN) == -1)
-		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_BAD_MESSAGE };
+	if (chain1_init(&c, msg, len) == -1)
+		return decide_close(CLOSE_BAD_MESSAGE);
 	if (s == NULL)
-		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_NO_MEMORY };
+		return decide_close(CLOSE_NO_MEMORY);
 	if (!m->track.smb1) {
 		/* The answer that chooses SMB1. */
 		m->track.smb1 = true;
 		m->track.max_frame = NBSS_LEN_MAX;
-		return (struct outcome){ .act = OUTCOME_PASS };
+		return decide(DECIDE_PASS);
 	}
-	return dir == C2S ? request(m, s, &c, frame, len) : answer(m, s, &c);
+	return dir == C2S ? smb1_request(m, s, &c) : smb1_answer(m, s, &c);
 }

@@ -2,10 +2,10 @@
 #ifndef INSPECT_SMB1_H
 #define INSPECT_SMB1_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "inspect/decision.h"
 #include "inspect/verdict.h"
 
 struct mediate;
@@ -19,11 +19,8 @@ struct smb1;
  * All other messages pass unseen.
  */
 
-/* The verdict on a frame of len bytes behind its transport header at p, of which avail are there. */
-struct verdict smb1_head(enum dir dir, const uint8_t *p, size_t avail, size_t len);
-
-/* A held frame. */
-struct outcome smb1_held(struct mediate *m, enum dir dir, const uint8_t *frame, size_t len);
+/* A held message, from its SMB1 header on: PASS, CLOSE, or CHANGE of every VcNumber 0 in it. */
+struct decision smb1_judge(struct mediate *m, enum dir dir, const uint8_t *msg, size_t len);
 
 void smb1_free(struct smb1 **s);
 

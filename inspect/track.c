@@ -145,6 +145,14 @@ track_keys(const struct track *t, uint64_t session_id)
 	return c == NULL ? NULL : channel_keys(c);
 }
 
+const struct signkey *
+track_signing(const struct track *t, uint64_t session_id)
+{
+	const struct channel *c = t->crypt == NULL ? NULL : track_channel(t, session_id);
+
+	return c == NULL ? NULL : channel_signing(c);
+}
+
 int
 track_piece(struct track *t, enum dir dir, const uint8_t *p, size_t avail)
 {

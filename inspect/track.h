@@ -13,7 +13,7 @@ struct channel;
 struct crypt;
 struct neg2_req;
 struct neg2_resp;
-struct part2;
+struct signkey;
 struct smbkeys;
 
 /* Requests whose answers must be seen. RELIABILITY: real clients have one or two at a time. */
@@ -25,10 +25,25 @@ enum pending_kind {
 	PENDING_NEGOTIATE,
 	PENDING_SESSION_SETUP,
 	PENDING_LOGOFF,
-	PENDING_IFINFO,
-	PENDING_REFUSED,	/* an ECHO went to the node in its place */
-	PENDING_SUBSTITUTED,	/* an interface query, and an ECHO went to the node in its place */
-	PENDING_LIFTED,		/* a neighbour of an interface query in a frame that was lifted */
+	PENDING_IFINFO,		/* an interface query */
+	PENDING_REFUSED,	/* the client is told a status of ours */
+	PENDING_NEIGHBOUR,	/* of an interface query in a frame that was lifted */
+};
+
+/* The way of an interface query, in the words of doc/KEYS.md; chosen by query_choose(). */
+enum query_way {
+	WAY_NONE,		/* not an interface query */
+	WAY_PASS,		/* policy: the node's list is the client's */
+	WAY_PLAIN,		/* unsigned, and no key: goes on; our list in place of an unsigned one */
+	WAY_OPAQUE,		/* signed, and no key: the same, but the answer will be signed */
+	WAY_SUBSTITUTE,		/* an ECHO goes in its place; our list, signed or sealed once */
+	WAY_LIFT,		/* goes on sealed, unsigned; our list, signed once */
+	WAY_RESIGN,		/* goes on; our list, signed anew */
+	WAY_RESEAL,		/* goes on sealed; our list, sealed anew with a fresh nonce */
+	WAY_GMAC,		/* GMAC leaves no way: goes on, and a signed answer passes */
+	WAY_REFUSE,		/* GMAC leaves no way, and policy refuses */
+	WAY_UNKEYED,		/* signed, and no key: policy ends the connection */
+	WAY_MALFORMED,		/* cannot be read: the connection ends */
 };
 
 /* A request on its way, by MessageId. */
@@ -37,15 +52,17 @@ struct pending {
 	uint64_t session_id;	/* as the server takes it */
 	uint32_t tree_id;
 	uint32_t process_id;
-	uint32_t max_output;	/* PENDING_IFINFO */
-	uint32_t status;	/* PENDING_REFUSED: what the client is told */
+	uint32_t max_output;	/* IFINFO */
+	uint32_t status;	/* REFUSED: what the client is told */
 	uint16_t command;	/* what the client sent */
-	uint8_t kind;
-	bool binding;		/* PENDING_SESSION_SETUP */
-	bool signing_required;	/* PENDING_SESSION_SETUP: the client's SecurityMode */
-	bool sealed;		/* came encrypted, and its answer must go encrypted */
-	bool sign;		/* PENDING_REFUSED: the client's request was signed, and rightly */
-	bool lifted;		/* came signed and went on encrypted: see inspect/query.h */
+	uint8_t kind;		/* enum pending_kind */
+	uint8_t way;		/* IFINFO, NEIGHBOUR: enum query_way */
+	uint8_t mode;		/* IFINFO: enum pol_ifmode */
+	bool binding;		/* SESSION_SETUP */
+	bool signing_required;	/* SESSION_SETUP: the client's SecurityMode */
+	bool stand_in;		/* an ECHO went to the node in its place */
+	bool sealed;		/* came encrypted: an answer of ours must go encrypted */
+	bool sign;		/* REFUSED: the client's request was signed, and rightly */
 };
 
 /* An encrypted compound that passes piece by piece: what is needed to look into its next part. */
@@ -99,8 +116,9 @@ void track_negotiate_resp(struct track *t, const struct neg2_resp *r);
 
 /* The channel of a session on this connection, or NULL. */
 struct channel *track_channel(const struct track *t, uint64_t session_id);
-/* The keys of that session, or NULL: it is opaque, or not known here. */
+/* The keys of that session, and what its channel here signs with; NULL: opaque, or not known here. */
 struct smbkeys *track_keys(const struct track *t, uint64_t session_id);
+const struct signkey *track_signing(const struct track *t, uint64_t session_id);
 /*
  * The frame at p, whole or not, passes piece by piece, or (p NULL) none does. 0, or -1 when memory
  * is out.

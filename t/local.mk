@@ -20,6 +20,7 @@ UNIT_TESTS += \
 	t/unit/base-log.t \
 	t/unit/base.t \
 	t/unit/daemon-ctl.t \
+	t/unit/inspect-decisions.t \
 	t/unit/inspect-keyed.t \
 	t/unit/inspect-logon.t \
 	t/unit/inspect-mediate.t \
@@ -72,6 +73,9 @@ t_unit_base_t_SOURCES = t/unit/base.c
 t_unit_base_t_LDADD = $(LINK_BASE)
 t_unit_daemon_ctl_t_SOURCES = t/unit/daemon-ctl.c
 t_unit_daemon_ctl_t_LDADD = $(LINK_DAEMON)
+t_unit_inspect_decisions_t_SOURCES = t/unit/inspect-decisions.c t/unit/lib/made.c t/unit/lib/made.h \
+	t/unit/lib/talk.c t/unit/lib/talk.h
+t_unit_inspect_decisions_t_LDADD = $(LINK_PROXY)
 t_unit_inspect_keyed_t_SOURCES = t/unit/inspect-keyed.c t/unit/lib/made.c t/unit/lib/made.h \
 	t/unit/lib/talk.c t/unit/lib/talk.h
 t_unit_inspect_keyed_t_LDADD = $(LINK_PROXY)

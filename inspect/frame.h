@@ -1,0 +1,90 @@
+/* frame.h: a held frame: its messages, and the frame that goes on in its place */
+#ifndef INSPECT_FRAME_H
+#define INSPECT_FRAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/wr.h"
+#include "inspect/env.h"
+#include "inspect/track.h"
+#include "inspect/verdict.h"
+#include "smb/chain2.h"
+
+struct smbkeys;
+
+enum message_signature {
+	SIGNATURE_UNCHECKED,
+	SIGNATURE_NONE,		/* it is not signed */
+	SIGNATURE_UNKNOWN,	/* it is, and there is no key to tell by */
+	SIGNATURE_GOOD,
+	SIGNATURE_BAD,
+};
+
+struct message {
+	struct part2 part;
+	const uint8_t *bytes;	/* part.len of them */
+	enum message_signature signature;
+	enum query_way way;	/* of an interface query of the client's */
+	uint32_t max_output;	/* of the same */
+};
+
+/*
+ * The messages of a frame, opened if it came sealed, and what is to become of it.
+ *
+ *	             as it came            as it goes on
+ *	lift         signed, to the node   one sealed frame, nothing in it signed
+ *	lower        sealed, to the client plain, every message signed: the answer to a lifted one
+ *	seal         either                sealed, with a fresh nonce, if anything was changed
+ *
+ * Messages are exchanged in the order of the frame; all others are copied byte for byte, so their
+ * signatures stay good: a NextCommand speaks of its own message only. Nothing is written before
+ * the first exchange.
+ */
+struct frame {
+	enum dir dir;
+	const uint8_t *bytes;	/* behind the transport header, and behind a TRANSFORM header */
+	size_t len;
+	bool sealed;		/* came encrypted */
+	bool lift, lower, seal;
+	uint64_t session_id;	/* sealed, seal: of the TRANSFORM header */
+	struct smbkeys *keys;	/* the same; borrowed from the channel */
+	struct wr w;		/* the new frame */
+	size_t done;		/* of bytes */
+	size_t start;		/* of the message being written */
+	bool changed;
+	unsigned n;
+	struct message msg[CHAIN2_MAX_PARTS + 1];	/* n of them; one more to find the end with */
+};
+
+/*
+ * Takes a whole frame of SMB2, transport header included, apart. PASS: it has been, and f is set;
+ * with f->n == 0 there is nothing in it that must be seen. CLOSE: the connection ends.
+ */
+struct outcome frame_read(struct frame *f, struct mediate *m, enum dir dir, const uint8_t *bytes,
+    size_t len);
+
+/* The message's signature, checked once. A key that has never been right is given up for a bad one. */
+enum message_signature frame_signature(struct mediate *m, struct message *msg);
+
+/* The real answer follows, with the same MessageId, [MS-SMB2] 3.3.4.2. */
+bool message_interim(const struct message *msg);
+
+/* When it is changed it goes on sealed with the keys of that session; without keys nothing does. */
+void frame_seal(struct frame *f, const struct track *t, uint64_t session_id);
+
+/*
+ * Between the two the caller writes what takes the place of msg, header first, to the returned
+ * writer. The end fixes NextCommand and padding.
+ */
+struct wr *frame_begin(struct frame *f, const struct message *msg);
+void frame_end(struct frame *f, const struct message *msg);
+/* Signs what was written between them. 0, or -1. */
+int frame_sign(struct frame *f, struct crypt *c, const struct signkey *k)
+    __attribute__((warn_unused_result));
+
+/* PASS: nothing was changed. REPLACE, or CLOSE where it does not fit. */
+struct outcome frame_finish(struct frame *f, struct mediate *m);
+
+#endif
