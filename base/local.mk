@@ -5,6 +5,8 @@ base_libbase_a_SOURCES = \
 	base/addr.h \
 	base/buf.h \
 	base/clock.h \
+	base/fdpass.c \
+	base/fdpass.h \
 	base/guid.h \
 	base/log.c \
 	base/log.h \

@@ -6,6 +6,7 @@
 #include "auth/keymsg.h"
 #include "auth/secret.h"
 #include "base/clock.h"
+#include "base/fdpass.h"
 #include "base/log.h"
 #include "policy/conf.h"
 
@@ -82,68 +83,6 @@ struct post {
 	struct stamp given;
 };
 
-/* One packet, with a descriptor or -1. */
-static int
-send_packet(int to, const void *p, size_t n, int fd, int flags)
-{
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = { .bytes = { 0 } };
-	union { const void *in; void *out; } u = { .in = p };
-	struct iovec iov = { .iov_base = u.out, .iov_len = n };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	ssize_t r;
-
-	if (fd != -1) {
-		struct cmsghdr *c;
-
-		msg.msg_control = control.bytes;
-		msg.msg_controllen = sizeof(control.bytes);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	}
-	do
-		r = sendmsg(to, &msg, flags | MSG_NOSIGNAL);
-	while (r == -1 && errno == EINTR);
-	return r == -1 ? -1 : 0;
-}
-
-/* The length, 0 at the end, -1 with errno. */
-static ssize_t
-recv_packet(int from, void *p, size_t cap, int *fd)
-{
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = { .iov_base = p, .iov_len = cap };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
-	struct cmsghdr *c;
-	ssize_t n;
-
-	*fd = -1;
-	/* Who dies before it has read everything is reported first, and what it said comes then. */
-	do
-		n = recvmsg(from, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	while (n == -1 && (errno == EINTR || errno == ECONNRESET));
-	if (n <= 0)
-		return n;
-	c = CMSG_FIRSTHDR(&msg);
-	if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-	    c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(fd, CMSG_DATA(c), sizeof(int));
-	return n;
-}
-
 static int __attribute__((format(printf, 3, 4)))
 send_text(int to, char what, const char *fmt, ...)
 {
@@ -153,7 +92,7 @@ send_text(int to, char what, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(packet + 1, sizeof(packet) - 1, fmt, ap);
 	va_end(ap);
-	return send_packet(to, packet, 1 + strlen(packet + 1), -1, MSG_DONTWAIT);
+	return fdpass_send(to, packet, 1 + strlen(packet + 1), -1, MSG_DONTWAIT);
 }
 
 static struct stamp
@@ -210,7 +149,7 @@ give_keytab(struct post *p)
 		if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
 			log_warn("keytab %s: others than its owner can use it: chmod 600", p->keytab);
 		p->given = stamp_of(&st);
-		r = send_packet(p->keyd_fd, &what, 1, fd, MSG_DONTWAIT);
+		r = fdpass_send(p->keyd_fd, &what, 1, fd, MSG_DONTWAIT);
 	}
 	if (r == -1)
 		p->given = no_stamp;
@@ -303,7 +242,7 @@ start_keyd(struct post *p)
 	for (unsigned i = 0; i < p->nworkers; i++) {
 		const uint8_t packet[3] = { WORKER, (uint8_t)i, (uint8_t)(i >> 8) };
 
-		if (send_packet(p->main_fd, packet, sizeof(packet), ours[1 + i], 0) == -1)
+		if (fdpass_send(p->main_fd, packet, sizeof(packet), ours[1 + i], 0) == -1)
 			log_error("worker %u cannot be told of smbgate-keyd: %s", i, strerror(errno));
 		close(ours[1 + i]);
 	}
@@ -352,7 +291,7 @@ read_keyd(struct post *p)
 	char packet[PACKET_MAX];
 	const char same = KEYTAB_SAME, serves = SERVES;
 	int fd;
-	ssize_t n = recv_packet(p->keyd_fd, packet, sizeof(packet) - 1, &fd);
+	ssize_t n = fdpass_recv(p->keyd_fd, packet, sizeof(packet) - 1, &fd, MSG_DONTWAIT);
 
 	if (fd != -1)
 		close(fd);
@@ -368,11 +307,11 @@ read_keyd(struct post *p)
 		if (changed(p))
 			give_keytab(p);
 		else
-			send_packet(p->keyd_fd, &same, 1, -1, MSG_DONTWAIT);
+			fdpass_send(p->keyd_fd, &same, 1, -1, MSG_DONTWAIT);
 		break;
 	case KEYD_SERVES:
 		if (!p->served)
-			send_packet(p->main_fd, &serves, 1, -1, 0);
+			fdpass_send(p->main_fd, &serves, 1, -1, 0);
 		p->served = true;
 		break;
 	case KEYD_UNFIT:
@@ -401,7 +340,7 @@ read_main(struct post *p)
 {
 	char packet[PACKET_MAX];
 	int fd;
-	ssize_t n = recv_packet(p->main_fd, packet, sizeof(packet), &fd);
+	ssize_t n = fdpass_recv(p->main_fd, packet, sizeof(packet), &fd, MSG_DONTWAIT);
 
 	if (fd != -1)
 		close(fd);
@@ -651,7 +590,7 @@ take_packet(struct guard *g, char text[PACKET_MAX])
 {
 	uint8_t packet[PACKET_MAX];
 	int fd;
-	ssize_t n = recv_packet(g->fd, packet, sizeof(packet) - 1, &fd);
+	ssize_t n = fdpass_recv(g->fd, packet, sizeof(packet) - 1, &fd, MSG_DONTWAIT);
 
 	if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return 0;
@@ -720,6 +659,6 @@ guard_reload(struct guard *g)
 {
 	const char what = RELOAD;
 
-	if (send_packet(g->fd, &what, 1, -1, MSG_DONTWAIT) == -1)
+	if (fdpass_send(g->fd, &what, 1, -1, MSG_DONTWAIT) == -1)
 		log_error("the keytab is not read again: %s", strerror(errno));
 }

@@ -15,6 +15,7 @@ UNIT_TESTS += \
 	t/unit/auth-keys.t \
 	t/unit/auth-seal.t \
 	t/unit/auth-tokens.t \
+	t/unit/base-fdpass.t \
 	t/unit/base.t \
 	t/unit/daemon-ctl.t \
 	t/unit/inspect-keyed.t \
@@ -60,6 +61,8 @@ t_unit_auth_seal_t_LDADD = $(LINK_AUTH)
 t_unit_auth_tokens_t_SOURCES = t/unit/auth-tokens.c t/unit/lib/vectors.h t/unit/lib/walk.h \
 	t/unit/lib/walkauth.h
 t_unit_auth_tokens_t_LDADD = $(LINK_AUTH)
+t_unit_base_fdpass_t_SOURCES = t/unit/base-fdpass.c
+t_unit_base_fdpass_t_LDADD = $(LINK_BASE)
 t_unit_base_t_SOURCES = t/unit/base.c
 t_unit_base_t_LDADD = $(LINK_BASE)
 t_unit_daemon_ctl_t_SOURCES = t/unit/daemon-ctl.c
