@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/gate.h"
+#include "daemon/json.h"
 #include "daemon/report.h"
 #include "nodes/node.h"
 #include "policy/conf.h"
@@ -224,7 +225,7 @@ error_object(const char *text)
 {
 	json_t *o = json_object();
 
-	json_object_set_new(o, "error", report_text(text));
+	json_object_set_new(o, "error", jtext(text));
 	return o;
 }
 
@@ -345,26 +346,22 @@ stats_report(struct ctl *ctl, const struct conn_info *conns, size_t n)
 {
 	struct gate *gate = ctl->gate;
 	struct stats sum = { .count = { 0 } };
-	json_t *root, *o;
+	struct report_gauges now = {
+		.connections = n,
+		.unauthenticated = limits_unauthenticated(gate->parts.limits),
+		.sessions_now = report_count_sessions(gate->parts.sessions),
+		.reloads = gate->reloads_good,
+		.reloads_failed = gate->reloads_bad,
+		.policy_generation = gate->policy->generation,
+		.workers = gate->nworkers,
+		.uptime_s = (clock_ms() - gate->started_ms) / 1000,
+		.state_degraded = report_degraded(gate->parts.shared),
+	};
 
 	(void)conns;
 	for (size_t i = 0; i < gate->nworkers; i++)
 		stats_sum(&sum, &gate->workers[i]->stats);
-	root = report_stats(&sum);
-	o = json_object_get(root, "stats");
-	json_object_set_new(o, "connections", json_integer((json_int_t)n));
-	json_object_set_new(o, "unauthenticated",
-	    json_integer(limits_unauthenticated(gate->parts.limits)));
-	json_object_set_new(o, "sessions_now",
-	    json_integer((json_int_t)report_count_sessions(gate->parts.sessions)));
-	json_object_set_new(o, "state_degraded", json_boolean(report_degraded(gate->parts.shared)));
-	json_object_set_new(o, "reloads", json_integer((json_int_t)gate->reloads_good));
-	json_object_set_new(o, "reloads_failed", json_integer((json_int_t)gate->reloads_bad));
-	json_object_set_new(o, "policy_generation", json_integer(gate->policy->generation));
-	json_object_set_new(o, "workers", json_integer((json_int_t)gate->nworkers));
-	json_object_set_new(o, "uptime_s",
-	    json_integer((json_int_t)((clock_ms() - gate->started_ms) / 1000)));
-	return root;
+	return report_stats(&sum, &now, false);
 }
 
 static void
@@ -430,7 +427,7 @@ set_drain(struct peer *p, const json_t *request, bool drain)
 		keeper_stand(p->ctl->gate->keeper, n->id, drain);
 	gate_rehome(p->ctl->gate);
 	o = json_object();
-	json_object_set_new(o, "node", report_text(n->name));
+	json_object_set_new(o, "node", jtext(n->name));
 	json_object_set_new(o, "draining", json_boolean(drain));
 	json_object_set_new(o, "state", json_string(node_state(n)));
 	json_object_set_new(o, "connections", json_integer(n->connections));
@@ -466,7 +463,7 @@ cmd_reload(struct peer *p, const json_t *request)
 		list = json_array();
 		json_object_set_new(o, "errors", list);
 		for (size_t i = 0; i < e.n; i++)
-			json_array_append_new(list, report_text(e.text[i]));
+			json_array_append_new(list, jtext(e.text[i]));
 		json_object_set_new(o, "errors_total", json_integer((json_int_t)e.total));
 	}
 	json_object_set_new(o, "generation", json_integer(g->policy->generation));

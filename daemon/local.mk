@@ -9,11 +9,16 @@ daemon_libdaemon_a_SOURCES = \
 	daemon/gate.h \
 	daemon/guard.c \
 	daemon/guard.h \
+	daemon/json.c \
+	daemon/json.h \
 	daemon/privs.c \
 	daemon/privs.h \
 	daemon/report.c \
 	daemon/report.h \
-	daemon/report_state.c
+	daemon/report_clients.c \
+	daemon/report_policy.c \
+	daemon/report_state.c \
+	daemon/report_stats.c
 
 sbin_PROGRAMS += daemon/smbgate
 daemon_smbgate_SOURCES = daemon/main.c

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "daemon/ctl.h"
 #include "daemon/gate.h"
+#include "daemon/json.h"
 #include "daemon/report.h"
 #include "inspect/session.h"
 #include "nodes/node.h"
@@ -616,12 +617,12 @@ test_shutdown(void **state)
 static void
 test_text(void **state)
 {
-	json_t *o = report_text("caf\xe9");
+	json_t *o = jtext("caf\xe9");
 
 	(void)state;
 	assert_string_equal(json_string_value(o), "caf?");
 	json_decref(o);
-	o = report_text("caf\xc3\xa9");
+	o = jtext("caf\xc3\xa9");
 	assert_string_equal(json_string_value(o), "caf\xc3\xa9");
 	json_decref(o);
 }
