@@ -1,12 +1,21 @@
 # smbgate: all but main.c is a library, so that tests can link it
 noinst_LIBRARIES += daemon/libdaemon.a
 daemon_libdaemon_a_SOURCES = \
+	daemon/connlist.c \
+	daemon/connlist.h \
 	daemon/ctl.c \
 	daemon/ctl.h \
+	daemon/ctl_bind.c \
+	daemon/ctl_request.c \
+	daemon/ctl_request.h \
 	daemon/explain.c \
 	daemon/explain.h \
 	daemon/gate.c \
 	daemon/gate.h \
+	daemon/gate_bind.c \
+	daemon/gate_map.c \
+	daemon/gate_priv.h \
+	daemon/gate_reload.c \
 	daemon/guard.c \
 	daemon/guard.h \
 	daemon/json.c \
