@@ -18,6 +18,12 @@ daemon_libdaemon_a_SOURCES = \
 	daemon/gate_reload.c \
 	daemon/guard.c \
 	daemon/guard.h \
+	daemon/guard_keyd.c \
+	daemon/guard_keyd.h \
+	daemon/guard_keytab.c \
+	daemon/guard_keytab.h \
+	daemon/guard_main.c \
+	daemon/guard_main.h \
 	daemon/json.c \
 	daemon/json.h \
 	daemon/privs.c \
