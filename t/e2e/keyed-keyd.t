@@ -645,7 +645,7 @@ def whole(t, kdc, keytab):
     g = gate.Gate(t, [], workers=2, conf='keytab = "%s"\n' % keytab)
     g.write_policy(text='node "n1" { address = "127.0.0.1:%d" }\n' % node.free_port("127.0.0.1"))
     g.start(nodes_up=False)
-    t.ok(tap.wait_for(lambda: "serves" in g.log(), 10), "smbgate starts with a keytab", g.log())
+    t.ok(tap.wait_for(lambda: "is ready" in g.log(), 10), "smbgate starts with a keytab", g.log())
     loads = g.log().count("info: keytab:")
     g.hup()
     t.ok(tap.wait_for(lambda: g.log().count("info: keytab:") == loads + 1, 10),
@@ -665,7 +665,7 @@ def whole(t, kdc, keytab):
     g.stop()
     t.same(g.log().count("the guard of the keytab died"), 1, "once")
     g.start(nodes_up=False)
-    tap.wait_for(lambda: g.log().count("serves") == 2, 10)
+    tap.wait_for(lambda: g.log().count("is ready") == 2, 10)
     guard = children(g.proc.pid)[0]
     pid = children(guard)[0]
     g.stop()
