@@ -17,6 +17,7 @@ UNIT_TESTS += \
 	t/unit/auth-tokens.t \
 	t/unit/base-fdpass.t \
 	t/unit/base.t \
+	t/unit/ctl.t \
 	t/unit/daemon-ctl.t \
 	t/unit/inspect-keyed.t \
 	t/unit/inspect-logon.t \
@@ -65,6 +66,8 @@ t_unit_base_fdpass_t_SOURCES = t/unit/base-fdpass.c
 t_unit_base_fdpass_t_LDADD = $(LINK_BASE)
 t_unit_base_t_SOURCES = t/unit/base.c
 t_unit_base_t_LDADD = $(LINK_BASE)
+t_unit_ctl_t_SOURCES = t/unit/ctl.c ctl/nearest.c ctl/show_stats.c ctl/table.c
+t_unit_ctl_t_LDADD = $(LINK_BASE) $(JANSSON_LIBS)
 t_unit_daemon_ctl_t_SOURCES = t/unit/daemon-ctl.c
 t_unit_daemon_ctl_t_LDADD = $(LINK_DAEMON)
 t_unit_inspect_keyed_t_SOURCES = t/unit/inspect-keyed.c t/unit/lib/made.c t/unit/lib/made.h \
