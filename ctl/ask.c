@@ -17,7 +17,7 @@
 
 /* -1: the reason is on stderr. */
 static int
-connect_to(const char *path)
+ask_connect(const char *path)
 {
 	const struct timeval wait = { ANSWER_S, 0 };
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
@@ -48,7 +48,7 @@ connect_to(const char *path)
 
 /* As one line. -1: the reason is on stderr. */
 static int
-send_request(int fd, const json_t *request)
+ask_send(int fd, const json_t *request)
 {
 	char *text = json_dumps(request, JSON_COMPACT), *line = NULL;
 	ssize_t n;
@@ -63,7 +63,8 @@ send_request(int fd, const json_t *request)
 	n = send(fd, line, (size_t)len, MSG_NOSIGNAL);
 	free(line);
 	if (n != len) {
-		fprintf(stderr, "smbgatectl: cannot send the request: %s\n", strerror(n == -1 ? errno : EMSGSIZE));
+		fprintf(stderr, "smbgatectl: cannot send the request: %s\n",
+		    strerror(n == -1 ? errno : EMSGSIZE));
 		return -1;
 	}
 	return 0;
@@ -71,7 +72,7 @@ send_request(int fd, const json_t *request)
 
 /* Everything up to the end; takes over fd. NULL: the reason is on stderr. */
 static json_t *
-read_answer(int fd)
+ask_read(int fd)
 {
 	FILE *f = fdopen(fd, "r");
 	json_error_t why;
@@ -96,13 +97,13 @@ read_answer(int fd)
 json_t *
 ask(const char *path, const json_t *request)
 {
-	int fd = connect_to(path);
+	int fd = ask_connect(path);
 
 	if (fd == -1)
 		return NULL;
-	if (send_request(fd, request) == -1) {
+	if (ask_send(fd, request) == -1) {
 		close(fd);
 		return NULL;
 	}
-	return read_answer(fd);
+	return ask_read(fd);
 }

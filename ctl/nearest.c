@@ -37,7 +37,8 @@ distance(const char *a, const char *b)
 		for (size_t k = 1; k <= lb; k++) {
 			bool same = a[i - 1] == b[k - 1];
 
-			d[i][k] = smallest(d[i - 1][k] + 1, d[i][k - 1] + 1, d[i - 1][k - 1] + !same);
+			d[i][k] = smallest(d[i - 1][k] + 1, d[i][k - 1] + 1,
+			    d[i - 1][k - 1] + !same);
 			if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1] &&
 			    d[i - 2][k - 2] + 1 < d[i][k])
 				d[i][k] = d[i - 2][k - 2] + 1;

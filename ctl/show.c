@@ -29,8 +29,8 @@ duration(long long s, char dst[32])
 void
 show_nodes(const json_t *answer, bool all, FILE *out)
 {
-	static const char *const heads[] = { "NODE", "STATE", "SINCE", "ADDRESS", ">WEIGHT", ">CONNS",
-		">CLIENTS", ">PROBES", ">FAILED", ">ANSWERS IN" };
+	static const char *const heads[] = { "NODE", "STATE", "SINCE", "ADDRESS", ">WEIGHT",
+		">CONNS", ">CLIENTS", ">PROBES", ">FAILED", ">ANSWERS IN" };
 	struct table t = { .heads = heads, .ncols = COLUMNS(heads) };
 	const json_t *o;
 	size_t i;
@@ -141,8 +141,8 @@ show_clients(const json_t *answer, bool all, FILE *out)
 void
 show_sessions(const json_t *answer, bool all, FILE *out)
 {
-	static const char *const heads[] = { "SESSION", "NODE", "CLIENT", "USER", "DIALECT", "SIGNING",
-		"CIPHER", ">CHANNELS", "AGE", "PROTECTION", "TOLD" };
+	static const char *const heads[] = { "SESSION", "NODE", "CLIENT", "USER", "DIALECT",
+		"SIGNING", "CIPHER", ">CHANNELS", "AGE", "PROTECTION", "TOLD" };
 	struct table t = { .heads = heads, .ncols = COLUMNS(heads) };
 	const json_t *o;
 	size_t i;
@@ -165,7 +165,8 @@ show_sessions(const json_t *answer, bool all, FILE *out)
 		table_add(&t, "%s", text_of(o, "dialect"));
 		table_add(&t, "%s%s", text_of(o, "signing_algorithm"),
 		    bool_of(o, "signing_required") ? ", required" : "");
-		table_add(&t, "%s%s", text_of(o, "cipher"), bool_of(o, "encrypted") ? ", required" : "");
+		table_add(&t, "%s%s", text_of(o, "cipher"),
+		    bool_of(o, "encrypted") ? ", required" : "");
 		table_add(&t, "%zu", json_array_size(channels));
 		table_add(&t, "%s", duration(int_of(o, "age_s"), age));
 		if (why != NULL)
@@ -235,5 +236,6 @@ void
 show_reload(const json_t *answer, bool all, FILE *out)
 {
 	(void)all;
-	fprintf(out, "Policy reloaded: generation %lld is in force.\n", int_of(answer, "generation"));
+	fprintf(out, "Policy reloaded: generation %lld is in force.\n",
+	    int_of(answer, "generation"));
 }

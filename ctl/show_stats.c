@@ -26,7 +26,8 @@ print_counters(json_t *o, const json_t *descriptions, const char *indent, bool a
 		if (!json_is_integer(v) || (!all && json_integer_value(v) == 0))
 			continue;
 		fprintf(out, "%s%-*s  %*lld%s%s\n", indent, width, key, 12,
-		    (long long)json_integer_value(v), help != NULL ? "  " : "", help != NULL ? help : "");
+		    (long long)json_integer_value(v), help != NULL ? "  " : "",
+		    help != NULL ? help : "");
 	}
 }
 
@@ -38,8 +39,8 @@ show_stats(const json_t *answer, bool all, FILE *out)
 
 	print_counters(o, descriptions, "", all, out);
 	fputs("closed connections, by reason:\n", out);
-	print_counters(json_object_get(o, "closed"), json_object_get(descriptions, "closed"), "  ", all,
-	    out);
+	print_counters(json_object_get(o, "closed"), json_object_get(descriptions, "closed"), "  ",
+	    all, out);
 }
 
 static const struct {
@@ -78,8 +79,8 @@ show_map(const json_t *answer, bool all, FILE *out)
 	    bool_of(o, "connected") ? "connected" : "out of reach", int_of(o, "since_s"),
 	    text_of(o, "server"), text_of(o, "role"));
 	if (bool_of(o, "degraded"))
-		fprintf(out, "DEGRADED: %lld of %lld workers reach it; others place clients by the hash.\n",
-		    int_of(o, "workers_ready"), int_of(o, "workers"));
+		fprintf(out, "DEGRADED: %lld of %lld workers reach it; others place clients by the "
+		    "hash.\n", int_of(o, "workers_ready"), int_of(o, "workers"));
 	json_array_foreach(servers, i, s) {
 		table_add(&t, "%s", sentinel ? "sentinel" : i == 0 ? "servers" : "");
 		table_add(&t, "%s", json_string_value(s));

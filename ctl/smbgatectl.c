@@ -55,13 +55,13 @@ usage(FILE *out)
 	fputs("usage: smbgatectl [-s SOCKET | -c smbgate.conf] [--json] COMMAND\n"
 	      "\n"
 	      "  show nodes          nodes, their state and load\n"
-	      "  show clients        clients, their node, and the interfaces they were told\n"
-	      "  show sessions       sessions, their protection, and the interfaces they were told\n"
+	      "  show clients        clients, their node, and what they were told\n"
+	      "  show sessions       sessions, their protection, and what they were told\n"
 	      "  show policy         the policy in force\n"
-	      "  show map            the map of claims, and Redis where that holds it; show state, too\n"
-	      "  show stats          counters; --all: also those that are zero; --describe: what each means\n"
-	      "  explain WHO         why a client has one channel or several; WHO is its address or GUID,\n"
-	      "                      a session, or a part of a user's name\n"
+	      "  show map            the map of claims, Redis if it is there; or show state\n"
+	      "  show stats          counters; --all: with zeros, --describe: what each means\n"
+	      "  explain WHO         why a client has one channel or several; WHO is its address\n"
+	      "                      or GUID, a session, or a part of a user's name\n"
 	      "  drain NODE          no new clients for a node; live ones stay\n"
 	      "  undrain NODE        new clients again\n"
 	      "  reload              reload policy.conf; one with errors changes nothing\n"
@@ -222,7 +222,7 @@ print_error(const json_t *answer)
 
 /* The exit status. */
 static int
-run(const struct options *o, const struct command *c, const char *arg)
+ctl_run(const struct options *o, const struct command *c, const char *arg)
 {
 	json_t *request = json_pack("{s:s, s:s*, s:s*}", "cmd", c->word, "what", c->sent,
 	    c->arg == NULL ? "arg" : c->arg, arg);
@@ -271,5 +271,5 @@ main(int argc, char **argv)
 	c = parse_words(argc - optind, argv + optind);
 	if (o.describe && c->show != show_stats)
 		usage_error("--describe goes with show stats");
-	return run(&o, c, c->arg != NULL ? argv[optind + 1] : NULL);
+	return ctl_run(&o, c, c->arg != NULL ? argv[optind + 1] : NULL);
 }

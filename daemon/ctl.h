@@ -59,7 +59,7 @@ struct ctl_env {
  */
 int ctl_bind(const char *path);
 
-/* Serves the socket on the loop of env, which stays the caller's; takes over fd. NULL: no memory. */
+/* Serves the socket on the loop of env, which is borrowed; takes over fd. NULL: out of memory. */
 struct ctl *ctl_new(const struct ctl_env *env, int fd);
 void ctl_free(struct ctl **c);
 

@@ -82,7 +82,7 @@ ctl_bind(const char *path)
 	if (clear_stale(path, &sun) == -1)
 		return -1;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	/* Linux makes the name with the mode of the socket: there is no moment of any other mode. */
+	/* Linux makes the name with the mode of the socket: it never has any other mode. */
 	if (fd == -1 || fchmod(fd, 0600) == -1 ||
 	    bind(fd, (const struct sockaddr *)&sun, sizeof(sun)) == -1 || listen(fd, 64) == -1) {
 		log_error("control \"%s\": %s", path, strerror(errno));

@@ -56,6 +56,7 @@ stats_report(const struct ctl_env *env, const struct ctl_later *l, const struct 
 	return report_stats(&sum, &now, l->describe);
 }
 
+#define COMMANDS "show, explain, drain, undrain or reload"
 #define SHOWN "nodes, clients, sessions, policy, map or stats"
 
 static json_t *
@@ -186,7 +187,7 @@ ctl_request(const struct ctl_env *env, const char *line, size_t len, struct ctl_
 	if (!json_is_object(request))
 		answer = ctl_error("a request is one line with one JSON object");
 	else if (cmd == NULL || i == sizeof(requests) / sizeof(requests[0]))
-		answer = ctl_error("unknown command: it is one of show, explain, drain, undrain or reload");
+		answer = ctl_error("unknown command: it is one of " COMMANDS);
 	else
 		answer = requests[i].run(env, request, later);
 	json_decref(request);

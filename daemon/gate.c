@@ -101,7 +101,8 @@ guard_cb(evutil_socket_t fd, short what, void *arg)
 	MAGIC_CHECK(g, GATE_MAGIC);
 	if (guard_read(g->guard) == 0)
 		return;
-	log_error("the guard of the keytab died: no new session gets keys before smbgate is restarted");
+	log_error("the guard of the keytab died: no new session gets keys before smbgate is "
+	          "restarted");
 	event_free(g->guard_ev);
 	g->guard_ev = NULL;
 }
@@ -311,7 +312,7 @@ gate_free(struct gate **gp)
 		worker_stop(g->workers[i]);
 	for (size_t i = 0; i < g->nrunning; i++)
 		pthread_join(g->threads[i].thread, NULL);
-	/* Orders that no loop has carried out hold references; lists of connections may be among them. */
+	/* Orders that no loop has carried out hold references; lists of connections wait, too. */
 	for (size_t i = 0; i < g->nworkers; i++)
 		mailbox_drain(g->workers[i]->mailbox);
 	if (g->mailbox != NULL)

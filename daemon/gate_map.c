@@ -66,7 +66,8 @@ gate_drain(struct gate *g, struct node *n, bool drain, enum gate_operator by)
 	bool changed = n->drain != drain;
 
 	if (changed)
-		log_info("node %s: %s by the operator%s", n->name, drain ? "drained" : "no longer drained",
+		log_info("node %s: %s by the operator%s", n->name,
+		    drain ? "drained" : "no longer drained",
 		    by == GATE_OPERATOR_ELSEWHERE ? " of another proxy" : "");
 	n->drain = drain;
 	if (by == GATE_OPERATOR_HERE && g->keeper != NULL)
@@ -116,7 +117,7 @@ gate_share_map(struct gate *g, const struct secret *secret)
 		return -1;
 	g->seal = (struct record_seal){ .arg = g->cluster, .mac = cluster_mac };
 	if (secret->len == 0)
-		log_warn("no cluster-secret: smbgate trusts whatever is in Redis, and shares no keys");
+		log_warn("no cluster-secret: smbgate trusts all that Redis has, and shares no keys");
 	redis_conf(&g->redis, &g->conf->redis);
 	g->parts.shared = shared_new(&g->redis, &g->seal, GATE_CLAIMS_MAX);
 	if (g->parts.shared == NULL)

@@ -23,14 +23,15 @@ warn_interfaces(const struct pol_interfaces *ifs)
 	char text[ADDR_STRLEN];
 
 	if (ifs->n > 0 && ifs->mode != POL_IF_ANNOUNCE)
-		log_warn("interfaces \"%s\": the addresses have no effect with mode = %s", ifs->listener,
-		    pol_ifmode_str(ifs->mode));
+		log_warn("interfaces \"%s\": the addresses have no effect with mode = %s",
+		    ifs->listener, pol_ifmode_str(ifs->mode));
 	for (size_t i = 0; i < ifs->n; i++) {
 		const struct addr *a = &ifs->list[i].addr;
 
 		if (addr_is_linklocal(a) || addr_is_unspecified(a))
-			log_warn("interfaces \"%s\": %s is never announced: it is %s", ifs->listener,
-			    addr_str(a, text), addr_is_linklocal(a) ? "link-local" : "unspecified");
+			log_warn("interfaces \"%s\": %s is never announced: it is %s",
+			    ifs->listener, addr_str(a, text),
+			    addr_is_linklocal(a) ? "link-local" : "unspecified");
 	}
 }
 
@@ -80,8 +81,8 @@ gate_check(const struct gate *g, const struct policy *p, struct errlist *e)
 {
 	if (p->source == POL_SOURCE_TRANSPARENT && !g->transparent)
 		errlist_add(e, g->conf->policy, p->source_line,
-		    "source = transparent needs CAP_NET_RAW. smbgate keeps it only where it was started "
-		    "with it, and with source = transparent or intercept = true");
+		    "source = transparent needs CAP_NET_RAW. smbgate keeps it only where it was "
+		    "started with it, and with source = transparent or intercept = true");
 }
 
 int
@@ -100,8 +101,8 @@ gate_reload(struct gate *g, struct errlist *e)
 		g->status.reloads_failed++;
 		for (size_t i = 0; i < e->n; i++)
 			log_error("%s", e->text[i]);
-		log_error("policy not reloaded: %zu error%s; generation %u stays in force", e->total,
-		    e->total == 1 ? "" : "s", g->status.policy->generation);
+		log_error("policy not reloaded: %zu error%s; generation %u stays in force",
+		    e->total, e->total == 1 ? "" : "s", g->status.policy->generation);
 		return -1;
 	}
 	changes = policy_diff(g->status.policy, p, log_change, NULL);

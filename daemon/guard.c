@@ -1,4 +1,4 @@
-/* guard.c: the process that keeps the privileges, as smbgate sees it: start, end, and its packets */
+/* guard.c: smbgate's side of the guard: starts it, ends it, takes the sockets that it sends */
 #include "config.h"
 
 #include "daemon/guard.h"

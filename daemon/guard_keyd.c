@@ -19,7 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* In the range that systemd's UIDS-GIDS documents as nobody's: a user of its own without an account. */
+/* In the range that systemd's UIDS-GIDS documents as nobody's: a user without an account. */
 #define KEYD_UID 61183
 
 /* A user of its own where possible: whoever takes over smbgate must not get at the keytab. */
@@ -102,7 +102,8 @@ exec_keyd(const struct guard_keyd *k, const int *sockets)
 			_exit(EXIT_FAILURE);
 	close_range((unsigned)(KEYD_GUARD_FD + n), UINT_MAX, 0);
 	exec_program(k);
-	snprintf(packet + 1, sizeof(packet) - 1, "cannot run %s: %s", k->start->program, strerror(errno));
+	snprintf(packet + 1, sizeof(packet) - 1, "cannot run %s: %s", k->start->program,
+	    strerror(errno));
 	fdpass_send(KEYD_GUARD_FD, packet, 1 + strlen(packet + 1), -1, MSG_DONTWAIT);
 	_exit(EXIT_FAILURE);
 }

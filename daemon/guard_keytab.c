@@ -83,7 +83,8 @@ guard_keytab_pass(struct guard_keytab *k, int to)
 		const char what = KEYTAB_FILE;
 
 		if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-			log_warn("keytab %s: users other than its owner have access: chmod 600", k->path);
+			log_warn("keytab %s: users other than its owner have access: chmod 600",
+			    k->path);
 		k->passed = stamp_of(&st);
 		r = fdpass_send(to, &what, 1, fd, MSG_DONTWAIT);
 	}

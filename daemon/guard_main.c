@@ -88,7 +88,8 @@ start_keyd(struct guard_proc *p)
 		const uint8_t packet[3] = { GUARD_WORKER, (uint8_t)i, (uint8_t)(i >> 8) };
 
 		if (fdpass_send(p->main_fd, packet, sizeof(packet), ours[1 + i], 0) == -1)
-			log_error("cannot connect worker %u to smbgate-keyd: %s", i, strerror(errno));
+			log_error("cannot connect worker %u to smbgate-keyd: %s", i,
+			    strerror(errno));
 		close(ours[1 + i]);
 	}
 	guard_keytab_pass(&p->keytab, p->keyd_fd);
@@ -234,7 +235,7 @@ guard_loop(struct guard_proc *p)
 	}
 }
 
-/* Gives up what smbgate has and the guard must not have: descriptors, the secret, signal handlers. */
+/* Gives up what the guard must not have of smbgate: descriptors, the secret, signal handlers. */
 static int
 become_guard(const struct guard_start *s, int *fd)
 {

@@ -43,7 +43,7 @@ usage(FILE *out)
 	      "\n"
 	      "  -c, --config FILE   the configuration, read once at the start\n"
 	      "                      (default " DEFAULT_CONF ")\n"
-	      "  -t, --test          check the configuration and its policy, list every error, and exit\n"
+	      "  -t, --test          check both files, list every error, and exit\n"
 	      "  -d, --daemon        go to the background when ready; log to syslog\n"
 	      "  -v, --verbose       log more\n"
 	      "  -V, --version       print the version, and exit\n"
@@ -97,7 +97,8 @@ parse_options(struct options *o, int argc, char **argv)
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "smbgate: unknown argument \"%s\"; see smbgate --help\n", argv[optind]);
+		fprintf(stderr, "smbgate: unknown argument \"%s\"; see smbgate --help\n",
+		    argv[optind]);
 		exit(EXIT_USAGE);
 	}
 }
@@ -108,7 +109,8 @@ print_errors(const struct errlist *e)
 	for (size_t i = 0; i < e->n; i++)
 		fprintf(stderr, "%s\n", e->text[i]);
 	if (e->total > e->n)
-		fprintf(stderr, "%zu more error%s\n", e->total - e->n, e->total - e->n == 1 ? "" : "s");
+		fprintf(stderr, "%zu more error%s\n", e->total - e->n,
+		    e->total - e->n == 1 ? "" : "s");
 }
 
 static bool
@@ -140,11 +142,13 @@ load_all(const struct options *o, struct conf **conf, struct policy **policy, st
 	secret->len = 0;
 	if (*conf != NULL && (*conf)->cluster_secret != NULL &&
 	    secret_load(secret, (*conf)->cluster_secret, &why) == -1) {
-		fprintf(stderr, "%s: cluster-secret %s: %s\n", o->conf, (*conf)->cluster_secret, why);
+		fprintf(stderr, "%s: cluster-secret %s: %s\n", o->conf, (*conf)->cluster_secret,
+		    why);
 		r = -1;
 	}
 	if (*conf != NULL && conf_password(*conf, &why) == -1) {
-		fprintf(stderr, "%s: password-file %s: %s\n", o->conf, (*conf)->redis_password, why);
+		fprintf(stderr, "%s: password-file %s: %s\n", o->conf, (*conf)->redis_password,
+		    why);
 		r = -1;
 	}
 	if (*conf != NULL &&
@@ -219,7 +223,7 @@ write_pid(const char *path)
 }
 
 static void
-ready(void *arg)
+ready_cb(void *arg)
 {
 	int *fd = arg;
 
@@ -276,8 +280,8 @@ block_signals(void)
  * logged. What *s holds by then is the caller's to end.
  */
 static struct gate *
-start(const struct options *o, struct conf *conf, struct policy *policy, struct secret *secret,
-    struct gate_sockets *s)
+smbgate_start(const struct options *o, struct conf *conf, struct policy *policy,
+    struct secret *secret, struct gate_sockets *s)
 {
 	if (gate_bind(s, conf) == -1)
 		goto fail;
@@ -303,7 +307,8 @@ fail:
 }
 
 static int
-serve(const struct options *o, struct conf *conf, struct policy *policy, struct secret *secret)
+smbgate_serve(const struct options *o, struct conf *conf, struct policy *policy,
+    struct secret *secret)
 {
 	struct gate_sockets sockets = { .control = -1 };
 	struct gate *g;
@@ -317,12 +322,12 @@ serve(const struct options *o, struct conf *conf, struct policy *policy, struct 
 		policy_unref(&policy);
 		return EXIT_FAILURE;
 	}
-	g = start(o, conf, policy, secret, &sockets);
+	g = smbgate_start(o, conf, policy, secret, &sockets);
 	free(sockets.fds);
 	if (g != NULL) {
 		if (o->background)
 			leave_terminal();
-		gate_run(g, ready, &ready_fd);
+		gate_run(g, ready_cb, &ready_fd);
 		gate_free(&g);
 		status = EXIT_SUCCESS;
 	}
@@ -351,7 +356,7 @@ main(int argc, char **argv)
 		printf("%s and %s are good\n", conf->path, conf->policy);
 		status = EXIT_SUCCESS;
 	} else {
-		status = serve(&o, conf, policy, &secret);
+		status = smbgate_serve(&o, conf, policy, &secret);
 	}
 	secret_fini(&secret);
 	conf_free(&conf);

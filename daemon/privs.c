@@ -1,4 +1,4 @@
-/* privs.c: who smbgate becomes once its sockets are bound, and the one capability that it may keep */
+/* privs.c: who smbgate becomes once its sockets are bound, and the capability that it keeps */
 #include "config.h"
 
 #include "daemon/privs.h"

@@ -27,8 +27,8 @@ struct stats;
 json_t *report_nodes(struct nodes *nodes, struct state *claims, uint64_t now_ms);
 
 /* Every claim, joined with the n live connections and with the sessions on these. */
-json_t *report_clients(struct state *claims, struct sesstab *sessions, const struct conn_info *conns,
-    size_t n, uint64_t now_ms);
+json_t *report_clients(struct state *claims, struct sesstab *sessions,
+    const struct conn_info *conns, size_t n, uint64_t now_ms);
 
 json_t *report_sessions(struct sesstab *sessions, uint64_t now_ms);
 

@@ -20,7 +20,7 @@ static const struct {
 	{ GAUGE(sessions_now), "sessions now" },
 	{ GAUGE(reloads), "reloads of policy.conf that succeeded" },
 	{ GAUGE(reloads_failed), "reloads of policy.conf that found errors and changed nothing" },
-	{ GAUGE(policy_generation), "the policy in force: 1 at the start, one more with every reload" },
+	{ GAUGE(policy_generation), "the policy in force: 1 at the start, plus one a reload" },
 	{ GAUGE(workers), "worker threads" },
 	{ GAUGE(uptime_s), "seconds since the start" },
 #undef GAUGE

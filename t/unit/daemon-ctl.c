@@ -202,14 +202,14 @@ run_worker(struct fixture *f)
 }
 
 static void
-say(int fd, const char *text)
+put_text(int fd, const char *text)
 {
 	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
 }
 
 /* What comes until the end, as JSON; closes fd. NULL when nothing came. */
 static json_t *
-hear(struct fixture *f, int fd)
+get_answer(struct fixture *f, int fd)
 {
 	static char text[1 << 20];
 	uint64_t end = clock_ms() + 5000;
@@ -244,8 +244,8 @@ ask(struct fixture *f, const char *request)
 	int fd = dial(f->path);
 
 	assert_int_not_equal(fd, -1);
-	say(fd, request);
-	return hear(f, fd);
+	put_text(fd, request);
+	return get_answer(f, fd);
 }
 
 static void
@@ -525,10 +525,10 @@ test_slow_worker(void **state)
 	assert_null(more);
 	assert_non_null(why);
 	fd = dial(f->path);
-	say(fd, "{\"cmd\":\"show\",\"what\":\"stats\"}\n");
+	put_text(fd, "{\"cmd\":\"show\",\"what\":\"stats\"}\n");
 	for (int i = 0; i < 4; i++)
 		run_main(f);
-	assert_error(hear(f, fd));
+	assert_error(get_answer(f, fd));
 	run_worker(f);
 	run_main(f);
 	assert_int_equal(count, CONNLIST_QUERIES_MAX - 1);
@@ -652,12 +652,12 @@ test_bad_requests(void **state)
 	assert_error(ask(f, big));
 	/* The end of input in place of the newline. */
 	fd = dial(f->path);
-	say(fd, "{\"cmd\":\"show\",\"what\":\"nodes\"}");
+	put_text(fd, "{\"cmd\":\"show\",\"what\":\"nodes\"}");
 	shutdown(fd, SHUT_WR);
-	assert_error(hear(f, fd));
+	assert_error(get_answer(f, fd));
 }
 
-/* A client that says no more can still listen; in pieces is as good as at once. */
+/* A client that sends no more can still read; in pieces is as good as at once. */
 static void
 test_odd_but_good(void **state)
 {
@@ -669,14 +669,14 @@ test_odd_but_good(void **state)
 	for (const char *p = request; *p != '\0'; p++) {
 		char byte[2] = { *p, '\0' };
 
-		say(fd, byte);
+		put_text(fd, byte);
 		run_main(f);
 	}
 	shutdown(fd, SHUT_WR);
-	o = hear(f, fd);
+	o = get_answer(f, fd);
 	assert_number(o, "stats.workers", 1);
 	json_decref(o);
-	/* What follows the request is not looked at. */
+	/* What follows the request is ignored. */
 	o = ask(f, "{\"cmd\":\"show\",\"what\":\"nodes\"}\n{\"cmd\":\"drain\",\"node\":\"n1\"}\n");
 	assert_text(o, "nodes.0.state", "up");
 	json_decref(o);
@@ -696,7 +696,7 @@ test_client_goes(void **state)
 	run_main(f);
 	/* While the worker is asked. */
 	fd = dial(f->path);
-	say(fd, "{\"cmd\":\"show\",\"what\":\"clients\"}\n");
+	put_text(fd, "{\"cmd\":\"show\",\"what\":\"clients\"}\n");
 	run_main(f);
 	run_main(f);
 	close(fd);
@@ -722,12 +722,12 @@ test_many(void **state)
 		run_main(f);
 	}
 	late = dial(f->path);
-	say(late, "{\"cmd\":\"show\",\"what\":\"nodes\"}\n");
+	put_text(late, "{\"cmd\":\"show\",\"what\":\"nodes\"}\n");
 	for (int i = 0; i < 10; i++)
 		run_main(f);
 	assert_int_equal(recv(late, &(char){ 0 }, 1, MSG_DONTWAIT), -1);
 	close(fd[0]);
-	o = hear(f, late);
+	o = get_answer(f, late);
 	assert_text(o, "nodes.0.name", "n1");
 	json_decref(o);
 	for (int i = 1; i < PEERS; i++)
@@ -741,7 +741,7 @@ test_shutdown(void **state)
 	struct fixture *f = *state;
 	int fd = dial(f->path);
 
-	say(fd, "{\"cmd\":\"show\",\"what\":\"clients\"}\n");
+	put_text(fd, "{\"cmd\":\"show\",\"what\":\"clients\"}\n");
 	run_main(f);
 	run_main(f);
 	run_worker(f);
