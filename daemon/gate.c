@@ -32,7 +32,10 @@
 
 #include <event2/event.h>
 
+#define GATE_THREAD_MAGIC 0x47415448u
+
 struct gate_thread {
+	MAGIC_MEMBER
 	pthread_t thread;
 	struct worker *w;
 };
@@ -52,6 +55,7 @@ thread_main(void *arg)
 {
 	struct gate_thread *t = arg;
 
+	MAGIC_CHECK(t, GATE_THREAD_MAGIC);
 	worker_run(t->w);
 	return NULL;
 }
@@ -68,6 +72,7 @@ start_threads(struct gate *g)
 	for (; g->nrunning < g->nworkers; g->nrunning++) {
 		struct gate_thread *t = &g->threads[g->nrunning];
 
+		MAGIC_SET(t, GATE_THREAD_MAGIC);
 		t->w = g->workers[g->nrunning];
 		err = pthread_create(&t->thread, NULL, thread_main, t);
 		if (err != 0)

@@ -28,7 +28,6 @@ claim_lost_cb(void *arg, const struct state_key *key)
 }
 
 struct homes {
-	MAGIC_MEMBER
 	struct node *all[POL_NODES_MAX];
 	size_t n;
 	struct keyhash *hash;
@@ -38,10 +37,8 @@ static const char *
 home_cb(void *arg, const struct state_key *key)
 {
 	struct homes *h = arg;
-	const struct node *n;
+	const struct node *n = home_of(h->all, h->n, h->hash, key);
 
-	MAGIC_CHECK(h, HOMES_MAGIC);
-	n = home_of(h->all, h->n, h->hash, key);
 	return n == NULL ? NULL : n->id;
 }
 
@@ -52,7 +49,6 @@ gate_rehome(struct gate *g)
 
 	if (g->keeper == NULL)
 		return;
-	MAGIC_SET(&h, HOMES_MAGIC);
 	h.n = nodes_all(g->parts.nodes, h.all, POL_NODES_MAX);
 	shared_rehome(g->parts.shared, home_cb, &h);
 	keeper_hurry(g->keeper);

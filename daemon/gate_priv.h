@@ -23,7 +23,6 @@ struct keyhash;
 struct mailbox;
 
 #define GATE_MAGIC 0x47415445u
-#define HOMES_MAGIC 0x484f4d45u
 
 /* About 200 bytes each: the map cannot eat the machine, whatever GUIDs come. */
 #define GATE_CLAIMS_MAX 1000000
