@@ -7,6 +7,8 @@ base_libbase_a_SOURCES = \
 	base/clock.h \
 	base/cpus.c \
 	base/cpus.h \
+	base/fdpass.c \
+	base/fdpass.h \
 	base/guid.h \
 	base/log.c \
 	base/log.h \

@@ -85,6 +85,12 @@ log_open(bool use_syslog, enum log_level max)
 	return logsink_open(&sink.to, use_syslog);
 }
 
+bool
+log_has_syslog(void)
+{
+	return sink.to.syslog;
+}
+
 void
 log_close(void)
 {

@@ -18,6 +18,8 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
  */
 int log_open(bool use_syslog, enum log_level max);
 
+bool log_has_syslog(void);
+
 /* Back to a bare stderr: before descriptors are closed that nobody here knows by name. */
 void log_close(void);
 

@@ -3,31 +3,13 @@
 
 #include "ctl/show.h"
 
+#include "ctl/field.h"
 #include "ctl/table.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define COLUMNS(heads) sizeof(heads) / sizeof((heads)[0])
-
-static const char *
-text_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s == NULL ? "-" : s;
-}
-
-static long long
-int_of(const json_t *o, const char *key)
-{
-	return json_integer_value(json_object_get(o, key));
-}
-
-static bool
-bool_of(const json_t *o, const char *key)
-{
-	return json_is_true(json_object_get(o, key));
-}
 
 /* "45s", "12m03s", "3h05m", "2d04h" */
 static const char *
@@ -47,8 +29,8 @@ duration(long long s, char dst[32])
 void
 show_nodes(const json_t *answer, bool all, FILE *out)
 {
-	static const char *const heads[] = { "NODE", "STATE", "SINCE", "ADDRESS", ">WEIGHT", ">CONNS",
-		">CLIENTS", ">PROBES", ">FAILED", ">ANSWERS IN" };
+	static const char *const heads[] = { "NODE", "STATE", "SINCE", "ADDRESS", ">WEIGHT",
+		">CONNS", ">CLIENTS", ">PROBES", ">FAILED", ">ANSWERS IN" };
 	struct table t = { .heads = heads, .ncols = COLUMNS(heads) };
 	const json_t *o;
 	size_t i;
@@ -80,7 +62,7 @@ show_nodes(const json_t *answer, bool all, FILE *out)
 
 /* "announced list: 10.1.0.5, 10.1.0.6"; the addresses are texts, or objects that have one. */
 static void
-print_told(const json_t *session, FILE *out)
+print_interfaces(const json_t *session, FILE *out)
 {
 	const char *sep = ": ";
 	const json_t *a;
@@ -95,15 +77,15 @@ print_told(const json_t *session, FILE *out)
 }
 
 static bool
-told_alike(const json_t *a, const json_t *b)
+same_interfaces(const json_t *a, const json_t *b)
 {
 	return json_equal(json_object_get(a, "told"), json_object_get(b, "told")) &&
 	    json_equal(json_object_get(a, "addresses"), json_object_get(b, "addresses"));
 }
 
-/* The last cell of a row: what each of the sessions was told, the same thing once. */
+/* The last cell of a row: the interfaces that each session was told, equal ones once. */
 static void
-add_told(struct table *t, const json_t *sessions)
+add_interfaces(struct table *t, const json_t *sessions)
 {
 	char *text = NULL;
 	size_t len, i;
@@ -112,11 +94,11 @@ add_told(struct table *t, const json_t *sessions)
 
 	if (f != NULL) {
 		json_array_foreach(sessions, i, o) {
-			if (last != NULL && told_alike(o, last))
+			if (last != NULL && same_interfaces(o, last))
 				continue;
 			if (last != NULL)
 				fputs("; ", f);
-			print_told(o, f);
+			print_interfaces(o, f);
 			last = o;
 		}
 		fclose(f);
@@ -151,7 +133,7 @@ show_clients(const json_t *answer, bool all, FILE *out)
 			    duration(linger, left));
 		else
 			table_add(&t, "%s", bool_of(o, "firm") ? "firm" : "provisional");
-		add_told(&t, sessions);
+		add_interfaces(&t, sessions);
 	}
 	table_print(&t, out);
 }
@@ -159,8 +141,8 @@ show_clients(const json_t *answer, bool all, FILE *out)
 void
 show_sessions(const json_t *answer, bool all, FILE *out)
 {
-	static const char *const heads[] = { "SESSION", "NODE", "CLIENT", "USER", "DIALECT", "SIGNING",
-		"CIPHER", ">CHANNELS", "AGE", "PROTECTION", "TOLD" };
+	static const char *const heads[] = { "SESSION", "NODE", "CLIENT", "USER", "DIALECT",
+		"SIGNING", "CIPHER", ">CHANNELS", "AGE", "PROTECTION", "TOLD" };
 	struct table t = { .heads = heads, .ncols = COLUMNS(heads) };
 	const json_t *o;
 	size_t i;
@@ -183,7 +165,8 @@ show_sessions(const json_t *answer, bool all, FILE *out)
 		table_add(&t, "%s", text_of(o, "dialect"));
 		table_add(&t, "%s%s", text_of(o, "signing_algorithm"),
 		    bool_of(o, "signing_required") ? ", required" : "");
-		table_add(&t, "%s%s", text_of(o, "cipher"), bool_of(o, "encrypted") ? ", required" : "");
+		table_add(&t, "%s%s", text_of(o, "cipher"),
+		    bool_of(o, "encrypted") ? ", required" : "");
 		table_add(&t, "%zu", json_array_size(channels));
 		table_add(&t, "%s", duration(int_of(o, "age_s"), age));
 		if (why != NULL)
@@ -191,7 +174,7 @@ show_sessions(const json_t *answer, bool all, FILE *out)
 		else
 			table_add(&t, "%s", text_of(o, "protection"));
 		one = json_pack("[O]", o);
-		add_told(&t, one);
+		add_interfaces(&t, one);
 		json_decref(one);
 	}
 	table_print(&t, out);
@@ -205,7 +188,7 @@ show_explain(const json_t *answer, bool all, FILE *out)
 
 	(void)all;
 	if (json_array_size(sessions) == 0)
-		fputs("no session of that name is live\n", out);
+		fputs("No such session: nothing live has that address, GUID, id or user.\n", out);
 	json_array_foreach(sessions, i, o) {
 		const json_t *first = json_array_get(json_object_get(o, "channels"), 0);
 
@@ -229,83 +212,6 @@ show_policy(const json_t *answer, bool all, FILE *out)
 	fputs(text_of(o, "text"), out);
 }
 
-static void
-counters(json_t *o, const char *indent, bool all, FILE *out)
-{
-	const char *key;
-	int width = 0;
-	json_t *v;
-
-	json_object_foreach(o, key, v)
-		if (json_is_integer(v) && (all || json_integer_value(v) != 0) &&
-		    (int)strlen(key) > width)
-			width = (int)strlen(key);
-	json_object_foreach(o, key, v)
-		if (json_is_integer(v) && (all || json_integer_value(v) != 0))
-			fprintf(out, "%s%-*s  %*lld\n", indent, width, key, 12,
-			    (long long)json_integer_value(v));
-}
-
-static const struct {
-	const char *key, *text;
-} shown_state[] = {
-	{ "epoch", "epoch" },
-	{ "latency_us", "latency, us" },
-	{ "timeout_ms", "timeout, ms" },
-	{ "claims", "claims held here" },
-	{ "exceptions", "exceptions known" },
-	{ "facts", "sessions shared" },
-	{ "asked", "questions asked" },
-	{ "known", "answered from memory" },
-	{ "blind", "answered without Redis" },
-	{ "wait_us_mean", "wait, mean us" },
-	{ "wait_us_max", "wait, longest us" },
-	{ "commands", "commands sent" },
-	{ "said_again", "claims said again" },
-	{ "lost", "claims lost" },
-};
-
-void
-show_stats(const json_t *answer, bool all, FILE *out)
-{
-	json_t *o = json_object_get(answer, "stats");
-
-	counters(o, "", all, out);
-	fputs("closed connections, by reason:\n", out);
-	counters(json_object_get(o, "closed"), "  ", all, out);
-}
-
-void
-show_state(const json_t *answer, bool all, FILE *out)
-{
-	static const char *const heads[] = { "WHAT", "VALUE" };
-	struct table t = { .heads = heads, .ncols = 2 };
-	json_t *o = json_object_get(answer, "state"), *servers = json_object_get(o, "servers"), *s;
-	size_t i;
-
-	if (strcmp(text_of(o, "backend"), "redis") != 0) {
-		fprintf(out, "The map of claims is in memory.\n");
-		return;
-	}
-	fprintf(out, "The map of claims is in Redis, %s since %lld s: %s, role %s.\n",
-	    bool_of(o, "connected") ? "connected" : "out of reach", int_of(o, "since_s"),
-	    text_of(o, "server"), text_of(o, "role"));
-	if (bool_of(o, "degraded"))
-		fprintf(out, "DEGRADED: %lld of %lld workers reach it; others place clients by the hash.\n",
-		    int_of(o, "workers_ready"), int_of(o, "workers"));
-	json_array_foreach(servers, i, s) {
-		table_add(&t, "%s", json_is_string(json_object_get(o, "sentinel")) ? "sentinel" : i == 0 ? "servers" : "");
-		table_add(&t, "%s", json_string_value(s));
-	}
-	for (i = 0; i < sizeof(shown_state) / sizeof(shown_state[0]); i++) {
-		table_add(&t, "%s", shown_state[i].text);
-		table_add(&t, "%lld", int_of(o, shown_state[i].key));
-	}
-	table_print(&t, out);
-	fputs("errors, by kind:\n", out);
-	counters(json_object_get(o, "errors"), "  ", all, out);
-}
-
 void
 show_drain(const json_t *answer, bool all, FILE *out)
 {
@@ -314,15 +220,15 @@ show_drain(const json_t *answer, bool all, FILE *out)
 
 	(void)all;
 	if (bool_of(answer, "draining"))
-		fprintf(out, "%s drains: it gets no new clients; %lld connection%s to it stay%s.\n",
+		fprintf(out, "%s drains: it gets no new clients; its %lld connection%s stay%s.\n",
 		    text_of(answer, "node"), n, n == 1 ? "" : "s", n == 1 ? "s" : "");
 	else if (strcmp(state, "drain") == 0)
-		fprintf(out, "%s is not drained by hand any more, but policy.conf drains it.\n",
+		fprintf(out, "%s is no longer drained by hand, but policy.conf drains it.\n",
 		    text_of(answer, "node"));
 	else if (strcmp(state, "up") == 0)
 		fprintf(out, "%s takes new clients.\n", text_of(answer, "node"));
 	else
-		fprintf(out, "%s is not drained any more; its state is %s.\n",
+		fprintf(out, "%s is no longer drained; its state is %s.\n",
 		    text_of(answer, "node"), state);
 }
 
@@ -330,5 +236,6 @@ void
 show_reload(const json_t *answer, bool all, FILE *out)
 {
 	(void)all;
-	fprintf(out, "Policy reloaded: generation %lld is in force.\n", int_of(answer, "generation"));
+	fprintf(out, "Policy reloaded: generation %lld is in force.\n",
+	    int_of(answer, "generation"));
 }

@@ -15,8 +15,8 @@ void show_sessions(const json_t *answer, bool all, FILE *out);
 void show_explain(const json_t *answer, bool all, FILE *out);
 void show_policy(const json_t *answer, bool all, FILE *out);
 /* The map of claims; all: errors that never happened, too. */
-void show_state(const json_t *answer, bool all, FILE *out);
-/* all: counters that are zero, too. */
+void show_map(const json_t *answer, bool all, FILE *out);
+/* all: counters that are zero, too. With what each means, where the answer has that. */
 void show_stats(const json_t *answer, bool all, FILE *out);
 
 /* One sentence on what a drain, undrain or reload did. */

@@ -1,50 +1,53 @@
 /* smbgatectl.c: program smbgatectl: asks a running smbgate over its control socket */
 #include "config.h"
 
+#include "ctl/ask.h"
+#include "ctl/nearest.h"
 #include "ctl/show.h"
 #include "policy/conf.h"
 #include "policy/errlist.h"
 
 #include <errno.h>
 #include <getopt.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <jansson.h>
 
 #define DEFAULT_SOCKET "/run/smbgate/control.sock"
 #define EXIT_USAGE 2
 
-/* Longer than smbgate takes to say that a worker does not answer. */
-#define ANSWER_S 30
-
 struct options {
 	const char *socket, *conf;
-	bool json, all;
+	bool json, all, describe;
 };
 
-/* Every request there is; what: the object of show; arg: the key of the argument that follows. */
+/*
+ * Every command there is. what: the object of show, as it is typed; sent: as the request has it;
+ * arg: the key of the argument that follows.
+ */
 static const struct command {
-	const char *word, *what, *arg;
+	const char *word, *what, *sent, *arg, *arg_help;
 	void (*show)(const json_t *answer, bool all, FILE *out);
 } commands[] = {
-	{ "show", "nodes", NULL, show_nodes },
-	{ "show", "clients", NULL, show_clients },
-	{ "show", "sessions", NULL, show_sessions },
-	{ "show", "policy", NULL, show_policy },
-	{ "show", "state", NULL, show_state },
-	{ "show", "stats", NULL, show_stats },
-	{ "explain", NULL, "who", show_explain },
-	{ "drain", NULL, "node", show_drain },
-	{ "undrain", NULL, "node", show_drain },
-	{ "reload", NULL, NULL, show_reload },
+	{ "show", "nodes", "nodes", NULL, NULL, show_nodes },
+	{ "show", "clients", "clients", NULL, NULL, show_clients },
+	{ "show", "sessions", "sessions", NULL, NULL, show_sessions },
+	{ "show", "policy", "policy", NULL, NULL, show_policy },
+	/* "state" is what an older smbgate calls it, and what scripts still do. */
+	{ "show", "map", "state", NULL, NULL, show_map },
+	{ "show", "state", "state", NULL, NULL, show_map },
+	{ "show", "stats", "stats", NULL, NULL, show_stats },
+	{ "explain", NULL, NULL, "who", "an address, a GUID, a session or a user", show_explain },
+	{ "drain", NULL, NULL, "node", "the name of a node", show_drain },
+	{ "undrain", NULL, NULL, "node", "the name of a node", show_drain },
+	{ "reload", NULL, NULL, NULL, NULL, show_reload },
 };
+
+#define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 static void
 usage(FILE *out)
@@ -52,26 +55,41 @@ usage(FILE *out)
 	fputs("usage: smbgatectl [-s SOCKET | -c smbgate.conf] [--json] COMMAND\n"
 	      "\n"
 	      "  show nodes          nodes, their state and load\n"
-	      "  show clients        clients, their node and what they were told\n"
-	      "  show sessions       sessions, their protection and what they were told\n"
+	      "  show clients        clients, their node, and what they were told\n"
+	      "  show sessions       sessions, their protection, and what they were told\n"
 	      "  show policy         the policy in force\n"
-	      "  show state          the map of claims, and Redis where it is there\n"
-	      "  show stats          counters; --all: those that are zero, too\n"
-	      "  explain WHO         why a client has one channel or several: its address or GUID, a\n"
-	      "                      session, or a part of a user's name\n"
+	      "  show map            the map of claims, Redis if it is there; or show state\n"
+	      "  show stats          counters; --all: with zeros, --describe: what each means\n"
+	      "  explain WHO         why a client has one channel or several; WHO is its address\n"
+	      "                      or GUID, a session, or a part of a user's name\n"
 	      "  drain NODE          no new clients for a node; live ones stay\n"
-	      "  undrain NODE\n"
-	      "  reload              read policy.conf again; a broken one changes nothing\n"
+	      "  undrain NODE        new clients again\n"
+	      "  reload              reload policy.conf; one with errors changes nothing\n"
 	      "\n"
 	      "  -s, --socket PATH   the control socket (default " DEFAULT_SOCKET ")\n"
-	      "  -c, --config FILE   the smbgate.conf that names it\n"
-	      "  -j, --json          the answer as JSON\n"
-	      "  -a, --all\n"
-	      "  -V, --version\n"
-	      "  -h, --help\n"
+	      "  -c, --config FILE   take the path of the socket from this smbgate.conf\n"
+	      "  -j, --json          print the answer as JSON\n"
+	      "  -a, --all           with show stats and show map: counters that are zero, too\n"
+	      "  -d, --describe      with show stats: what each counter means\n"
+	      "  -V, --version       print the version, and exit\n"
+	      "  -h, --help          print this, and exit\n"
 	      "\n"
-	      "SMBGATE_CONTROL names the socket where neither -s nor -c does.\n",
+	      "SMBGATE_CONTROL names the socket where neither -s nor -c does.\n"
+	      "Exit status: 0 success, 1 failure, 2 a wrong command line.\n",
 	    out);
+}
+
+static void __attribute__((noreturn, format(printf, 1, 2)))
+usage_error(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("smbgatectl: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputs("\nsmbgatectl: see smbgatectl --help\n", stderr);
+	exit(EXIT_USAGE);
 }
 
 /* The options; the words that are left are at argv[optind]. Ends the program where that is due. */
@@ -83,13 +101,14 @@ parse_options(struct options *o, int argc, char **argv)
 		{ "config", required_argument, NULL, 'c' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "all", no_argument, NULL, 'a' },
+		{ "describe", no_argument, NULL, 'd' },
 		{ "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "s:c:jaVh", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "s:c:jadVh", longs, NULL)) != -1) {
 		switch (c) {
 		case 's':
 			o->socket = optarg;
@@ -103,6 +122,9 @@ parse_options(struct options *o, int argc, char **argv)
 		case 'a':
 			o->all = true;
 			break;
+		case 'd':
+			o->describe = true;
+			break;
 		case 'V':
 			puts("smbgatectl " PACKAGE_VERSION);
 			exit(EXIT_SUCCESS);
@@ -110,32 +132,61 @@ parse_options(struct options *o, int argc, char **argv)
 			usage(stdout);
 			exit(EXIT_SUCCESS);
 		default:
-			usage(stderr);
+			/* getopt_long() has said what is wrong. */
+			fputs("smbgatectl: see smbgatectl --help\n", stderr);
 			exit(EXIT_USAGE);
 		}
 	}
-	if (o->socket != NULL && o->conf != NULL) {
-		fputs("smbgatectl: either -s or -c\n", stderr);
-		exit(EXIT_USAGE);
-	}
+	if (o->socket != NULL && o->conf != NULL)
+		usage_error("-s and -c exclude each other");
 }
 
-/* The command of these words, or NULL when they are none. */
+/* Nothing is called that; word: which command's object is meant, NULL: the command itself. */
+static void __attribute__((noreturn))
+unknown_word(const char *typed, const char *word)
+{
+	const char *words[NCOMMANDS];
+	char list[256];
+	bool near;
+
+	for (size_t i = 0; i < NCOMMANDS; i++)
+		words[i] = word == NULL                    ? commands[i].word
+		    : strcmp(commands[i].word, word) == 0 ? commands[i].what
+		                                          : NULL;
+	near = nearest(list, sizeof(list), typed, words, NCOMMANDS);
+	usage_error("unknown %s \"%s\"; %s %s", word == NULL ? "command" : "object of show", typed,
+	    near ? "you may have meant" : "it is one of", list);
+}
+
+/* The command of these words, of which there is at least one. Ends the program when it is none. */
 static const struct command *
 parse_words(int n, char **words)
 {
-	for (size_t i = 0; n > 0 && i < sizeof(commands) / sizeof(commands[0]); i++) {
-		const struct command *c = &commands[i];
-		int wanted = 1 + (c->what != NULL) + (c->arg != NULL);
+	const struct command *c = NULL;
+	int wanted;
 
-		if (strcmp(words[0], c->word) == 0 && n == wanted &&
-		    (c->what == NULL || strcmp(words[1], c->what) == 0))
-			return c;
+	for (size_t i = 0; i < NCOMMANDS; i++) {
+		if (strcmp(words[0], commands[i].word) != 0)
+			continue;
+		c = &commands[i];
+		if (c->what == NULL || n < 2 || strcmp(words[1], c->what) == 0)
+			break;
 	}
-	return NULL;
+	if (c == NULL)
+		unknown_word(words[0], NULL);
+	if (c->what != NULL && n < 2)
+		usage_error("show needs one of nodes, clients, sessions, policy, map and stats");
+	if (c->what != NULL && strcmp(words[1], c->what) != 0)
+		unknown_word(words[1], c->word);
+	if (c->arg != NULL && n < 2)
+		usage_error("%s needs %s", c->word, c->arg_help);
+	wanted = 1 + (c->what != NULL) + (c->arg != NULL);
+	if (n > wanted)
+		usage_error("unexpected argument \"%s\"", words[wanted]);
+	return c;
 }
 
-/* For the caller to free; NULL: the reason has been said. */
+/* For the caller to free; NULL: the reason is on stderr. */
 static char *
 socket_path(const struct options *o)
 {
@@ -158,97 +209,6 @@ socket_path(const struct options *o)
 	return path;
 }
 
-/* -1: the reason has been said. */
-static int
-connect_to(const char *path)
-{
-	const struct timeval wait = { ANSWER_S, 0 };
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	int fd;
-
-	if (strlen(path) >= sizeof(sun.sun_path)) {
-		fprintf(stderr, "smbgatectl: %s: too long for a socket's path\n", path);
-		return -1;
-	}
-	memcpy(sun.sun_path, path, strlen(path) + 1);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd == -1) {
-		fprintf(stderr, "smbgatectl: %s\n", strerror(errno));
-		return -1;
-	}
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
-	if (connect(fd, (const struct sockaddr *)&sun, sizeof(sun)) == -1) {
-		fprintf(stderr, "smbgatectl: %sconnect %s: %s\n",
-		    errno == ENOENT || errno == ECONNREFUSED ? "smbgate is not running? " : "", path,
-		    strerror(errno));
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
-/* As one line. -1: the reason has been said. */
-static int
-send_request(int fd, const json_t *request)
-{
-	char *text = json_dumps(request, JSON_COMPACT), *line = NULL;
-	ssize_t n;
-	int len;
-
-	len = text == NULL ? -1 : asprintf(&line, "%s\n", text);
-	free(text);
-	if (len == -1) {
-		fputs("smbgatectl: out of memory\n", stderr);
-		return -1;
-	}
-	n = send(fd, line, (size_t)len, MSG_NOSIGNAL);
-	free(line);
-	if (n != len) {
-		fprintf(stderr, "smbgatectl: cannot ask: %s\n", strerror(n == -1 ? errno : EMSGSIZE));
-		return -1;
-	}
-	return 0;
-}
-
-/* Everything up to the end; takes over fd. NULL: the reason has been said. */
-static json_t *
-read_answer(int fd)
-{
-	FILE *f = fdopen(fd, "r");
-	json_error_t why;
-	json_t *answer;
-
-	if (f == NULL) {
-		fprintf(stderr, "smbgatectl: %s\n", strerror(errno));
-		close(fd);
-		return NULL;
-	}
-	errno = 0;
-	answer = json_loadf(f, 0, &why);
-	if (answer == NULL && ferror(f))
-		fprintf(stderr, "smbgatectl: no answer: %s\n",
-		    errno == EAGAIN ? "smbgate takes too long" : strerror(errno));
-	else if (answer == NULL)
-		fprintf(stderr, "smbgatectl: no answer that can be understood: %s\n", why.text);
-	fclose(f);
-	return answer;
-}
-
-static json_t *
-ask(const char *path, const json_t *request)
-{
-	int fd = connect_to(path);
-
-	if (fd == -1)
-		return NULL;
-	if (send_request(fd, request) == -1) {
-		close(fd);
-		return NULL;
-	}
-	return read_answer(fd);
-}
-
 static void
 print_error(const json_t *answer)
 {
@@ -262,17 +222,19 @@ print_error(const json_t *answer)
 
 /* The exit status. */
 static int
-run(const struct options *o, const struct command *c, const char *arg)
+ctl_run(const struct options *o, const struct command *c, const char *arg)
 {
-	json_t *request = json_pack("{s:s, s:s*, s:s*}", "cmd", c->word, "what", c->what,
+	json_t *request = json_pack("{s:s, s:s*, s:s*}", "cmd", c->word, "what", c->sent,
 	    c->arg == NULL ? "arg" : c->arg, arg);
 	char *path = socket_path(o);
 	json_t *answer = NULL;
 	bool good;
 
 	if (request == NULL)
-		fputs("smbgatectl: a name is UTF-8 text\n", stderr);
-	else if (path != NULL)
+		fprintf(stderr, "smbgatectl: \"%s\" is not UTF-8 text\n", arg == NULL ? "" : arg);
+	else if (o->describe)
+		json_object_set_new(request, "describe", json_true());
+	if (request != NULL && path != NULL)
 		answer = ask(path, request);
 	json_decref(request);
 	free(path);
@@ -302,12 +264,12 @@ main(int argc, char **argv)
 	const struct command *c;
 
 	parse_options(&o, argc, argv);
-	c = parse_words(argc - optind, argv + optind);
-	if (c == NULL) {
-		if (optind < argc)
-			fputs("smbgatectl: no such command\n", stderr);
+	if (optind == argc) {
 		usage(stderr);
 		return EXIT_USAGE;
 	}
-	return run(&o, c, c->arg != NULL ? argv[optind + 1] : NULL);
+	c = parse_words(argc - optind, argv + optind);
+	if (o.describe && c->show != show_stats)
+		usage_error("--describe goes with show stats");
+	return ctl_run(&o, c, c->arg != NULL ? argv[optind + 1] : NULL);
 }

@@ -15,7 +15,7 @@
 #include <strings.h>
 
 struct findings {
-	void (*say)(void *arg, const char *text);
+	void (*emit)(void *arg, const char *text);
 	void *arg;
 	unsigned n;
 };
@@ -38,7 +38,7 @@ explain_names(const char *who, const struct session_info *si, const struct chann
 }
 
 static void __attribute__((format(printf, 2, 3)))
-find(struct findings *f, const char *fmt, ...)
+add_finding(struct findings *f, const char *fmt, ...)
 {
 	char line[512];
 	va_list ap;
@@ -47,56 +47,67 @@ find(struct findings *f, const char *fmt, ...)
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	f->n++;
-	f->say(f->arg, line);
+	f->emit(f->arg, line);
 }
 
-/* What rules further channels out whatever the client was told. */
+/* What rules further channels out, whatever interfaces the client was told. */
 static void
 find_limits(struct findings *f, const struct session_info *si)
 {
 	if (si->dialect < SMB2_DIALECT_300)
-		find(f, "multichannel came with SMB 3.0, and this connection agreed on less");
+		add_finding(f, "the dialect has no multichannel: that came with SMB 3.0");
 	if (si->guest || si->anonymous)
-		find(f, "a guest's or anonymous session takes no further channel");
+		add_finding(f, "a guest's or anonymous session cannot have further channels");
 	if (si->dialect >= SMB2_DIALECT_300 && !si->client_multichannel)
-		find(f, "the client did not offer multichannel when it connected");
+		add_finding(f, "the client did not offer multichannel in NEGOTIATE");
 	else if (si->dialect >= SMB2_DIALECT_300 && !si->node_multichannel)
-		find(f, "node %s did not offer multichannel", si->node->name);
+		add_finding(f, "node %s did not offer multichannel in NEGOTIATE", si->node->name);
 }
 
 static void
-find_told(struct findings *f, const struct session_info *si)
+find_list(struct findings *f, const struct session_info *si)
 {
 	char text[ADDR_STRLEN];
 
+	if (si->ntold == 0)
+		add_finding(f, "the client got an empty list: policy forbids every address");
+	else if (si->ntold == 1 && (si->list[0].capability & IFINFO_RSS_CAPABLE) == 0)
+		add_finding(f, "the client got one address, %s, without RSS: clients open one "
+		    "channel to that", addr_str(&si->list[0].addr, text));
+}
+
+/* What the last query for the server's interfaces came to. */
+static void
+find_query(struct findings *f, const struct session_info *si)
+{
+	const char *because = si->opaque_because;
+
 	switch (si->told) {
 	case TOLD_NOTHING:
-		find(f, "the client has not asked for the server's interfaces");
+		add_finding(f, "the client has not asked for the server's interfaces");
 		break;
 	case TOLD_OPAQUE:
-		find(f, "it was told the node's own addresses, not ours: the answer was signed, and there is "
-		        "no key%s%s", si->opaque_because != NULL ? ": " : "",
-		        si->opaque_because != NULL ? si->opaque_because : "");
+		add_finding(f, "the client got the node's own addresses: the answer was signed, "
+		    "and smbgate has no key%s%s", because != NULL ? ": " : "",
+		    because != NULL ? because : "");
 		break;
 	case TOLD_GMAC:
-		find(f, "it was told the node's own addresses: GMAC left no way to change them, and "
-		        "gmac = pass");
+		add_finding(f, "the client got the node's own addresses: GMAC left no way to "
+		    "change them, and gmac = pass");
 		break;
 	case TOLD_REFUSED:
-		find(f, "its query was refused: GMAC left no way to answer it, and gmac = refuse");
+		add_finding(f, "the client's query was refused: GMAC left no way to answer it, and "
+		    "gmac = refuse");
 		break;
 	case TOLD_NODES_LIST:
-		find(f, "it was told the node's own addresses, as mode = pass has it");
+		add_finding(f, "the client got the node's own addresses, because of mode = pass");
 		break;
 	case TOLD_ERROR:
-		find(f, "the node refused its query, or the list did not fit its buffer");
+		add_finding(f, "the node refused the client's query, or the list did not fit into "
+		    "the client's buffer");
 		break;
 	case TOLD_LIST:
-		if (si->ntold == 0)
-			find(f, "it was told no address: policy forbids every one");
-		else if (si->ntold == 1 && (si->list[0].capability & IFINFO_RSS_CAPABLE) == 0)
-			find(f, "it was told one address, %s, without RSS: clients open one channel to it",
-			    addr_str(&si->list[0].addr, text));
+		find_list(f, si);
 		break;
 	}
 }
@@ -109,24 +120,26 @@ find_addresses(struct findings *f, const struct policy *p, const struct channel_
 
 	for (size_t i = 0; i < n; i++)
 		if (!policy_allows(p, &channels[i].ends.local.addr))
-			find(f, "it came in through %s, which policy forbids: it is told that address "
-			        "alone, and channels cannot be bound there",
+			add_finding(f, "a channel came in through %s, which policy forbids: a "
+			    "client there is told that address alone, and can bind no channels",
 			    addr_str(&channels[i].ends.local.addr, text));
 }
 
 void
 explain(const struct policy *p, const struct session_info *si, const struct channel_info *channels,
-    size_t n, void (*say)(void *arg, const char *text), void *arg)
+    size_t n, void (*emit)(void *arg, const char *text), void *arg)
 {
-	struct findings f = { .say = say, .arg = arg };
+	struct findings f = { .emit = emit, .arg = arg };
 
 	find_limits(&f, si);
 	find_addresses(&f, p, channels, n);
-	find_told(&f, si);
+	find_query(&f, si);
 	if (!si->keyed && si->opaque_because != NULL && si->told != TOLD_OPAQUE)
-		find(&f, "smbgate cannot see into it: %s", si->opaque_because);
+		add_finding(&f, "smbgate cannot change the session's messages: %s",
+		    si->opaque_because);
 	if (n > 1)
-		find(&f, "it has %zu channels", n);
+		add_finding(&f, "the session has %zu channels", n);
 	else if (f.n == 0)
-		find(&f, "nothing here stands in the way of further channels: it is the client's choice");
+		add_finding(&f, "nothing prevents further channels: to open them is the client's "
+		    "choice");
 }

@@ -13,9 +13,9 @@ struct session_info;
 bool explain_names(const char *who, const struct session_info *si,
     const struct channel_info *channels, size_t n);
 
-/* Calls say() with each finding, one sentence, the weightiest first; there is always one. */
+/* Calls emit() with each finding, one sentence, the weightiest first; there is always one. */
 void explain(const struct policy *p, const struct session_info *si,
-    const struct channel_info *channels, size_t n, void (*say)(void *arg, const char *text),
+    const struct channel_info *channels, size_t n, void (*emit)(void *arg, const char *text),
     void *arg);
 
 #endif

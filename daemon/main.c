@@ -28,6 +28,9 @@
 #include <systemd/sd-daemon.h>
 #endif
 
+#define DEFAULT_CONF "/etc/smbgate/smbgate.conf"
+#define EXIT_USAGE 2
+
 struct options {
 	const char *conf;
 	bool check, background, verbose;
@@ -36,20 +39,23 @@ struct options {
 static void
 usage(FILE *out)
 {
-	fputs("usage: smbgate -c smbgate.conf [-t | -d] [-v]\n"
+	fputs("usage: smbgate [-c smbgate.conf] [-t | -d] [-v]\n"
 	      "\n"
-	      "  -c, --config FILE   the configuration, read once (default /etc/smbgate/smbgate.conf)\n"
-	      "  -t, --test          check the configuration and its policy, say every error, and exit\n"
-	      "  -d, --daemon        go to the background once everything serves; log to syslog\n"
+	      "  -c, --config FILE   the configuration, read once at the start\n"
+	      "                      (default " DEFAULT_CONF ")\n"
+	      "  -t, --test          check both files, list every error, and exit\n"
+	      "  -d, --daemon        go to the background when ready; log to syslog\n"
 	      "  -v, --verbose       log more\n"
-	      "  -V, --version\n"
-	      "  -h, --help\n"
+	      "  -V, --version       print the version, and exit\n"
+	      "  -h, --help          print this, and exit\n"
 	      "\n"
-	      "SIGHUP reads the policy again; a broken one changes nothing. SIGTERM stops.\n",
+	      "SIGHUP reloads the policy; one with errors changes nothing. SIGTERM stops smbgate.\n"
+	      "Exit status: 0 success, 1 failure, 2 a wrong command line.\n",
 	    out);
 }
 
-static int
+/* Ends the program where that is due. */
+static void
 parse_options(struct options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
@@ -63,7 +69,7 @@ parse_options(struct options *o, int argc, char **argv)
 	};
 	int c;
 
-	*o = (struct options){ .conf = "/etc/smbgate/smbgate.conf" };
+	*o = (struct options){ .conf = DEFAULT_CONF };
 	while ((c = getopt_long(argc, argv, "c:tdvVh", longs, NULL)) != -1) {
 		switch (c) {
 		case 'c':
@@ -85,16 +91,16 @@ parse_options(struct options *o, int argc, char **argv)
 			usage(stdout);
 			exit(EXIT_SUCCESS);
 		default:
-			usage(stderr);
-			return -1;
+			/* getopt_long() has said what is wrong. */
+			fputs("smbgate: see smbgate --help\n", stderr);
+			exit(EXIT_USAGE);
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "smbgate: what is \"%s\"?\n", argv[optind]);
-		usage(stderr);
-		return -1;
+		fprintf(stderr, "smbgate: unknown argument \"%s\"; see smbgate --help\n",
+		    argv[optind]);
+		exit(EXIT_USAGE);
 	}
-	return 0;
 }
 
 static void
@@ -103,7 +109,8 @@ print_errors(const struct errlist *e)
 	for (size_t i = 0; i < e->n; i++)
 		fprintf(stderr, "%s\n", e->text[i]);
 	if (e->total > e->n)
-		fprintf(stderr, "%zu errors more\n", e->total - e->n);
+		fprintf(stderr, "%zu more error%s\n", e->total - e->n,
+		    e->total - e->n == 1 ? "" : "s");
 }
 
 static bool
@@ -117,7 +124,7 @@ user_is_missing(const struct options *o, const char *name)
 
 /* Both files and the secret, or every error of all of them. */
 static int
-load(const struct options *o, struct conf **conf, struct policy **policy, struct secret *secret)
+load_all(const struct options *o, struct conf **conf, struct policy **policy, struct secret *secret)
 {
 	struct errlist e = { .n = 0 };
 	const char *why;
@@ -135,11 +142,13 @@ load(const struct options *o, struct conf **conf, struct policy **policy, struct
 	secret->len = 0;
 	if (*conf != NULL && (*conf)->cluster_secret != NULL &&
 	    secret_load(secret, (*conf)->cluster_secret, &why) == -1) {
-		fprintf(stderr, "%s: cluster-secret %s: %s\n", o->conf, (*conf)->cluster_secret, why);
+		fprintf(stderr, "%s: cluster-secret %s: %s\n", o->conf, (*conf)->cluster_secret,
+		    why);
 		r = -1;
 	}
 	if (*conf != NULL && conf_password(*conf, &why) == -1) {
-		fprintf(stderr, "%s: password-file %s: %s\n", o->conf, (*conf)->redis_password, why);
+		fprintf(stderr, "%s: password-file %s: %s\n", o->conf, (*conf)->redis_password,
+		    why);
 		r = -1;
 	}
 	if (*conf != NULL &&
@@ -152,7 +161,7 @@ load(const struct options *o, struct conf **conf, struct policy **policy, struct
 #define NOFILE_PROCESS 64
 #define NOFILE_WORKER (2 * SPLICE_PIPES_MAX + 16)
 
-/* Two descriptors a client. What is possible is said, so that nobody has to find out at night. */
+/* Two descriptors a client. The limit is logged, so that nobody has to find out at night. */
 static void
 raise_limits(unsigned workers)
 {
@@ -163,11 +172,11 @@ raise_limits(unsigned workers)
 		return;
 	rl.rlim_cur = rl.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &rl) == 0)
-		log_info("descriptors for about %llu clients",
+		log_info("there are descriptors for about %llu clients",
 		    rl.rlim_cur > own ? (unsigned long long)(rl.rlim_cur - own) / 2 : 0);
 }
 
-/* Policy can be told later to use the clients' addresses where it is not far-fetched. */
+/* Only now can CAP_NET_RAW be kept for a policy that will use the clients' addresses. */
 static bool
 wants_raw(const struct conf *conf, const struct policy *p)
 {
@@ -214,24 +223,24 @@ write_pid(const char *path)
 }
 
 static void
-ready(void *arg)
+ready_cb(void *arg)
 {
 	int *fd = arg;
 
 #ifdef HAVE_LIBSYSTEMD
 	sd_notify(0, "READY=1");
 #endif
-	log_info("smbgate " PACKAGE_VERSION " serves");
+	log_info("smbgate " PACKAGE_VERSION " is ready");
 	if (*fd == -1)
 		return;
 	if (write(*fd, "", 1) != 1)
-		log_warn("whoever started smbgate is gone");
+		log_warn("cannot report readiness: the process that started smbgate is gone");
 	close(*fd);
 }
 
-/* The log is syslog's from here on; the parent has what was said before on its stderr. */
+/* Log lines go to syslog by now; earlier ones went to the stderr of the parent. */
 static void
-let_go_of_terminal(bool stderr_stays)
+leave_terminal(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -239,7 +248,7 @@ let_go_of_terminal(bool stderr_stays)
 		return;
 	dup2(null, STDIN_FILENO);
 	dup2(null, STDOUT_FILENO);
-	if (!stderr_stays)
+	if (log_has_syslog())
 		dup2(null, STDERR_FILENO);
 	if (chdir("/") == -1)
 		log_warn("cannot leave the working directory: %s", strerror(errno));
@@ -253,71 +262,83 @@ clean_up(const struct conf *conf)
 		unlink(conf->pid_file);
 }
 
-static int
-serve(const struct options *o, struct conf *conf, struct policy *policy, struct secret *secret)
+/* A signal that comes while smbgate starts waits until gate_run() can handle it. */
+static void
+block_signals(void)
 {
-	enum log_level level = o->verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
-	struct gate_sockets sockets = { .control = -1 };
-	struct gate *g;
-	bool stderr_stays = false;
-	int ready_fd = -1;
 	sigset_t later;
 
-	log_open(false, level);
 	signal(SIGPIPE, SIG_IGN);
-	/* A signal that comes while we start waits until gate_run() can hear it. */
 	sigemptyset(&later);
 	sigaddset(&later, SIGHUP);
 	sigaddset(&later, SIGTERM);
 	sigaddset(&later, SIGINT);
 	sigprocmask(SIG_BLOCK, &later, NULL);
-	raise_limits(conf_workers(conf));
-	privs_begin();
-	if (o->background && to_background(&ready_fd) == -1)
-		goto fail;
-	if (gate_bind(&sockets, conf) == -1)
+}
+
+/*
+ * Everything up to a gate that can run. Takes over the reference to the policy. NULL: the reason is
+ * logged. What *s holds by then is the caller's to end.
+ */
+static struct gate *
+smbgate_start(const struct options *o, struct conf *conf, struct policy *policy,
+    struct secret *secret, struct gate_sockets *s)
+{
+	if (gate_bind(s, conf) == -1)
 		goto fail;
 	write_pid(conf->pid_file);
 	if (conf->keytab != NULL) {
-		sockets.guard = guard_new(conf, sockets.nworkers, o->background, o->verbose, secret);
-		if (sockets.guard == NULL)
+		s->guard = guard_new(conf, s->nworkers, o->background, o->verbose, secret);
+		if (s->guard == NULL)
 			goto fail;
 	}
-	if (privs_drop(conf, wants_raw(conf, policy), &sockets.transparent) == -1)
+	if (privs_drop(conf, wants_raw(conf, policy), &s->transparent) == -1)
 		goto fail;
 	gate_warn(conf, policy);
 	if (secret->len == 0)
 		log_info("no cluster-secret: placement is not keyed");
-	if (sockets.guard != NULL && guard_wait(sockets.guard) == -1)
+	if (s->guard != NULL && guard_wait(s->guard) == -1)
 		goto fail;
 	/* Without syslog stderr is the last resort, terminal or not. */
-	if (o->background && log_open(true, level) == -1) {
+	if (o->background && log_open(true, o->verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO) == -1)
 		log_warn("there is no syslog at /dev/log (%s): the log stays on standard error",
 		    strerror(errno));
-		stderr_stays = true;
-	}
-	g = gate_new(conf, policy, secret, &sockets);
-	free(sockets.fds);
-	if (g == NULL) {
-		guard_free(&sockets.guard);
-		clean_up(conf);
+	return gate_new(conf, policy, secret, s);
+fail:
+	policy_unref(&policy);
+	return NULL;
+}
+
+static int
+smbgate_serve(const struct options *o, struct conf *conf, struct policy *policy,
+    struct secret *secret)
+{
+	struct gate_sockets sockets = { .control = -1 };
+	struct gate *g;
+	int ready_fd = -1, status = EXIT_FAILURE;
+
+	log_open(false, o->verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	block_signals();
+	raise_limits(conf_workers(conf));
+	privs_begin();
+	if (o->background && to_background(&ready_fd) == -1) {
+		policy_unref(&policy);
 		return EXIT_FAILURE;
 	}
-	if (o->background)
-		let_go_of_terminal(stderr_stays);
-	gate_run(g, ready, &ready_fd);
-	gate_free(&g);
+	g = smbgate_start(o, conf, policy, secret, &sockets);
+	free(sockets.fds);
+	if (g != NULL) {
+		if (o->background)
+			leave_terminal();
+		gate_run(g, ready_cb, &ready_fd);
+		gate_free(&g);
+		status = EXIT_SUCCESS;
+	}
 	guard_free(&sockets.guard);
-	clean_up(conf);
-	return EXIT_SUCCESS;
-fail:
-	/* Not before it is ours: another smbgate may serve there. */
+	/* Not before the socket is ours: another smbgate may serve there. */
 	if (sockets.control != -1)
 		clean_up(conf);
-	guard_free(&sockets.guard);
-	free(sockets.fds);
-	policy_unref(&policy);
-	return EXIT_FAILURE;
+	return status;
 }
 
 int
@@ -329,9 +350,8 @@ main(int argc, char **argv)
 	struct conf *conf;
 	int status = EXIT_FAILURE;
 
-	if (parse_options(&o, argc, argv) == -1)
-		return EXIT_FAILURE;
-	if (load(&o, &conf, &policy, &secret) == -1) {
+	parse_options(&o, argc, argv);
+	if (load_all(&o, &conf, &policy, &secret) == -1) {
 		policy_unref(&policy);
 	} else if (o.check) {
 		gate_warn(conf, policy);
@@ -339,7 +359,7 @@ main(int argc, char **argv)
 		printf("%s and %s are good\n", conf->path, conf->policy);
 		status = EXIT_SUCCESS;
 	} else {
-		status = serve(&o, conf, policy, &secret);
+		status = smbgate_serve(&o, conf, policy, &secret);
 	}
 	secret_fini(&secret);
 	conf_free(&conf);

@@ -1,4 +1,4 @@
-/* privs.c: who smbgate becomes once its sockets are bound, and the one capability that it may keep */
+/* privs.c: who smbgate becomes once its sockets are bound, and the capability that it keeps */
 #include "config.h"
 
 #include "daemon/privs.h"
@@ -21,12 +21,12 @@ privs_begin(void)
 
 	/* The ambient set goes with it. Giving up is always allowed. */
 	if (caps == NULL || cap_clear_flag(caps, CAP_INHERITABLE) == -1 || cap_set_proc(caps) == -1)
-		log_warn("cannot make capabilities our own: %s", strerror(errno));
+		log_warn("cannot clear inheritable capabilities: %s", strerror(errno));
 	cap_free(caps);
 }
 
 static bool
-has(cap_value_t cap)
+has_cap(cap_value_t cap)
 {
 	cap_flag_value_t v = CAP_CLEAR;
 	cap_t caps = cap_get_proc();
@@ -39,7 +39,7 @@ has(cap_value_t cap)
 
 /* Nothing but CAP_NET_RAW, or nothing. */
 static int
-keep(bool raw)
+keep_caps(bool raw)
 {
 	static const cap_value_t list[] = { CAP_NET_RAW };
 	cap_t caps = cap_init();
@@ -55,7 +55,7 @@ keep(bool raw)
 }
 
 static int
-become(const struct conf *conf)
+become_user(const struct conf *conf)
 {
 	const struct passwd *pw = getpwnam(conf->user);
 
@@ -73,24 +73,24 @@ privs_drop(const struct conf *conf, bool raw, bool *has_raw)
 {
 	bool root = geteuid() == 0;
 
-	*has_raw = raw && has(CAP_NET_RAW);
+	*has_raw = raw && has_cap(CAP_NET_RAW);
 	/* Session keys will be in here: no core, no ptrace by the same user. */
 	prctl(PR_SET_DUMPABLE, 0);
 	if (root && conf->user == NULL) {
-		log_warn("running as root: set user in %s", conf->path);
+		log_warn("smbgate runs as root: set user in %s", conf->path);
 		return 0;
 	}
 	if (!root && conf->user != NULL)
-		log_info("not started as root: user \"%s\" is not looked at", conf->user);
-	/* They would go with the user otherwise; this is set back by the next program alone. */
+		log_info("not started as root: user \"%s\" is ignored", conf->user);
+	/* A change of the user would clear capabilities; execve() resets this. */
 	if (root && *has_raw && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == -1) {
 		log_error("cannot keep CAP_NET_RAW: %s", strerror(errno));
 		return -1;
 	}
-	if ((root && become(conf) == -1) || keep(*has_raw) == -1)
+	if ((root && become_user(conf) == -1) || keep_caps(*has_raw) == -1)
 		return -1;
 	prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
-	/* Set back by the change of the user. */
+	/* Once more: the change of the user has reset it. */
 	prctl(PR_SET_DUMPABLE, 0);
 	return 0;
 }

@@ -1,4 +1,4 @@
-/* privs.h: who smbgate becomes once its sockets are bound, and the one capability that it may keep */
+/* privs.h: who smbgate becomes once its sockets are bound, and the capability that it keeps */
 #ifndef DAEMON_PRIVS_H
 #define DAEMON_PRIVS_H
 
@@ -14,6 +14,7 @@ void privs_begin(void);
  * capabilities but CAP_NET_RAW, and that one too unless raw is wanted. *has_raw: it is there now.
  * 0, or -1: the reason is logged.
  */
-int privs_drop(const struct conf *conf, bool raw, bool *has_raw) __attribute__((warn_unused_result));
+int privs_drop(const struct conf *conf, bool raw, bool *has_raw)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -12,6 +12,7 @@ struct conn_info;
 struct keeper;
 struct nodes;
 struct policy;
+struct session_info;
 struct sesstab;
 struct shared;
 struct state;
@@ -26,8 +27,8 @@ struct stats;
 json_t *report_nodes(struct nodes *nodes, struct state *claims, uint64_t now_ms);
 
 /* Every claim, joined with the n live connections and with the sessions on these. */
-json_t *report_clients(struct state *claims, struct sesstab *sessions, const struct conn_info *conns,
-    size_t n, uint64_t now_ms);
+json_t *report_clients(struct state *claims, struct sesstab *sessions,
+    const struct conn_info *conns, size_t n, uint64_t now_ms);
 
 json_t *report_sessions(struct sesstab *sessions, uint64_t now_ms);
 
@@ -39,8 +40,18 @@ json_t *report_explain(struct sesstab *sessions, const struct policy *p, const c
 json_t *report_policy(const struct policy *p, const char *path, uint64_t since_ms,
     uint64_t now_ms);
 
-/* Every counter of sum by its name, and those of closed connections in an object "closed". */
-json_t *report_stats(const struct stats *sum);
+struct report_gauges {
+	uint64_t connections, unauthenticated, sessions_now;
+	uint64_t reloads, reloads_failed, policy_generation;
+	uint64_t workers, uptime_s;
+	bool state_degraded;		/* see report_degraded() */
+};
+
+/*
+ * Every counter of sum by its name, those of closed connections in an object "closed", and the
+ * gauges. describe: in an object "descriptions" beside them, what each means.
+ */
+json_t *report_stats(const struct stats *sum, const struct report_gauges *now, bool describe);
 
 /* The map of claims; m and k are NULL where it is in memory. */
 json_t *report_state(struct shared *m, struct keeper *k);
@@ -51,7 +62,7 @@ bool report_degraded(struct shared *m);
 /* How many sessions there are. */
 size_t report_count_sessions(struct sesstab *sessions);
 
-/* A JSON string of any text: bytes that are not UTF-8 become '?'. */
-json_t *report_text(const char *text);
+/* What became of a session's last interface query: the value of the key "told". */
+const char *report_told(const struct session_info *si);
 
 #endif

@@ -34,5 +34,4 @@ inspect_libinspect_a_SOURCES = \
 	inspect/track.h \
 	inspect/vc_reset.c \
 	inspect/vc_reset.h \
-	inspect/verdict.h \
-	inspect/view.h
+	inspect/verdict.h

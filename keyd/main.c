@@ -4,6 +4,7 @@
 #include "keyd/answer.h"
 
 #include "base/clock.h"
+#include "base/fdpass.h"
 #include "base/log.h"
 #include "keyd/exchange.h"
 #include "keyd/keys.h"
@@ -192,37 +193,6 @@ use_keys(struct keyd *d, struct keyd_keys *keys, bool gone)
 	retry_all(d);
 }
 
-/* One packet of the guard; *fd is the descriptor that came along, or -1. */
-static ssize_t
-recv_guard(uint8_t *p, size_t cap, int *fd)
-{
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = { .iov_base = p, .iov_len = cap };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
-	struct cmsghdr *c;
-	ssize_t n;
-
-	*fd = -1;
-	do
-		n = recvmsg(KEYD_GUARD_FD, &msg, MSG_CMSG_CLOEXEC);
-	while (n == -1 && errno == EINTR);
-	if (n <= 0)
-		return n;
-	c = CMSG_FIRSTHDR(&msg);
-	if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-	    c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(fd, CMSG_DATA(c), sizeof(int));
-	return n;
-}
-
 /* Ends the process with smbgate and its guard. No handlers run: nothing is to be saved. */
 static void
 read_guard(struct keyd *d)
@@ -230,7 +200,7 @@ read_guard(struct keyd *d)
 	char text[KEYD_WHY];
 	uint8_t packet[KEYD_WHY];
 	int fd;
-	ssize_t n = recv_guard(packet, sizeof(packet), &fd);
+	ssize_t n = fdpass_recv(KEYD_GUARD_FD, packet, sizeof(packet), &fd, 0);
 
 	if (n <= 0) {
 		keyd_keys_free(&d->keys);

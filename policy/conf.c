@@ -69,21 +69,31 @@ path_of(struct load *l, const char *name, const char *dflt)
 	return path;
 }
 
+/* A copy, or NULL: there is none. Out of memory is an error: without a user smbgate stays root. */
+static char *
+text_of(struct load *l, cfg_t *sec, const char *name)
+{
+	const char *text = cfg_getstr(sec, name);
+	char *copy = text == NULL ? NULL : strdup(text);
+
+	if (text != NULL && copy == NULL)
+		errlist_add(&l->e, l->path, 0, "out of memory");
+	return copy;
+}
+
 static void
 load_paths(struct load *l)
 {
 	struct conf *c = l->c;
 	struct sockaddr_un sun;
-	const char *user = cfg_getstr(l->f.cfg, "user");
-	const char *keyd_user = cfg_getstr(l->f.cfg, "keyd-user");
 
 	c->policy = path_of(l, "policy", "policy.conf");
 	c->control = path_of(l, "control", "/run/smbgate/control.sock");
 	c->keytab = path_of(l, "keytab", NULL);
 	c->cluster_secret = path_of(l, "cluster-secret", NULL);
 	c->pid_file = path_of(l, "pid-file", NULL);
-	c->user = user == NULL ? NULL : strdup(user);
-	c->keyd_user = keyd_user == NULL ? NULL : strdup(keyd_user);
+	c->user = text_of(l, l->f.cfg, "user");
+	c->keyd_user = text_of(l, l->f.cfg, "keyd-user");
 	if (c->control != NULL && strlen(c->control) >= sizeof(sun.sun_path))
 		errlist_add(&l->e, l->path, conffile_line(&l->f, l->f.cfg, "control", 0),
 		    "control: %s is longer than the %zu bytes of a socket's path", c->control,
@@ -218,10 +228,8 @@ load_state(struct load *l)
 		errlist_add(&l->e, l->path, conffile_begin(sec), "state \"redis\" has no servers");
 	for (unsigned i = 0; i < cfg_size(sec, "servers"); i++)
 		load_server(l, sec, i);
-	text = cfg_getstr(sec, "sentinel");
-	r->sentinel = text == NULL ? NULL : strdup(text);
-	text = cfg_getstr(sec, "user");
-	r->user = text == NULL ? NULL : strdup(text);
+	r->sentinel = text_of(l, sec, "sentinel");
+	r->user = text_of(l, sec, "user");
 	text = cfg_getstr(sec, "password-file");
 	l->c->redis_password = text == NULL ? NULL : conffile_path(l->c->path, text);
 	if (r->user != NULL && text == NULL)

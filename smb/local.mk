@@ -14,6 +14,8 @@ smb_libsmb_a_SOURCES = \
 	smb/ifinfo.h \
 	smb/ioctl2.c \
 	smb/ioctl2.h \
+	smb/names.c \
+	smb/names.h \
 	smb/nbss.c \
 	smb/nbss.h \
 	smb/neg1.c \

@@ -18,7 +18,9 @@ UNIT_TESTS += \
 	t/unit/auth-tokens.t \
 	t/unit/base-cpus.t \
 	t/unit/base-log.t \
+	t/unit/base-fdpass.t \
 	t/unit/base.t \
+	t/unit/ctl.t \
 	t/unit/daemon-ctl.t \
 	t/unit/inspect-decisions.t \
 	t/unit/inspect-keyed.t \
@@ -69,8 +71,12 @@ t_unit_base_cpus_t_SOURCES = t/unit/base-cpus.c
 t_unit_base_cpus_t_LDADD = $(LINK_BASE)
 t_unit_base_log_t_SOURCES = t/unit/base-log.c
 t_unit_base_log_t_LDADD = $(LINK_BASE)
+t_unit_base_fdpass_t_SOURCES = t/unit/base-fdpass.c
+t_unit_base_fdpass_t_LDADD = $(LINK_BASE)
 t_unit_base_t_SOURCES = t/unit/base.c
 t_unit_base_t_LDADD = $(LINK_BASE)
+t_unit_ctl_t_SOURCES = t/unit/ctl.c ctl/nearest.c ctl/show_stats.c ctl/table.c
+t_unit_ctl_t_LDADD = $(LINK_BASE) $(JANSSON_LIBS)
 t_unit_daemon_ctl_t_SOURCES = t/unit/daemon-ctl.c
 t_unit_daemon_ctl_t_LDADD = $(LINK_DAEMON)
 t_unit_inspect_decisions_t_SOURCES = t/unit/inspect-decisions.c t/unit/lib/made.c t/unit/lib/made.h \

@@ -134,6 +134,30 @@ def people(t, g, sid, text):
     short, long_ = out["stats"][1], run("-s", g.control, "show", "stats", "--all")[1]
     t.ok("accepted" in short and "multi_protocol" not in short, "stats: no zeros", short)
     t.ok("multi_protocol" in long_ and "bad_chain" in long_, "stats --all: zeros", long_)
+    describe(t, g)
+    both = [run("-s", g.control, "show", w) for w in ("map", "state")]
+    t.ok(both[0] == both[1] and both[0][0] == 0 and "map of claims is in memory" in both[0][1],
+         "show map, and its old name", both)
+
+
+def describe(t, g):
+    """What each counter means, for people and as JSON."""
+    st, out, err = run("-s", g.control, "show", "stats", "--describe")
+    line = [x for x in out.splitlines() if x.startswith("accepted ")]
+    t.ok(st == 0 and not err and line and "connections accepted from clients" in line[0]
+         and "multi_protocol" not in out, "stats --describe: a text for each, no zeros", out, err)
+    st, out, err = run("-s", g.control, "show", "stats", "--describe", "--all")
+    t.ok("no node can take the client" in out and "seconds since the start" in out,
+         "stats --describe --all: close reasons and gauges too", out)
+    plain = g.ctl("show", "stats")
+    full = g.ctl("show", "stats", "--describe")
+    t.ok("descriptions" not in plain and plain["stats"].keys() == full["stats"].keys(),
+         "as JSON: the same keys as without", full)
+    d = full["descriptions"]
+    t.ok(d.keys() == full["stats"].keys() and d["closed"].keys() == full["stats"]["closed"].keys(),
+         "as JSON: a description for every key", d)
+    t.ok(all(isinstance(x, str) and x for x in list(d["closed"].values())
+             + [v for k, v in d.items() if k != "closed"]), "as JSON: each is a text", d)
 
 
 def drain(t, g):
@@ -176,19 +200,34 @@ def reload(t, g):
 
 def arguments(t, g):
     for args in (["show"], ["show", "nothing"], ["drain"], ["drain", "a", "b"], ["reload", "x"],
-                 [], ["frob"], ["--nonsense"], ["-s"], ["-s", "a", "-c", "b", "reload"]):
+                 [], ["frob"], ["--nonsense"], ["-s"], ["-s", "a", "-c", "b", "reload"],
+                 ["show", "nodes", "--describe"]):
         st, out, err = run(*args)
         t.ok(st == 2 and not out and err, "status 2: %s" % " ".join(args), (st, out, err))
+    for args, said in ((["shwo", "nodes"], 'unknown command "shwo"; you may have meant "show"'),
+                       (["show", "node"], '"node"; you may have meant "nodes"'),
+                       (["show", "stat"], 'you may have meant "state" or "stats"'),
+                       (["show", "keys"], 'one of "nodes", "clients", '),
+                       (["drain"], "drain needs the name of a node"),
+                       (["reload", "x"], 'unexpected argument "x"')):
+        st, out, err = run(*args)
+        t.ok(st == 2 and said in err, "%s: %s" % (" ".join(args), said), (st, out, err))
     t.same(run("show", "nodes", "-s", g.control)[0], 0, "options behind the words")
     t.same(run("-c", g.conf_file, "show", "nodes")[0], 0, "the socket from smbgate.conf")
     t.same(run("show", "nodes", SMBGATE_CONTROL=g.control)[0], 0, "the socket from the environment")
     st, out, err = run("-s", g.dir + "/nothing", "show", "nodes")
-    t.ok(st == 1 and "smbgate is not running? connect %s/nothing: No such file" % g.dir in err,
+    t.ok(st == 1 and "cannot connect to %s/nothing: No such file or directory; is smbgate running?"
+         % g.dir in err,
          "no socket", err)
     st, out, err = run("-c", g.policy_file, "show", "nodes")
     t.ok(st == 1 and "policy.conf:" in err, "not a smbgate.conf", err)
     t.ok(run("-h")[1].startswith("usage:") and run("-V")[1].startswith("smbgatectl "),
          "-h and -V")
+    for args in (["x"], ["--nonsense"], ["-c"]):
+        r = subprocess.run([gate.program(), *args], text=True, stdin=subprocess.DEVNULL,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=20)
+        t.ok(r.returncode == 2 and not r.stdout and "see smbgate --help" in r.stderr,
+             "smbgate %s: status 2" % " ".join(args), r.returncode, r.stdout, r.stderr)
 
 
 def bad_requests(t, g):
@@ -245,7 +284,7 @@ def the_socket(t, g):
     g.proc.wait(10)
     g.proc = None
     st, out, err = run("-s", g.control, "show", "nodes")
-    t.ok(st == 1 and "not running?" in err and "refused" in err, "a socket that nobody serves", err)
+    t.ok(st == 1 and "is smbgate running?" in err and "refused" in err, "a socket that nobody serves", err)
     g.start()
     t.ok("nodes" in g.show("nodes"), "the next smbgate replaces it")
     g.stop()

@@ -380,7 +380,7 @@ def bad_keytabs(t, sh, keytab, k):
     os.chmod(keytab, 0o644)
     t.ok(tap.wait_for(lambda: split(sh.ask("ap_req", k["ap_req"]))[0] == k["key"], 5, every=0.2),
          "and with a good one all is well", sh.log()[-500:])
-    t.ok("others than its owner can use it" in sh.log(), "a file for everybody is warned of")
+    t.ok("users other than its owner have access" in sh.log(), "a file for everybody is warned of")
     os.chmod(keytab, 0o600)
 
 
@@ -446,7 +446,7 @@ def death(t, kdc, sh):
     os.kill(pid, signal.SIGKILL)
     t.same(sh.hear(asking + " "), asking + " failed smbgate-keyd died", "killed: what it owed fails")
     sh.hear("attached 1")
-    t.ok(sh.wait_log("smbgate-keyd died: signal 9 (Killed); it is started again in 100 ms"),
+    t.ok(sh.wait_log("smbgate-keyd died: signal 9 (Killed); restarting in 100 ms"),
          "the guard says how it died", sh.log()[-500:])
     t.ok(tap.wait_for(sh.keyd, 10) not in (0, pid), "there is another one")
     got = sh.ask("ap_rep", k["ap_rep"], half)
@@ -476,7 +476,7 @@ def backoff(t, kdc, sh):
     for ms in 200, 400:
         pid = sh.keyd()
         os.kill(pid, signal.SIGKILL)
-        t.ok(sh.wait_log("it is started again in %d ms" % ms), "again: %d ms" % ms, sh.log()[-300:])
+        t.ok(sh.wait_log("restarting in %d ms" % ms), "again: %d ms" % ms, sh.log()[-300:])
         if ms == 400:
             x = sh.name()
             got = sh.ask("ap_req", k["ap_req"], x)
@@ -636,7 +636,7 @@ def starts(t, kdc):
     os.chmod(d + "/smbgate-keyd", 0o755)
     r = subprocess.run([d + "/smbgate", "-c", d + "/smbgate.conf"], stdin=subprocess.DEVNULL,
                        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
-    t.ok(r.returncode == 1 and "error: smbgate-keyd: it died at its start: exit status 3" in r.stdout,
+    t.ok(r.returncode == 1 and "error: smbgate-keyd: died while starting: exit status 3" in r.stdout,
          "one that dies at once: it does not start", r.stdout)
 
 
@@ -645,7 +645,7 @@ def whole(t, kdc, keytab):
     g = gate.Gate(t, [], workers=2, conf='keytab = "%s"\n' % keytab)
     g.write_policy(text='node "n1" { address = "127.0.0.1:%d" }\n' % node.free_port("127.0.0.1"))
     g.start(nodes_up=False)
-    t.ok(tap.wait_for(lambda: "serves" in g.log(), 10), "smbgate starts with a keytab", g.log())
+    t.ok(tap.wait_for(lambda: "is ready" in g.log(), 10), "smbgate starts with a keytab", g.log())
     loads = g.log().count("info: keytab:")
     g.hup()
     t.ok(tap.wait_for(lambda: g.log().count("info: keytab:") == loads + 1, 10),
@@ -665,7 +665,7 @@ def whole(t, kdc, keytab):
     g.stop()
     t.same(g.log().count("the guard of the keytab died"), 1, "once")
     g.start(nodes_up=False)
-    tap.wait_for(lambda: g.log().count("serves") == 2, 10)
+    tap.wait_for(lambda: g.log().count("is ready") == 2, 10)
     guard = children(g.proc.pid)[0]
     pid = children(guard)[0]
     g.stop()

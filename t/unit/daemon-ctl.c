@@ -3,12 +3,13 @@
 
 #include "auth/secret.h"
 #include "base/clock.h"
+#include "daemon/connlist.h"
 #include "daemon/ctl.h"
-#include "daemon/gate.h"
+#include "daemon/json.h"
 #include "daemon/report.h"
 #include "inspect/session.h"
 #include "nodes/node.h"
-#include "policy/conf.h"
+#include "policy/errlist.h"
 #include "policy/policy.h"
 #include "proxy/conn.h"
 #include "proxy/limits.h"
@@ -38,14 +39,17 @@
 /* As many as are served at once. */
 #define PEERS 16
 
-/* A gate by hand, its one worker on the same thread: the order of everything is the test's. */
+/* All that the control socket needs, its one worker on the same thread: the test sets the order. */
 struct fixture {
 	char dir[32];
 	char path[64];
 	struct secret secret;
-	struct conf conf;
-	struct gate gate;
+	struct worker_parts parts;
 	struct worker *worker;
+	struct mailbox *mailbox;
+	struct ctl_status status;
+	struct ctl_env env;
+	struct ctl *ctl;
 };
 
 static int
@@ -92,20 +96,33 @@ one_node_policy(void)
 }
 
 static int
+reload_verb(void *arg, struct errlist *e)
+{
+	struct fixture *f = arg;
+
+	if (f->status.reloads++ == 0) {
+		f->status.policy->generation++;
+		return 0;
+	}
+	errlist_add(e, "policy.conf", 3, "smb1: not a word");
+	return -1;
+}
+
+static void
+drain_verb(void *arg, struct node *n, bool drain)
+{
+	assert_non_null(arg);
+	n->drain = drain;
+}
+
+static int
 setup(void **state)
 {
 	struct fixture *f;
-	struct gate *g;
 
 	setup_dir(state);
 	f = *state;
-	g = &f->gate;
-	f->conf.policy = f->path;
-	g->conf = &f->conf;
-	g->base = event_base_new();
-	g->mailbox = mailbox_new(g->base);
-	g->policy = one_node_policy();
-	g->parts = (struct worker_parts){
+	f->parts = (struct worker_parts){
 		.nodes = nodes_new(),
 		.sessions = sesstab_new(),
 		.claims = local_map_new(100, clock_ms),
@@ -113,15 +130,29 @@ setup(void **state)
 		.secret = &f->secret,
 		.nworkers = 1,
 	};
-	g->state = local_state_new(g->parts.claims);
-	g->started_ms = clock_ms();
-	nodes_apply(g->parts.nodes, g->policy, clock_ms());
-	f->worker = worker_new(0, &g->parts, g->policy, NULL, NULL, 0);
+	f->status.policy = one_node_policy();
+	f->env = (struct ctl_env){
+		.base = event_base_new(),
+		.workers = &f->worker,
+		.nworkers = 1,
+		.nodes = f->parts.nodes,
+		.sessions = f->parts.sessions,
+		.limits = f->parts.limits,
+		.claims = local_state_new(f->parts.claims),
+		.status = &f->status,
+		.policy_path = f->path,
+		.started_ms = clock_ms(),
+		.arg = f,
+		.reload = reload_verb,
+		.drain = drain_verb,
+	};
+	f->mailbox = mailbox_new(f->env.base);
+	f->env.connlist = connlist_new(f->mailbox, f->env.workers, f->env.nworkers);
+	nodes_apply(f->parts.nodes, f->status.policy, clock_ms());
+	f->worker = worker_new(0, &f->parts, f->status.policy, NULL, NULL, 0);
 	assert_non_null(f->worker);
-	g->workers = &f->worker;
-	g->nworkers = 1;
-	g->ctl = ctl_new(g, ctl_bind(f->path));
-	assert_non_null(g->ctl);
+	f->ctl = ctl_new(&f->env, ctl_bind(f->path));
+	assert_non_null(f->ctl);
 	return 0;
 }
 
@@ -129,18 +160,18 @@ static int
 teardown(void **state)
 {
 	struct fixture *f = *state;
-	struct gate *g = &f->gate;
 
-	ctl_free(&g->ctl);
+	ctl_free(&f->ctl);
+	connlist_free(&f->env.connlist);
 	worker_free(&f->worker);
-	state_free(&g->state);
-	mailbox_free(&g->mailbox);
-	policy_unref(&g->policy);
-	limits_free(&g->parts.limits);
-	local_map_free(&g->parts.claims);
-	sesstab_free(&g->parts.sessions);
-	nodes_free(&g->parts.nodes);
-	event_base_free(g->base);
+	state_free(&f->env.claims);
+	mailbox_free(&f->mailbox);
+	policy_unref(&f->status.policy);
+	limits_free(&f->parts.limits);
+	local_map_free(&f->parts.claims);
+	sesstab_free(&f->parts.sessions);
+	nodes_free(&f->parts.nodes);
+	event_base_free(f->env.base);
 	return teardown_dir(state);
 }
 
@@ -159,9 +190,9 @@ dial(const char *path)
 }
 
 static void
-run_gate(struct fixture *f)
+run_main(struct fixture *f)
 {
-	event_base_loop(f->gate.base, EVLOOP_NONBLOCK);
+	event_base_loop(f->env.base, EVLOOP_NONBLOCK);
 }
 
 static void
@@ -171,14 +202,14 @@ run_worker(struct fixture *f)
 }
 
 static void
-say(int fd, const char *text)
+put_text(int fd, const char *text)
 {
 	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
 }
 
 /* What comes until the end, as JSON; closes fd. NULL when nothing came. */
 static json_t *
-hear(struct fixture *f, int fd)
+get_answer(struct fixture *f, int fd)
 {
 	static char text[1 << 20];
 	uint64_t end = clock_ms() + 5000;
@@ -195,7 +226,7 @@ hear(struct fixture *f, int fd)
 		else
 			assert_int_equal(errno, EAGAIN);
 		assert_true(clock_ms() < end);
-		run_gate(f);
+		run_main(f);
 		run_worker(f);
 	}
 	close(fd);
@@ -213,8 +244,8 @@ ask(struct fixture *f, const char *request)
 	int fd = dial(f->path);
 
 	assert_int_not_equal(fd, -1);
-	say(fd, request);
-	return hear(f, fd);
+	put_text(fd, request);
+	return get_answer(f, fd);
 }
 
 static void
@@ -341,7 +372,7 @@ test_drain(void **state)
 {
 	struct fixture *f = *state;
 	json_t *o = ask(f, "{\"cmd\":\"drain\",\"node\":\"n1\"}\n");
-	struct node *n = nodes_find_name(f->gate.parts.nodes, "n1");
+	struct node *n = nodes_find_name(f->parts.nodes, "n1");
 
 	assert_bool(o, "draining", true);
 	assert_text(o, "state", "drain");
@@ -398,6 +429,112 @@ test_stats(void **state)
 	json_decref(o);
 }
 
+/* The same keys in both, objects within objects, and a text for each number. */
+static void
+assert_described(json_t *stats, json_t *descriptions)
+{
+	const char *key;
+	json_t *value;
+
+	assert_int_equal(json_object_size(stats), json_object_size(descriptions));
+	json_object_foreach(stats, key, value) {
+		json_t *text = json_object_get(descriptions, key);
+
+		if (json_is_object(value)) {
+			assert_described(value, text);
+		} else {
+			assert_true(json_is_string(text));
+			assert_true(json_string_length(text) > 5);
+		}
+	}
+}
+
+static void
+test_describe(void **state)
+{
+	struct fixture *f = *state;
+	json_t *o = ask(f, "{\"cmd\":\"show\",\"what\":\"stats\"}\n");
+
+	assert_null(json_object_get(o, "descriptions"));
+	json_decref(o);
+	o = ask(f, "{\"cmd\":\"show\",\"what\":\"stats\",\"describe\":true}\n");
+	assert_number(o, "stats.accepted", 0);
+	assert_text(o, "descriptions.accepted", "connections accepted from clients");
+	assert_text(o, "descriptions.closed.no_memory", "out of memory");
+	assert_described(at(o, "stats"), at(o, "descriptions"));
+	json_decref(o);
+}
+
+static void
+test_reload(void **state)
+{
+	struct fixture *f = *state;
+	json_t *o = ask(f, "{\"cmd\":\"reload\"}\n");
+
+	assert_bool(o, "reloaded", true);
+	assert_number(o, "generation", 8);
+	json_decref(o);
+	o = ask(f, "{\"cmd\":\"reload\"}\n");
+	assert_true(json_is_string(at(o, "error")));
+	assert_text(o, "errors.0", "policy.conf:3: smb1: not a word");
+	assert_number(o, "errors_total", 1);
+	assert_number(o, "generation", 8);
+	json_decref(o);
+}
+
+/* The old name of the map and the new one. */
+static void
+test_map(void **state)
+{
+	struct fixture *f = *state;
+	json_t *o = ask(f, "{\"cmd\":\"show\",\"what\":\"state\"}\n");
+
+	assert_text(o, "state.backend", "local");
+	json_decref(o);
+	o = ask(f, "{\"cmd\":\"show\",\"what\":\"map\"}\n");
+	assert_text(o, "state.backend", "local");
+	json_decref(o);
+}
+
+static void
+count_lists(void *arg, const struct conn_info *list, size_t n)
+{
+	int *count = arg;
+
+	assert_non_null(list);
+	assert_int_equal(n, 0);
+	++*count;
+}
+
+/* The worker does not answer: queries that were forgotten count, until it does. */
+static void
+test_slow_worker(void **state)
+{
+	struct connlist_query *q[CONNLIST_QUERIES_MAX], *more;
+	struct fixture *f = *state;
+	const char *why = NULL;
+	int count = 0, fd;
+
+	for (int i = 0; i < CONNLIST_QUERIES_MAX; i++) {
+		q[i] = connlist_ask(f->env.connlist, count_lists, &count, &why);
+		assert_non_null(q[i]);
+	}
+	connlist_forget(&q[0]);
+	assert_null(q[0]);
+	more = connlist_ask(f->env.connlist, count_lists, &count, &why);
+	assert_null(more);
+	assert_non_null(why);
+	fd = dial(f->path);
+	put_text(fd, "{\"cmd\":\"show\",\"what\":\"stats\"}\n");
+	for (int i = 0; i < 4; i++)
+		run_main(f);
+	assert_error(get_answer(f, fd));
+	run_worker(f);
+	run_main(f);
+	assert_int_equal(count, CONNLIST_QUERIES_MAX - 1);
+	assert_non_null(connlist_ask(f->env.connlist, count_lists, &count, &why));
+}
+
 static void
 keep_hold(void *arg, const struct state_claim *c)
 {
@@ -410,11 +547,10 @@ static void
 test_clients(void **state)
 {
 	struct fixture *f = *state;
-	struct gate *g = &f->gate;
 	struct state_key live = { .b = { STATE_KEY_GUID, 0x11 } },
 			 gone = { .b = { STATE_KEY_GUID, 0x22 } }, old = { .b = { STATE_KEY_ADDR } };
 	struct state_hold *h[4];
-	struct node *n = nodes_find_name(g->parts.nodes, "n1");
+	struct node *n = nodes_find_name(f->parts.nodes, "n1");
 	struct conn_info conns[] = {
 		{ .id = 9, .stage = CONN_RELAY, .has_guid = true, .client_guid = { { 0x11 } },
 		    .node = "n1", .dialect = SMB2_DIALECT_311, .sessions = 1, .listener = "lan" },
@@ -434,18 +570,18 @@ test_clients(void **state)
 	assert_int_equal(addr_parse(&conns[1].client.addr, "10.9.8.7"), 0);
 	assert_int_equal(addr_parse(&told.addr, "10.1.0.5"), 0);
 	memcpy(old.b + 1, conns[1].client.addr.b, 16);
-	state_claim(g->state, &live, n->id, n->id, keep_hold, NULL, &h[0]);
-	state_claim(g->state, &live, n->id, n->id, keep_hold, NULL, &h[1]);
-	state_claim(g->state, &gone, n->id, n->id, keep_hold, NULL, &h[2]);
-	state_claim(g->state, &old, n->id, n->id, keep_hold, NULL, &h[3]);
-	state_firm(g->state, h[2], 0);
-	state_release(g->state, &h[2], 59500);
+	state_claim(f->env.claims, &live, n->id, n->id, keep_hold, NULL, &h[0]);
+	state_claim(f->env.claims, &live, n->id, n->id, keep_hold, NULL, &h[1]);
+	state_claim(f->env.claims, &gone, n->id, n->id, keep_hold, NULL, &h[2]);
+	state_claim(f->env.claims, &old, n->id, n->id, keep_hold, NULL, &h[3]);
+	state_firm(f->env.claims, h[2], 0);
+	state_release(f->env.claims, &h[2], 59500);
 	/* The session's first channel is gone already: it is found by the second. */
-	c[0] = sesstab_join(g->parts.sessions, &si, &ci, false, NULL, NULL);
-	c[1] = sesstab_join(g->parts.sessions, &si, &bound, true, NULL, NULL);
-	channel_told(g->parts.sessions, c[1], TOLD_LIST, &told, 1);
+	c[0] = sesstab_join(f->parts.sessions, &si, &ci, false, NULL, NULL);
+	c[1] = sesstab_join(f->parts.sessions, &si, &bound, true, NULL, NULL);
+	channel_told(f->parts.sessions, c[1], TOLD_LIST, &told, 1);
 
-	o = report_clients(g->state, g->parts.sessions, conns, 4, clock_ms());
+	o = report_clients(f->env.claims, f->parts.sessions, conns, 4, clock_ms());
 	assert_int_equal(json_array_size(at(o, "clients")), 3);
 	for (size_t i = 0; i < 3; i++) {
 		x = json_array_get(at(o, "clients"), i);
@@ -490,11 +626,11 @@ test_clients(void **state)
 	assert_int_equal(json_array_size(at(o, "clients")), 3);
 	json_decref(o);
 
-	channel_leave(g->parts.sessions, &c[0]);
-	channel_leave(g->parts.sessions, &c[1]);
-	state_release(g->state, &h[0], 0);
-	state_release(g->state, &h[1], 0);
-	state_release(g->state, &h[3], 0);
+	channel_leave(f->parts.sessions, &c[0]);
+	channel_leave(f->parts.sessions, &c[1]);
+	state_release(f->env.claims, &h[0], 0);
+	state_release(f->env.claims, &h[1], 0);
+	state_release(f->env.claims, &h[3], 0);
 	node_unref(&n);
 }
 
@@ -516,12 +652,12 @@ test_bad_requests(void **state)
 	assert_error(ask(f, big));
 	/* The end of input in place of the newline. */
 	fd = dial(f->path);
-	say(fd, "{\"cmd\":\"show\",\"what\":\"nodes\"}");
+	put_text(fd, "{\"cmd\":\"show\",\"what\":\"nodes\"}");
 	shutdown(fd, SHUT_WR);
-	assert_error(hear(f, fd));
+	assert_error(get_answer(f, fd));
 }
 
-/* A client that says no more can still listen; in pieces is as good as at once. */
+/* A client that sends no more can still read; in pieces is as good as at once. */
 static void
 test_odd_but_good(void **state)
 {
@@ -533,14 +669,14 @@ test_odd_but_good(void **state)
 	for (const char *p = request; *p != '\0'; p++) {
 		char byte[2] = { *p, '\0' };
 
-		say(fd, byte);
-		run_gate(f);
+		put_text(fd, byte);
+		run_main(f);
 	}
 	shutdown(fd, SHUT_WR);
-	o = hear(f, fd);
+	o = get_answer(f, fd);
 	assert_number(o, "stats.workers", 1);
 	json_decref(o);
-	/* What follows the request is not looked at. */
+	/* What follows the request is ignored. */
 	o = ask(f, "{\"cmd\":\"show\",\"what\":\"nodes\"}\n{\"cmd\":\"drain\",\"node\":\"n1\"}\n");
 	assert_text(o, "nodes.0.state", "up");
 	json_decref(o);
@@ -555,19 +691,19 @@ test_client_goes(void **state)
 
 	/* Without a word. */
 	fd = dial(f->path);
-	run_gate(f);
+	run_main(f);
 	close(fd);
-	run_gate(f);
+	run_main(f);
 	/* While the worker is asked. */
 	fd = dial(f->path);
-	say(fd, "{\"cmd\":\"show\",\"what\":\"clients\"}\n");
-	run_gate(f);
-	run_gate(f);
+	put_text(fd, "{\"cmd\":\"show\",\"what\":\"clients\"}\n");
+	run_main(f);
+	run_main(f);
 	close(fd);
-	run_gate(f);
+	run_main(f);
 	run_worker(f);
-	run_gate(f);
-	run_gate(f);
+	run_main(f);
+	run_main(f);
 	o = ask(f, "{\"cmd\":\"show\",\"what\":\"stats\"}\n");
 	assert_number(o, "stats.workers", 1);
 	json_decref(o);
@@ -583,15 +719,15 @@ test_many(void **state)
 	for (int i = 0; i < PEERS; i++) {
 		fd[i] = dial(f->path);
 		assert_int_not_equal(fd[i], -1);
-		run_gate(f);
+		run_main(f);
 	}
 	late = dial(f->path);
-	say(late, "{\"cmd\":\"show\",\"what\":\"nodes\"}\n");
+	put_text(late, "{\"cmd\":\"show\",\"what\":\"nodes\"}\n");
 	for (int i = 0; i < 10; i++)
-		run_gate(f);
+		run_main(f);
 	assert_int_equal(recv(late, &(char){ 0 }, 1, MSG_DONTWAIT), -1);
 	close(fd[0]);
-	o = hear(f, late);
+	o = get_answer(f, late);
 	assert_text(o, "nodes.0.name", "n1");
 	json_decref(o);
 	for (int i = 1; i < PEERS; i++)
@@ -605,23 +741,23 @@ test_shutdown(void **state)
 	struct fixture *f = *state;
 	int fd = dial(f->path);
 
-	say(fd, "{\"cmd\":\"show\",\"what\":\"clients\"}\n");
-	run_gate(f);
-	run_gate(f);
+	put_text(fd, "{\"cmd\":\"show\",\"what\":\"clients\"}\n");
+	run_main(f);
+	run_main(f);
 	run_worker(f);
-	ctl_free(&f->gate.ctl);
+	ctl_free(&f->ctl);
 	close(fd);
 }
 
 static void
 test_text(void **state)
 {
-	json_t *o = report_text("caf\xe9");
+	json_t *o = jtext("caf\xe9");
 
 	(void)state;
 	assert_string_equal(json_string_value(o), "caf?");
 	json_decref(o);
-	o = report_text("caf\xc3\xa9");
+	o = jtext("caf\xc3\xa9");
 	assert_string_equal(json_string_value(o), "caf\xc3\xa9");
 	json_decref(o);
 }
@@ -638,6 +774,10 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_drain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_policy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stats, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_describe, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_map, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_slow_worker, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_clients, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_requests, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_odd_but_good, setup, teardown),

@@ -1,0 +1,102 @@
+/* report_policy.c: what an operator is shown of the policy, as JSON */
+#include "config.h"
+
+#include "daemon/report.h"
+
+#include "daemon/json.h"
+#include "policy/acl.h"
+#include "policy/policy.h"
+#include "policy/print.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void
+policy_text(json_t *o, const struct policy *p)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	if (f == NULL)
+		return;
+	policy_print(p, f);
+	if (fclose(f) == 0)
+		jset_text(o, "text", text);
+	free(text);
+}
+
+static void
+policy_nodes(json_t *o, const struct policy *p)
+{
+	json_t *list = jset_array(o, "nodes");
+
+	for (size_t i = 0; i < p->nnodes; i++) {
+		json_t *n = jadd_object(list);
+
+		jset_text(n, "name", p->nodes[i].name);
+		jset_addrport(n, "address", &p->nodes[i].address);
+		jset_int(n, "weight", p->nodes[i].weight);
+		jset_text(n, "state", pol_nodestate_str(p->nodes[i].state));
+	}
+}
+
+static void
+policy_rules(json_t *o, const char *key, const struct acl *a, bool deny)
+{
+	json_t *list = jset_array(o, key);
+	char text[ADDR_STRLEN];
+
+	for (size_t i = 0; i < a->n; i++)
+		if (a->rules[i].deny == deny)
+			jadd_text(list, prefix_str(&a->rules[i].prefix, text));
+}
+
+static void
+policy_lists(json_t *o, const struct policy *p)
+{
+	json_t *sections = jset_array(o, "interfaces");
+
+	for (size_t i = 0; i < p->ninterfaces; i++) {
+		const struct pol_interfaces *s = &p->interfaces[i];
+		json_t *x = jadd_object(sections), *list;
+
+		jset_text(x, "listener", s->listener);
+		jset_text(x, "mode", pol_ifmode_str(s->mode));
+		list = jset_array(x, "addresses");
+		for (size_t k = 0; k < s->n; k++) {
+			json_t *a = jadd_object(list);
+
+			jset_addr(a, "address", &s->list[k].addr);
+			jset_int(a, "speed", s->list[k].speed);
+			jset_bool(a, "rss", s->list[k].rss);
+			jset_int(a, "ifindex", s->list[k].ifindex);
+		}
+	}
+}
+
+json_t *
+report_policy(const struct policy *p, const char *path, uint64_t since_ms, uint64_t now_ms)
+{
+	static const char *const gmac[] = {
+		[POL_GMAC_PASS] = "pass",
+		[POL_GMAC_REFUSE] = "refuse",
+		[POL_GMAC_RESIGN] = "resign",
+	};
+	json_t *root = json_object(), *o = jset_object(root, "policy"), *addresses;
+
+	jset_int(o, "generation", p->generation);
+	jset_age(o, "since_s", since_ms, now_ms);
+	jset_text(o, "path", path);
+	policy_nodes(o, p);
+	jset_text(o, "smb1", p->smb1 == POL_SMB1_ALLOW ? "allow" : "refuse");
+	jset_text(o, "unkeyed", p->unkeyed == POL_UNKEYED_REFUSE ? "refuse" : "pass");
+	jset_text(o, "gmac", gmac[p->gmac]);
+	jset_int(o, "pin_linger_ms", p->pin_linger);
+	addresses = jset_object(o, "addresses");
+	policy_rules(addresses, "allow", p->addresses, false);
+	policy_rules(addresses, "deny", p->addresses, true);
+	policy_lists(o, p);
+	policy_text(o, p);
+	return root;
+}
