@@ -5,12 +5,15 @@ policy_libpolicy_a_SOURCES = \
 	policy/acl.h \
 	policy/conf.c \
 	policy/conf.h \
+	policy/conf.tbl.h \
 	policy/conffile.c \
 	policy/conffile.h \
 	policy/conftext.c \
 	policy/conftext.h \
 	policy/denyfile.c \
 	policy/denyfile.h \
+	policy/diff.c \
+	policy/diff.h \
 	policy/errlist.c \
 	policy/errlist.h \
 	policy/policy.c \
@@ -18,4 +21,9 @@ policy_libpolicy_a_SOURCES = \
 	policy/print.c \
 	policy/print.h \
 	policy/schema.c \
-	policy/schema.h
+	policy/schema.h \
+	policy/setting.c \
+	policy/setting.h \
+	policy/settings.tbl.h \
+	policy/units.c \
+	policy/units.h

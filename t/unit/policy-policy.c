@@ -3,9 +3,11 @@
 
 #include "policy/acl.h"
 #include "policy/conffile.h"
+#include "policy/diff.h"
 #include "policy/policy.h"
 #include "policy/print.h"
 #include "policy/schema.h"
+#include "policy/units.h"
 #include "t/unit/lib/policy.h"
 
 #include <pthread.h>
@@ -172,12 +174,12 @@ test_values(void **state)
 		char *text = strdup(values[i].text);
 		uint64_t v = NONE;
 
-		if (conffile_duration(&v, text) == -1)
+		if (units_duration(&v, text) == -1)
 			v = NONE;
 		if (v != values[i].ms)
 			fail_msg("\"%s\" as a time", text);
 		v = NONE;
-		if (conffile_speed(&v, text) == -1)
+		if (units_speed(&v, text) == -1)
 			v = NONE;
 		if (v != values[i].bps)
 			fail_msg("\"%s\" as a speed", text);
@@ -193,13 +195,13 @@ test_duration_str(void **state)
 		const char *text;
 	} cases[] = { { 0, "0" }, { 1, "1ms" }, { 1500, "1500ms" }, { 2000, "2s" }, { 90000, "90s" },
 		{ 900000, "15m" }, { 3600000, "1h" }, { 86400000, "24h" } };
-	char text[CONFFILE_STRLEN];
+	char text[UNITS_STRLEN];
 	uint64_t v;
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(cases); i++) {
-		assert_string_equal(conffile_duration_str(cases[i].ms, text), cases[i].text);
-		assert_int_equal(conffile_duration(&v, cases[i].text), 0);
+		assert_string_equal(units_duration_str(cases[i].ms, text), cases[i].text);
+		assert_int_equal(units_duration(&v, cases[i].text), 0);
 		assert_true(v == cases[i].ms);
 	}
 }
@@ -599,14 +601,14 @@ static const struct bad bads[] = {
 	{ "an empty file", "", { { 1, "there is no node" } } },
 	{ "blanks alone", " \t\r\n\n", { { 3, "there is no node" } } },
 	{ "comments alone", "# a\n/* b\n c */", { { 4, "there is no node" } } },
-	{ "a wrong word", NODE "smb1 = maybe\n", { { 2, "smb1: \"maybe\" is not refuse | allow" } } },
+	{ "a wrong word", NODE "smb1 = maybe\n", { { 2, "smb1: \"maybe\" is not refuse or allow" } } },
 	{ "a word in the wrong case", NODE "smb1 = Allow\n", { { 2, "\"Allow\" is not" } } },
-	{ "an empty value", NODE "gmac = \"\"\n", { { 2, "gmac: \"\" is not pass | refuse | resign" } } },
-	{ "unkeyed", NODE "\nunkeyed = yes\n", { { 3, "unkeyed: \"yes\" is not pass | refuse" } } },
-	{ "compression", NODE "compression = on\n", { { 2, "compression: \"on\" is not refuse | pass" } } },
+	{ "an empty value", NODE "gmac = \"\"\n", { { 2, "gmac: \"\" is not pass, refuse or resign" } } },
+	{ "unkeyed", NODE "\nunkeyed = yes\n", { { 3, "unkeyed: \"yes\" is not pass or refuse" } } },
+	{ "compression", NODE "compression = on\n", { { 2, "compression: \"on\" is not refuse or pass" } } },
 	{ "the door", NODE "auth {\n ntlm = no\n guest = maybe\n min-dialect = \"3.1\"\n}\n",
-	    { { 3, "ntlm: \"no\" is not allow | refuse" }, { 4, "guest" },
-	      { 5, "min-dialect: \"3.1\" is not 2.0.2 | 2.1 | 3.0 | 3.0.2 | 3.1.1" } } },
+	    { { 3, "ntlm: \"no\" is not allow or refuse" }, { 4, "guest" },
+	      { 5, "min-dialect: \"3.1\" is not 2.0.2, 2.1, 3.0, 3.0.2 or 3.1.1" } } },
 	{ "an unknown option of the door", NODE "auth { kerberos = allow }\n", { { 2, "kerberos" } } },
 	{ "a word twice", NODE "smb1 = allow\nsmb1 = refuse\n",
 	    { { 3, "smb1 stands here again: see line 2" } } },
@@ -614,36 +616,36 @@ static const struct bad bads[] = {
 	{ "a time with a wrong unit", NODE "pin-linger = \"15x\"\n", { { 2, "pin-linger: \"15x\"" } } },
 	{ "a negative time", NODE "pin-linger = \"-1s\"\n", { { 2, "\"-1s\" is not a time" } } },
 	{ "a time too long", NODE "pin-linger = \"25h\"\n",
-	    { { 2, "pin-linger: 25h is not within 0..24h" } } },
+	    { { 2, "pin-linger: 25h is out of range (0 to 24h)" } } },
 	{ "a time beyond 64 bits", NODE "pin-linger = \"99999999999999999999h\"\n",
-	    { { 2, "is not within 0..24h" } } },
+	    { { 2, "is out of range (0 to 24h)" } } },
 	{ "a time too short", NODE "health {\n interval = \"49ms\"\n}\n",
-	    { { 3, "interval: 49ms is not within 50ms..24h" } } },
+	    { { 3, "interval: 49ms is out of range (50ms to 24h)" } } },
 	{ "half a second of keepalive", NODE "tcp {\n keepalive-idle = \"1500ms\"\n}\n",
 	    { { 3, "whole seconds" } } },
 	{ "keepalive beyond the kernel's", NODE "tcp { keepalive-interval = \"10h\" }\n",
-	    { { 2, "keepalive-interval: 10h is not within 1s..32767s" } } },
+	    { { 2, "keepalive-interval: 10h is out of range (1s to 32767s)" } } },
 	{ "a number with letters", NODE "health { rise = abc }\n",
-	    { { 2, "rise: \"abc\" is not a number (1..100)" } } },
-	{ "a number too small", NODE "health { fall = 0 }\n", { { 2, "fall: 0 is not within 1..100" } } },
+	    { { 2, "rise: \"abc\" is not a number (1 to 100)" } } },
+	{ "a number too small", NODE "health { fall = 0 }\n", { { 2, "fall: 0 is out of range (1 to 100)" } } },
 	{ "a number too large", NODE "limits { accept-rate = 1000001 }\n",
-	    { { 2, "accept-rate: 1000001 is not within 0..1000000" } } },
+	    { { 2, "accept-rate: 1000001 is out of range (0 to 1000000)" } } },
 	{ "a number beyond 64 bits", NODE "limits { accept-burst = 18446744073709551617 }\n",
-	    { { 2, "accept-burst: 18446744073709551617 is not within" } } },
+	    { { 2, "accept-burst: 18446744073709551617 is out of range" } } },
 	{ "a negative number", NODE "limits { unauthenticated = -1 }\n",
 	    { { 2, "unauthenticated: \"-1\" is not a number" } } },
 	{ "a hexadecimal number", NODE "limits { unauthenticated = 0x10 }\n", { { 2, "\"0x10\"" } } },
 	{ "a fraction", NODE "limits { unauthenticated = 1.5 }\n", { { 2, "\"1.5\"" } } },
 	{ "weight 0", "node a { address = \"10.0.0.1\" weight = 0 }\n",
-	    { { 1, "weight: 0 is not within 1..1000" } } },
+	    { { 1, "weight: 0 is out of range (1 to 1000)" } } },
 	{ "weight 1001", "node a {\n weight = 1001\n address = \"10.0.0.1\" }\n",
-	    { { 2, "weight: 1001 is not within" } } },
+	    { { 2, "weight: 1001 is out of range" } } },
 	{ "a wrong node state", "node a { address = \"10.0.0.1\" state = off }\n",
-	    { { 1, "state: \"off\" is not active | drain | maint" } } },
+	    { { 1, "state: \"off\" is not active, drain or maint" } } },
 	{ "a node without an address", NODE "\nnode \"n2\" {\n weight = 2\n\n}\n",
 	    { { 3, "node \"n2\" has no address" } } },
 	{ "a node's wrong address", "node a {\n\n address = \"10.0.0.300:445\"\n}\n",
-	    { { 3, "address: \"10.0.0.300:445\" is not ADDRESS:PORT" } } },
+	    { { 3, "address: \"10.0.0.300:445\" is not ADDRESS or ADDRESS:PORT" } } },
 	{ "a node by name", "node a { address = \"localhost:445\" }\n", { { 1, "\"localhost:445\"" } } },
 	{ "a node's wrong port", "node a { address = \"10.0.0.1:65536\" }\n", { { 1, "65536" } } },
 	{ "a node's port 0", "node a { address = \"10.0.0.1:0\" }\n", { { 1, ":0\" is not" } } },
@@ -670,7 +672,7 @@ static const struct bad bads[] = {
 	{ "a node without a title", NODE "node { address = \"10.0.0.2\" }\nsmb1 = x\n",
 	    { { 2, "missing title" }, { 3, "smb1" } } },
 	{ "a wrong source", NODE "source = client\n",
-	    { { 2, "source: \"client\" is not own | transparent | pool" } } },
+	    { { 2, "source: \"client\" is not own, transparent or pool" } } },
 	{ "no pool", NODE "\nsource = pool\n", { { 3, "source = pool: there is no source-pool" } } },
 	{ "a pool of names", NODE "source-pool = { \"10.0.0.1\",\n gate }\n", { { 3, "\"gate\"" } } },
 	{ "a pool of prefixes", NODE "source-pool = { \"10.0.0.0/24\" }\n", { { 2, "10.0.0.0/24" } } },
@@ -779,7 +781,7 @@ static const struct bad bads[] = {
 	{ "a stray star", NODE "smb1 = *refuse\ngmac = x\n", { { 2, "unexpected \"*\"" }, { 3, "gmac" } } },
 	{ "a stray plus", NODE "smb1 = refuse +\n", { { 2, "unexpected \"+\"" } } },
 	{ "a bad prefix", NODE "addresses {\n deny = { \"10.0.0.0/33\" }\n}\n",
-	    { { 3, "deny: \"10.0.0.0/33\" is not an address or ADDRESS/LENGTH" } } },
+	    { { 3, "deny: \"10.0.0.0/33\" is not an address, or ADDRESS/LENGTH" } } },
 	{ "a prefix with host bits", NODE "addresses { allow = { \"10.0.0.1/24\" } }\n",
 	    { { 2, "without host bits" } } },
 	{ "bad entries of a long list",
@@ -800,13 +802,13 @@ static const struct bad bads[] = {
 	{ "a deny-file that is a directory", NODE "addresses { deny-file = { \"/\" } }\n",
 	    { { 2, "deny-file /: not a regular file" } } },
 	{ "a deny-file without a name", NODE "addresses { deny-file = { \"\" } }\n",
-	    { { 2, "deny-file: \"\" is not a text" } } },
+	    { { 2, "deny-file: the value is empty" } } },
 	{ "interfaces twice", NODE "interfaces a { }\ninterfaces a { mode = x }\nsmb1 = x\n",
 	    { { 3, "found duplicate title 'a'" }, { 4, "smb1" } } },
 	{ "interfaces without a name", NODE "interfaces { }\n", { { 2, "missing title" } } },
 	{ "interfaces with a strange name", NODE "interfaces \"a:b\" { }\n",
 	    { { 2, "interfaces \"a:b\": not a listener's name" } } },
-	{ "a wrong mode", IFS("mode = silent"), { { 3, "mode: \"silent\" is not announce | filter | pass" } } },
+	{ "a wrong mode", IFS("mode = silent"), { { 3, "mode: \"silent\" is not announce, filter or pass" } } },
 	{ "no address at all", IFS("address \"here\" { }"), { { 3, "address \"here\" is not an IPv4" } } },
 	{ "multicast, IPv4", IFS("address \"239.1.1.1\" { }"), { { 3, "multicast" } } },
 	{ "multicast, IPv6", IFS("address \"ff02::1\" { }"), { { 3, "multicast" } } },
@@ -816,13 +818,13 @@ static const struct bad bads[] = {
 	    { { 4, "stands here twice" } } },
 	{ "an address with its port", IFS("address \"10.0.0.1:445\" { }"), { { 3, "is not an IPv4" } } },
 	{ "a wrong speed", IFS("address \"10.0.0.1\" {\n speed = fast\n}"), { { 4, "speed: \"fast\"" } } },
-	{ "no speed", IFS("address \"10.0.0.1\" { speed = 0 }"), { { 3, "speed: 0 is not within" } } },
+	{ "no speed", IFS("address \"10.0.0.1\" { speed = 0 }"), { { 3, "speed: 0 is out of range" } } },
 	{ "a speed too large", IFS("address \"10.0.0.1\" { speed = 9999999999999999999999G }"),
-	    { { 3, "is not within" } } },
+	    { { 3, "is out of range" } } },
 	{ "a wrong rss", IFS("address \"10.0.0.1\" { rss = 2 }"), { { 3, "rss: \"2\" is not true or false" } } },
-	{ "ifindex 0", IFS("address \"10.0.0.1\" { ifindex = 0 }"), { { 3, "ifindex: 0 is not within" } } },
+	{ "ifindex 0", IFS("address \"10.0.0.1\" { ifindex = 0 }"), { { 3, "ifindex: 0 is out of range" } } },
 	{ "ifindex too large", IFS("address \"10.0.0.1\" { ifindex = 4294967296 }"),
-	    { { 3, "ifindex: 4294967296 is not within 1..4294967295" } } },
+	    { { 3, "ifindex: 4294967296 is out of range (1 to 4294967295)" } } },
 	{ "much at once",
 	    "node a { adress = \"10.0.0.1\" }\n/* two\n lines */ pin-linger = 3\nhealth {\n  rise = 0\n"
 	    "  interval\n  fall = 0\n}\naddresses { deny-file = { gone } }\ngmac = x\n",
@@ -1293,7 +1295,7 @@ static const struct {
 	    " address \"10.0.0.3\" { speed = 25G rss = on } }",
 	    "interfaces lan: address 10.0.0.2 removed\n"
 	    "interfaces lan: address 10.0.0.1: speed 1G -> 2500M\n"
-	    "interfaces lan: address 10.0.0.1: rss on\n"
+	    "interfaces lan: address 10.0.0.1: rss false -> true\n"
 	    "interfaces lan: address 10.0.0.1: ifindex 1 -> 9\n"
 	    "interfaces lan: address 10.0.0.3 added (25G, rss, ifindex 1)\n" },
 	{ NODE "interfaces lan { address \"10.0.0.1\" { ifindex = 1 } address fd00::1 { ifindex = 2 } }",
