@@ -603,14 +603,34 @@ policy_lists(json_t *o, const struct policy *p)
 	}
 }
 
+/* Every setting that is one value, by its row in policy/settings.tbl.h. */
+static void
+policy_fields(json_t *root, const struct policy *p)
+{
+	char key[64], text[SETTING_STRLEN];
+
+	for (const char *const *section = policy_sections; *section != NULL; section++) {
+		json_t *o = strcmp(*section, "root") == 0 ? root : json_object();
+
+		for (const struct setting *s = policy_settings;
+		     (s = setting_next(s, *section)) != NULL; s++) {
+			uint64_t v = setting_get(s, p);
+
+			if (s->kind == SETTING_BOOL)
+				set_bool(o, setting_key(s, key), v != 0);
+			else if (s->words[0] != NULL)
+				set_text(o, setting_key(s, key), setting_str(s, v, text));
+			else
+				set_int(o, setting_key(s, key), v);
+		}
+		if (o != root)
+			json_object_set_new(root, *section, o);
+	}
+}
+
 json_t *
 report_policy(const struct policy *p, const char *path, uint64_t since_ms, uint64_t now_ms)
 {
-	static const char *const gmac[] = {
-		[POL_GMAC_PASS] = "pass",
-		[POL_GMAC_REFUSE] = "refuse",
-		[POL_GMAC_RESIGN] = "resign",
-	};
 	json_t *root = json_object(), *o = json_object(), *addresses = json_object();
 
 	json_object_set_new(root, "policy", o);
@@ -618,10 +638,7 @@ report_policy(const struct policy *p, const char *path, uint64_t since_ms, uint6
 	set_age(o, "since_s", since_ms, now_ms);
 	set_text(o, "path", path);
 	policy_nodes(o, p);
-	set_text(o, "smb1", p->smb1 == POL_SMB1_ALLOW ? "allow" : "refuse");
-	set_text(o, "unkeyed", p->unkeyed == POL_UNKEYED_REFUSE ? "refuse" : "pass");
-	set_text(o, "gmac", gmac[p->gmac]);
-	set_int(o, "pin_linger_ms", p->pin_linger);
+	policy_fields(o, p);
 	json_object_set_new(o, "addresses", addresses);
 	policy_rules(addresses, "allow", p->addresses, false);
 	policy_rules(addresses, "deny", p->addresses, true);
