@@ -1156,7 +1156,9 @@ same(const struct policy *a, const struct policy *b)
 {
 	if (a->nnodes != b->nnodes || a->addresses->n != b->addresses->n ||
 	    a->ninterfaces != b->ninterfaces || a->smb1 != b->smb1 || a->unkeyed != b->unkeyed ||
-	    a->gmac != b->gmac || a->pin_linger != b->pin_linger || a->source != b->source ||
+	    a->gmac != b->gmac || a->compression != b->compression || a->vcnumber != b->vcnumber ||
+	    a->vc_reset != b->vc_reset || memcmp(&a->auth, &b->auth, sizeof(a->auth)) != 0 ||
+	    a->pin_linger != b->pin_linger || a->source != b->source ||
 	    a->rebalance != b->rebalance || a->npool != b->npool ||
 	    (a->npool > 0 && memcmp(a->pool, b->pool, a->npool * sizeof(struct addr)) != 0) ||
 	    memcmp(&a->health, &b->health, sizeof(a->health)) != 0 ||
@@ -1323,6 +1325,91 @@ test_diff(void **state)
 	}
 }
 
+/* The table. */
+
+/* Every value of note of a setting, as the file would have it: how many, and the i-th. */
+static unsigned
+table_values(const struct setting *s)
+{
+	unsigned n = 0;
+
+	if (s->words[0] == NULL)
+		return 2;
+	while (s->words[n] != NULL)
+		n++;
+	return n;
+}
+
+static uint64_t
+table_value(const struct setting *s, unsigned i, char text[64])
+{
+	char number[SETTING_STRLEN];
+	uint64_t v = s->kind == SETTING_BOOL ? i : i == 0 ? s->min : s->max;
+
+	if (s->words[0] != NULL)
+		assert_int_equal(setting_parse(s, &v, s->words[i]), 0);
+	snprintf(text, 64, "%s", setting_str(s, v, number));
+	return v;
+}
+
+/* Loaded, printed and compared, it is the same value, and nothing else is another one. */
+static void
+check_setting(const struct setting *s, const char *text, uint64_t v)
+{
+	bool root = strcmp(s->section, "root") == 0;
+	struct policy *d = policy_new(), *p, *again;
+	struct lines l = { .text = "" };
+	char file[512], line[128], *printed;
+
+	snprintf(file, sizeof(file), NODE "%s%s %s = \"%s\" %s source-pool = \"10.0.0.1\"\n",
+	    root ? "" : s->section, root ? "" : " {", s->name, text, root ? "" : "}");
+	p = load_good(file);
+	assert_true(setting_get(s, p) == v);
+	printed = print(p);
+	snprintf(line, sizeof(line), setting_is_quoted(s) ? "%s = \"%s\"\n" : "%s = %s\n", s->name, text);
+	assert_non_null(strstr(printed, line));
+	again = load_good(printed);
+	assert_true(setting_get(s, again) == v);
+	assert_int_equal(policy_diff(p, again, never, NULL), 0);
+	policy_diff(d, p, collect, &l);
+	snprintf(line, sizeof(line), "%s%s%s: ", root ? "" : s->section, root ? "" : " ", s->name);
+	assert_int_equal(strstr(l.text, line) != NULL, v != setting_get(s, d));
+	for (const struct setting *o = policy_settings; o->section != NULL; o++)
+		for (size_t i = 0; o != s && o->size > 0 && policy_sections[i] != NULL; i++)
+			if (strcmp(policy_sections[i], o->section) == 0)
+				assert_true(setting_get(o, p) == setting_get(o, d));
+	free(printed);
+	policy_unref(&d);
+	policy_unref(&p);
+	policy_unref(&again);
+}
+
+static void
+test_table(void **state)
+{
+	struct policy *p = load_good(NODE "vcnumber = pass vc-reset = identity source = transparent");
+	char text[64];
+
+	(void)state;
+	/* Words are in the order of their enums; those of the other ones are in `full`. */
+	assert_int_equal(p->vcnumber, POL_VCNUMBER_PASS);
+	assert_int_equal(p->vc_reset, POL_VC_RESET_IDENTITY);
+	policy_unref(&p);
+	for (const struct setting *s = policy_settings; s->section != NULL; s++) {
+		if (s->dflt != NULL)
+			assert_false(setting_complaint(s, s->dflt, text, sizeof(text)));
+		if (!s->list)
+			assert_true(setting_complaint(s, "\n", text, sizeof(text)));
+	}
+	for (const char *const *section = policy_sections; *section != NULL; section++)
+		for (const struct setting *s = policy_settings; (s = setting_next(s, *section)) != NULL; s++)
+			for (unsigned i = 0; i < table_values(s); i++) {
+				uint64_t v = table_value(s, i, text);
+
+				check_setting(s, text, v);
+			}
+}
+
 /* References. */
 
 static void *
@@ -1382,6 +1469,7 @@ main(void)
 		cmocka_unit_test(test_denyfile_bad),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_diff),
+		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_refs),
 	};
 	int failed;
