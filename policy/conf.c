@@ -57,11 +57,11 @@ load_root(struct load *l)
 	load_fields(l, l->f.cfg, c);
 	if (c->control != NULL && strlen(c->control) >= sizeof(sun.sun_path))
 		errlist_add(&l->e, l->path, conffile_line(&l->f, l->f.cfg, "control", 0),
-		    "control: %s is longer than the %zu bytes of a socket's path", c->control,
+		    "control: %s is too long: the path of a socket has at most %zu bytes", c->control,
 		    sizeof(sun.sun_path) - 1);
 }
 
-/* Known, so that whoever asks for it is told, and not that there is no such option. */
+/* The option exists so that those who try it get a better answer than "no such option". */
 static void
 check_winbind(struct load *l)
 {
@@ -78,8 +78,12 @@ load_proxies(struct load *l, cfg_t *sec, struct conf_listen *n)
 
 		if (prefix_parse(&p, cfg_getnstr(sec, "proxy-protocol", i)) == 0 &&
 		    acl_add(&n->proxies, &p, false) == -1) {
-			errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "proxy-protocol", i),
-			    "listen \"%s\": more than %d proxies", cfg_title(sec), ACL_RULES_MAX);
+			if (n->proxies.n < ACL_RULES_MAX)
+				out_of_memory(l);
+			else
+				errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "proxy-protocol", i),
+				    "listen \"%s\": proxy-protocol has more than %d prefixes", cfg_title(sec),
+				    ACL_RULES_MAX);
 			return;
 		}
 	}
@@ -101,7 +105,7 @@ load_listen(struct load *l, cfg_t *sec)
 
 	if (!conffile_name(name))
 		errlist_add(&l->e, l->path, conffile_begin(sec),
-		    "listen \"%s\": a name has 1 to 63 of A-Z a-z 0-9 . _ -", name);
+		    "listen \"%s\": " CONFFILE_NAME_RULE, name);
 	if (conffile_lacks(&l->f, sec, "address"))
 		errlist_add(&l->e, l->path, conffile_begin(sec), "listen \"%s\" has no address", name);
 	load_fields(l, sec, n);
@@ -112,7 +116,7 @@ load_listen(struct load *l, cfg_t *sec)
 		if (addr_equal(&c->listen[i].address.addr, &n->address.addr) &&
 		    c->listen[i].address.port == n->address.port)
 			errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "address", 0),
-			    "listen \"%s\" has the address of listen \"%s\"", name, c->listen[i].name);
+			    "listen \"%s\" has the same address as listen \"%s\"", name, c->listen[i].name);
 	snprintf(n->name, sizeof(n->name), "%s", name);
 	c->nlisten++;
 }
@@ -124,11 +128,11 @@ load_listeners(struct load *l)
 
 	if (conffile_lacks(&l->f, l->f.cfg, "listen"))
 		errlist_add(&l->e, l->path, l->f.cfg->line,
-		    "there is nothing to listen on: listen \"NAME\" { address = ... }");
+		    "no listener: there must be at least one listen \"NAME\" { address = ... }");
 	if (n > CONF_LISTEN_MAX) {
 		errlist_add(&l->e, l->path,
 		    conffile_begin(cfg_getnsec(l->f.cfg, "listen", CONF_LISTEN_MAX)),
-		    "%u listeners: there may be %d", n, CONF_LISTEN_MAX);
+		    "too many listeners: %u, at most %d are allowed", n, CONF_LISTEN_MAX);
 		return;
 	}
 	for (unsigned i = 0; i < n; i++)
@@ -145,21 +149,21 @@ load_server(struct load *l, cfg_t *sec, unsigned i)
 
 	if (i >= CONF_SERVERS_MAX) {
 		if (i == CONF_SERVERS_MAX)
-			errlist_add(&l->e, l->path, line, "state \"redis\": more than %d servers",
+			errlist_add(&l->e, l->path, line, "state \"redis\": servers has more than %d entries",
 			    CONF_SERVERS_MAX);
 		return;
 	}
 	if (text[0] == '/') {
 		if (strlen(text) >= sizeof(s->path)) {
 			errlist_add(&l->e, l->path, line,
-			    "servers: %s is longer than the %zu bytes of a socket's path", text,
+			    "servers: %s is too long: the path of a socket has at most %zu bytes", text,
 			    sizeof(s->path) - 1);
 			return;
 		}
 		snprintf(s->path, sizeof(s->path), "%s", text);
 	} else if (addrport_parse(&s->address, text, cfg_getstr(sec, "sentinel") ? 26379 : 6379) == -1) {
 		errlist_add(&l->e, l->path, line,
-		    "servers: \"%s\" is neither an address with a port nor the path of a socket", text);
+		    "servers: \"%s\" is neither ADDRESS:PORT nor the absolute path of a socket", text);
 		return;
 	}
 	r->nservers++;
@@ -176,10 +180,10 @@ load_state(struct load *l)
 		return;
 	if (cfg_size(l->f.cfg, "state") > 1)
 		errlist_add(&l->e, l->path, conffile_begin(cfg_getnsec(l->f.cfg, "state", 1)),
-		    "there is one map: one state section");
+		    "more than one state section");
 	if (strcmp(cfg_title(sec), "redis") != 0) {
 		errlist_add(&l->e, l->path, conffile_begin(sec),
-		    "state \"%s\": only \"redis\" is known; without a state section the map is in memory",
+		    "state \"%s\": the only kind is \"redis\"; without a state section the map is kept in memory",
 		    cfg_title(sec));
 		return;
 	}
@@ -190,7 +194,7 @@ load_state(struct load *l)
 	load_fields(l, sec, l->c);
 	if (r->user != NULL && l->c->redis_password == NULL)
 		errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "user", 0),
-		    "state \"redis\": a user has a password-file");
+		    "state \"redis\": a user needs a password-file");
 }
 
 /* The options of the whole file, as libconfuse wants them. */
@@ -225,7 +229,7 @@ conf_load(const char *path, struct errlist *e)
 		if (l.c != NULL)
 			l.c->path = conffile_absolute(path);
 		if (l.c == NULL || l.c->path == NULL) {
-			out_of_memory(&l);
+			errlist_add(&l.e, path, 0, "%s", strerror(errno));
 			conf_free(&l.c);
 		} else {
 			load_root(&l);
@@ -262,16 +266,16 @@ conf_password(struct conf *c, const char **why_r)
 		return 0;
 	f = fopen(c->redis_password, "re");
 	if (f == NULL || fgets(text, sizeof(text), f) == NULL) {
-		*why_r = f == NULL || ferror(f) ? strerror(errno) : "it is empty";
+		*why_r = f == NULL || ferror(f) ? strerror(errno) : "the first line is empty";
 		if (f != NULL)
 			fclose(f);
 		return -1;
 	}
 	fclose(f);
 	text[strcspn(text, "\r\n")] = '\0';
+	*why_r = text[0] == '\0' ? "the first line is empty" : "out of memory";
 	c->redis.password = text[0] == '\0' ? NULL : strdup(text);
 	explicit_bzero(text, sizeof(text));
-	*why_r = "it is empty";
 	return c->redis.password == NULL ? -1 : 0;
 }
 

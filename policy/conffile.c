@@ -60,11 +60,11 @@ note_value(struct conffile *f, const cfg_opt_t *opt, int line)
 	int first = opt->nvalues == 1 ? first_line(f, opt) : 0;
 
 	if (first != 0)
-		errlist_add(&parsing->values, f->path, line, "%s stands here again: see line %d",
+		errlist_add(&parsing->values, f->path, line, "%s is already set on line %d",
 		    opt->name, first);
 	if (f->nvalues == VALUES_MAX) {
 		if (!f->full)
-			errlist_add(&parsing->values, f->path, line, "more than %d values", VALUES_MAX);
+			errlist_add(&parsing->values, f->path, line, "too many values: at most %d are allowed", VALUES_MAX);
 		f->full = true;
 		return;
 	}
@@ -200,10 +200,13 @@ conffile_lacks(const struct conffile *f, cfg_t *sec, const char *name)
 char *
 conffile_absolute(const char *path)
 {
-	char *cwd = path[0] == '/' ? NULL : getcwd(NULL, 0), *joined;
+	char *cwd, *joined;
 
-	if (cwd == NULL)
+	if (path[0] == '/')
 		return strdup(path);
+	cwd = getcwd(NULL, 0);
+	if (cwd == NULL)
+		return NULL;
 	if (asprintf(&joined, "%s/%s", cwd, path) == -1)
 		joined = NULL;
 	free(cwd);
@@ -262,7 +265,7 @@ parse(struct parsing *p, cfg_opt_t *opts)
 	f->nvalues = 0;
 	f->full = false;
 	p->line = 0;
-	snprintf(p->why, sizeof(p->why), "not understood");
+	snprintf(p->why, sizeof(p->why), "syntax error");
 	f->cfg = cfg_init(opts, CFGF_NONE);
 	if (f->cfg == NULL)
 		return false;
@@ -283,7 +286,7 @@ find_emptied(struct parsing *p)
 		const struct conffile_value *v = &p->f->values[i];
 
 		if (v->n == 0 && v->opt->nvalues == 0)
-			errlist_add(&p->values, p->f->path, v->line, "%s is made empty further down",
+			errlist_add(&p->values, p->f->path, v->line, "%s is emptied again further down",
 			    v->opt->name);
 	}
 }

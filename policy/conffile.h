@@ -75,10 +75,11 @@ int conffile_begin(cfg_t *sec);
 /* Is the option (or section) missing, and not lost in a part that could not be understood? */
 bool conffile_lacks(const struct conffile *f, cfg_t *sec, const char *name);
 
-/* 1..63 of letters, digits, '.', '_', '-'. */
+/* Is it a name of a node or listener? */
+#define CONFFILE_NAME_RULE "a name has 1 to 63 letters, digits, '.', '_' or '-'"
 bool conffile_name(const char *text);
 
-/* path from the root on: a program that leaves its working directory still finds it. */
+/* path made absolute: a program that leaves its working directory still finds it. NULL: errno. */
 char *conffile_absolute(const char *path);
 
 /* path as it is when absolute, else joined with the directory of file. The caller frees it. */

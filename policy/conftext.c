@@ -34,7 +34,7 @@ slurp(int fd, size_t max, const char **why_r)
 	}
 	size = (size_t)st.st_size;
 	if (size > max) {
-		*why_r = "too long";
+		*why_r = "the file is too large";
 		return NULL;
 	}
 	text = malloc(size + 1);
@@ -48,9 +48,9 @@ slurp(int fd, size_t max, const char **why_r)
 	if (r == -1)
 		*why_r = strerror(errno);
 	else if (n != size)
-		*why_r = "was written to while it was read";
+		*why_r = "the file changed while it was read";
 	else if (memchr(text, '\0', n) != NULL)
-		*why_r = "has a zero byte";
+		*why_r = "the file contains a zero byte";
 	else {
 		text[n] = '\0';
 		return text;
@@ -201,7 +201,7 @@ block_comment(struct tidy *y)
 	char *end = strstr(y->s + 2, "*/");
 
 	if (end == NULL) {
-		errlist_add(y->e, y->path, y->line, "a comment that never ends");
+		errlist_add(y->e, y->path, y->line, "this comment is never closed");
 		lose(y->t, y->line, INT_MAX);
 		y->depth = 0;
 	}
@@ -250,7 +250,7 @@ string(struct tidy *y)
 	if (end != NULL)
 		y->s = end;
 	else
-		unended(y, "a string does not end on its line: a quote is missing");
+		unended(y, "missing closing quote: a string must end on the line on which it begins");
 }
 
 static void
@@ -261,7 +261,7 @@ variable(struct tidy *y)
 	if (end != NULL)
 		y->s = end;
 	else
-		unended(y, "\"${\" does not end on its line");
+		unended(y, "missing closing brace: \"${\" must end on the line on which it begins");
 }
 
 static void
@@ -274,7 +274,7 @@ brace(struct tidy *y)
 	} else if (y->depth > 0) {
 		y->depth--;
 	} else {
-		errlist_add(y->e, y->path, y->line, "a closing brace too many");
+		errlist_add(y->e, y->path, y->line, "unexpected closing brace");
 		lose(y->t, y->line, y->line);
 		*y->s = ' ';
 	}
@@ -316,7 +316,7 @@ tidy(struct tidy *y)
 	}
 	if (y->depth > 0) {
 		y->t->unclosed = y->opened[(y->depth < DEPTH_MAX ? y->depth : DEPTH_MAX) - 1];
-		errlist_add(y->e, y->path, y->t->unclosed, "a brace is opened here and never closed");
+		errlist_add(y->e, y->path, y->t->unclosed, "this opening brace is never closed");
 		lose(y->t, y->t->unclosed, INT_MAX);
 	}
 }
@@ -400,7 +400,7 @@ conftext_blame(const struct conftext *t, int line, const char **why_r)
 		n--;
 	s += strspn(s, " \t\r");
 	if (b[n - 1] == '=' && *s != '{') {
-		*why_r = "a value is missing";
+		*why_r = "missing value after the equal sign";
 		return before;
 	}
 	return conftext_ends(t, line) || (!names(*why_r, s) && names(*why_r, b)) ? before : line;

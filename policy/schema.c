@@ -48,7 +48,7 @@ static void
 check_unicast(struct load *l, const struct addr *a, int line, const char *what, const char *text)
 {
 	if (addr_is_unspecified(a))
-		errlist_add(&l->e, l->path, line, "%s: %s is nobody's address", what, text);
+		errlist_add(&l->e, l->path, line, "%s: %s is the unspecified address", what, text);
 	if (is_multicast(a))
 		errlist_add(&l->e, l->path, line, "%s: %s is a multicast address", what, text);
 }
@@ -64,7 +64,7 @@ check_node_address(struct load *l, cfg_t *sec, const struct pol_node *n, int lin
 	for (size_t i = 0; i < l->p->nnodes; i++)
 		if (addr_equal(&l->p->nodes[i].address.addr, &n->address.addr) &&
 		    l->p->nodes[i].address.port == n->address.port)
-			errlist_add(&l->e, l->path, line, "node \"%s\" has the address of node \"%s\"",
+			errlist_add(&l->e, l->path, line, "node \"%s\" has the same address as node \"%s\"",
 			    cfg_title(sec), l->p->nodes[i].name);
 }
 
@@ -82,7 +82,7 @@ check_others(struct load *l, cfg_t *sec)
 			if (strcmp(l->p->nodes[k].name, cfg_title(sec)) != 0 &&
 			    pol_node_has(&l->p->nodes[k], &a))
 				errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "other-addresses", i),
-				    "node \"%s\": %s is an address of node \"%s\" too", cfg_title(sec), text,
+				    "node \"%s\": %s is also an address of node \"%s\"", cfg_title(sec), text,
 				    l->p->nodes[k].name);
 	}
 }
@@ -101,7 +101,7 @@ load_others(struct load *l, cfg_t *sec, struct pol_node *n)
 		snprintf(what, sizeof(what), "node \"%.*s\"", POL_NAME_MAX, cfg_title(sec));
 		check_unicast(l, &a, line, what, text);
 		if (n->nothers == POL_NODE_OTHERS_MAX) {
-			errlist_add(&l->e, l->path, line, "%s: there may be %d other addresses", what,
+			errlist_add(&l->e, l->path, line, "%s: other-addresses has more than %d entries", what,
 			    POL_NODE_OTHERS_MAX);
 			return;
 		}
@@ -117,7 +117,7 @@ load_node(struct load *l, cfg_t *sec)
 
 	if (!conffile_name(name))
 		errlist_add(&l->e, l->path, conffile_begin(sec),
-		    "node \"%s\": a name has 1 to 63 of A-Z a-z 0-9 . _ -", name);
+		    "node \"%s\": " CONFFILE_NAME_RULE, name);
 	if (conffile_lacks(&l->f, sec, "address"))
 		errlist_add(&l->e, l->path, conffile_begin(sec), "node \"%s\" has no address", name);
 	if (address == NULL || addrport_parse(&n->address, address, 445) == -1)
@@ -135,11 +135,11 @@ load_nodes(struct load *l)
 	unsigned n = cfg_size(l->f.cfg, "node");
 
 	if (conffile_lacks(&l->f, l->f.cfg, "node"))
-		errlist_add(&l->e, l->path, l->f.cfg->line, "there is no node");
+		errlist_add(&l->e, l->path, l->f.cfg->line, "no node: there must be at least one node \"NAME\" { address = ... }");
 	if (n > POL_NODES_MAX) {
 		errlist_add(&l->e, l->path,
 		    conffile_begin(cfg_getnsec(l->f.cfg, "node", POL_NODES_MAX)),
-		    "%u nodes: there may be %u", n, POL_NODES_MAX);
+		    "too many nodes: %u, at most %u are allowed", n, POL_NODES_MAX);
 		return;
 	}
 	l->p->nodes = calloc(n + 1, sizeof(struct pol_node));
@@ -161,8 +161,13 @@ load_rules(struct load *l, cfg_t *sec, const char *name, struct acl *to, bool de
 
 		if (prefix_parse(&p, cfg_getnstr(sec, name, i)) == 0 &&
 		    acl_add(to, &p, deny) == -1) {
-			errlist_add(&l->e, l->path, conffile_line(&l->f, sec, name, i),
-			    "%s: more than %d rules for addresses", name, ACL_RULES_MAX);
+			int line = conffile_line(&l->f, sec, name, i);
+
+			if (to->n < ACL_RULES_MAX)
+				out_of_memory(l, line);
+			else
+				errlist_add(&l->e, l->path, line,
+				    "%s: too many address rules: at most %d are allowed", name, ACL_RULES_MAX);
 			return;
 		}
 	}
@@ -207,7 +212,7 @@ load_iface(struct load *l, struct pol_interfaces *ifs, cfg_t *sec)
 	/* The same text twice is told by the parser; this is for two spellings of one address. */
 	for (size_t i = 0; i < ifs->n; i++)
 		if (addr_equal(&ifs->list[i].addr, &f->addr))
-			errlist_add(&l->e, l->path, line, "address \"%s\" stands here twice", text);
+			errlist_add(&l->e, l->path, line, "address \"%s\" is listed twice", text);
 	load_fields(l, sec, f);
 	ifs->n++;
 }
@@ -239,13 +244,13 @@ load_interfaces_of(struct load *l, cfg_t *sec)
 	unsigned n = cfg_size(sec, "address");
 
 	if (!conffile_name(name))
-		errlist_add(&l->e, l->path, conffile_begin(sec), "interfaces \"%s\": not a listener's name",
+		errlist_add(&l->e, l->path, conffile_begin(sec), "interfaces \"%s\": " CONFFILE_NAME_RULE,
 		    name);
 	snprintf(ifs->listener, sizeof(ifs->listener), "%s", name);
 	load_fields(l, sec, ifs);
 	if (n > POL_IFACES_MAX) {
 		errlist_add(&l->e, l->path, conffile_begin(cfg_getnsec(sec, "address", POL_IFACES_MAX)),
-		    "interfaces \"%s\": %u addresses: there may be %u", name, n, POL_IFACES_MAX);
+		    "interfaces \"%s\": too many addresses: %u, at most %u are allowed", name, n, POL_IFACES_MAX);
 		return;
 	}
 	ifs->list = calloc(n + 1, sizeof(struct pol_iface));
@@ -283,12 +288,12 @@ load_source(struct load *l)
 		l->p->source_line = conffile_line(&l->f, sec, "source", 0);
 	if (n > POL_POOL_MAX) {
 		errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "source-pool", POL_POOL_MAX),
-		    "source-pool: %u addresses: there may be %d", n, POL_POOL_MAX);
+		    "source-pool: too many addresses: %u, at most %d are allowed", n, POL_POOL_MAX);
 		return;
 	}
 	if (l->p->source == POL_SOURCE_POOL && conffile_lacks(&l->f, sec, "source-pool"))
 		errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "source", 0),
-		    "source = pool: there is no source-pool");
+		    "source = pool needs a source-pool");
 	l->p->pool = calloc(n + 1, sizeof(struct addr));
 	if (l->p->pool == NULL) {
 		out_of_memory(l, 0);
