@@ -4,8 +4,8 @@
 #include "policy/denyfile.h"
 
 #include "policy/acl.h"
-#include "policy/conftext.h"
 #include "policy/errlist.h"
+#include "policy/readfile.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +38,7 @@ denyfile_load(struct acl *acl, const char *path, const char *from, int line,
     struct errlist *from_errors, struct errlist *errors)
 {
 	const char *why;
-	char *text = conftext_read(path, DENYFILE_MAX, &why), *rest = text, *s;
+	char *text = readfile(path, DENYFILE_MAX, &why), *rest = text, *s;
 	int n = 0;
 
 	if (text == NULL) {

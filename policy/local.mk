@@ -20,8 +20,13 @@ policy_libpolicy_a_SOURCES = \
 	policy/policy.h \
 	policy/print.c \
 	policy/print.h \
+	policy/readfile.c \
+	policy/readfile.h \
 	policy/schema.c \
 	policy/schema.h \
+	policy/schema_iface.c \
+	policy/schema_node.c \
+	policy/schema_priv.h \
 	policy/setting.c \
 	policy/setting.h \
 	policy/settings.tbl.h \
