@@ -198,12 +198,12 @@ load_state(struct load *l)
 }
 
 /* The options of the whole file, as libconfuse wants them. */
-struct grammar {
+struct conf_options {
 	struct conffile_section listen, state, root;
 };
 
 static void
-grammar_init(struct grammar *g)
+conf_grammar(struct conf_options *g)
 {
 	const cfg_flag_t several = CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES;
 	const cfg_opt_t in_root[] = {
@@ -221,9 +221,9 @@ struct conf *
 conf_load(const char *path, struct errlist *e)
 {
 	struct load l = { .path = path };
-	struct grammar g;
+	struct conf_options g;
 
-	grammar_init(&g);
+	conf_grammar(&g);
 	if (conffile_parse(&l.f, path, g.root.opts, settings, &l.e) == 0) {
 		l.c = calloc(1, sizeof(*l.c));
 		if (l.c != NULL)

@@ -184,7 +184,7 @@ unended(struct tidy *y, const char *why)
 }
 
 static void
-string(struct tidy *y)
+skip_string(struct tidy *y)
 {
 	char *end = string_end(y->s);
 
@@ -195,7 +195,7 @@ string(struct tidy *y)
 }
 
 static void
-variable(struct tidy *y)
+skip_variable(struct tidy *y)
 {
 	char *end = variable_end(y->s);
 
@@ -206,7 +206,7 @@ variable(struct tidy *y)
 }
 
 static void
-brace(struct tidy *y)
+count_brace(struct tidy *y)
 {
 	if (*y->s == '{') {
 		if (y->depth < DEPTH_MAX)
@@ -232,7 +232,7 @@ stray(struct tidy *y)
 }
 
 static void
-tidy(struct tidy *y)
+tidy_text(struct tidy *y)
 {
 	/* Editors of another system begin a file with it. */
 	if (memcmp(y->s, "\xef\xbb\xbf", strnlen(y->s, 3)) == 0 && strnlen(y->s, 3) == 3)
@@ -245,11 +245,11 @@ tidy(struct tidy *y)
 		else if (y->s[0] == '/' && y->s[1] == '*')
 			block_comment(y);
 		else if (*y->s == '"' || *y->s == '\'')
-			string(y);
+			skip_string(y);
 		else if (*y->s == '{' || *y->s == '}')
-			brace(y);
+			count_brace(y);
 		else if (is_variable(y->s))
-			variable(y);
+			skip_variable(y);
 		else if (*y->s == '*' || (y->s[0] == '+' && y->s[1] != '='))
 			stray(y);
 		else
@@ -286,7 +286,7 @@ conftext_load(struct conftext *t, const char *path, struct errlist *e)
 	if (end > 0 && text[end - 1] != '\n')
 		memcpy(text + end, "\n", 2);
 	t->text = y.s = y.start = text;
-	tidy(&y);
+	tidy_text(&y);
 	return 0;
 }
 
@@ -320,7 +320,7 @@ line_before(const struct conftext *t, int line)
 
 /* What the parser's text has in quotes: the word that it met, or that was left unfinished. */
 static bool
-names(const char *why, const char *s)
+mentions(const char *why, const char *s)
 {
 	const char *from = strchr(why, '\''), *to = strrchr(why, '\'');
 	size_t n = from == NULL ? 0 : (size_t)(to - from);
@@ -344,7 +344,7 @@ conftext_blame(const struct conftext *t, int line, const char **why_r)
 		*why_r = "missing value after the equal sign";
 		return before;
 	}
-	return conftext_ends(t, line) || (!names(*why_r, s) && names(*why_r, b)) ? before : line;
+	return conftext_ends(t, line) || (!mentions(*why_r, s) && mentions(*why_r, b)) ? before : line;
 }
 
 bool

@@ -120,12 +120,12 @@ load_source(struct schema *l)
 }
 
 /* The options of the whole file, as libconfuse wants them. */
-struct grammar {
+struct policy_options {
 	struct conffile_section node, addresses, address, interfaces, auth, health, limits, tcp, root;
 };
 
 static void
-grammar_init(struct grammar *g)
+policy_grammar(struct policy_options *g)
 {
 	const cfg_flag_t several = CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES;
 	const cfg_opt_t in_interfaces[] = {
@@ -172,9 +172,9 @@ schema_load(const char *path, struct errlist *e)
 {
 	struct errlist others = { .n = 0 };
 	struct schema l = { .path = path, .others = &others };
-	struct grammar g;
+	struct policy_options g;
 
-	grammar_init(&g);
+	policy_grammar(&g);
 	if (conffile_parse(&l.f, path, g.root.opts, policy_settings, &l.e) == 0) {
 		l.p = policy_new();
 		if (l.p == NULL)
