@@ -9,9 +9,9 @@
 #include "nodes/health.h"
 #include "nodes/node.h"
 #include "policy/conf.h"
+#include "policy/diff.h"
 #include "policy/errlist.h"
 #include "policy/policy.h"
-#include "policy/print.h"
 #include "policy/schema.h"
 #include "state/keeper.h"
 

@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void
 policy_text(json_t *o, const struct policy *p)
@@ -75,24 +76,39 @@ policy_lists(json_t *o, const struct policy *p)
 	}
 }
 
+/* Every setting that is one value, by its row in policy/settings.tbl.h. */
+static void
+policy_fields(json_t *root, const struct policy *p)
+{
+	char key[64], text[SETTING_STRLEN];
+
+	for (const char *const *section = policy_sections; *section != NULL; section++) {
+		json_t *o = strcmp(*section, "root") == 0 ? root : jset_object(root, *section);
+
+		for (const struct setting *s = policy_settings;
+		     (s = setting_next(s, *section)) != NULL; s++) {
+			uint64_t v = setting_get(s, p);
+
+			if (s->kind == SETTING_BOOL)
+				jset_bool(o, setting_key(s, key), v != 0);
+			else if (s->words[0] != NULL)
+				jset_text(o, setting_key(s, key), setting_str(s, v, text));
+			else
+				jset_int(o, setting_key(s, key), v);
+		}
+	}
+}
+
 json_t *
 report_policy(const struct policy *p, const char *path, uint64_t since_ms, uint64_t now_ms)
 {
-	static const char *const gmac[] = {
-		[POL_GMAC_PASS] = "pass",
-		[POL_GMAC_REFUSE] = "refuse",
-		[POL_GMAC_RESIGN] = "resign",
-	};
 	json_t *root = json_object(), *o = jset_object(root, "policy"), *addresses;
 
 	jset_int(o, "generation", p->generation);
 	jset_age(o, "since_s", since_ms, now_ms);
 	jset_text(o, "path", path);
 	policy_nodes(o, p);
-	jset_text(o, "smb1", p->smb1 == POL_SMB1_ALLOW ? "allow" : "refuse");
-	jset_text(o, "unkeyed", p->unkeyed == POL_UNKEYED_REFUSE ? "refuse" : "pass");
-	jset_text(o, "gmac", gmac[p->gmac]);
-	jset_int(o, "pin_linger_ms", p->pin_linger);
+	policy_fields(o, p);
 	addresses = jset_object(o, "addresses");
 	policy_rules(addresses, "allow", p->addresses, false);
 	policy_rules(addresses, "deny", p->addresses, true);

@@ -23,7 +23,7 @@ struct conf_listen {
 	struct acl proxies;		/* allow rules: whose PROXY protocol header is believed */
 };
 
-/* A proxy whose PROXY protocol header is believed there, and has to come. */
+/* Is this peer a proxy, which must begin with a PROXY protocol header and is believed? */
 bool conf_is_proxy(const struct conf_listen *l, const struct addr *peer);
 
 struct conf_server {
@@ -31,13 +31,13 @@ struct conf_server {
 	char path[CONF_SOCKET_MAX];	/* a unix socket; "": address */
 };
 
-/* Where Redis is, and who we are there; as state/link.h takes it. */
+/* Where Redis is, and who we are there. */
 struct conf_redis {
 	struct conf_server servers[CONF_SERVERS_MAX];
 	size_t nservers;
 	char *sentinel;			/* the master's name: servers are Sentinels; NULL: Redis */
 	char *user, *password;		/* NULL: none */
-	unsigned timeout_ms;		/* for one question, all in all */
+	unsigned timeout_ms;		/* for one question, retries included */
 };
 
 /* All paths are absolute: what was relative was so to the file. */
@@ -58,14 +58,14 @@ struct conf {
 };
 
 /*
- * What the file says, with every error in *e (the caller's, zeroed and freed by him): with errors
- * it is good for one thing, to find the policy and its errors too. NULL, with an error, where there
- * is nothing to be had of the file.
+ * Loads the file, and puts every error into *e (zeroed and freed by the caller). With errors the
+ * result serves only to find policy.conf, so that its errors can be told as well. NULL, with an
+ * error, if the file could not be read at all.
  */
 struct conf *conf_load(const char *path, struct errlist *e);
 /* What it says, or one for each CPU that the process may use. */
 unsigned conf_workers(const struct conf *c);
-/* Reads the password-file. 0, or -1 with a static text that says what is wrong. */
+/* Reads the first line of the password-file. -1 with a static text that says what is wrong. */
 int conf_password(struct conf *c, const char **why_r) __attribute__((warn_unused_result));
 void conf_free(struct conf **c);
 

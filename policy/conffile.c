@@ -3,9 +3,10 @@
 
 #include "policy/conffile.h"
 
-#include "base/addr.h"
 #include "policy/errlist.h"
+#include "policy/setting.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -32,105 +33,7 @@ struct parsing {
 
 static _Thread_local struct parsing *parsing;
 
-/* Values. */
-
-/* What is too large is the largest, which no range holds: it is a number all the same. */
-static uint64_t
-times(uint64_t v, uint64_t factor)
-{
-	uint64_t r;
-
-	return __builtin_mul_overflow(v, factor, &r) ? UINT64_MAX : r;
-}
-
-static int
-number(uint64_t *dst, const char *text, const char **end)
-{
-	uint64_t v = 0;
-	const char *p = text;
-
-	for (; *p >= '0' && *p <= '9'; p++)
-		if (__builtin_add_overflow(times(v, 10), (uint64_t)(*p - '0'), &v))
-			v = UINT64_MAX;
-	*dst = v;
-	*end = p;
-	return p == text ? -1 : 0;
-}
-
-struct unit {
-	const char *name;
-	uint64_t factor;
-};
-
-static int
-scale(uint64_t *dst, uint64_t v, const char *name, const struct unit *units)
-{
-	for (; units->name != NULL; units++) {
-		if (strcmp(units->name, name) != 0)
-			continue;
-		*dst = times(v, units->factor);
-		return 0;
-	}
-	return -1;
-}
-
-int
-conffile_duration(uint64_t *dst_ms, const char *text)
-{
-	static const struct unit units[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 },
-		{ "h", 3600000 }, { "d", 86400000 }, { NULL, 0 } };
-	const char *end;
-	uint64_t v;
-
-	if (number(&v, text, &end) == -1)
-		return -1;
-	/* A bare number is a guess between seconds and milliseconds; of nothing there is one kind. */
-	if (*end == '\0' && v == 0) {
-		*dst_ms = 0;
-		return 0;
-	}
-	return scale(dst_ms, v, end, units);
-}
-
-const char *
-conffile_duration_str(uint64_t ms, char dst[CONFFILE_STRLEN])
-{
-	static const struct unit units[] = { { "h", 3600000 }, { "m", 60000 }, { "s", 1000 },
-		{ "ms", 1 } };
-	const struct unit *u = units;
-
-	if (ms == 0)
-		return "0";
-	while (ms % u->factor != 0)
-		u++;
-	snprintf(dst, CONFFILE_STRLEN, "%llu%s", (unsigned long long)(ms / u->factor), u->name);
-	return dst;
-}
-
-int
-conffile_speed(uint64_t *dst, const char *text)
-{
-	static const struct unit units[] = { { "", 1 }, { "K", 1000 }, { "M", 1000000 },
-		{ "G", 1000000000 }, { "T", 1000000000000 }, { NULL, 0 } };
-	const char *end;
-	uint64_t v, tenths = 0;
-
-	if (number(&v, text, &end) == -1)
-		return -1;
-	if (*end == '.') {
-		/* "2.5G": one digit is all that network cards have. */
-		if (end[1] < '0' || end[1] > '9' || end[2] == '\0')
-			return -1;
-		tenths = (uint64_t)(end[1] - '0');
-		end += 2;
-	}
-	if (__builtin_add_overflow(times(v, 10), tenths, &v))
-		v = UINT64_MAX;
-	if (scale(dst, v, end, units) == -1)
-		return -1;
-	*dst /= *dst == UINT64_MAX ? 1 : 10;
-	return 0;
-}
+/* Options. */
 
 bool
 conffile_name(const char *text)
@@ -138,142 +41,6 @@ conffile_name(const char *text)
 	size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
 
 	return n > 0 && n < 64 && text[n] == '\0';
-}
-
-static int
-boolean(uint64_t *dst, const char *text)
-{
-	static const char *const yes[] = { "true", "yes", "on" }, *const no[] = { "false", "no", "off" };
-
-	for (int i = 0; i < 3; i++) {
-		if (strcmp(text, yes[i]) == 0 || strcmp(text, no[i]) == 0) {
-			*dst = strcmp(text, yes[i]) == 0;
-			return 0;
-		}
-	}
-	return -1;
-}
-
-static int
-word(uint64_t *dst, const char *text, const char *const *words)
-{
-	for (uint64_t i = 0; words[i] != NULL; i++) {
-		if (strcmp(text, words[i]) == 0) {
-			*dst = i;
-			return 0;
-		}
-	}
-	return -1;
-}
-
-/* The value as a number; -1 where the text is none of that kind. Addresses give 0. */
-static int
-value(uint64_t *dst, const struct setting *s, const char *text)
-{
-	struct addrport ap;
-	struct prefix p;
-	const char *end;
-
-	*dst = 0;
-	switch (s->kind) {
-	case SETTING_TEXT:
-		return *text == '\0' ? -1 : 0;
-	case SETTING_NUMBER:
-		return number(dst, text, &end) == -1 || *end != '\0' ? -1 : 0;
-	case SETTING_DURATION:
-		return conffile_duration(dst, text);
-	case SETTING_SECONDS:
-		return conffile_duration(dst, text) == -1 || *dst % 1000 != 0 ? -1 : 0;
-	case SETTING_SPEED:
-		return conffile_speed(dst, text);
-	case SETTING_BOOL:
-		return boolean(dst, text);
-	case SETTING_WORD:
-		return word(dst, text, s->words);
-	case SETTING_ADDR:
-		return addr_parse(&ap.addr, text);
-	case SETTING_ADDRPORT:
-		return addrport_parse(&ap, text, 445);
-	case SETTING_PREFIX:
-		return prefix_parse(&p, text);
-	}
-	return -1;
-}
-
-static void
-expected(const struct setting *s, char *dst, size_t n)
-{
-	static const char *const text[] = {
-		[SETTING_TEXT] = "a text",
-		[SETTING_NUMBER] = "a number",
-		[SETTING_DURATION] = "a time with its unit, like \"500ms\", \"30s\" or \"15m\"",
-		[SETTING_SECONDS] = "a time in whole seconds with its unit, like \"30s\"",
-		[SETTING_SPEED] = "a speed in bits per second, like \"25G\"",
-		[SETTING_BOOL] = "true or false",
-		[SETTING_ADDR] = "an IPv4 or IPv6 address",
-		[SETTING_ADDRPORT] = "ADDRESS:PORT, an IPv6 address in brackets",
-		[SETTING_PREFIX] = "an address or ADDRESS/LENGTH without host bits",
-	};
-	size_t used = 0;
-
-	if (s->kind != SETTING_WORD) {
-		snprintf(dst, n, "%s", text[s->kind]);
-		return;
-	}
-	for (int i = 0; s->words[i] != NULL && used < n; i++)
-		used += (size_t)snprintf(dst + used, n - used, "%s%s", i == 0 ? "" : " | ", s->words[i]);
-}
-
-/* Two of them and what stands between. */
-#define RANGE_STRLEN (2 * CONFFILE_STRLEN + 2)
-
-/* "1..1000", "50ms..24h"; NULL where a kind has none. */
-static const char *
-range(const struct setting *s, char dst[RANGE_STRLEN])
-{
-	char min[CONFFILE_STRLEN], max[CONFFILE_STRLEN];
-
-	switch (s->kind) {
-	case SETTING_DURATION:
-	case SETTING_SECONDS:
-		snprintf(dst, RANGE_STRLEN, "%s..%s", conffile_duration_str(s->min, min),
-		    conffile_duration_str(s->max, max));
-		return dst;
-	case SETTING_NUMBER:
-	case SETTING_SPEED:
-		snprintf(dst, RANGE_STRLEN, "%llu..%llu", (unsigned long long)s->min,
-		    (unsigned long long)s->max);
-		return dst;
-	default:
-		return NULL;
-	}
-}
-
-static const struct setting *
-find(const struct setting *s, const char *section, const char *name)
-{
-	for (; s->section != NULL; s++)
-		if (strcmp(s->section, section) == 0 && strcmp(s->name, name) == 0)
-			return s;
-	return NULL;
-}
-
-static void
-judge(const struct setting *s, const char *text, const char *path, int line)
-{
-	char what[256], bounds[RANGE_STRLEN];
-	const char *within = range(s, bounds);
-	uint64_t v;
-
-	if (value(&v, s, text) == -1) {
-		expected(s, what, sizeof(what));
-		errlist_add(&parsing->values, path, line, "%s: \"%s\" is not %s%s%s%s", s->name, text,
-		    what, within == NULL ? "" : " (", within == NULL ? "" : within,
-		    within == NULL ? "" : ")");
-	} else if (within != NULL && (v < s->min || v > s->max)) {
-		errlist_add(&parsing->values, path, line, "%s: %s is not within %s", s->name, text,
-		    within);
-	}
 }
 
 /* Where the first value of an option stands; 0 = it has none. */
@@ -288,16 +55,16 @@ first_line(const struct conffile *f, const cfg_opt_t *opt)
 
 /* Remembers where a value stands. The option already has room for it: it is the last. */
 static void
-note(struct conffile *f, const cfg_opt_t *opt, int line)
+note_value(struct conffile *f, const cfg_opt_t *opt, int line)
 {
 	int first = opt->nvalues == 1 ? first_line(f, opt) : 0;
 
 	if (first != 0)
-		errlist_add(&parsing->values, f->path, line, "%s stands here again: see line %d",
+		errlist_add(&parsing->values, f->path, line, "%s is already set on line %d",
 		    opt->name, first);
 	if (f->nvalues == VALUES_MAX) {
 		if (!f->full)
-			errlist_add(&parsing->values, f->path, line, "more than %d values", VALUES_MAX);
+			errlist_add(&parsing->values, f->path, line, "too many values: at most %d are allowed", VALUES_MAX);
 		f->full = true;
 		return;
 	}
@@ -322,32 +89,84 @@ was_said(const struct errlist *e, int line)
 	return false;
 }
 
-int
-conffile_check(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
+static int
+check_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 {
 	struct conffile *f = parsing->f;
-	const struct setting *s = find(f->settings, cfg->name, opt->name);
+	const struct setting *s = setting_find(f->settings, cfg->name, opt->name);
+	char why[512];
 
-	note(f, opt, cfg->line);
+	note_value(f, opt, cfg->line);
 	if (was_said(parsing->said, cfg->line))
 		;
-	else if (s != NULL)
-		judge(s, text, f->path, cfg->line);
-	else
+	else if (s == NULL)
 		/* libconfuse reads "section|option" as a path; such a value is not in our table. */
 		errlist_add(&parsing->values, f->path, cfg->line, "no such option '%s' here", opt->name);
+	else if (setting_complaint(s, text, why, sizeof(why)))
+		errlist_add(&parsing->values, f->path, cfg->line, "%s", why);
 	*(const char **)result = text;
 	return 0;
 }
 
-uint64_t
-conffile_uint(const struct conffile *f, cfg_t *sec, const char *name, uint64_t dflt)
+void
+conffile_section(struct conffile_section *sec, const struct setting *settings, const char *name,
+    const cfg_opt_t *inner)
 {
-	const struct setting *s = find(f->settings, sec->name, name);
-	const char *text = cfg_getstr(sec, name);
+	cfg_opt_t *o = sec->opts, *end = sec->opts + CONFFILE_OPTIONS_MAX - 1;
+
+	sec->none[0] = (cfg_opt_t)CFG_END();
+	if (strcmp(name, "root") != 0)
+		*o++ = (cfg_opt_t)CFG_SEC(CONFFILE_BEGIN, sec->none, CFGF_NONE);
+	for (const struct setting *s = settings; s->section != NULL; s++) {
+		if (strcmp(s->section, name) != 0)
+			continue;
+		assert(o < end);
+		if (s->list)
+			*o++ = (cfg_opt_t)CFG_STR_LIST_CB(s->name, NULL, CFGF_NODEFAULT, check_value);
+		else
+			*o++ = (cfg_opt_t)CFG_STR_CB(s->name, NULL, CFGF_NODEFAULT, check_value);
+	}
+	for (; inner != NULL && inner->name != NULL; inner++) {
+		assert(o < end);
+		*o++ = *inner;
+	}
+	*o = (cfg_opt_t)CFG_END();
+}
+
+uint64_t
+conffile_value(cfg_t *sec, const struct setting *s)
+{
+	const char *text = cfg_getstr(sec, s->name);
 	uint64_t v;
 
-	return text == NULL || s == NULL || value(&v, s, text) == -1 ? dflt : v;
+	if (text != NULL && setting_parse(s, &v, text) == 0)
+		return v;
+	return s->dflt == NULL || setting_parse(s, &v, s->dflt) == -1 ? 0 : v;
+}
+
+static int
+fill_text(char **dst, const struct setting *s, const char *text, const char *file)
+{
+	if (text == NULL || *text == '\0')
+		text = s->dflt;
+	if (text == NULL)
+		return 0;
+	*dst = s->kind == SETTING_PATH ? conffile_path(file, text) : strdup(text);
+	return *dst == NULL ? -1 : 0;
+}
+
+int
+conffile_fill(const struct conffile *f, cfg_t *sec, const char *file, void *base)
+{
+	int r = 0;
+
+	for (const struct setting *s = f->settings; (s = setting_next(s, sec->name)) != NULL; s++) {
+		if (!setting_is_text(s))
+			setting_put(s, base, conffile_value(sec, s));
+		else if (fill_text(setting_text(s, base), s, cfg_getstr(sec, s->name), file) == -1)
+			r = -1;
+	}
+	return r;
 }
 
 int
@@ -381,10 +200,13 @@ conffile_lacks(const struct conffile *f, cfg_t *sec, const char *name)
 char *
 conffile_absolute(const char *path)
 {
-	char *cwd = path[0] == '/' ? NULL : getcwd(NULL, 0), *joined;
+	char *cwd, *joined;
 
-	if (cwd == NULL)
+	if (path[0] == '/')
 		return strdup(path);
+	cwd = getcwd(NULL, 0);
+	if (cwd == NULL)
+		return NULL;
 	if (asprintf(&joined, "%s/%s", cwd, path) == -1)
 		joined = NULL;
 	free(cwd);
@@ -443,7 +265,7 @@ parse(struct parsing *p, cfg_opt_t *opts)
 	f->nvalues = 0;
 	f->full = false;
 	p->line = 0;
-	snprintf(p->why, sizeof(p->why), "not understood");
+	snprintf(p->why, sizeof(p->why), "syntax error");
 	f->cfg = cfg_init(opts, CFGF_NONE);
 	if (f->cfg == NULL)
 		return false;
@@ -464,7 +286,7 @@ find_emptied(struct parsing *p)
 		const struct conffile_value *v = &p->f->values[i];
 
 		if (v->n == 0 && v->opt->nvalues == 0)
-			errlist_add(&p->values, p->f->path, v->line, "%s is made empty further down",
+			errlist_add(&p->values, p->f->path, v->line, "%s is emptied again further down",
 			    v->opt->name);
 	}
 }

@@ -4,75 +4,16 @@
 #include "policy/conftext.h"
 
 #include "policy/errlist.h"
+#include "policy/readfile.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* No configuration is longer; a wrong path (a device, a log) must not fill the memory. */
 #define FILE_MAX (4u << 20)
 /* Deeper than any section: interfaces { address { } } and a list. */
 #define DEPTH_MAX 8
-
-/* Reading. */
-
-static char *
-slurp(int fd, size_t max, const char **why_r)
-{
-	struct stat st;
-	size_t n = 0, size;
-	ssize_t r = 0;
-	char *text;
-
-	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode)) {
-		*why_r = "not a regular file";
-		return NULL;
-	}
-	size = (size_t)st.st_size;
-	if (size > max) {
-		*why_r = "too long";
-		return NULL;
-	}
-	text = malloc(size + 1);
-	if (text == NULL) {
-		*why_r = "out of memory";
-		return NULL;
-	}
-	/* One byte more than there should be shows a file that grows. */
-	while (n <= size && (r = read(fd, text + n, size + 1 - n)) > 0)
-		n += (size_t)r;
-	if (r == -1)
-		*why_r = strerror(errno);
-	else if (n != size)
-		*why_r = "was written to while it was read";
-	else if (memchr(text, '\0', n) != NULL)
-		*why_r = "has a zero byte";
-	else {
-		text[n] = '\0';
-		return text;
-	}
-	free(text);
-	return NULL;
-}
-
-char *
-conftext_read(const char *path, size_t max, const char **why_r)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	char *text;
-
-	if (fd == -1) {
-		*why_r = strerror(errno);
-		return NULL;
-	}
-	text = slurp(fd, max, why_r);
-	close(fd);
-	return text;
-}
 
 /* Lines. */
 
@@ -201,7 +142,7 @@ block_comment(struct tidy *y)
 	char *end = strstr(y->s + 2, "*/");
 
 	if (end == NULL) {
-		errlist_add(y->e, y->path, y->line, "a comment that never ends");
+		errlist_add(y->e, y->path, y->line, "this comment is never closed");
 		lose(y->t, y->line, INT_MAX);
 		y->depth = 0;
 	}
@@ -243,29 +184,29 @@ unended(struct tidy *y, const char *why)
 }
 
 static void
-string(struct tidy *y)
+skip_string(struct tidy *y)
 {
 	char *end = string_end(y->s);
 
 	if (end != NULL)
 		y->s = end;
 	else
-		unended(y, "a string does not end on its line: a quote is missing");
+		unended(y, "missing closing quote: a string must end on the line on which it begins");
 }
 
 static void
-variable(struct tidy *y)
+skip_variable(struct tidy *y)
 {
 	char *end = variable_end(y->s);
 
 	if (end != NULL)
 		y->s = end;
 	else
-		unended(y, "\"${\" does not end on its line");
+		unended(y, "missing closing brace: \"${\" must end on the line on which it begins");
 }
 
 static void
-brace(struct tidy *y)
+count_brace(struct tidy *y)
 {
 	if (*y->s == '{') {
 		if (y->depth < DEPTH_MAX)
@@ -274,7 +215,7 @@ brace(struct tidy *y)
 	} else if (y->depth > 0) {
 		y->depth--;
 	} else {
-		errlist_add(y->e, y->path, y->line, "a closing brace too many");
+		errlist_add(y->e, y->path, y->line, "unexpected closing brace");
 		lose(y->t, y->line, y->line);
 		*y->s = ' ';
 	}
@@ -291,7 +232,7 @@ stray(struct tidy *y)
 }
 
 static void
-tidy(struct tidy *y)
+tidy_text(struct tidy *y)
 {
 	/* Editors of another system begin a file with it. */
 	if (memcmp(y->s, "\xef\xbb\xbf", strnlen(y->s, 3)) == 0 && strnlen(y->s, 3) == 3)
@@ -304,11 +245,11 @@ tidy(struct tidy *y)
 		else if (y->s[0] == '/' && y->s[1] == '*')
 			block_comment(y);
 		else if (*y->s == '"' || *y->s == '\'')
-			string(y);
+			skip_string(y);
 		else if (*y->s == '{' || *y->s == '}')
-			brace(y);
+			count_brace(y);
 		else if (is_variable(y->s))
-			variable(y);
+			skip_variable(y);
 		else if (*y->s == '*' || (y->s[0] == '+' && y->s[1] != '='))
 			stray(y);
 		else
@@ -316,7 +257,7 @@ tidy(struct tidy *y)
 	}
 	if (y->depth > 0) {
 		y->t->unclosed = y->opened[(y->depth < DEPTH_MAX ? y->depth : DEPTH_MAX) - 1];
-		errlist_add(y->e, y->path, y->t->unclosed, "a brace is opened here and never closed");
+		errlist_add(y->e, y->path, y->t->unclosed, "this opening brace is never closed");
 		lose(y->t, y->t->unclosed, INT_MAX);
 	}
 }
@@ -329,7 +270,7 @@ conftext_load(struct conftext *t, const char *path, struct errlist *e)
 	char *text;
 	size_t end;
 
-	*t = (struct conftext){ .text = conftext_read(path, FILE_MAX, &why) };
+	*t = (struct conftext){ .text = readfile(path, FILE_MAX, &why) };
 	if (t->text == NULL) {
 		errlist_add(e, path, 0, "%s", why);
 		return -1;
@@ -345,7 +286,7 @@ conftext_load(struct conftext *t, const char *path, struct errlist *e)
 	if (end > 0 && text[end - 1] != '\n')
 		memcpy(text + end, "\n", 2);
 	t->text = y.s = y.start = text;
-	tidy(&y);
+	tidy_text(&y);
 	return 0;
 }
 
@@ -379,7 +320,7 @@ line_before(const struct conftext *t, int line)
 
 /* What the parser's text has in quotes: the word that it met, or that was left unfinished. */
 static bool
-names(const char *why, const char *s)
+mentions(const char *why, const char *s)
 {
 	const char *from = strchr(why, '\''), *to = strrchr(why, '\'');
 	size_t n = from == NULL ? 0 : (size_t)(to - from);
@@ -400,10 +341,10 @@ conftext_blame(const struct conftext *t, int line, const char **why_r)
 		n--;
 	s += strspn(s, " \t\r");
 	if (b[n - 1] == '=' && *s != '{') {
-		*why_r = "a value is missing";
+		*why_r = "missing value after the equal sign";
 		return before;
 	}
-	return conftext_ends(t, line) || (!names(*why_r, s) && names(*why_r, b)) ? before : line;
+	return conftext_ends(t, line) || (!mentions(*why_r, s) && mentions(*why_r, b)) ? before : line;
 }
 
 bool

@@ -50,7 +50,4 @@ bool conftext_pass(struct conftext *t, int line);
 /* Was anything taken out between these lines? Then what is missing there may have been said. */
 bool conftext_lost(const struct conftext *t, int from, int to);
 
-/* A whole regular file of at most max bytes with a NUL behind it, or NULL with a text. */
-char *conftext_read(const char *path, size_t max, const char **why_r);
-
 #endif

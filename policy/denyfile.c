@@ -4,8 +4,8 @@
 #include "policy/denyfile.h"
 
 #include "policy/acl.h"
-#include "policy/conftext.h"
 #include "policy/errlist.h"
+#include "policy/readfile.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +38,7 @@ denyfile_load(struct acl *acl, const char *path, const char *from, int line,
     struct errlist *from_errors, struct errlist *errors)
 {
 	const char *why;
-	char *text = conftext_read(path, DENYFILE_MAX, &why), *rest = text, *s;
+	char *text = readfile(path, DENYFILE_MAX, &why), *rest = text, *s;
 	int n = 0;
 
 	if (text == NULL) {
@@ -57,12 +57,16 @@ denyfile_load(struct acl *acl, const char *path, const char *from, int line,
 		if (*word == '\0')
 			continue;
 		if (address(&a, word) == -1) {
-			errlist_add(errors, path, n, "\"%s\" is not ADDRESS/MASK", word);
+			errlist_add(errors, path, n, "\"%s\" is not ADDRESS/MASK, such as 10.1.0.100/24", word);
 			continue;
 		}
 		p = prefix_host(&a);
 		if (acl_add(acl, &p, true) == -1) {
-			errlist_add(errors, path, n, "more than %d rules for addresses", ACL_RULES_MAX);
+			if (acl->n < ACL_RULES_MAX)
+				errlist_add(errors, path, n, "out of memory");
+			else
+				errlist_add(errors, path, n, "too many address rules: at most %d are allowed",
+				    ACL_RULES_MAX);
 			break;
 		}
 	}

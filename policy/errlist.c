@@ -38,7 +38,7 @@ errlist_add(struct errlist *e, const char *file, int line, const char *fmt, ...)
 }
 
 static bool
-has(const struct errlist *e, const char *text)
+errlist_has(const struct errlist *e, const char *text)
 {
 	for (size_t i = 0; i < e->n; i++)
 		if (strcmp(e->text[i], text) == 0)
@@ -50,7 +50,7 @@ void
 errlist_merge(struct errlist *e, struct errlist *from, int last)
 {
 	for (size_t i = 0; i < from->n; i++) {
-		if (from->line[i] > last || has(e, from->text[i])) {
+		if (from->line[i] > last || errlist_has(e, from->text[i])) {
 			free(from->text[i]);
 			continue;
 		}

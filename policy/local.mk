@@ -5,17 +5,30 @@ policy_libpolicy_a_SOURCES = \
 	policy/acl.h \
 	policy/conf.c \
 	policy/conf.h \
+	policy/conf.tbl.h \
 	policy/conffile.c \
 	policy/conffile.h \
 	policy/conftext.c \
 	policy/conftext.h \
 	policy/denyfile.c \
 	policy/denyfile.h \
+	policy/diff.c \
+	policy/diff.h \
 	policy/errlist.c \
 	policy/errlist.h \
 	policy/policy.c \
 	policy/policy.h \
 	policy/print.c \
 	policy/print.h \
+	policy/readfile.c \
+	policy/readfile.h \
 	policy/schema.c \
-	policy/schema.h
+	policy/schema.h \
+	policy/schema_iface.c \
+	policy/schema_node.c \
+	policy/schema_priv.h \
+	policy/setting.c \
+	policy/setting.h \
+	policy/settings.tbl.h \
+	policy/units.c \
+	policy/units.h

@@ -8,6 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+const struct setting policy_settings[] = {
+#define SETTING SETTING_ROW
+#define LIST SETTING_LIST
+#define OTHER SETTING_OTHER
+#include "policy/settings.tbl.h"
+#undef SETTING
+#undef LIST
+#undef OTHER
+	SETTING_END
+};
+
+const char *const policy_sections[] = { "root", "auth", "health", "limits", "tcp", NULL };
+
 struct policy *
 policy_new(void)
 {
@@ -16,40 +29,8 @@ policy_new(void)
 	if (p == NULL)
 		return NULL;
 	p->refs = 1;
-	p->smb1 = POL_SMB1_REFUSE;
-	p->unkeyed = POL_UNKEYED_PASS;
-	p->gmac = POL_GMAC_PASS;
-	p->compression = POL_COMPRESSION_REFUSE;
-	p->auth.min_dialect = 0x0202;
-	p->pin_linger = 15 * 60000;
-	p->health = (struct pol_health){
-		.interval = 2000,
-		.timeout = 2000,
-		.rise = 2,
-		.fall = 3,
-		.slow_start = 30000,
-		.flap_changes = 3,
-		.flap_window = 60000,
-		.flap_hold = 60000,
-		.hang = 30000,
-	};
-	p->limits = (struct pol_limits){
-		.first_frame = 5000,
-		.negotiate = 10000,
-		.logon = 30000,
-		.unauthenticated = 16384,
-		.unauthenticated_per_source = 12288,
-		.accept_rate = 1000,
-		.accept_burst = 10000,
-	};
-	p->tcp = (struct pol_tcp){
-		.keepalive_idle = 30000,
-		.keepalive_interval = 10000,
-		.keepalive_count = 3,
-		.client_timeout = 60000,
-		.node_timeout = 10000,
-		.connect_timeout = 3000,
-	};
+	for (const char *const *section = policy_sections; *section != NULL; section++)
+		setting_defaults(policy_settings, *section, p);
 	p->addresses = calloc(1, sizeof(*p->addresses));
 	p->nat = calloc(1, sizeof(*p->nat));
 	if (p->addresses == NULL || p->nat == NULL)
@@ -146,51 +127,26 @@ policy_node_at(const struct policy *p, const struct addrport *a)
 	return first;
 }
 
-const char *
-pol_ifmode_str(enum pol_ifmode m)
+static const char *
+setting_word(const char *section, const char *name, unsigned i)
 {
-	static const char *const text[] = { "announce", "filter", "pass" };
-
-	return text[m];
+	return setting_find(policy_settings, section, name)->words[i];
 }
 
 const char *
-pol_vc_reset_str(enum pol_vc_reset r)
+pol_ifmode_str(enum pol_ifmode m)
 {
-	static const char *const text[] = { "off", "address", "identity" };
-
-	return text[r];
+	return setting_word("interfaces", "mode", m);
 }
 
 const char *
 pol_source_str(enum pol_source s)
 {
-	static const char *const text[] = { "own", "transparent", "pool" };
-
-	return text[s];
+	return setting_word("root", "source", s);
 }
 
 const char *
 pol_nodestate_str(enum pol_nodestate s)
 {
-	static const char *const text[] = { "active", "drain", "maint" };
-
-	return text[s];
-}
-
-const char *
-pol_dialect_str(uint16_t dialect)
-{
-	switch (dialect) {
-	case 0x0311:
-		return "3.1.1";
-	case 0x0302:
-		return "3.0.2";
-	case 0x0300:
-		return "3.0";
-	case 0x0210:
-		return "2.1";
-	default:
-		return "2.0.2";
-	}
+	return setting_word("node", "state", s);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "policy/setting.h"
 
 /* Longest name of a node or listener, without NUL. */
 #define POL_NAME_MAX 63
@@ -136,9 +137,12 @@ const struct pol_node *policy_node_at(const struct policy *p, const struct addrp
 
 /* The words of the configuration for these values. */
 const char *pol_ifmode_str(enum pol_ifmode m);
-const char *pol_vc_reset_str(enum pol_vc_reset r);
 const char *pol_source_str(enum pol_source s);
 const char *pol_nodestate_str(enum pol_nodestate s);
-const char *pol_dialect_str(uint16_t dialect);
+
+/* Every setting of policy.conf: settings.tbl.h. */
+extern const struct setting policy_settings[];
+/* The sections that are there once, whose fields are those of struct policy; NULL ends the list. */
+extern const char *const policy_sections[];
 
 #endif

@@ -6,7 +6,7 @@ AM_TESTS_ENVIRONMENT = srcdir='$(top_srcdir)'; PYTHONDONTWRITEBYTECODE=1; \
 
 # Checks of the tree itself; they look for the build in the working directory.
 TREE_TESTS = t/tree/layers.t t/tree/circles.t t/tree/headers.t t/tree/filemap.t t/tree/globals.t \
-	t/tree/length.t t/tree/names.t t/tree/truth.t
+	t/tree/length.t t/tree/names.t t/tree/settings.t t/tree/truth.t
 TESTS += $(TREE_TESTS)
 
 UNIT_TESTS =
@@ -56,6 +56,8 @@ LINK_NODES = nodes/libnodes.a auth/libauth.a policy/libpolicy.a state/libstate.a
 	$(LINK_SMB) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(EVENT_LIBS) $(HIREDIS_LIBS)
 LINK_INSPECT = inspect/libinspect.a $(LINK_NODES)
 LINK_PROXY = proxy/libproxy.a $(LINK_INSPECT)
+# What t/unit/lib/memory.c stands between.
+WRAP_MEMORY = -Wl,--wrap=strdup,--wrap=calloc,--wrap=reallocarray
 LINK_DAEMON = $(GATE_LIBS) $(CMOCKA_LIBS) $(GATE_EXTLIBS)
 
 t_unit_auth_cluster_t_SOURCES = t/unit/auth-cluster.c
@@ -100,10 +102,14 @@ t_unit_nodes_place_t_SOURCES = t/unit/nodes-place.c
 t_unit_nodes_place_t_LDADD = $(LINK_NODES)
 t_unit_nodes_source_t_SOURCES = t/unit/nodes-source.c
 t_unit_nodes_source_t_LDADD = $(LINK_INSPECT)
-t_unit_policy_conf_t_SOURCES = t/unit/policy-conf.c t/unit/lib/policy.h
+t_unit_policy_conf_t_SOURCES = t/unit/policy-conf.c t/unit/lib/policy.h t/unit/lib/memory.c \
+	t/unit/lib/memory.h
 t_unit_policy_conf_t_LDADD = $(LINK_POLICY)
-t_unit_policy_policy_t_SOURCES = t/unit/policy-policy.c t/unit/lib/policy.h
+t_unit_policy_conf_t_LDFLAGS = $(AM_LDFLAGS) $(WRAP_MEMORY)
+t_unit_policy_policy_t_SOURCES = t/unit/policy-policy.c t/unit/lib/policy.h t/unit/lib/memory.c \
+	t/unit/lib/memory.h
 t_unit_policy_policy_t_LDADD = $(LINK_POLICY)
+t_unit_policy_policy_t_LDFLAGS = $(AM_LDFLAGS) $(WRAP_MEMORY)
 t_unit_proxy_front_t_SOURCES = t/unit/proxy-front.c t/unit/lib/vectors.h t/unit/lib/walkfront.h
 t_unit_proxy_front_t_LDADD = $(LINK_PROXY)
 t_unit_proxy_pump_t_SOURCES = t/unit/proxy-pump.c

@@ -404,6 +404,10 @@ test_policy(void **state)
 	assert_text(o, "policy.smb1", "refuse");
 	assert_text(o, "policy.unkeyed", "pass");
 	assert_text(o, "policy.gmac", "pass");
+	assert_text(o, "policy.auth.min_dialect", "2.0.2");
+	assert_number(o, "policy.pin_linger_ms", 900000);
+	assert_number(o, "policy.health.interval_ms", 2000);
+	assert_number(o, "policy.limits.accept_rate", 1000);
 	assert_int_equal(json_array_size(at(o, "policy.addresses.allow")), 0);
 	assert_non_null(strstr(json_string_value(at(o, "policy.text")), "127.0.0.11:445"));
 	json_decref(o);

@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "policy/conf.h"
+#include "t/unit/lib/memory.h"
 #include "t/unit/lib/policy.h"
 
 #include <setjmp.h>
@@ -195,7 +196,7 @@ test_state(void **state)
 	assert_int_equal(conf_password(c, &why), -1);
 	file_write(c->redis_password, "\n", 1);
 	assert_int_equal(conf_password(c, &why), -1);
-	assert_string_equal(why, "it is empty");
+	assert_string_equal(why, "the first line is empty");
 	file_write(c->redis_password, "a password\nand more\n", 20);
 	assert_int_equal(conf_password(c, &why), 0);
 	assert_string_equal(c->redis.password, "a password");
@@ -240,28 +241,28 @@ test_relative(void **state)
 #define LONG "x1234567890123456789012345678901234567890123456789012345678901234567890"
 
 static const struct bad bads[] = {
-	{ "an empty file", "", { { 1, "nothing to listen on" } } },
-	{ "no listener", "workers = 1\n\n", { { 3, "nothing to listen on" } } },
+	{ "an empty file", "", { { 1, "no listener: there must be" } } },
+	{ "no listener", "workers = 1\n\n", { { 3, "no listener: there must be" } } },
 	{ "an unknown option", LISTEN "worker = 3\nworkers = x\n",
 	    { { 2, "no such option 'worker'" }, { 3, "workers" } } },
 	{ "an unknown section", LISTEN "listener \"a\" {\n address = \"10.0.0.1\"\n}\nworkers = x\n",
 	    { { 2, "no such option 'listener'" }, { 5, "workers" } } },
 	{ "an option of policy.conf", LISTEN "smb1 = allow\n", { { 2, "'smb1'" } } },
-	{ "too many workers", LISTEN "workers = 257\n", { { 2, "workers: 257 is not within 0..256" } } },
+	{ "too many workers", LISTEN "workers = 257\n", { { 2, "workers: 257 is out of range (0 to 256)" } } },
 	{ "fewer than no workers", LISTEN "workers = -1\n",
-	    { { 2, "workers: \"-1\" is not a number (0..256)" } } },
+	    { { 2, "workers: \"-1\" is not a number (0 to 256)" } } },
 	{ "workers by name", LISTEN "workers = many\n", { { 2, "\"many\" is not a number" } } },
-	{ "workers twice", LISTEN "workers = 1\nworkers = 2\n", { { 3, "workers stands here again" } } },
-	{ "an empty path", LISTEN "\npolicy = \"\"\n", { { 3, "policy: \"\" is not a text" } } },
+	{ "workers twice", LISTEN "workers = 1\nworkers = 2\n", { { 3, "workers is already set" } } },
+	{ "an empty path", LISTEN "\npolicy = \"\"\n", { { 3, "policy: the value is empty" } } },
 	{ "winbind", "\n" LISTEN "auth-winbind = yes\n", { { 3, "winbind for keys is not supported" } } },
 	{ "winbind, perhaps", LISTEN "auth-winbind = perhaps\n", { { 2, "true or false" } } },
 	{ "an empty user for smbgate-keyd", LISTEN "keyd-user = \"\"\n", { { 2, "keyd-user" } } },
 	{ "an empty user", LISTEN "user = \"\"\n", { { 2, "user" } } },
 	{ "a control socket's long name",
 	    LISTEN "control = \"/" LONG LONG "\"\nuser = \"\"\n",
-	    { { 2, "is longer than the 107 bytes" }, { 3, "user" } } },
+	    { { 2, "is too long: the path of a socket has at most 107 bytes" }, { 3, "user" } } },
 	{ "no address", LISTEN "listen \"b\"\n{\n}\n", { { 3, "listen \"b\" has no address" } } },
-	{ "an empty address", "listen a { address = \"\" }\n", { { 1, "address: \"\" is not ADDRESS:PORT" } } },
+	{ "an empty address", "listen a { address = \"\" }\n", { { 1, "address: \"\" is not ADDRESS or ADDRESS:PORT" } } },
 	{ "an address by name", "listen a { address = \"localhost:445\" }\n", { { 1, "\"localhost:445\"" } } },
 	{ "an IPv6 address and port without brackets, not an address", "listen a { address = \"::1::445\" }\n",
 	    { { 1, "\"::1::445\"" } } },
@@ -269,26 +270,26 @@ static const struct bad bads[] = {
 	{ "a port too large", "listen a {\n address = \"10.0.0.1:70000\"\n}\n", { { 2, "10.0.0.1:70000" } } },
 	{ "a zone", "listen a { address = \"[fe80::1%eth0]:445\" }\n", { { 1, "fe80" } } },
 	{ "an address twice", LISTEN "listen b {\n address = \"127.0.0.1:4450\" }\n",
-	    { { 3, "listen \"b\" has the address of listen \"lan\"" } } },
+	    { { 3, "listen \"b\" has the same address as listen \"lan\"" } } },
 	{ "an address twice, by its port",
 	    "listen a { address = \"[::1]\" }\nlisten b { address = \"[0::1]:445\" }\n",
-	    { { 2, "listen \"b\" has the address of listen \"a\"" } } },
+	    { { 2, "listen \"b\" has the same address as listen \"a\"" } } },
 	{ "a listener twice", LISTEN "listen \"lan\" {\n address = \"10.0.0.1\"\n}\nworkers = x\n",
 	    { { 2, "found duplicate title 'lan'" }, { 5, "workers" } } },
 	{ "a listener's strange name", "listen \"a b\" { address = \"10.0.0.1\" }\n",
-	    { { 1, "listen \"a b\": a name has 1 to 63" } } },
+	    { { 1, "listen \"a b\": a name has 1 to 63 letters" } } },
 	{ "a listener's long name", "listen " LONG " { address = \"10.0.0.1\" }\n", { { 1, "a name has" } } },
 	{ "a listener without a name", "listen { address = \"10.0.0.1\" }\n", { { 1, "missing title" } } },
 	{ "netbios, perhaps", LISTEN "listen b { address = \"10.0.0.1\"\n netbios = maybe\n}\nworkers = x\n",
 	    { { 3, "netbios: \"maybe\"" }, { 5, "workers" } } },
 	{ "netbios twice", LISTEN "listen b { address = \"10.0.0.1\"\n netbios = true\n netbios = false\n}\n",
-	    { { 4, "netbios stands here again" } } },
+	    { { 4, "netbios is already set" } } },
 	{ "intercept by number", LISTEN "listen b { address = \"10.0.0.1\"\n\n intercept = 2\n}\n",
 	    { { 4, "intercept: \"2\"" } } },
 	{ "netbios outside", LISTEN "netbios = true\n", { { 2, "'netbios'" } } },
 	{ "the port of a netbios listener, twice",
 	    "listen a { address = \"10.0.0.1:139\" }\nlisten b { netbios = true\n address = \"10.0.0.1\" }\n",
-	    { { 3, "listen \"b\" has the address of listen \"a\"" } } },
+	    { { 3, "listen \"b\" has the same address as listen \"a\"" } } },
 	{ "proxies that are none", LISTEN "listen b { address = \"10.0.0.1\"\n proxy-protocol = { \"10.9.0.1\",\n"
 	    "  \"10.9.0.1/24\",\n \"lb.example\",\n \"fd00::/129\", \"fe80::1%eth0\" }\n}\nworkers = x\n",
 	    { { 4, "10.9.0.1/24" }, { 5, "lb.example" }, { 6, "fd00::/129" }, { 6, "fe80::1%eth0" },
@@ -296,7 +297,7 @@ static const struct bad bads[] = {
 	{ "an empty proxy", LISTEN "listen b { address = \"10.0.0.1\"\n proxy-protocol = { \"\" }\n}\n",
 	    { { 3, "proxy-protocol: \"\"" } } },
 	{ "an open string", LISTEN "policy = \"policy.conf\nworkers = x\n",
-	    { { 2, "a quote is missing" }, { 3, "workers" } } },
+	    { { 2, "missing closing quote" }, { 3, "workers" } } },
 	{ "half a file", LISTEN "listen b {\n", { { 2, "never closed" } } },
 	{ "no equal sign", LISTEN "policy \"policy.conf\"\nworkers = x\n",
 	    { { 2, "missing equal sign after option 'policy'" }, { 3, "workers" } } },
@@ -305,20 +306,20 @@ static const struct bad bads[] = {
 	{ "include", LISTEN "include(\"other.conf\")\n", { { 2, "'include'" } } },
 	{ "a list", LISTEN "policy = { \"a\", \"b\" }\n", { { 2, "unexpected token '{'" } } },
 	{ "a state that is not known", LISTEN "state \"memcached\" { servers = { \"10.0.0.1\" } }\n",
-	    { { 2, "only \"redis\" is known" } } },
+	    { { 2, "the only kind is \"redis\"" } } },
 	{ "a state without servers", LISTEN "\nstate redis {\n}\n", { { 3, "has no servers" } } },
 	{ "an empty list of servers", LISTEN "state redis {\n servers = {}\n}\n",
 	    { { 2, "has no servers" } } },
 	{ "servers by name", LISTEN "state redis {\n servers = { \"10.0.0.1\",\n\"redis.example\" }\n}\n",
-	    { { 4, "\"redis.example\" is neither an address" } } },
+	    { { 4, "\"redis.example\" is neither ADDRESS:PORT nor" } } },
 	{ "a socket's long name", LISTEN "state redis {\n servers = { \"/" LONG LONG "\" }\n}\n",
-	    { { 3, "is longer than the 107 bytes" } } },
+	    { { 3, "is too long: the path of a socket has at most 107 bytes" } } },
 	{ "a user without a password", LISTEN "state redis {\n servers = { \"10.0.0.1\" }\n user = a\n}\n",
-	    { { 4, "a user has a password-file" } } },
+	    { { 4, "a user needs a password-file" } } },
 	{ "no time at all", LISTEN "state redis {\n servers = { \"10.0.0.1\" }\n timeout = 1ms\n}\n",
-	    { { 4, "timeout: 1ms is not within 5ms..5s" } } },
+	    { { 4, "timeout: 1ms is out of range (5ms to 5s)" } } },
 	{ "two states", LISTEN "state redis { servers = { \"10.0.0.1\" } }\nstate other {\n}\n",
-	    { { 3, "one state section" } } },
+	    { { 3, "more than one state section" } } },
 	{ "many errors", "policy = \"\"\nlisten a { address = x }\nlisten b { adress = y }\nworkers = 999\n"
 	    "nonsense\n", { { 1, "policy" }, { 2, "address" }, { 3, "'adress'" }, { 4, "workers" },
 	        { 5, "nonsense" } } },
@@ -385,12 +386,57 @@ test_many(void **state)
 			assert_int_equal(c->nlisten, n);
 		} else {
 			assert_int_equal(e.total, 1);
-			assert_non_null(strstr(e.text[0], ":129: 65 listeners: there may be 64"));
+			assert_non_null(strstr(e.text[0], ":129: too many listeners: 65, at most 64 are allowed"));
 		}
 		conf_free(&c);
 		errlist_fini(&e);
 		free(text);
 	}
+}
+
+/* Whichever allocation fails: an error, and never a file that seems to lack what it says. */
+static void
+test_memory(void **state)
+{
+	static const char text[] = "policy = rules.conf\nuser = smbgate\nkeytab = k\nkeyd-user = keyd\n"
+	    "cluster-secret = s\npid-file = p\n"
+	    "listen b { address = \"10.0.0.1\" proxy-protocol = { \"10.9.0.0/24\" } }\n"
+	    "state redis { servers = { \"10.0.0.1\" } sentinel = m user = u password-file = w }\n";
+	struct errlist e = { .n = 0 };
+	struct conf *c;
+	int n = 0;
+
+	(void)state;
+	file_write(path, text, strlen(text));
+	for (;; n++) {
+		bool failed;
+
+		memory_fail(n);
+		c = conf_load(path, &e);
+		failed = memory_restore();
+		if (!failed)
+			break;
+		assert_true(e.total > 0);
+		assert_non_null(strstr(e.text[0], "emory"));
+		conf_free(&c);
+		errlist_fini(&e);
+	}
+	assert_true(n > 5);
+	assert_int_equal(e.total, 0);
+	assert_string_equal(c->user, "smbgate");
+	assert_string_equal(c->keyd_user, "keyd");
+	file_write(c->redis_password, "x\n", 2);
+	for (n = 0; n < 2; n++) {
+		const char *why;
+
+		memory_fail(n);
+		assert_int_equal(conf_password(c, &why), n == 0 ? -1 : 0);
+		if (n == 0)
+			assert_string_equal(why, "out of memory");
+		memory_restore();
+	}
+	unlink(c->redis_password);
+	conf_free(&c);
 }
 
 int
@@ -406,6 +452,7 @@ main(void)
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_memory),
 	};
 	int failed;
 

@@ -3,9 +3,12 @@
 
 #include "policy/acl.h"
 #include "policy/conffile.h"
+#include "policy/diff.h"
 #include "policy/policy.h"
 #include "policy/print.h"
 #include "policy/schema.h"
+#include "policy/units.h"
+#include "t/unit/lib/memory.h"
 #include "t/unit/lib/policy.h"
 
 #include <pthread.h>
@@ -172,12 +175,12 @@ test_values(void **state)
 		char *text = strdup(values[i].text);
 		uint64_t v = NONE;
 
-		if (conffile_duration(&v, text) == -1)
+		if (units_duration(&v, text) == -1)
 			v = NONE;
 		if (v != values[i].ms)
 			fail_msg("\"%s\" as a time", text);
 		v = NONE;
-		if (conffile_speed(&v, text) == -1)
+		if (units_speed(&v, text) == -1)
 			v = NONE;
 		if (v != values[i].bps)
 			fail_msg("\"%s\" as a speed", text);
@@ -193,13 +196,13 @@ test_duration_str(void **state)
 		const char *text;
 	} cases[] = { { 0, "0" }, { 1, "1ms" }, { 1500, "1500ms" }, { 2000, "2s" }, { 90000, "90s" },
 		{ 900000, "15m" }, { 3600000, "1h" }, { 86400000, "24h" } };
-	char text[CONFFILE_STRLEN];
+	char text[UNITS_STRLEN];
 	uint64_t v;
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(cases); i++) {
-		assert_string_equal(conffile_duration_str(cases[i].ms, text), cases[i].text);
-		assert_int_equal(conffile_duration(&v, cases[i].text), 0);
+		assert_string_equal(units_duration_str(cases[i].ms, text), cases[i].text);
+		assert_int_equal(units_duration(&v, cases[i].text), 0);
 		assert_true(v == cases[i].ms);
 	}
 }
@@ -596,59 +599,59 @@ test_many(void **state)
 #define IFS(x) NODE "interfaces \"lan\" {\n" x "\n}\n"
 
 static const struct bad bads[] = {
-	{ "an empty file", "", { { 1, "there is no node" } } },
-	{ "blanks alone", " \t\r\n\n", { { 3, "there is no node" } } },
-	{ "comments alone", "# a\n/* b\n c */", { { 4, "there is no node" } } },
-	{ "a wrong word", NODE "smb1 = maybe\n", { { 2, "smb1: \"maybe\" is not refuse | allow" } } },
+	{ "an empty file", "", { { 1, "no node: there must be at least one node" } } },
+	{ "blanks alone", " \t\r\n\n", { { 3, "no node: there must be at least one node" } } },
+	{ "comments alone", "# a\n/* b\n c */", { { 4, "no node: there must be at least one node" } } },
+	{ "a wrong word", NODE "smb1 = maybe\n", { { 2, "smb1: \"maybe\" is not refuse or allow" } } },
 	{ "a word in the wrong case", NODE "smb1 = Allow\n", { { 2, "\"Allow\" is not" } } },
-	{ "an empty value", NODE "gmac = \"\"\n", { { 2, "gmac: \"\" is not pass | refuse | resign" } } },
-	{ "unkeyed", NODE "\nunkeyed = yes\n", { { 3, "unkeyed: \"yes\" is not pass | refuse" } } },
-	{ "compression", NODE "compression = on\n", { { 2, "compression: \"on\" is not refuse | pass" } } },
+	{ "an empty value", NODE "gmac = \"\"\n", { { 2, "gmac: \"\" is not pass, refuse or resign" } } },
+	{ "unkeyed", NODE "\nunkeyed = yes\n", { { 3, "unkeyed: \"yes\" is not pass or refuse" } } },
+	{ "compression", NODE "compression = on\n", { { 2, "compression: \"on\" is not refuse or pass" } } },
 	{ "the door", NODE "auth {\n ntlm = no\n guest = maybe\n min-dialect = \"3.1\"\n}\n",
-	    { { 3, "ntlm: \"no\" is not allow | refuse" }, { 4, "guest" },
-	      { 5, "min-dialect: \"3.1\" is not 2.0.2 | 2.1 | 3.0 | 3.0.2 | 3.1.1" } } },
+	    { { 3, "ntlm: \"no\" is not allow or refuse" }, { 4, "guest" },
+	      { 5, "min-dialect: \"3.1\" is not 2.0.2, 2.1, 3.0, 3.0.2 or 3.1.1" } } },
 	{ "an unknown option of the door", NODE "auth { kerberos = allow }\n", { { 2, "kerberos" } } },
 	{ "a word twice", NODE "smb1 = allow\nsmb1 = refuse\n",
-	    { { 3, "smb1 stands here again: see line 2" } } },
+	    { { 3, "smb1 is already set on line 2" } } },
 	{ "a time without unit", NODE "pin-linger = 15\n", { { 2, "with its unit" } } },
 	{ "a time with a wrong unit", NODE "pin-linger = \"15x\"\n", { { 2, "pin-linger: \"15x\"" } } },
 	{ "a negative time", NODE "pin-linger = \"-1s\"\n", { { 2, "\"-1s\" is not a time" } } },
 	{ "a time too long", NODE "pin-linger = \"25h\"\n",
-	    { { 2, "pin-linger: 25h is not within 0..24h" } } },
+	    { { 2, "pin-linger: 25h is out of range (0 to 24h)" } } },
 	{ "a time beyond 64 bits", NODE "pin-linger = \"99999999999999999999h\"\n",
-	    { { 2, "is not within 0..24h" } } },
+	    { { 2, "is out of range (0 to 24h)" } } },
 	{ "a time too short", NODE "health {\n interval = \"49ms\"\n}\n",
-	    { { 3, "interval: 49ms is not within 50ms..24h" } } },
+	    { { 3, "interval: 49ms is out of range (50ms to 24h)" } } },
 	{ "half a second of keepalive", NODE "tcp {\n keepalive-idle = \"1500ms\"\n}\n",
 	    { { 3, "whole seconds" } } },
 	{ "keepalive beyond the kernel's", NODE "tcp { keepalive-interval = \"10h\" }\n",
-	    { { 2, "keepalive-interval: 10h is not within 1s..32767s" } } },
+	    { { 2, "keepalive-interval: 10h is out of range (1s to 32767s)" } } },
 	{ "a number with letters", NODE "health { rise = abc }\n",
-	    { { 2, "rise: \"abc\" is not a number (1..100)" } } },
-	{ "a number too small", NODE "health { fall = 0 }\n", { { 2, "fall: 0 is not within 1..100" } } },
+	    { { 2, "rise: \"abc\" is not a number (1 to 100)" } } },
+	{ "a number too small", NODE "health { fall = 0 }\n", { { 2, "fall: 0 is out of range (1 to 100)" } } },
 	{ "a number too large", NODE "limits { accept-rate = 1000001 }\n",
-	    { { 2, "accept-rate: 1000001 is not within 0..1000000" } } },
+	    { { 2, "accept-rate: 1000001 is out of range (0 to 1000000)" } } },
 	{ "a number beyond 64 bits", NODE "limits { accept-burst = 18446744073709551617 }\n",
-	    { { 2, "accept-burst: 18446744073709551617 is not within" } } },
+	    { { 2, "accept-burst: 18446744073709551617 is out of range" } } },
 	{ "a negative number", NODE "limits { unauthenticated = -1 }\n",
 	    { { 2, "unauthenticated: \"-1\" is not a number" } } },
 	{ "a hexadecimal number", NODE "limits { unauthenticated = 0x10 }\n", { { 2, "\"0x10\"" } } },
 	{ "a fraction", NODE "limits { unauthenticated = 1.5 }\n", { { 2, "\"1.5\"" } } },
 	{ "weight 0", "node a { address = \"10.0.0.1\" weight = 0 }\n",
-	    { { 1, "weight: 0 is not within 1..1000" } } },
+	    { { 1, "weight: 0 is out of range (1 to 1000)" } } },
 	{ "weight 1001", "node a {\n weight = 1001\n address = \"10.0.0.1\" }\n",
-	    { { 2, "weight: 1001 is not within" } } },
+	    { { 2, "weight: 1001 is out of range" } } },
 	{ "a wrong node state", "node a { address = \"10.0.0.1\" state = off }\n",
-	    { { 1, "state: \"off\" is not active | drain | maint" } } },
+	    { { 1, "state: \"off\" is not active, drain or maint" } } },
 	{ "a node without an address", NODE "\nnode \"n2\" {\n weight = 2\n\n}\n",
 	    { { 3, "node \"n2\" has no address" } } },
 	{ "a node's wrong address", "node a {\n\n address = \"10.0.0.300:445\"\n}\n",
-	    { { 3, "address: \"10.0.0.300:445\" is not ADDRESS:PORT" } } },
+	    { { 3, "address: \"10.0.0.300:445\" is not ADDRESS or ADDRESS:PORT" } } },
 	{ "a node by name", "node a { address = \"localhost:445\" }\n", { { 1, "\"localhost:445\"" } } },
 	{ "a node's wrong port", "node a { address = \"10.0.0.1:65536\" }\n", { { 1, "65536" } } },
 	{ "a node's port 0", "node a { address = \"10.0.0.1:0\" }\n", { { 1, ":0\" is not" } } },
 	{ "a node at 0.0.0.0", "node a {\n address = \"0.0.0.0:445\" }\n",
-	    { { 2, "node \"a\": 0.0.0.0:445 is nobody's address" } } },
+	    { { 2, "node \"a\": 0.0.0.0:445 is the unspecified address" } } },
 	{ "a node at a group", "node a { address = \"224.0.0.1\" }\n", { { 1, "multicast" } } },
 	{ "a node twice", NODE "node \"n2\" {\n address = \"10.0.0.2\"\n}\nnode \"n1\" {\n"
 	    " address = \"10.0.0.3\"\n}\nsmb1 = x\n",
@@ -656,22 +659,22 @@ static const struct bad bads[] = {
 	{ "a node twice, its brace below", NODE "node \"n1\"\n\n{\n address = \"10.0.0.3\"\n}\nsmb1 = x\n",
 	    { { 2, "found duplicate title 'n1'" }, { 7, "smb1" } } },
 	{ "two nodes at one address", NODE "node b {\n address = \"127.0.0.11:1445\"\n}\n",
-	    { { 3, "node \"b\" has the address of node \"n1\"" } } },
+	    { { 3, "node \"b\" has the same address as node \"n1\"" } } },
 	{ "two spellings of one address",
 	    "node a { address = \"10.0.0.1\" }\nnode b { address = \"[::ffff:10.0.0.1]:445\" }\n",
-	    { { 2, "node \"b\" has the address of node \"a\"" } } },
+	    { { 2, "node \"b\" has the same address as node \"a\"" } } },
 	{ "a node without a name", NODE "node \"\" { address = \"10.0.0.2\" }\n",
-	    { { 2, "node \"\": a name has 1 to 63" } } },
+	    { { 2, "node \"\": a name has 1 to 63 letters" } } },
 	{ "a node's strange name", NODE "node \"a b\" { address = \"10.0.0.2\" }\n",
 	    { { 2, "node \"a b\": a name has" } } },
 	{ "a node's long name",
 	    "node x234567890123456789012345678901234567890123456789012345678901234\n{\n"
-	    " address = \"10.0.0.2\" }\n", { { 2, "a name has 1 to 63" } } },
+	    " address = \"10.0.0.2\" }\n", { { 2, "a name has 1 to 63 letters" } } },
 	{ "a node without a title", NODE "node { address = \"10.0.0.2\" }\nsmb1 = x\n",
 	    { { 2, "missing title" }, { 3, "smb1" } } },
 	{ "a wrong source", NODE "source = client\n",
-	    { { 2, "source: \"client\" is not own | transparent | pool" } } },
-	{ "no pool", NODE "\nsource = pool\n", { { 3, "source = pool: there is no source-pool" } } },
+	    { { 2, "source: \"client\" is not own, transparent or pool" } } },
+	{ "no pool", NODE "\nsource = pool\n", { { 3, "source = pool needs a source-pool" } } },
 	{ "a pool of names", NODE "source-pool = { \"10.0.0.1\",\n gate }\n", { { 3, "\"gate\"" } } },
 	{ "a pool of prefixes", NODE "source-pool = { \"10.0.0.0/24\" }\n", { { 2, "10.0.0.0/24" } } },
 	{ "a pool with a group", NODE "source = pool source-pool = { \"10.0.0.1\",\n\"ff02::1\" }\n",
@@ -687,12 +690,12 @@ static const struct bad bads[] = {
 	{ "another address that is another node's",
 	    "node a { address = \"10.0.0.1\"\n other-addresses = { \"10.0.0.9\",\n\"10.0.0.2\" } }\n"
 	    "node b { address = \"10.0.0.2:1445\" }\n",
-	    { { 3, "node \"a\": 10.0.0.2 is an address of node \"b\" too" } } },
+	    { { 3, "node \"a\": 10.0.0.2 is also an address of node \"b\"" } } },
 	{ "another address of two nodes",
 	    "node a { address = \"10.0.0.1\" other-addresses = { \"10.0.0.9\" } }\n"
 	    "node b { address = \"10.0.0.2\" other-addresses = { \"::ffff:10.0.0.9\" } }\n",
-	    { { 1, "10.0.0.9 is an address of node \"b\" too" },
-	      { 2, "10.0.0.9 is an address of node \"a\" too" } } },
+	    { { 1, "10.0.0.9 is also an address of node \"b\"" },
+	      { 2, "10.0.0.9 is also an address of node \"a\"" } } },
 	{ "an unknown option", NODE "smb2 = allow\nsmb1 = x\n",
 	    { { 2, "no such option 'smb2'" }, { 3, "smb1" } } },
 	{ "unknown options", NODE "a = 1\n\nb = { 2 }\n\nc { d = 3 }\ne \"f\" {\n g = 4 }\n",
@@ -709,7 +712,7 @@ static const struct bad bads[] = {
 	{ "an option by the path of a title", NODE "\"node=n1|weight\" = 5\n",
 	    { { 2, "no such option 'weight' here" } } },
 	{ "an option without a name", NODE "health {\n \"\" = 5\n}\nsmb1 = x\n",
-	    { { 3, "not understood" }, { 5, "smb1" } } },
+	    { { 3, "syntax error" }, { 5, "smb1" } } },
 	{ "the inner mark of sections", NODE "node b { \"\\1\" { } address = \"10.0.0.2\" \"\\1\" = 2 }\n",
 	    { { 2, "missing opening brace" } } },
 	{ "include", NODE "include(\"/etc/passwd\")\nsmb1 = x\n",
@@ -719,13 +722,13 @@ static const struct bad bads[] = {
 	{ "nothing but a name", NODE "smb1\nunkeyed = pass\ngmac = x\n",
 	    { { 2, "missing equal sign after option 'smb1'" }, { 4, "gmac" } } },
 	{ "no value", NODE "smb1 =\nunkeyed = pass\ngmac = x\n",
-	    { { 2, "a value is missing" }, { 4, "gmac" } } },
+	    { { 2, "missing value after the equal sign" }, { 4, "gmac" } } },
 	{ "no value, and the next line is empty", NODE "smb1 = # which?\n\n\ngmac = x\n",
-	    { { 2, "a value is missing" }, { 5, "gmac" } } },
-	{ "no value at the end", NODE "gmac = x\nsmb1 =", { { 2, "gmac" }, { 3, "a value is missing" } } },
+	    { { 2, "missing value after the equal sign" }, { 5, "gmac" } } },
+	{ "no value at the end", NODE "gmac = x\nsmb1 =", { { 2, "gmac" }, { 3, "missing value after the equal sign" } } },
 	{ "a name at the end", NODE "gmac = x\nsmb1\n\n", { { 2, "gmac" }, { 3, "end of file" } } },
 	{ "no value at the end of a section", "node a {\n address =\n}\nsmb1 = x\n",
-	    { { 2, "a value is missing" }, { 4, "smb1" } } },
+	    { { 2, "missing value after the equal sign" }, { 4, "smb1" } } },
 	{ "no value in a short section", "node a { address = }\nsmb1 = x\n",
 	    { { 1, "unexpected token '}'" }, { 2, "smb1" } } },
 	{ "two values", NODE "smb1 = allow refuse\ngmac = x\n",
@@ -735,10 +738,10 @@ static const struct bad bads[] = {
 	{ "no brace", NODE "health rise = 3\nsmb1 = x\n",
 	    { { 2, "missing opening brace for section 'health'" }, { 3, "smb1" } } },
 	{ "no brace for a section of lines", NODE "health\n rise = 3\n}\nsmb1 = x\n",
-	    { { 2, "missing opening brace" }, { 3, "'rise'" }, { 4, "brace too many" }, { 5, "smb1" } } },
-	{ "a brace too many", NODE "}\nsmb1 = x\n", { { 2, "a closing brace too many" }, { 3, "smb1" } } },
+	    { { 2, "missing opening brace" }, { 3, "'rise'" }, { 4, "unexpected closing brace" }, { 5, "smb1" } } },
+	{ "a brace too many", NODE "}\nsmb1 = x\n", { { 2, "unexpected closing brace" }, { 3, "smb1" } } },
 	{ "a brace too few", NODE "smb1 = x\nhealth {\n rise = 0\nfall = 2\n",
-	    { { 2, "smb1" }, { 3, "a brace is opened here and never closed" }, { 4, "rise" } } },
+	    { { 2, "smb1" }, { 3, "this opening brace is never closed" }, { 4, "rise" } } },
 	{ "a brace too few, more behind", NODE "health {\n rise = 0\nsmb1 = refuse\ngmac = pass\n",
 	    { { 2, "never closed" }, { 3, "rise" }, { 4, "no such option 'smb1'" } } },
 	{ "half a file, in a section", NODE "addresses {\n allow = { \"10.0.0.0/8\" }\n",
@@ -746,23 +749,23 @@ static const struct bad bads[] = {
 	{ "half a file, in a list", NODE "addresses {\n allow = { \"10.0.0.0/8\",\n",
 	    { { 3, "never closed" } } },
 	{ "half a file, in a string", NODE "addresses {\n allow = { \"10.0.0",
-	    { { 3, "a quote is missing" } } },
+	    { { 3, "missing closing quote" } } },
 	{ "half a file, in a node", "node \"n1\" { address", { { 1, "never closed" } } },
 	{ "half a file, in a comment", NODE "smb1 = x\n/* half\n of it", { { 2, "smb1" },
-	    { 3, "a comment that never ends" } } },
+	    { 3, "this comment is never closed" } } },
 	{ "a comment that swallows a brace", NODE "health { /* never\n rise = 2\n}\n",
-	    { { 2, "a comment that never ends" } } },
+	    { { 2, "this comment is never closed" } } },
 	{ "an open string", NODE "smb1 = \"allow\ngmac = \"x\"\nunkeyed = 'pass\npin-linger = y\n",
-	    { { 2, "a quote is missing" }, { 3, "gmac" }, { 4, "a quote is missing" },
+	    { { 2, "missing closing quote" }, { 3, "gmac" }, { 4, "missing closing quote" },
 	        { 5, "pin-linger" } } },
 	{ "an open title", NODE "node \"n2 { address = \"10.0.0.2\" }\nsmb1 = x\n",
-	    { { 2, "a quote is missing" }, { 3, "smb1" } } },
+	    { { 2, "missing closing quote" }, { 3, "smb1" } } },
 	{ "an open title of a section of lines",
 	    NODE "smb1 = x\nhealth {\n rise = 0 }\ninterfaces \"lan {\n address \"10.0.0.1\" { }\n}\n",
-	    { { 2, "smb1" }, { 4, "rise" }, { 5, "a quote is missing" } } },
+	    { { 2, "smb1" }, { 4, "rise" }, { 5, "missing closing quote" } } },
 	{ "a string of two lines", NODE "smb1 = \"al\\\nlow\"\n",
-	    { { 2, "a quote is missing" }, { 3, "a quote is missing" } } },
-	{ "a backslash at the end", NODE "smb1 = \"x\\", { { 2, "a quote is missing" } } },
+	    { { 2, "missing closing quote" }, { 3, "missing closing quote" } } },
+	{ "a backslash at the end", NODE "smb1 = \"x\\", { { 2, "missing closing quote" } } },
 	{ "a wrong escape", NODE "smb1 = \"\\999\"\ngmac = x\n",
 	    { { 2, "bad escape sequence '\\999'" }, { 3, "gmac" } } },
 	{ "an octal number too large", NODE "smb1 = \"\\777\"\ngmac = x\n",
@@ -773,13 +776,13 @@ static const struct bad bads[] = {
 	{ "the environment", NODE "smb1 = \"${SMBGATE_T_BAD}\"\ngmac = ${SMBGATE_T_BAD}\nunkeyed = x\n",
 	    { { 2, "smb1: \"a\"b}\" is not" }, { 3, "gmac: \"a\"b}\"" }, { 4, "unkeyed" } } },
 	{ "a variable that does not end", NODE "smb1 = \"${HOME\"\ngmac = x\n\n}",
-	    { { 2, "a string does not end on its line" }, { 3, "gmac" }, { 5, "brace too many" } } },
+	    { { 2, "missing closing quote" }, { 3, "gmac" }, { 5, "unexpected closing brace" } } },
 	{ "a variable without quotes that does not end", NODE "smb1 = ${HOME\ngmac = x\n",
-	    { { 2, "\"${\" does not end on its line" }, { 3, "gmac" } } },
+	    { { 2, "missing closing brace: \"${\" must end on" }, { 3, "gmac" } } },
 	{ "a stray star", NODE "smb1 = *refuse\ngmac = x\n", { { 2, "unexpected \"*\"" }, { 3, "gmac" } } },
 	{ "a stray plus", NODE "smb1 = refuse +\n", { { 2, "unexpected \"+\"" } } },
 	{ "a bad prefix", NODE "addresses {\n deny = { \"10.0.0.0/33\" }\n}\n",
-	    { { 3, "deny: \"10.0.0.0/33\" is not an address or ADDRESS/LENGTH" } } },
+	    { { 3, "deny: \"10.0.0.0/33\" is not an address, or ADDRESS/LENGTH" } } },
 	{ "a prefix with host bits", NODE "addresses { allow = { \"10.0.0.1/24\" } }\n",
 	    { { 2, "without host bits" } } },
 	{ "bad entries of a long list",
@@ -788,41 +791,41 @@ static const struct bad bads[] = {
 	{ "a list without a comma", NODE "addresses {\n deny = { \"10.0.0.1\"\n \"10.0.0.2\" }\n}\nsmb1 = x\n",
 	    { { 4, "unexpected token '10.0.0.2'" }, { 6, "smb1" } } },
 	{ "a list twice", NODE "addresses {\n deny = { \"10.0.0.1\" }\n deny = { \"10.0.0.2\" }\n}\n",
-	    { { 4, "deny stands here again: see line 3" } } },
+	    { { 4, "deny is already set on line 3" } } },
 	{ "a list twice, in two sections",
 	    NODE "addresses { deny = { \"10.0.0.1\" } }\naddresses { deny = { \"10.0.0.2\" } }\n",
-	    { { 3, "deny stands here again: see line 2" } } },
+	    { { 3, "deny is already set on line 2" } } },
 	{ "a list made empty", NODE "addresses {\n deny = { \"10.0.0.1\" }\n deny = { }\n}\n",
-	    { { 3, "deny is made empty further down" } } },
+	    { { 3, "deny is emptied again further down" } } },
 	{ "a deny-file that is not there",
 	    NODE "addresses {\n deny-file = {\n \"good\",\n \"gone\" }\n}\n",
 	    { { 5, "gone: No such file or directory" } } },
 	{ "a deny-file that is a directory", NODE "addresses { deny-file = { \"/\" } }\n",
 	    { { 2, "deny-file /: not a regular file" } } },
 	{ "a deny-file without a name", NODE "addresses { deny-file = { \"\" } }\n",
-	    { { 2, "deny-file: \"\" is not a text" } } },
+	    { { 2, "deny-file: the value is empty" } } },
 	{ "interfaces twice", NODE "interfaces a { }\ninterfaces a { mode = x }\nsmb1 = x\n",
 	    { { 3, "found duplicate title 'a'" }, { 4, "smb1" } } },
 	{ "interfaces without a name", NODE "interfaces { }\n", { { 2, "missing title" } } },
 	{ "interfaces with a strange name", NODE "interfaces \"a:b\" { }\n",
-	    { { 2, "interfaces \"a:b\": not a listener's name" } } },
-	{ "a wrong mode", IFS("mode = silent"), { { 3, "mode: \"silent\" is not announce | filter | pass" } } },
+	    { { 2, "interfaces \"a:b\": a name has 1 to 63 letters" } } },
+	{ "a wrong mode", IFS("mode = silent"), { { 3, "mode: \"silent\" is not announce, filter or pass" } } },
 	{ "no address at all", IFS("address \"here\" { }"), { { 3, "address \"here\" is not an IPv4" } } },
 	{ "multicast, IPv4", IFS("address \"239.1.1.1\" { }"), { { 3, "multicast" } } },
 	{ "multicast, IPv6", IFS("address \"ff02::1\" { }"), { { 3, "multicast" } } },
 	{ "an address twice", IFS("address \"10.0.0.1\" { }\naddress \"10.0.0.1\" { }"),
 	    { { 4, "found duplicate title '10.0.0.1'" } } },
 	{ "an address in two spellings", IFS("address \"fd00::1\" { }\naddress \"fd00:0::1\" {\n}"),
-	    { { 4, "stands here twice" } } },
+	    { { 4, "is listed twice" } } },
 	{ "an address with its port", IFS("address \"10.0.0.1:445\" { }"), { { 3, "is not an IPv4" } } },
 	{ "a wrong speed", IFS("address \"10.0.0.1\" {\n speed = fast\n}"), { { 4, "speed: \"fast\"" } } },
-	{ "no speed", IFS("address \"10.0.0.1\" { speed = 0 }"), { { 3, "speed: 0 is not within" } } },
+	{ "no speed", IFS("address \"10.0.0.1\" { speed = 0 }"), { { 3, "speed: 0 is out of range" } } },
 	{ "a speed too large", IFS("address \"10.0.0.1\" { speed = 9999999999999999999999G }"),
-	    { { 3, "is not within" } } },
+	    { { 3, "is out of range" } } },
 	{ "a wrong rss", IFS("address \"10.0.0.1\" { rss = 2 }"), { { 3, "rss: \"2\" is not true or false" } } },
-	{ "ifindex 0", IFS("address \"10.0.0.1\" { ifindex = 0 }"), { { 3, "ifindex: 0 is not within" } } },
+	{ "ifindex 0", IFS("address \"10.0.0.1\" { ifindex = 0 }"), { { 3, "ifindex: 0 is out of range" } } },
 	{ "ifindex too large", IFS("address \"10.0.0.1\" { ifindex = 4294967296 }"),
-	    { { 3, "ifindex: 4294967296 is not within 1..4294967295" } } },
+	    { { 3, "ifindex: 4294967296 is out of range (1 to 4294967295)" } } },
 	{ "much at once",
 	    "node a { adress = \"10.0.0.1\" }\n/* two\n lines */ pin-linger = 3\nhealth {\n  rise = 0\n"
 	    "  interval\n  fall = 0\n}\naddresses { deny-file = { gone } }\ngmac = x\n",
@@ -969,7 +972,7 @@ test_files(void **state)
 	memcpy(big, NODE, strlen(NODE));
 	file_write(path, big, n);
 	assert_null(schema_load(path, &e));
-	assert_non_null(strstr(e.text[0], "too long"));
+	assert_non_null(strstr(e.text[0], "the file is too large"));
 	errlist_fini(&e);
 	/* As long as may be, with an error of syntax and one of a value behind nothing at all. */
 	memcpy(big + n - 14, "smb1 x\nsmb1=x", 13);
@@ -1029,10 +1032,10 @@ test_too_many(void **state)
 	fclose(f);
 	assert_null(load(text, &e));
 	assert_int_equal(e.n, 3);
-	snprintf(want, sizeof(want), ":%d: 65 nodes: there may be 64", 2 * POL_NODES_MAX + 1);
+	snprintf(want, sizeof(want), ":%d: too many nodes: 65, at most 64 are allowed", 2 * POL_NODES_MAX + 1);
 	assert_non_null(strstr(e.text[0], want));
-	assert_non_null(strstr(e.text[1], ":196: interfaces \"lan\": 65 addresses: there may be 64"));
-	assert_non_null(strstr(e.text[2], ":4296: deny: more than 4096 rules"));
+	assert_non_null(strstr(e.text[1], ":196: interfaces \"lan\": too many addresses: 65, at most 64 are allowed"));
+	assert_non_null(strstr(e.text[2], ":4296: deny: too many address rules: at most 4096"));
 	errlist_fini(&e);
 	free(text);
 
@@ -1067,6 +1070,35 @@ test_long_value(void **state)
 	assert_true(strlen(e.text[0]) < 1000);
 	errlist_fini(&e);
 	free(text);
+}
+
+/* Whichever allocation fails: no policy, and an error. */
+static void
+test_memory(void **state)
+{
+	static const char more[] = "\nnat = { \"10.0.0.0/24\" } source-pool = { \"10.0.0.1\" }\n"
+	    "addresses { deny-file = { good } }\n";
+	char text[sizeof(full) + sizeof(more)];
+	struct errlist e = { .n = 0 };
+	struct policy *p;
+	int n = 0;
+
+	(void)state;
+	snprintf(text, sizeof(text), "%s%s", full, more);
+	file_write(path, text, strlen(text));
+	for (;; n++) {
+		memory_fail(n);
+		p = schema_load(path, &e);
+		if (!memory_restore())
+			break;
+		assert_null(p);
+		assert_true(e.total > 0);
+		errlist_fini(&e);
+	}
+	assert_true(n > 15);
+	assert_int_equal(e.total, 0);
+	assert_non_null(p);
+	policy_unref(&p);
 }
 
 /* CTDB's public_addresses. */
@@ -1139,7 +1171,7 @@ test_denyfile_bad(void **state)
 	assert_int_equal(e.n, COUNT(lines) + 3);
 	assert_non_null(strstr(e.text[0], ":1: smb1"));
 	assert_non_null(strstr(e.text[1], "policy.conf:4: deny-file"));
-	assert_non_null(strstr(e.text[2], "there is no node"));
+	assert_non_null(strstr(e.text[2], "no node: there must be at least one node"));
 	for (size_t i = 0; i < COUNT(lines); i++) {
 		snprintf(start, sizeof(start), "%s:%d: \"", file, lines[i]);
 		assert_memory_equal(e.text[i + 3], start, strlen(start));
@@ -1154,7 +1186,9 @@ same(const struct policy *a, const struct policy *b)
 {
 	if (a->nnodes != b->nnodes || a->addresses->n != b->addresses->n ||
 	    a->ninterfaces != b->ninterfaces || a->smb1 != b->smb1 || a->unkeyed != b->unkeyed ||
-	    a->gmac != b->gmac || a->pin_linger != b->pin_linger || a->source != b->source ||
+	    a->gmac != b->gmac || a->compression != b->compression || a->vcnumber != b->vcnumber ||
+	    a->vc_reset != b->vc_reset || memcmp(&a->auth, &b->auth, sizeof(a->auth)) != 0 ||
+	    a->pin_linger != b->pin_linger || a->source != b->source ||
 	    a->rebalance != b->rebalance || a->npool != b->npool ||
 	    (a->npool > 0 && memcmp(a->pool, b->pool, a->npool * sizeof(struct addr)) != 0) ||
 	    memcmp(&a->health, &b->health, sizeof(a->health)) != 0 ||
@@ -1293,7 +1327,7 @@ static const struct {
 	    " address \"10.0.0.3\" { speed = 25G rss = on } }",
 	    "interfaces lan: address 10.0.0.2 removed\n"
 	    "interfaces lan: address 10.0.0.1: speed 1G -> 2500M\n"
-	    "interfaces lan: address 10.0.0.1: rss on\n"
+	    "interfaces lan: address 10.0.0.1: rss false -> true\n"
 	    "interfaces lan: address 10.0.0.1: ifindex 1 -> 9\n"
 	    "interfaces lan: address 10.0.0.3 added (25G, rss, ifindex 1)\n" },
 	{ NODE "interfaces lan { address \"10.0.0.1\" { ifindex = 1 } address fd00::1 { ifindex = 2 } }",
@@ -1319,6 +1353,91 @@ test_diff(void **state)
 		policy_unref(&a);
 		policy_unref(&b);
 	}
+}
+
+/* The table. */
+
+/* Every value of note of a setting, as the file would have it: how many, and the i-th. */
+static unsigned
+table_values(const struct setting *s)
+{
+	unsigned n = 0;
+
+	if (s->words[0] == NULL)
+		return 2;
+	while (s->words[n] != NULL)
+		n++;
+	return n;
+}
+
+static uint64_t
+table_value(const struct setting *s, unsigned i, char text[64])
+{
+	char number[SETTING_STRLEN];
+	uint64_t v = s->kind == SETTING_BOOL ? i : i == 0 ? s->min : s->max;
+
+	if (s->words[0] != NULL)
+		assert_int_equal(setting_parse(s, &v, s->words[i]), 0);
+	snprintf(text, 64, "%s", setting_str(s, v, number));
+	return v;
+}
+
+/* Loaded, printed and compared, it is the same value, and nothing else is another one. */
+static void
+check_setting(const struct setting *s, const char *text, uint64_t v)
+{
+	bool root = strcmp(s->section, "root") == 0;
+	struct policy *d = policy_new(), *p, *again;
+	struct lines l = { .text = "" };
+	char file[512], line[128], *printed;
+
+	snprintf(file, sizeof(file), NODE "%s%s %s = \"%s\" %s source-pool = \"10.0.0.1\"\n",
+	    root ? "" : s->section, root ? "" : " {", s->name, text, root ? "" : "}");
+	p = load_good(file);
+	assert_true(setting_get(s, p) == v);
+	printed = print(p);
+	snprintf(line, sizeof(line), setting_is_quoted(s) ? "%s = \"%s\"\n" : "%s = %s\n", s->name, text);
+	assert_non_null(strstr(printed, line));
+	again = load_good(printed);
+	assert_true(setting_get(s, again) == v);
+	assert_int_equal(policy_diff(p, again, never, NULL), 0);
+	policy_diff(d, p, collect, &l);
+	snprintf(line, sizeof(line), "%s%s%s: ", root ? "" : s->section, root ? "" : " ", s->name);
+	assert_int_equal(strstr(l.text, line) != NULL, v != setting_get(s, d));
+	for (const struct setting *o = policy_settings; o->section != NULL; o++)
+		for (size_t i = 0; o != s && o->size > 0 && policy_sections[i] != NULL; i++)
+			if (strcmp(policy_sections[i], o->section) == 0)
+				assert_true(setting_get(o, p) == setting_get(o, d));
+	free(printed);
+	policy_unref(&d);
+	policy_unref(&p);
+	policy_unref(&again);
+}
+
+static void
+test_table(void **state)
+{
+	struct policy *p = load_good(NODE "vcnumber = pass vc-reset = identity source = transparent");
+	char text[64];
+
+	(void)state;
+	/* Words are in the order of their enums; those of the other ones are in `full`. */
+	assert_int_equal(p->vcnumber, POL_VCNUMBER_PASS);
+	assert_int_equal(p->vc_reset, POL_VC_RESET_IDENTITY);
+	policy_unref(&p);
+	for (const struct setting *s = policy_settings; s->section != NULL; s++) {
+		if (s->dflt != NULL)
+			assert_false(setting_complaint(s, s->dflt, text, sizeof(text)));
+		if (!s->list)
+			assert_true(setting_complaint(s, "\n", text, sizeof(text)));
+	}
+	for (const char *const *section = policy_sections; *section != NULL; section++)
+		for (const struct setting *s = policy_settings; (s = setting_next(s, *section)) != NULL; s++)
+			for (unsigned i = 0; i < table_values(s); i++) {
+				uint64_t v = table_value(s, i, text);
+
+				check_setting(s, text, v);
+			}
 }
 
 /* References. */
@@ -1376,10 +1495,12 @@ main(void)
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_long_value),
+		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_denyfile),
 		cmocka_unit_test(test_denyfile_bad),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_diff),
+		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_refs),
 	};
 	int failed;

@@ -1,0 +1,34 @@
+/* schema_priv.h: policy.conf while it is loaded, for schema.c and its sections alone */
+#ifndef POLICY_SCHEMA_PRIV_H
+#define POLICY_SCHEMA_PRIV_H
+
+#include <stdbool.h>
+
+#include "policy/conffile.h"
+#include "policy/errlist.h"
+
+struct addr;
+struct policy;
+
+/* One load: the file, what becomes of it, and its errors. */
+struct schema {
+	struct conffile f;
+	const char *path;
+	struct policy *p;
+	struct errlist e;		/* of this file */
+	struct errlist *others;		/* of the files that it names */
+};
+
+/* The sections that may be there several times. */
+void schema_nodes(struct schema *l);
+void schema_interfaces(struct schema *l);
+
+/* The values of a section, defaults included, into the structure that it describes. */
+void schema_fields(struct schema *l, cfg_t *sec, void *base);
+/* An error unless it is the address of one host. text: the address as the error shows it. */
+void schema_unicast(struct schema *l, const struct addr *a, int line, const char *what,
+    const char *text);
+bool schema_is_multicast(const struct addr *a);
+void schema_no_memory(struct schema *l, int line);
+
+#endif
