@@ -463,7 +463,8 @@ test_describe(void **state)
 	json_decref(o);
 	o = ask(f, "{\"cmd\":\"show\",\"what\":\"stats\",\"describe\":true}\n");
 	assert_number(o, "stats.accepted", 0);
-	assert_text(o, "descriptions.accepted", "connections accepted from clients");
+	assert_text(o, "descriptions.accepted",
+	    "client connections accepted; those that a limit refused at once are not among them");
 	assert_text(o, "descriptions.closed.no_memory", "out of memory");
 	assert_described(at(o, "stats"), at(o, "descriptions"));
 	json_decref(o);
