@@ -62,7 +62,8 @@ signkey_derive(struct signkey *k, const struct logon_facts *f, enum keys_variant
 	if (f->dialect < SMB2_DIALECT_300)
 		memcpy(k->key, key, sizeof(k->key));
 	else
-		r = key_derive(f, &for_signing, key, sizeof(key), v == KEYS_LONG_SIGNING ? 256 : 128,
+		r = key_derive(f, &for_signing, key, sizeof(key),
+		    v == KEYS_LONG_SIGNING ? 256 : 128,
 		    k->key, sizeof(k->key));
 	OPENSSL_cleanse(key, sizeof(key));
 	return r;
@@ -87,7 +88,8 @@ cipher_keys(struct smbkeys *k, const struct logon_facts *f)
 	for (int i = 0; i < 2 && r == 0; i++) {
 		r = key_derive(f, &for_c2s, ki[i], ki_len[i], bits, k->cipher_key[i].c2s, bits / 8);
 		if (r == 0)
-			r = key_derive(f, &for_s2c, ki[i], ki_len[i], bits, k->cipher_key[i].s2c, bits / 8);
+			r = key_derive(f, &for_s2c, ki[i], ki_len[i], bits, k->cipher_key[i].s2c,
+			    bits / 8);
 	}
 	OPENSSL_cleanse(key, sizeof(key));
 	return r;
