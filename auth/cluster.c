@@ -38,7 +38,7 @@ struct cluster {
 
 /* One key for each purpose: what is good for one of them is worth nothing for another. */
 static int
-derive(const struct secret *s, const char *label, uint8_t key[KEY_LEN])
+cluster_derive(const struct secret *s, const char *label, uint8_t key[KEY_LEN])
 {
 	char text[64];
 	int n = snprintf(text, sizeof(text), "smbgate cluster %s", label);
@@ -91,7 +91,8 @@ keyed(const struct cluster *c, const char *label)
 	uint8_t key[KEY_LEN];
 
 	if (ctx != NULL &&
-	    (derive(c->secret, label, key) == -1 || EVP_MAC_init(ctx, key, KEY_LEN, params) != 1)) {
+	    (cluster_derive(c->secret, label, key) == -1 ||
+	    EVP_MAC_init(ctx, key, KEY_LEN, params) != 1)) {
 		EVP_MAC_CTX_free(ctx);
 		ctx = NULL;
 	}
@@ -147,7 +148,7 @@ context(const struct secret *s, const uint8_t *nonce, int encrypt)
 	EVP_CIPHER_CTX *ctx = s->len == 0 ? NULL : EVP_CIPHER_CTX_new();
 	uint8_t key[KEY_LEN];
 
-	if (ctx != NULL && (derive(s, "wrap", key) == -1 ||
+	if (ctx != NULL && (cluster_derive(s, "wrap", key) == -1 ||
 	    EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, nonce, encrypt) != 1)) {
 		EVP_CIPHER_CTX_free(ctx);
 		ctx = NULL;

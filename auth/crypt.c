@@ -23,7 +23,7 @@ cipher(const char *name)
 }
 
 static EVP_MAC_CTX *
-mac(const char *name, const char *key, const char *value)
+crypt_mac(const char *name, const char *key, const char *value)
 {
 	char *text = NULL;
 	OSSL_PARAM p[2];
@@ -70,8 +70,8 @@ crypt_new(void)
 	c->gcm[1] = cipher("AES-256-GCM");
 	c->ccm[0] = cipher("AES-128-CCM");
 	c->ccm[1] = cipher("AES-256-CCM");
-	c->cmac = mac("CMAC", OSSL_MAC_PARAM_CIPHER, "AES-128-CBC");
-	c->hmac = mac("HMAC", OSSL_MAC_PARAM_DIGEST, "SHA256");
+	c->cmac = crypt_mac("CMAC", OSSL_MAC_PARAM_CIPHER, "AES-128-CBC");
+	c->hmac = crypt_mac("HMAC", OSSL_MAC_PARAM_DIGEST, "SHA256");
 	c->sha512 = digest("SHA512");
 	if (c->ctr[0] == NULL || c->ctr[1] == NULL || c->gcm[0] == NULL || c->gcm[1] == NULL ||
 	    c->ccm[0] == NULL || c->ccm[1] == NULL || c->cmac == NULL || c->hmac == NULL ||

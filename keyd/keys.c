@@ -150,7 +150,7 @@ read_file(struct keyd_keys *keys, int fd, uint8_t **p)
 }
 
 static int
-load(struct keyd_keys *keys, struct kerb *k, int fd)
+keys_load(struct keyd_keys *keys, struct kerb *k, int fd)
 {
 	struct load l = { .keys = keys };
 	size_t unknown;
@@ -188,7 +188,7 @@ keyd_keys_load(struct kerb *k, int fd)
 
 	if (keys == NULL)
 		return NULL;
-	if (load(keys, k, fd) == -1) {
+	if (keys_load(keys, k, fd) == -1) {
 		log_error("%s", keys->why);
 		kerb_keys_free(&keys->kerb);
 		keys->hashes = (struct nthashes){ .n = 0 };

@@ -25,7 +25,7 @@ fits(const struct addr *from, const struct addr *node)
 
 /* Rendezvous hashing: the highest draw of those that fit. */
 static bool
-draw(const struct policy *p, struct keyhash *hash, const struct addr *client,
+source_draw(const struct policy *p, struct keyhash *hash, const struct addr *client,
     const struct addr *node, struct addr *from)
 {
 	uint64_t best = 0;
@@ -58,7 +58,7 @@ source_choose(const struct policy *p, struct keyhash *hash, const struct addr *c
 		*from = *client;
 		return SOURCE_CLIENT;
 	case POL_SOURCE_POOL:
-		return draw(p, hash, client, node, from) ? SOURCE_POOL : SOURCE_MISFIT;
+		return source_draw(p, hash, client, node, from) ? SOURCE_POOL : SOURCE_MISFIT;
 	default:
 		return SOURCE_OWN;
 	}

@@ -210,7 +210,8 @@ def uncalled(code):
     for path, text in code.items():
         inline = path.endswith(".h")
         for f in functions(text) if path.split("/")[0] in ROOMS else []:
-            if (inline or not f.static) and named[f.name] < (2 if inline else 3) and f.name != "main":
+            others = (inline or not f.static) and f.name != "main"
+            if others and named[f.name] < (2 if inline else 3):
                 bad.append("%s:%d: %s()" % (path, f.line, f.name))
     return bad
 
@@ -226,6 +227,17 @@ UNCALLED = [
      {"base/a.h": "void a(void);\n", "base/a.c": "void\na(void)\n{\n}\n",
       "base/b.c": "static const struct x x = { .f = a };\n"}, False),
 ]
+
+
+# json_object_set_new(o, "key", and what stands for it.
+JSON = re.compile(r"\b\w*set\w*\(\s*[\w>.-]+,\s*\"(\w+)\"")
+
+
+def unsaid(code, page):
+    """Keys of answers on the control socket that their page does not have."""
+    said = set(re.findall(r"`([\w-]+)`|\"(\w+)\"", page))
+    said = {word for pair in said for word in pair}
+    return sorted({key for text in code for key in JSON.findall(text)} - said)
 
 
 def rows(text, macro):
@@ -296,6 +308,15 @@ def main():
     for name, code, wanted in UNCALLED:
         out.append(("planted and %s: %s" % ("found" if wanted else "let be", name),
                     [] if bool(uncalled(code)) == wanted else ["not so"]))
+    daemon = [text for path, text in tree.text.items() if path.startswith("daemon/")]
+    page = tree.pages["doc/smbgatectl.8.md"]
+    n = len({key for text in daemon for key in JSON.findall(text)})
+    out.append(("every key of a JSON answer is in smbgatectl.8.md (%d)" % n,
+                unsaid(daemon, page) if n > 50 else ["so few"]))
+    for text, wanted in (('set_int(o, "no_such", 1);', True), ('set_int(o, "since_s", 1);', False),
+                         ('json_object_set_new(c->root, "no_such",\n    x);', True)):
+        out.append(("planted and %s: %s" % ("found" if wanted else "let be", text.split("\n")[0]),
+                    [] if bool(unsaid([text], page)) == wanted else ["not so"]))
     tests = [(path, n, line) for path, text in tree.scripts.items() if path.startswith("t/")
              and not path.startswith("t/tree/") for n, line in enumerate(text.split("\n"), 1)]
     rule = "", COUNTER, Tree.no_counter, "", []
