@@ -1,4 +1,4 @@
-/* command.c: questions and statements about claims, as the scripts take them */
+/* command.c: what is asked and asserted of claims, as the arguments of scripts */
 #include "config.h"
 
 #include "state/command.h"
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-/* The arguments of one script: of ASSERT_MAX claims, at most, and what all of them have in common. */
+/* The arguments of one script: those of ASSERT_MAX claims, and what the claims share. */
 struct args {
 	int n;
 	const char *v[8 * ASSERT_MAX];
@@ -101,8 +101,8 @@ command_run(struct link *l, struct shared *m, enum script s, int nkeys, struct a
 }
 
 uint64_t
-command_claim(struct link *l, struct shared *m, const struct shared_request *q, const struct record *bad,
-    uint64_t deadline_ms, link_reply_f cb, void *arg)
+command_claim(struct link *l, struct shared *m, const struct shared_request *q,
+    const struct record *bad, uint64_t deadline_ms, link_reply_f cb, void *arg)
 {
 	struct args a;
 
@@ -126,8 +126,8 @@ command_claim(struct link *l, struct shared *m, const struct shared_request *q, 
 }
 
 uint64_t
-command_move(struct link *l, struct shared *m, const struct shared_request *q, const struct record *old,
-    int64_t linger_ms, uint64_t deadline_ms, link_reply_f cb, void *arg)
+command_move(struct link *l, struct shared *m, const struct shared_request *q,
+    const struct record *old, int64_t linger_ms, uint64_t deadline_ms, link_reply_f cb, void *arg)
 {
 	struct args a;
 
@@ -231,7 +231,7 @@ command_answer(struct link *l, struct shared *m, const struct shared_request *q,
 	if (record_get(text, len, shared_seal(m), "claim", q->id, NAMES_ID_LEN, &a->made_ms,
 	        a->node) == -1) {
 		fault_add(shared_faults(m), FAULT_BAD_VALUE);
-		/* What is longer than any record may be is told apart by its beginning no better. */
+		/* Too long for a record: a part of it could not name it to the script. */
 		bad->len = len < RECORD_MAX ? len : 0;
 		memcpy(bad->bytes, text, bad->len);
 		return COMMAND_BAD_VALUE;
@@ -253,8 +253,9 @@ command_asserted(struct link *l, struct shared *m, const struct shared_item *it,
 		const struct redisReply *x = r == NULL ? NULL : reply_array(r, i + 1);
 		size_t len;
 		const char *text = reply_string(x, 1, &len);
+		int what = text == NULL ? -1 : (int)reply_number(x, 0);
 
-		if (shared_asserted(m, &it[i], text == NULL ? -1 : (int)reply_number(x, 0), text, len))
+		if (shared_asserted(m, &it[i], what, text, len))
 			lost(arg, &it[i].key);
 	}
 }

@@ -1,4 +1,4 @@
-/* command.h: questions and statements about claims, as the scripts take them */
+/* command.h: what is asked and asserted of claims, as the arguments of scripts */
 #ifndef STATE_COMMAND_H
 #define STATE_COMMAND_H
 
@@ -11,7 +11,7 @@
 
 struct facts_item;
 
-/* Claims or facts that one statement has at most. */
+/* Claims or facts in one call, at most. */
 #define ASSERT_MAX 64
 
 /* Each returns as link_ask() does. deadline_ms: in Redis' time. */
@@ -28,10 +28,10 @@ uint64_t command_facts(struct link *l, struct shared *m, const struct facts_item
 
 enum command_result { COMMAND_GOOD, COMMAND_LATE, COMMAND_BAD_VALUE, COMMAND_NONSENSE };
 
-/* What CLAIM and MOVE answer. BAD_VALUE: *bad is what the claim's record is. */
+/* The answer of CLAIM and MOVE. BAD_VALUE: *bad is the record that the claim has. */
 enum command_result command_answer(struct link *l, struct shared *m, const struct shared_request *q,
     const struct redisReply *r, struct shared_answer *a, struct record *bad);
-/* ASSERT's answer, or NULL, to what was said: calls lost for every claim that is. */
+/* ASSERT's answer for these items; NULL: none. Calls lost() for every claim that is lost. */
 void command_asserted(struct link *l, struct shared *m, const struct shared_item *it, size_t n,
     const struct redisReply *r, void (*lost)(void *arg, const struct state_key *key), void *arg);
 

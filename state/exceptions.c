@@ -1,4 +1,4 @@
-/* exceptions.c: the exceptions of all proxies, known by heart for the time without Redis */
+/* exceptions.c: the exceptions of all proxies, kept in memory for the time without Redis */
 #include "config.h"
 
 #include "state/exceptions.h"
@@ -100,7 +100,7 @@ exceptions_swept(struct exceptions *m)
 {
 	struct exception *x, *tmp;
 
-	/* Once may be chance: whoever holds it needs a moment to say it again after a loss. */
+	/* Missing once may be chance: after a loss its proxy needs a moment to assert it again. */
 	HASH_ITER(hh, m->all, x, tmp)
 		if (m->sweep - x->seen >= 2)
 			exception_forget(m, x);

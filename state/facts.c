@@ -1,4 +1,4 @@
-/* facts.c: the facts of sessions that live here, to be said to Redis again and again */
+/* facts.c: the facts of sessions that live here, put into Redis again and again */
 #include "config.h"
 
 #include "state/facts.h"

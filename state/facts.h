@@ -1,4 +1,4 @@
-/* facts.h: the facts of sessions that live here, to be said to Redis again and again */
+/* facts.h: the facts of sessions that live here, put into Redis again and again */
 #ifndef STATE_FACTS_H
 #define STATE_FACTS_H
 
@@ -26,7 +26,7 @@ void facts_free(struct facts **f);
 int facts_put(struct facts *f, const struct facts_item *it) __attribute__((warn_unused_result));
 /* True: it was there. */
 bool facts_drop(struct facts *f, const uint8_t sid[NAMES_ID_LEN], const char *node);
-/* Those that are to be said now, at most max; each is due again in NAMES_FACT_MS / 3. */
+/* Those that are to be put now, at most max; each is due again in NAMES_FACT_MS / 3. */
 size_t facts_due(struct facts *f, struct facts_item *it, size_t max);
 void facts_all_due(struct facts *f);
 size_t facts_count(struct facts *f);

@@ -25,9 +25,9 @@ fault_add(struct faults *t, enum fault which)
 }
 
 const char *fault_name(enum fault which);
-/* Is there nothing to be had of the connection after that? */
+/* Does the connection end with it? */
 bool fault_fatal(enum fault which);
-/* Which one an error of Redis' is. */
+/* The fault that an error reply of Redis is. */
 enum fault fault_of(const char *error);
 
 #endif

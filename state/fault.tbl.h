@@ -1,4 +1,4 @@
-/* fault.tbl.h: everything that can be wrong with Redis: FAULT(name, "counter", "prefix of an error", fatal) */
+/* fault.tbl.h: what can be wrong with Redis: FAULT(name, "counter", "prefix of an error", fatal) */
 FAULT(CONNECT, "connect", NULL, true)
 FAULT(CLOSED, "closed", NULL, true)
 FAULT(TIMEOUT, "timeout", NULL, true)

@@ -1,4 +1,4 @@
-/* keeper.c: keeps in Redis what this process holds, and at heart what the others do */
+/* keeper.c: keeps in Redis what this process holds, and in memory what the others put there */
 #include "config.h"
 
 #include "state/keeper.h"
@@ -20,27 +20,28 @@
 #include <event2/event.h>
 
 /*
- *	every TICK	the epoch, the clock, what operators said of nodes
- *	every WORK	claims and facts that are due, ASSERT_MAX at a time, one question at a time
+ *	every TICK	the epoch, the clock, the operators' drain orders
+ *	every WORK	claims and facts that are due, ASSERT_MAX at a time
  *	every SWEEP	all exceptions
- *	news		an exception, a stand: at once
+ *	news		an exception, a drain order: at once
  *
  * A new epoch means that the data was lost: everything is due. So it is after a reconnect.
  */
 #define TICK_MS 1000
 #define WORK_MS 100
 #define SWEEP_MS (2 * NAMES_REFRESH_MS)
-/* Answers of one sweep: more than all exceptions that are remembered fill. */
+/* Answers of one sweep: more than EXCEPTIONS_MAX of them fill. */
 #define PAGES_MAX 8192
-/* Nodes that operators have said something of. */
+/* Nodes that operators have drained at some time. */
 #define ORDERS_MAX 256
 
+/* An operator's last word on a node. */
 struct drain_order {
 	TAILQ_ENTRY(drain_order) entry;
 	char node[STATE_NODE_LEN];
-	uint64_t when_ms;		/* the later word is the one that counts */
+	uint64_t when_ms;		/* the latest order counts */
 	bool drain;
-	bool confirmed;			/* Redis said the same, or later, in this tick */
+	bool confirmed;			/* Redis has this one, or a later one, in this tick */
 };
 
 #define KEEPER_MAGIC 0x6b656570u
@@ -133,7 +134,7 @@ swept_cb(void *arg, const struct redisReply *r)
 	k->sweeping = false;
 	if (cursor == NULL || len > 20)
 		return;
-	/* What young data lacks has not been said again yet: that it was not seen there says nothing. */
+	/* What young data lacks may not have been asserted again yet. */
 	k->young |= reply_number(r, 1) != 0;
 	for (size_t i = 2; i + 1 < reply_elements(r); i += 2) {
 		const char *hex = reply_string(r, i, &len), *record;
@@ -173,7 +174,7 @@ keeper_sweep(struct keeper *k, const char *cursor)
 	k->sweeping = link_run(k->link, SCRIPT_SWEEP, 2, 5, argv, NULL, swept_cb, k) != 0;
 }
 
-/* What operators said. */
+/* Drain orders. */
 
 static struct drain_order *
 order_of(struct keeper *k, const char *node)
@@ -191,6 +192,7 @@ order_of(struct keeper *k, const char *node)
 	return o;
 }
 
+/* The label of their MACs is "stand": proxies of other versions know it by that. */
 static void
 send_order(struct keeper *k, const struct drain_order *o)
 {
@@ -218,7 +220,8 @@ take_order(struct keeper *k, const char *node, size_t node_len, const char *reco
 	uint64_t when;
 
 	if (node_len == 0 || node_len >= sizeof(name) || memchr(node, 0, node_len) != NULL ||
-	    record_get(record, len, shared_seal(k->m), "stand", node, node_len, &when, text) == -1) {
+	    record_get(record, len, shared_seal(k->m), "stand", node, node_len, &when,
+	        text) == -1) {
 		fault_add(shared_faults(k->m), FAULT_BAD_VALUE);
 		return;
 	}
@@ -283,7 +286,8 @@ ticked_cb(void *arg, const struct redisReply *r)
 	link_note_time(k->link, reply_number(r, 0));
 	k->latency_us = clock_us() - k->tick_us;
 	if (epoch != k->epoch && k->epoch != 0) {
-		log_warn("redis has lost its data: saying again %zu claims", shared_claims(k->m));
+		log_warn("redis has lost its data: %zu claims are asserted again",
+		    shared_claims(k->m));
 		everything_due(k);
 	}
 	k->epoch = epoch;
@@ -291,7 +295,8 @@ ticked_cb(void *arg, const struct redisReply *r)
 		o->confirmed = false;
 	for (size_t i = 2; i + 1 < reply_elements(r); i += 2) {
 		size_t node_len, len;
-		const char *node = reply_string(r, i, &node_len), *record = reply_string(r, i + 1, &len);
+		const char *node = reply_string(r, i, &node_len);
+		const char *record = reply_string(r, i + 1, &len);
 
 		if (node != NULL && record != NULL)
 			take_order(k, node, node_len, record, len);
@@ -383,7 +388,7 @@ news_ready_cb(void *arg, bool ready)
 	k->pinging = false;
 	shared_key(k->m, news, "news", NULL);
 	link_ask(k->news, 2, argv, NULL, NULL, NULL);
-	/* What was said before is in x. */
+	/* What was published before is in x. */
 	keeper_sweep(k, "0");
 }
 
@@ -462,7 +467,8 @@ keeper_free(struct keeper **kp)
 void
 keeper_describe(struct keeper *k, struct keeper_info *info)
 {
-	*info = (struct keeper_info){ .epoch = k->epoch, .latency_us = k->latency_us, .asserted = k->asserted };
+	*info = (struct keeper_info){ .epoch = k->epoch, .latency_us = k->latency_us,
+		.asserted = k->asserted };
 	link_describe(k->link, &info->link);
 	link_describe(k->news, &info->news);
 }

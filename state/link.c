@@ -1,4 +1,4 @@
-/* link.c: one connection to Redis: found, made, kept, timed, and made again */
+/* link.c: one connection to Redis: made, kept, watched by timers, and made again */
 #include "config.h"
 
 #include "state/link.h"
@@ -135,7 +135,7 @@ link_set_timer(struct link *l, unsigned ms)
 	event_add(l->timer, &tv);
 }
 
-/* The connection is no more; whoever waits for an answer is the caller's to tell. */
+/* Drops the connection; the caller answers whoever still waits. */
 static void
 link_hang_up(struct link *l)
 {
@@ -203,7 +203,7 @@ link_flush(struct link *l)
 			event_add(l->write_ev, NULL);
 			return;
 		}
-		/* A connection that broke is heard of by reading: nothing is called back from here. */
+		/* Reading finds out that it is broken: nothing is called back from here. */
 		if (n == -1)
 			return;
 		buf_drain(&l->out, (size_t)n);
@@ -211,7 +211,8 @@ link_flush(struct link *l)
 }
 
 static uint64_t
-link_send(struct link *l, int argc, const char **argv, const size_t *len, link_reply_f cb, void *arg)
+link_send(struct link *l, int argc, const char **argv, const size_t *len, link_reply_f cb,
+    void *arg)
 {
 	struct slot *s = l->nasked < ASKED_MAX ? calloc(1, sizeof(*s)) : NULL;
 	char *text = NULL;
@@ -231,7 +232,7 @@ link_send(struct link *l, int argc, const char **argv, const size_t *len, link_r
 	s->arg = arg;
 	STAILQ_INSERT_TAIL(&l->asked, s, entry);
 	l->nasked++;
-	/* When all that is ready now has had its turn: what is asked meanwhile leaves with it. */
+	/* Not before other events of this turn have run: what they ask leaves with it. */
 	event_active(l->write_ev, EV_WRITE, 0);
 	return s->number;
 }
@@ -417,7 +418,7 @@ greet(struct link *l)
 		link_fail(l, FAULT_NO_MEMORY);
 }
 
-/* Sentinel's word on where the master is: an address and a port. */
+/* Sentinel's answer: the address and the port of the master. */
 static void
 master_cb(void *arg, const redisReply *r)
 {
@@ -429,14 +430,14 @@ master_cb(void *arg, const redisReply *r)
 	if (r == NULL)
 		return;
 	if (r->type != REDIS_REPLY_ARRAY || r->elements != 2 ||
-	    r->element[0]->type != REDIS_REPLY_STRING || r->element[1]->type != REDIS_REPLY_STRING) {
+	    r->element[0]->type != REDIS_REPLY_STRING ||
+	    r->element[1]->type != REDIS_REPLY_STRING) {
 		link_fail(l, FAULT_SENTINEL);
 		return;
 	}
-	if (strchr(r->element[0]->str, ':') != NULL)
-		snprintf(text, sizeof(text), "[%.45s]:%.5s", r->element[0]->str, r->element[1]->str);
-	else
-		snprintf(text, sizeof(text), "%.45s:%.5s", r->element[0]->str, r->element[1]->str);
+	snprintf(text, sizeof(text),
+	    strchr(r->element[0]->str, ':') != NULL ? "[%.45s]:%.5s" : "%.45s:%.5s",
+	    r->element[0]->str, r->element[1]->str);
 	if (addrport_parse(&to.address, text, 6379) == -1) {
 		link_fail(l, FAULT_SENTINEL);
 		return;
@@ -466,9 +467,10 @@ take_reply(struct link *l, redisReply *r)
 	enum fault why = FAULT_COUNT;
 	bool in_use = l->state == READY;
 
-	/* A subscriber is told what nobody asks for; only his questions have other answers. */
+	/* Messages of a subscription are no answers; every other reply is one. */
 	if (l->ops->push != NULL && in_use && r->type == REDIS_REPLY_ARRAY && r->elements == 3 &&
-	    r->element[0]->type == REDIS_REPLY_STRING && strcmp(r->element[0]->str, "message") == 0) {
+	    r->element[0]->type == REDIS_REPLY_STRING &&
+	    strcmp(r->element[0]->str, "message") == 0) {
 		l->ops->push(l->arg, r);
 		return;
 	}
@@ -638,7 +640,7 @@ link_free(struct link **lp)
 
 	if (l == NULL)
 		return;
-	/* What was given up last is still said. */
+	/* The last releases still go out. */
 	if (l->state == READY)
 		link_flush(l);
 	link_hang_up(l);

@@ -1,4 +1,4 @@
-/* link.h: one connection to Redis: found, made, kept, timed, and made again */
+/* link.h: one connection to Redis: made, kept, watched by timers, and made again */
 #ifndef STATE_LINK_H
 #define STATE_LINK_H
 
@@ -31,19 +31,19 @@ struct link_conf {
 	unsigned timeout_ms;		/* for one question, all in all */
 };
 
-/* For people: what this link is up to. */
+/* For reports. */
 struct link_info {
 	bool ready;
-	char server[ADDR_STRLEN + LINK_PATH_MAX];	/* that it talks to, or tried last; "": none */
+	char server[ADDR_STRLEN + LINK_PATH_MAX];	/* in use, or tried last; "": none */
 	char role[16];			/* as ROLE said; "": not known */
 	uint64_t since_ms;		/* of the last change of ready */
 	uint64_t connects;
 };
 
-/* ready: the connection can be used, or it cannot any more. push: what came unasked. */
+/* ready: the connection can be used, or no longer. push: a message of a subscription. */
 struct link_ops {
 	void (*ready)(void *arg, bool ready);
-	void (*push)(void *arg, const struct redisReply *r);	/* NULL: nothing may */
+	void (*push)(void *arg, const struct redisReply *r);	/* NULL: none may come */
 };
 
 /* NULL: the connection ended, or Redis cannot serve now. */
@@ -55,7 +55,7 @@ typedef void (*link_reply_f)(void *arg, const struct redisReply *r);
  */
 struct link *link_new(struct event_base *base, const struct link_conf *conf,
     struct faults *faults, const struct link_ops *ops, void *arg);
-/* Whoever still waits is told NULL. */
+/* Every cb that still waits gets NULL. */
 void link_free(struct link **l);
 
 bool link_ready(const struct link *l);
@@ -71,15 +71,15 @@ uint64_t link_ask(struct link *l, int argc, const char **argv, const size_t *len
     void *arg);
 uint64_t link_run(struct link *l, enum script s, int nkeys, int argc, const char **argv,
     const size_t *len, link_reply_f cb, void *arg);
-/* Nobody wants that answer any more. */
+/* That answer is not wanted any more: its cb is not called. */
 void link_forget(struct link *l, uint64_t number);
 
-/* Something was not answered in time, or wrongly: the connection ends, every cb gets its NULL. */
+/* The connection ends, for that reason; every cb gets NULL. */
 void link_fail(struct link *l, enum fault why);
 
-/* Redis' clock, by the answers so far, a little behind rather than ahead; 0: not known. */
+/* Redis' clock in ms, as the answers tell it: a little behind rather than ahead; 0: unknown. */
 uint64_t link_time(const struct link *l);
-/* An answer said that it is t there. */
+/* An answer had t, the time there. */
 void link_note_time(struct link *l, uint64_t t);
 
 #endif

@@ -36,7 +36,7 @@ void record_hex(const uint8_t *p, size_t n, char *dst);
 int record_unhex(uint8_t *dst, size_t n, const char *text) __attribute__((warn_unused_result));
 
 /*
- * A record of text, said at when_ms, about what is named. r->len is 0 when it cannot be made. text
+ * A record of text, made at when_ms, about what is named. r->len is 0 when it cannot be made. text
  * is a node's identity, or a word.
  */
 void record_make(struct record *r, const struct record_seal *s, const char *label,

@@ -24,7 +24,7 @@
  * again before Redis has shown, to link.c alone, that it answers.
  */
 
-/* On a busy machine the loop is late: what is promised is the whole of the timeout. */
+/* Of the timeout that is promised: on a busy machine the loop is late. */
 #define BUDGET(timeout_ms) ((timeout_ms) * 3 / 5)
 
 #define REDIS_STATE_MAGIC 0x72656469u
@@ -127,10 +127,12 @@ hold_ask(struct state_hold *h, const struct record *bad)
 	if (!link_ready(s->link) || now >= h->end_ms)
 		return false;
 	deadline = command_time(s->link) + (h->end_ms - now);
-	h->number = h->moving
-	    ? command_move(s->link, s->m, &h->request, &h->old, h->firm ? (int64_t)h->linger_ms : -1, deadline,
-	          hold_answered_cb, h)
-	    : command_claim(s->link, s->m, &h->request, bad, deadline, hold_answered_cb, h);
+	if (h->moving)
+		h->number = command_move(s->link, s->m, &h->request, &h->old,
+		    h->firm ? (int64_t)h->linger_ms : -1, deadline, hold_answered_cb, h);
+	else
+		h->number = command_claim(s->link, s->m, &h->request, bad, deadline,
+		    hold_answered_cb, h);
 	if (h->number == 0)
 		return false;
 	atomic_fetch_add(&shared_stats(s->m)->asked, 1);
@@ -250,7 +252,7 @@ redis_move(struct state_hold *h, const char *from, const char *to, state_claim_f
 	answer_blind(h);
 }
 
-/* A claim was said to be firm. */
+/* A claim has become firm, and Redis is to know it. */
 #define ASSERTION_MAGIC 0x61737365u
 
 struct assertion {
@@ -272,7 +274,7 @@ firm_asserted_cb(void *arg, const struct redisReply *r)
 	struct assertion *x = arg;
 
 	MAGIC_CHECK(x, ASSERTION_MAGIC);
-	/* Whatever is not as it should be is left to the keeper, who says it again. */
+	/* Whatever is not as it should be is left to the keeper, which asserts it again. */
 	if (r == NULL || reply_elements(r) != 2 || reply_number(reply_array(r, 1), 0) != WHAT_HELD)
 		(void)shared_asserted(x->s->m, &x->item, -1, NULL, 0);
 	else
@@ -392,9 +394,11 @@ query_answered_cb(void *arg, const struct redisReply *r)
 	event_del(&q->timer);
 	for (size_t i = 0; i + 1 < reply_elements(r) && n < STATE_FACTS_MAX; i += 2) {
 		size_t name_len, len;
-		const char *name = reply_string(r, i, &name_len), *bytes = reply_string(r, i + 1, &len);
+		const char *name = reply_string(r, i, &name_len);
+		const char *bytes = reply_string(r, i + 1, &len);
 
-		if (name == NULL || bytes == NULL || name_len >= STATE_NODE_LEN || len > STATE_FACT_MAX)
+		if (name == NULL || bytes == NULL || name_len >= STATE_NODE_LEN ||
+		    len > STATE_FACT_MAX)
 			continue;
 		memcpy(facts[n].node, name, name_len);
 		facts[n].node[name_len] = '\0';

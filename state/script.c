@@ -1,4 +1,4 @@
-/* script.c: the Lua scripts that change claims in Redis, each of them atomic: those of state/lua/ */
+/* script.c: the Lua scripts of state/lua/, which change claims in Redis, each of them atomic */
 #include "config.h"
 
 #include "state/script.h"

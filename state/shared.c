@@ -18,14 +18,14 @@
 #include <uthash.h>
 
 /*
- *	                 answer: node, since                    say again
+ *	                 answer: node, since                      assert
  *	join ─► asking ─────────────────────► placed, held ◄──────────────┐
  *	           │ none in time                                         │
  *	           └─────────────────────────► placed, due ───────────────┘
  *
  * An entry lives while a connection of this process does. What lingers, lingers in Redis. The first
  * answer that comes places the client, and binds all that come after: this process never spreads a
- * client over nodes. Where Redis then says otherwise, shared_asserted() hears who was first.
+ * client over nodes. Where Redis has another node then, shared_asserted() learns who was first.
  */
 
 /* Nodes are few and their names long. */
@@ -64,7 +64,7 @@ struct shared {
 	const struct record_seal *seal;
 	size_t max;
 	struct shared_entry *entries;
-	struct entries soon;		/* to be said at once */
+	struct entries soon;		/* to be asserted at once */
 	struct entries later;		/* by due_ms */
 	struct shared_node *nodes;
 	struct exceptions *exceptions;
@@ -236,9 +236,10 @@ make_record(const struct shared *m, const uint8_t *id, uint64_t when_ms, const c
 	record_make(r, m->seal, "claim", id, NAMES_ID_LEN, when_ms, node);
 }
 
-/* What a connection is answered that is not counted in e->answered yet, and is from now on. */
+/* The answer for a connection, which counts in e->answered from now on. */
 static void
-answer_entry(struct shared_entry *e, unsigned elsewhere, bool fresh, bool blind, struct state_claim *c)
+answer_entry(struct shared_entry *e, unsigned elsewhere, bool fresh, bool blind,
+    struct state_claim *c)
 {
 	*c = (struct state_claim){
 		.others = e->answered + elsewhere,
@@ -269,10 +270,10 @@ shared_entry_new(struct shared *m, const struct state_key *key, const uint8_t *i
 	return e;
 }
 
-/* What Redis is to be asked with: an exception that is known keeps its record, and so its age. */
+/* What Redis is asked with: an exception that is known keeps its record, and so its age. */
 static void
-make_request(const struct shared *m, const struct shared_entry *e, const char *node, uint64_t now_ms,
-    struct shared_request *q)
+make_request(const struct shared *m, const struct shared_entry *e, const char *node,
+    uint64_t now_ms, struct shared_request *q)
 {
 	char text[STATE_NODE_LEN];
 	uint64_t when;
@@ -325,7 +326,8 @@ shared_join(struct shared *m, const struct state_key *key, const char *node, con
 }
 
 static void
-adopt_answer(struct shared *m, struct shared_entry *e, const struct shared_answer *a, struct shared_node *sn)
+adopt_answer(struct shared *m, struct shared_entry *e, const struct shared_answer *a,
+    struct shared_node *sn)
 {
 	set_node(e, sn);
 	e->record = a->record;
@@ -430,7 +432,7 @@ shared_moved(struct shared *m, struct shared_entry *e, const char *to, const str
 	pthread_mutex_unlock(&m->lock);
 }
 
-/* e is said as it is now. */
+/* e as it is to be asserted now. */
 static void
 fill_item(struct shared *m, struct shared_entry *e, struct shared_item *it)
 {
@@ -507,7 +509,7 @@ shared_due(struct shared *m, struct shared_item *it, size_t max)
 			e = TAILQ_FIRST(&m->later);
 			if (e == NULL || e->due_ms > now)
 				break;
-			/* Without a logon a claim is worth one lease, however long the connection sits. */
+			/* Without a logon a claim gets one lease, and no more. */
 			if (e->firm == 0) {
 				unqueue(m, e);
 				continue;
@@ -561,7 +563,8 @@ shared_asserted(struct shared *m, const struct shared_item *it, int what, const 
 	} else if (what == -1) {
 		e->held = false;
 		queue(m, e, 0);
-	} else if (record_get(record, len, m->seal, "claim", e->id, NAMES_ID_LEN, &when, text) == -1) {
+	} else if (record_get(record, len, m->seal, "claim", e->id, NAMES_ID_LEN, &when,
+	               text) == -1) {
 		note_bad(m, e, record, len);
 	} else if (strcmp(text, e->node->name) == 0) {
 		memcpy(e->record.bytes, record, len);
@@ -654,7 +657,8 @@ shared_each(struct shared *m, void (*f)(void *arg, const struct state_key *,
 }
 
 int
-shared_note_exception(struct shared *m, const uint8_t id[NAMES_ID_LEN], const char *record, size_t len)
+shared_note_exception(struct shared *m, const uint8_t id[NAMES_ID_LEN], const char *record,
+    size_t len)
 {
 	char text[STATE_NODE_LEN];
 	uint64_t when;

@@ -47,7 +47,7 @@ void shared_key(const struct shared *m, char dst[NAMES_KEY_MAX], const char *wha
 struct faults *shared_faults(struct shared *m);
 struct shared_stats *shared_stats(struct shared *m);
 
-/* What a question about a claim is made of. */
+/* What Redis is asked about a claim with. */
 struct shared_request {
 	uint8_t id[NAMES_ID_LEN];
 	uint64_t gen;
@@ -56,7 +56,7 @@ struct shared_request {
 	bool exception;
 };
 
-/* What the map's answer was: record is good and says node since made_ms. */
+/* What Redis answered: record is good and names node, since made_ms. */
 struct shared_answer {
 	struct record record;
 	char node[STATE_NODE_LEN];
@@ -68,8 +68,9 @@ struct shared_answer {
 enum shared_join { SHARED_FULL, SHARED_KNOWN, SHARED_BUSY, SHARED_ASK };
 
 /*
- * A connection wants its client's claim. ASK: nobody of this process knows it yet, *q is what to
- * ask with, and shared_answered() or shared_blind() is next; else *c has the answer. now_ms is
+ * A connection asks for its client's claim. ASK: this process does not know it yet, Redis is to be
+ * asked with *q, and shared_answered() or shared_blind() is next. KNOWN: *c has the answer. BUSY:
+ * it is being moved, or lost. now_ms is
  * Redis' time, as near as may be. *e stays until shared_leave(); NULL when FULL.
  */
 enum shared_join shared_join(struct shared *m, const struct state_key *key, const char *node,
@@ -85,11 +86,11 @@ void shared_blind(struct shared *m, struct shared_entry *e, struct state_claim *
  */
 bool shared_move(struct shared *m, struct shared_entry *e, const char *from, const char *to,
     uint64_t now_ms, struct shared_request *q, struct record *old, struct state_claim *c);
-/* a NULL: the map could not be asked; the claim is moved here, and others will hear of it. */
+/* a NULL: Redis could not be asked; the claim is moved here, and is asserted later. */
 void shared_moved(struct shared *m, struct shared_entry *e, const char *to, const struct record *r,
     const struct shared_answer *a, struct state_claim *c);
 
-/* A claim as it is to be said again. */
+/* A claim as it is to be asserted. */
 struct shared_item {
 	struct state_key key;
 	uint8_t id[NAMES_ID_LEN];
@@ -99,23 +100,24 @@ struct shared_item {
 	unsigned linger_ms;
 };
 
-/* True: the claim has become firm by this; *it is to be said. */
+/* True: the claim has become firm by this; *it is to be asserted. */
 bool shared_firm(struct shared *m, struct shared_entry *e, unsigned linger_ms,
     struct shared_item *it);
-/* True: that was the last one, and what *it says is to be released. answered: it had its answer. */
+/* True: that was the last connection; *it is to be released. answered: it had its answer. */
 bool shared_leave(struct shared *m, struct shared_entry *e, bool answered, bool firm,
     struct shared_item *it);
 
-/* Items whose time has come, at most max. all: as if it had for every one. */
+/* Items that are to be asserted now, at most max. */
 size_t shared_due(struct shared *m, struct shared_item *it, size_t max);
+/* From now on all of them are. */
 void shared_all_due(struct shared *m);
 /*
- * How one of them went: what as the script says (r good), or -1: not at all. True: the claim is
- * lost to r's node.
+ * What became of one of them: what and record as the script answered, or -1: there was no answer.
+ * True: the claim is lost to the node that record names.
  */
 bool shared_asserted(struct shared *m, const struct shared_item *it, int what, const char *record,
     size_t len);
-/* Claims whose home has changed are exceptions now, or no more. */
+/* Asks home() again for every claim: some are exceptions now, or no longer. It only computes. */
 void shared_rehome(struct shared *m, const char *(*home)(void *arg, const struct state_key *key),
     void *arg);
 
@@ -124,9 +126,10 @@ size_t shared_claims(struct shared *m);
 void shared_each(struct shared *m, void (*f)(void *arg, const struct state_key *,
     const struct state_claim *, uint64_t left_ms), void *arg);
 
-/* An exception was heard of; record NULL: it is none any more. -1: it is a bad one. */
-int shared_note_exception(struct shared *m, const uint8_t id[NAMES_ID_LEN], const char *record, size_t len);
-/* Every exception that there is has been heard. */
+/* Another proxy's exception; record NULL: it has ended. -1: a bad record, or no room. */
+int shared_note_exception(struct shared *m, const uint8_t id[NAMES_ID_LEN], const char *record,
+    size_t len);
+/* Every exception that there is has been noted. */
 void shared_swept(struct shared *m);
 size_t shared_exceptions(struct shared *m);
 

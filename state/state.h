@@ -9,7 +9,7 @@
 /* Longest node identity in the map, with NUL: "name=[address]:port". */
 #define STATE_NODE_LEN 128
 
-/* A client's name: its ClientGuid, or its address where the dialect has no GUID. */
+/* What names a client: its ClientGuid, or its address where the dialect has no GUID. */
 enum state_keykind { STATE_KEY_GUID = 1, STATE_KEY_ADDR = 2 };
 
 struct state_key {
@@ -17,18 +17,18 @@ struct state_key {
 };
 
 /*
- * What the map says of a key. A claim is provisional from the moment a NEGOTIATE is sent on and
- * firm after the first successful logon. Claims with live connections are never moved; without,
- * a provisional one is gone, and a firm one stays for its linger time, so that a returning client
- * finds its durable handles.
+ * A claim: the node that a client is bound to, as the map has it. It is provisional from the moment
+ * a NEGOTIATE is sent on and firm after the first successful logon. Claims with live connections
+ * are never moved; without, a provisional one is gone, and a firm one stays for its linger time, so
+ * that a returning client finds its durable handles.
  */
 struct state_claim {
 	char node[STATE_NODE_LEN];
 	unsigned others;	/* live connections besides the asker's */
 	bool firm;
 	bool fresh;		/* made by this very call */
-	bool blind;		/* the map is out of reach: where all proxies would look by themselves */
-	bool busy;		/* on its way from one node to another: nobody can say */
+	bool blind;		/* made without the map, which is out of reach */
+	bool busy;		/* being moved to another node, or lost to one: no answer now */
 };
 
 /* A fact of a session on a node, that other proxies may ask for; opaque here. */
@@ -46,7 +46,7 @@ struct state_query;
 struct state;
 
 /*
- * claim is NULL when the map cannot take or tell (full, out of reach): the asker goes where the
+ * claim is NULL when the map has no room, or the move cannot be made: the asker goes where the
  * hash sent it. May be called before the asking function returns.
  */
 typedef void (*state_claim_f)(void *arg, const struct state_claim *claim);
@@ -56,7 +56,8 @@ struct state_ops {
 	bool shared;	/* with other proxies, whose counts nobody knows */
 	void (*claim)(struct state *, const struct state_key *, const char *node, const char *home,
 	    state_claim_f, void *arg, struct state_hold **hold_r);
-	void (*move)(struct state_hold *, const char *from, const char *to, state_claim_f, void *arg);
+	void (*move)(struct state_hold *, const char *from, const char *to, state_claim_f,
+	    void *arg);
 	void (*firm)(struct state_hold *, unsigned linger_ms);
 	void (*release)(struct state_hold *, unsigned linger_ms);
 	unsigned (*clients)(struct state *, const char *node);
@@ -65,7 +66,8 @@ struct state_ops {
 	/* Where the map is shared; else NULL. */
 	void (*fact_put)(struct state *, uint64_t session_id, const struct state_fact *);
 	void (*fact_drop)(struct state *, uint64_t session_id, const char *node);
-	struct state_query *(*fact_ask)(struct state *, uint64_t session_id, state_facts_f, void *arg);
+	struct state_query *(*fact_ask)(struct state *, uint64_t session_id, state_facts_f,
+	    void *arg);
 	void (*fact_forget)(struct state_query *);
 	void (*free)(struct state *);
 };
@@ -77,10 +79,9 @@ struct state {
 
 /*
  * Asks for the claim of key, making one for node if there is none. home: the node that every proxy
- * chooses whatever it sees of the nodes, where a shared map sends a client while it is out of
- * reach. *hold_r is set before cb can be
- * called (to NULL only when memory is out, and then cb never is). The answer comes once, unless
- * the hold is released before.
+ * chooses whatever it sees of the nodes, where a client goes while a shared map is out of reach.
+ * *hold_r is set before cb can be called (to NULL only when memory is out, and then cb never is).
+ * The answer comes once, unless the hold is released before.
  */
 static inline void
 state_claim(struct state *s, const struct state_key *key, const char *node, const char *home,
@@ -90,7 +91,7 @@ state_claim(struct state *s, const struct state_key *key, const char *node, cons
 }
 
 /*
- * Moves the claim of a hold to node `to`, if it still says `from` and nobody else holds it live.
+ * Moves the claim of a hold to node `to`, if it is still for `from` and nobody else holds it live.
  * Answers with the claim as it is then, moved or not. Both names are copied where needed.
  */
 static inline void

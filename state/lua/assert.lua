@@ -1,4 +1,4 @@
--- assert.lua: says again which claims a process holds
+-- assert.lua: asserts again which claims a process holds
 
 local exceptions, began = KEYS[1], KEYS[2]
 local token, lease, channel = ARGV[1], tonumber(ARGV[2]), ARGV[3]

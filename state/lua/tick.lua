@@ -1,4 +1,4 @@
--- tick.lua: the clock, the epoch, and the nodes that operators have drained
+-- tick.lua: the clock, the epoch, and the drain orders of operators
 
 local began, drains = unpack(KEYS)
 local day = ARGV[1]

@@ -1,13 +1,18 @@
-/* nodes-place.c: placement: weights, bounded load, and only the clients of a lost node move */
+/* nodes-place.c: placement: weights, bounded load; only a lost node's clients move; a node's answer */
 #include "config.h"
 
 #include "auth/keyhash.h"
 #include "auth/secret.h"
+#include "nodes/node.h"
 #include "nodes/place.h"
+#include "policy/policy.h"
+#include "smb/const.h"
+#include "smb/neg2.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -141,6 +146,58 @@ test_keyed(void **state)
 	keyhash_free(&d);
 }
 
+/* A node's NEGOTIATE answer is kept, but for times and what depends on the dialect. */
+static void
+test_answer(void **state)
+{
+	static const uint8_t token[] = "a token";
+	struct neg2_resp in = { .security_mode = SMB2_NEGOTIATE_SIGNING_REQUIRED,
+		.dialect = SMB2_DIALECT_311, .server_guid = { { 7 } }, .capabilities = 0x2f,
+		.max_transact = 1, .max_read = 2, .max_write = 3, .system_time = 4, .start_time = 5,
+		.blob = token, .blob_len = sizeof(token), .cipher = 2, .signing = 2,
+		.compression = true }, out;
+	struct policy *p = policy_new();
+	struct nodes *n = nodes_new();
+	uint8_t blob[NODE_BLOB_MAX];
+	struct node *one;
+
+	(void)state;
+	assert_non_null(p);
+	p->nnodes = 1;
+	p->nodes = calloc(1, sizeof(*p->nodes));
+	assert_non_null(p->nodes);
+	snprintf(p->nodes[0].name, sizeof(p->nodes[0].name), "n1");
+	p->nodes[0].weight = 1;
+	nodes_apply(n, p, 0);
+	/* Plain defaults until one has answered. */
+	nodes_answer(n, &out, blob);
+	assert_int_equal(out.max_read, 65536);
+	assert_int_equal(out.blob_len, 0);
+	one = nodes_find_name(n, "n1");
+	assert_non_null(one);
+	assert_int_equal(node_capabilities(one), 0);
+	node_learn(one, &in);
+	assert_int_equal(node_capabilities(one), 0x2f);
+	nodes_answer(n, &out, blob);
+	assert_int_equal(out.security_mode, SMB2_NEGOTIATE_SIGNING_REQUIRED);
+	assert_true(guid_equal(&out.server_guid, &in.server_guid));
+	assert_int_equal(out.capabilities, 0x2f);
+	assert_true(out.max_transact == 1 && out.max_read == 2 && out.max_write == 3);
+	assert_true(out.system_time == 0 && out.start_time == 0);
+	assert_true(out.dialect == 0 && out.cipher == 0 && out.signing == 0 && !out.compression);
+	assert_ptr_equal(out.blob, blob);
+	assert_int_equal(out.blob_len, sizeof(token));
+	assert_memory_equal(blob, token, sizeof(token));
+	/* A token that is too long is left out. */
+	in.blob_len = NODE_BLOB_MAX + 1;
+	node_learn(one, &in);
+	nodes_answer(n, &out, blob);
+	assert_int_equal(out.blob_len, 0);
+	node_unref(&one);
+	nodes_free(&n);
+	policy_unref(&p);
+}
+
 int
 main(void)
 {
@@ -151,6 +208,7 @@ main(void)
 		cmocka_unit_test(test_bounded),
 		cmocka_unit_test(test_few),
 		cmocka_unit_test(test_keyed),
+		cmocka_unit_test(test_answer),
 	};
 	struct secret s = { .len = SECRET_MIN, .bytes = "placement in tests" };
 	int failed;
