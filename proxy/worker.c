@@ -89,9 +89,9 @@ worker_state(const struct worker_parts *parts, struct event_base *base)
 	                             : local_state_new(parts->claims);
 }
 
-/* Calls that carry more than a pointer. */
 #define ORDER_MAGIC 0x04de4ed0u
 
+/* A call to a worker that carries more than a pointer. */
 struct order {
 	MAGIC_MEMBER
 	struct worker *w;
