@@ -25,7 +25,7 @@ struct worker;
 
 TAILQ_HEAD(conn_list, conn);
 
-/* What a connection needs of those who stand above it. */
+/* What a connection calls of the files above it, which no file includes: recv, progress, worker. */
 struct conn_ops {
 	event_callback_fn leg;		/* of a leg; arg: its side */
 	event_callback_fn timer;	/* arg: the connection */

@@ -79,7 +79,7 @@ source_of(const struct addr *a)
 }
 
 static void
-sweep(struct limits *l, uint64_t now_us)
+limits_sweep(struct limits *l, uint64_t now_us)
 {
 	for (int i = 0; i < SWEEP_STEP; i++) {
 		struct source *s = l->sweep != NULL ? l->sweep : l->sources;
@@ -109,7 +109,7 @@ source_get(struct limits *l, const struct addr *src)
 	return s;
 }
 
-/* Random early drop: the fuller, the likelier; so a flood cannot shut the door altogether. */
+/* Random early drop: the fuller, the likelier; so a flood cannot keep everybody out. */
 static bool
 unlucky(unsigned used, unsigned max)
 {
@@ -151,7 +151,7 @@ limits_enter(struct limits *l, const struct pol_limits *p, const struct addr *sr
 
 	*delay_ms = 0;
 	pthread_mutex_lock(&l->lock);
-	sweep(l, now_us);
+	limits_sweep(l, now_us);
 	s = source_get(l, src);
 	if (s == NULL) {
 		*why = CLOSE_NO_MEMORY;

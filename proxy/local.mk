@@ -37,4 +37,5 @@ proxy_libproxy_a_SOURCES = \
 	proxy/turn.c \
 	proxy/turn.h \
 	proxy/worker.c \
-	proxy/worker.h
+	proxy/worker.h \
+	proxy/worker_orders.c

@@ -23,7 +23,7 @@
  * when bytes come, and the pipe's always go first.
  */
 
-/* One turn of a connection; then the others of the worker have theirs. */
+/* One turn of a connection; then the worker's others have theirs. */
 #define TURN_ROUNDS 8
 #define TURN_BYTES (1024 * 1024)
 /* What is read to see the next head of a direction that carries big PDUs: the rest is spliced. */
@@ -190,7 +190,7 @@ recv_turns(struct conn_env *env)
 	static const struct timeval now = { 0, 0 };
 	struct conn *c;
 
-	/* Who asks for another one is behind those that wait for their first. */
+	/* A connection that asks for another turn is behind those that wait for their first. */
 	for (size_t n = env->nturns; n > 0 && (c = TAILQ_FIRST(&env->turns)) != NULL; n--) {
 		turn_take(c);
 		for (int i = 0; i < 2; i++)

@@ -8,8 +8,6 @@
 #include "auth/keyhash.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "inspect/vc_reset.h"
-#include "nodes/node.h"
 #include "policy/conf.h"
 #include "policy/policy.h"
 #include "proxy/conn.h"
@@ -71,8 +69,8 @@ worker_turn_cb(evutil_socket_t fd, short what, void *arg)
 	recv_turns(&w->env);
 }
 
-static void
-use_policy(struct worker *w, struct policy *p)
+void
+worker_use_policy(struct worker *w, struct policy *p)
 {
 	struct policy *old = w->env.policy;
 
@@ -89,65 +87,12 @@ worker_state(const struct worker_parts *parts, struct event_base *base)
 	                             : local_state_new(parts->claims);
 }
 
-/* Calls that carry more than a pointer. */
-#define ORDER_MAGIC 0x04de4ed0u
-
-struct order {
-	MAGIC_MEMBER
-	struct worker *w;
-	struct policy *policy;
-	struct node *node;
-	struct state_key key;
-	struct vc_reset reset;
-	int fd;
-	void (*done)(void *arg, struct conn_info *list, size_t n);
-	void *arg;
-};
-
-static void
-post(struct order order, void (*call)(void *arg))
-{
-	struct order *o = malloc(sizeof(*o));
-
-	if (o != NULL) {
-		*o = order;
-		MAGIC_SET(o, ORDER_MAGIC);
-		if (mailbox_post(order.w->mailbox, call, o) == 0)
-			return;
-	}
-	free(o);
-	log_error("out of memory: worker %u misses an order", order.w->index);
-	policy_unref(&order.policy);
-	node_unref(&order.node);
-	if (order.fd > 0)
-		close(order.fd);
-	if (order.done != NULL)
-		order.done(order.arg, NULL, 0);
-}
-
-static void
-vc_reset_call(void *arg)
-{
-	struct order *o = arg;
-	struct conn *c, *next;
-
-	MAGIC_CHECK(o, ORDER_MAGIC);
-	for (c = TAILQ_FIRST(&o->w->env.conns); c != NULL; c = next) {
-		const struct vc_conn vc = conn_vc(c);
-
-		next = conn_next(c);
-		if (vc_reset_ends(&o->reset, &vc))
-			conn_end(c, CLOSE_VC_RESET);
-	}
-	free(o);
-}
-
 /* A client has lost its connections: they end, on whichever worker they are. */
 static void
 tell_vc_reset(struct worker *self, const struct vc_reset *r)
 {
 	for (unsigned i = 0; i < self->parts->nworkers; i++)
-		post((struct order){ .w = self->parts->workers[i], .reset = *r }, vc_reset_call);
+		worker_vc_reset(self->parts->workers[i], r);
 }
 
 static const struct conn_ops ops = {
@@ -233,7 +178,7 @@ worker_new(unsigned index, const struct worker_parts *parts, struct policy *poli
 	if (parts->keyed && (w->keyc = keyc_new(w->base)) == NULL)
 		goto fail;
 	env_init(w);
-	use_policy(w, policy);
+	worker_use_policy(w, policy);
 	w->mailbox = mailbox_new(w->base);
 	w->tick = event_new(w->base, -1, EV_PERSIST, worker_tick_cb, w);
 	w->listeners = calloc(n, sizeof(struct listener *));
@@ -308,108 +253,4 @@ worker_stop(struct worker *w)
 {
 	if (mailbox_post(w->mailbox, stop_call, w) == -1)
 		log_error("out of memory: worker %u cannot be told to stop", w->index);
-}
-
-static void
-policy_call(void *arg)
-{
-	struct order *o = arg;
-
-	MAGIC_CHECK(o, ORDER_MAGIC);
-	use_policy(o->w, o->policy);
-	policy_unref(&o->policy);
-	free(o);
-}
-
-void
-worker_policy(struct worker *w, struct policy *p)
-{
-	post((struct order){ .w = w, .policy = policy_ref(p) }, policy_call);
-}
-
-static void
-keyd_call(void *arg)
-{
-	struct order *o = arg;
-
-	MAGIC_CHECK(o, ORDER_MAGIC);
-	if (o->w->keyc != NULL)
-		keyc_attach(o->w->keyc, o->fd);
-	else
-		close(o->fd);
-	free(o);
-}
-
-void
-worker_keyd(struct worker *w, int fd)
-{
-	post((struct order){ .w = w, .fd = fd }, keyd_call);
-}
-
-static void
-node_down_call(void *arg)
-{
-	struct order *o = arg;
-	struct conn *c, *next;
-
-	MAGIC_CHECK(o, ORDER_MAGIC);
-	/* If it has come back in between, its connections go on. */
-	if (o->node->health == NODE_DOWN) {
-		for (c = TAILQ_FIRST(&o->w->env.conns); c != NULL; c = next) {
-			next = conn_next(c);
-			if (conn_node(c) == o->node)
-				conn_end(c, CLOSE_NODE_DOWN);
-		}
-	}
-	node_unref(&o->node);
-	free(o);
-}
-
-void
-worker_node_down(struct worker *w, struct node *n)
-{
-	post((struct order){ .w = w, .node = node_ref(n) }, node_down_call);
-}
-
-static void
-claim_lost_call(void *arg)
-{
-	struct order *o = arg;
-	struct conn *c, *next;
-
-	MAGIC_CHECK(o, ORDER_MAGIC);
-	for (c = TAILQ_FIRST(&o->w->env.conns); c != NULL; c = next) {
-		next = conn_next(c);
-		if (conn_is_of(c, &o->key))
-			conn_end(c, CLOSE_CLAIM_LOST);
-	}
-	free(o);
-}
-
-void
-worker_claim_lost(struct worker *w, const struct state_key *key)
-{
-	post((struct order){ .w = w, .key = *key }, claim_lost_call);
-}
-
-static void
-describe_call(void *arg)
-{
-	struct order *o = arg;
-	struct conn_info *list = calloc(o->w->env.nconns + 1, sizeof(*list));
-	struct conn *c;
-	size_t n = 0;
-
-	MAGIC_CHECK(o, ORDER_MAGIC);
-	for (c = TAILQ_FIRST(&o->w->env.conns); list != NULL && c != NULL; c = conn_next(c))
-		conn_describe(c, &list[n++]);
-	o->done(o->arg, list, n);
-	free(o);
-}
-
-void
-worker_describe(struct worker *w, void (*done)(void *arg, struct conn_info *list, size_t n),
-    void *arg)
-{
-	post((struct order){ .w = w, .done = done, .arg = arg }, describe_call);
 }

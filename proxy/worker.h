@@ -66,6 +66,9 @@ void worker_run(struct worker *w);
 /* After the loop has ended: closes every connection. */
 void worker_free(struct worker **w);
 
+/* On its own thread alone: the policy in force from now on. Takes a reference of its own. */
+void worker_use_policy(struct worker *w, struct policy *p);
+
 /* From any thread; each takes effect on the worker's loop. */
 void worker_stop(struct worker *w);
 /* Takes a reference of its own. */
@@ -74,6 +77,8 @@ void worker_policy(struct worker *w, struct policy *p);
 void worker_keyd(struct worker *w, int fd);
 /* The client lives on another node, through another proxy: its connections here end. */
 void worker_claim_lost(struct worker *w, const struct state_key *key);
+/* A client has lost its connections: those that live here end. */
+void worker_vc_reset(struct worker *w, const struct vc_reset *r);
 /* The node is dead: its connections end now. */
 void worker_node_down(struct worker *w, struct node *n);
 

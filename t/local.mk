@@ -27,6 +27,7 @@ UNIT_TESTS += \
 	t/unit/inspect-logon.t \
 	t/unit/inspect-mediate.t \
 	t/unit/inspect-smb1.t \
+	t/unit/inspect-vc-reset.t \
 	t/unit/keyd.t \
 	t/unit/nodes-dial.t \
 	t/unit/nodes-place.t \
@@ -36,6 +37,7 @@ UNIT_TESTS += \
 	t/unit/proxy-front.t \
 	t/unit/proxy-pump.t \
 	t/unit/proxy-split.t \
+	t/unit/proxy-stage.t \
 	t/unit/smb-hdr.t \
 	t/unit/smb-ifinfo.t \
 	t/unit/smb-neg.t \
@@ -98,6 +100,8 @@ t_unit_inspect_smb1_t_SOURCES = t/unit/inspect-smb1.c t/unit/lib/made.c t/unit/l
 t_unit_inspect_smb1_t_LDADD = $(LINK_PROXY)
 t_unit_nodes_dial_t_SOURCES = t/unit/nodes-dial.c
 t_unit_nodes_dial_t_LDADD = $(LINK_NODES)
+t_unit_inspect_vc_reset_t_SOURCES = t/unit/inspect-vc-reset.c
+t_unit_inspect_vc_reset_t_LDADD = $(LINK_INSPECT)
 t_unit_nodes_place_t_SOURCES = t/unit/nodes-place.c
 t_unit_nodes_place_t_LDADD = $(LINK_NODES)
 t_unit_nodes_source_t_SOURCES = t/unit/nodes-source.c
@@ -116,6 +120,8 @@ t_unit_proxy_pump_t_SOURCES = t/unit/proxy-pump.c
 t_unit_proxy_pump_t_LDADD = $(LINK_PROXY)
 t_unit_proxy_split_t_SOURCES = t/unit/proxy-split.c t/unit/lib/talk.c t/unit/lib/talk.h
 t_unit_proxy_split_t_LDADD = $(LINK_PROXY)
+t_unit_proxy_stage_t_SOURCES = t/unit/proxy-stage.c
+t_unit_proxy_stage_t_LDADD = $(LINK_PROXY)
 t_unit_smb_hdr_t_SOURCES = t/unit/smb-hdr.c t/unit/lib/vectors.h t/unit/lib/walk.h
 t_unit_smb_hdr_t_LDADD = $(LINK_SMB)
 t_unit_smb_ifinfo_t_SOURCES = t/unit/smb-ifinfo.c t/unit/lib/vectors.h t/unit/lib/walk.h
