@@ -108,7 +108,8 @@ carry_request(struct mediate *m, struct frame *f, const struct message *msg,
 	case DECIDE_WAIT:
 		return (struct outcome){ .act = OUTCOME_WAIT };
 	case DECIDE_REFUSE:
-		p = (struct pending){ .kind = PENDING_REFUSED, .status = d->status, .sign = d->sign };
+		p = (struct pending){ .kind = PENDING_REFUSED, .status = d->status,
+			.sign = d->sign };
 		return carry_stand_in(m, f, msg, p);
 	case DECIDE_STAND_IN:
 		return carry_stand_in(m, f, msg, p);
@@ -211,7 +212,7 @@ carry_lowered(struct mediate *m, struct frame *f, const struct message *msg,
 		wr_bytes(frame_begin(f, msg), msg->bytes, msg->part.len);
 		frame_end(f, msg);
 	}
-	/* An interim answer is not signed, [MS-SMB2] 3.3.4.1.1, and shares its MessageId's nonce. */
+	/* Never signed, [MS-SMB2] 3.3.4.1.1: it shares the nonce of its MessageId. */
 	if (message_interim(msg))
 		return carried();
 	return frame_sign(f, m->env->crypt, k) == -1 ? carry_close(CLOSE_UNEXPECTED_ANSWER)

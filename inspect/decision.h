@@ -1,4 +1,4 @@
-/* decision.h: what is to become of a held message, as a judge says it and inspect/carry.c does it */
+/* decision.h: what a judge says is to become of a held message */
 #ifndef INSPECT_DECISION_H
 #define INSPECT_DECISION_H
 

@@ -84,7 +84,7 @@ struct channel *sesstab_join(struct sesstab *t, const struct session_info *si,
  */
 bool channel_leave(struct sesstab *t, struct channel **c);
 
-/* LOGOFF succeeded on this channel: the session is found no more; its channels leave by themselves. */
+/* LOGOFF succeeded on this channel: the session is found no more; its channels leave on their own. */
 void channel_logoff(struct sesstab *t, struct channel *c);
 
 uint64_t channel_session_id(const struct channel *c);

@@ -137,7 +137,7 @@ setup_session(struct mediate *m, const struct frame *f, const struct message *ms
 	}
 	s = setup_msg_of(f, msg, r.blob, r.blob_len);
 	s.binding = d.pending.binding;
-	/* Reauthentication changes no key, [MS-SMB2] 3.3.5.5.1: its token is judged, and that is all. */
+	/* Reauthentication changes no key, [MS-SMB2] 3.3.5.5.1: only its token is judged. */
 	if (!s.binding && track_channel(&m->track, session_id) != NULL)
 		t = spnego_token(r.blob, r.blob_len);
 	else if (logons_request(&m->logons, &s, &t, &why) == -1)
@@ -226,7 +226,7 @@ session_opened(struct mediate *m, const struct session_info *si, const struct pe
 		return decide_close(why);
 	}
 	/*
-	 * Also of a bound channel: its session may outlive the first one, with another proxy. But one
+	 * Also of a bound channel: its session may outlive the first one, with another proxy. One
 	 * that lacks the keys says nothing: the others may have them.
 	 */
 	if (may_be_bound(si) && (!bound || e->keys != NULL))
