@@ -69,32 +69,32 @@ find_told(struct findings *f, const struct session_info *si)
 {
 	char text[ADDR_STRLEN];
 
-	switch (si->told) {
-	case TOLD_NOTHING:
+	switch (si->query) {
+	case QUERY_NEVER:
 		find(f, "the client has not asked for the server's interfaces");
 		break;
-	case TOLD_OPAQUE:
+	case QUERY_OPAQUE:
 		find(f, "it was told the node's own addresses, not ours: the answer was signed, and there is "
 		        "no key%s%s", si->opaque_because != NULL ? ": " : "",
 		        si->opaque_because != NULL ? si->opaque_because : "");
 		break;
-	case TOLD_GMAC:
+	case QUERY_GMAC:
 		find(f, "it was told the node's own addresses: GMAC left no way to change them, and "
 		        "gmac = pass");
 		break;
-	case TOLD_REFUSED:
+	case QUERY_REFUSED:
 		find(f, "its query was refused: GMAC left no way to answer it, and gmac = refuse");
 		break;
-	case TOLD_NODES_LIST:
+	case QUERY_NODES:
 		find(f, "it was told the node's own addresses, as mode = pass has it");
 		break;
-	case TOLD_ERROR:
+	case QUERY_ERROR:
 		find(f, "the node refused its query, or the list did not fit its buffer");
 		break;
-	case TOLD_LIST:
-		if (si->ntold == 0)
+	case QUERY_OURS:
+		if (si->nlist == 0)
 			find(f, "it was told no address: policy forbids every one");
-		else if (si->ntold == 1 && (si->list[0].capability & IFINFO_RSS_CAPABLE) == 0)
+		else if (si->nlist == 1 && (si->list[0].capability & IFINFO_RSS_CAPABLE) == 0)
 			find(f, "it was told one address, %s, without RSS: clients open one channel to it",
 			    addr_str(&si->list[0].addr, text));
 		break;
@@ -123,7 +123,7 @@ explain(const struct policy *p, const struct session_info *si, const struct chan
 	find_limits(&f, si);
 	find_addresses(&f, p, channels, n);
 	find_told(&f, si);
-	if (!si->keyed && si->opaque_because != NULL && si->told != TOLD_OPAQUE)
+	if (!si->keyed && si->opaque_because != NULL && si->query != QUERY_OPAQUE)
 		find(&f, "smbgate cannot see into it: %s", si->opaque_because);
 	if (n > 1)
 		find(&f, "it has %zu channels", n);

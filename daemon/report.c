@@ -174,22 +174,22 @@ signing_str(uint16_t dialect, uint16_t signing)
 }
 
 static const char *
-told_str(enum session_told told)
+told_str(enum query_result told)
 {
 	switch (told) {
-	case TOLD_NOTHING:
+	case QUERY_NEVER:
 		return "nothing";
-	case TOLD_LIST:
+	case QUERY_OURS:
 		return "announced list";
-	case TOLD_NODES_LIST:
+	case QUERY_NODES:
 		return "node's list";
-	case TOLD_OPAQUE:
+	case QUERY_OPAQUE:
 		return "opaque";
-	case TOLD_GMAC:
+	case QUERY_GMAC:
 		return "node's list: GMAC";
-	case TOLD_REFUSED:
+	case QUERY_REFUSED:
 		return "refused: GMAC";
-	case TOLD_ERROR:
+	case QUERY_ERROR:
 		return "error";
 	}
 	return "nothing";
@@ -243,7 +243,7 @@ told_addresses(json_t *o, const struct session_info *si)
 {
 	json_t *list = set_array(o, "addresses");
 
-	for (size_t i = 0; i < si->ntold; i++) {
+	for (size_t i = 0; i < si->nlist; i++) {
 		char text[ADDR_STRLEN];
 
 		json_array_append_new(list, report_text(addr_str(&si->list[i].addr, text)));
@@ -255,7 +255,7 @@ told_interfaces(json_t *o, const struct session_info *si)
 {
 	json_t *list = set_array(o, "addresses");
 
-	for (size_t i = 0; i < si->ntold; i++) {
+	for (size_t i = 0; i < si->nlist; i++) {
 		const struct ifinfo *f = &si->list[i];
 		json_t *a = append_object(list);
 
@@ -401,7 +401,7 @@ client_session(void *arg, const struct session_info *si, const struct channel_in
 		return;
 	o = append_object(l->sessions);
 	set_session_id(o, si->session_id);
-	set_text(o, "told", told_str(si->told));
+	set_text(o, "told", told_str(si->query));
 	told_addresses(o, si);
 }
 
@@ -481,7 +481,7 @@ one_session(void *arg, const struct session_info *si, const struct channel_info 
 		set_text(o, "why", why);
 	set_text(o, "opaque_because", why);
 	set_text(o, "principal", si->principal);
-	set_text(o, "told", told_str(si->told));
+	set_text(o, "told", told_str(si->query));
 	told_interfaces(o, si);
 	list = set_array(o, "channels");
 	for (size_t i = 0; i < n; i++) {

@@ -33,13 +33,13 @@ carry_close(enum close_reason why)
 static void
 carry_remarks(struct mediate *m, uint64_t session_id, const struct decision *d)
 {
-	struct channel *c = d->told == TOLD_NOTHING ? NULL : track_channel(&m->track, session_id);
+	struct channel *c = d->query == QUERY_NEVER ? NULL : track_channel(&m->track, session_id);
 	char a[ADDR_STRLEN];
 
 	for (unsigned i = 0; i < d->ncounts; i++)
 		stats_add(m->env->stats, d->counts[i], 1);
 	if (c != NULL)
-		channel_told(m->env->sessions, c, d->told, d->list, d->nlist);
+		channel_query_result(m->env->sessions, c, d->query, d->list, d->nlist);
 	if (d->text != NULL && mediate_may_log(m))
 		log_conn(LOG_LEVEL_INFO, mediate_log(m), "%s (session %016" PRIx64 ", dialled %s)",
 		    d->text, session_id, addr_str(&m->self.local.addr, a));

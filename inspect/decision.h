@@ -50,7 +50,7 @@ struct decision {
 	unsigned ncounts;
 	enum counter counts[2];
 	const char *text;		/* for people; NULL: no line in the log */
-	enum session_told told;		/* the answer to an interface query */
+	enum query_result query;	/* what became of an interface query */
 	size_t nlist;
 	const struct ifinfo *list;	/* borrowed */
 };

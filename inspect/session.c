@@ -66,9 +66,9 @@ info_own(struct session_info *si)
 {
 	si->opaque_because = text_dup(si->opaque_because);
 	si->principal = text_dup(si->principal);
-	si->list = list_dup(si->list, si->ntold);
+	si->list = list_dup(si->list, si->nlist);
 	if (si->list == NULL)
-		si->ntold = 0;
+		si->nlist = 0;
 }
 
 static void
@@ -347,19 +347,19 @@ sesstab_keys(struct sesstab *t, uint64_t session_id, const struct node *node)
 }
 
 void
-channel_told(struct sesstab *t, struct channel *c, enum session_told told,
+channel_query_result(struct sesstab *t, struct channel *c, enum query_result query,
     const struct ifinfo *list, size_t n)
 {
 	struct session_info *si = &c->session->info;
 	struct shard *sh = shard_of(t, si->session_id);
 
 	pthread_mutex_lock(&sh->lock);
-	si->told = told;
+	si->query = query;
 	own_free(si->list);
-	si->ntold = n < SESSION_TOLD_MAX ? (unsigned)n : SESSION_TOLD_MAX;
-	si->list = list_dup(list, si->ntold);
+	si->nlist = n < SESSION_LIST_MAX ? (unsigned)n : SESSION_LIST_MAX;
+	si->list = list_dup(list, si->nlist);
 	if (si->list == NULL)
-		si->ntold = 0;
+		si->nlist = 0;
 	pthread_mutex_unlock(&sh->lock);
 }
 

@@ -16,18 +16,18 @@ struct channel;
 struct signkey;
 struct smbkeys;
 
-/* How many told addresses are remembered for people to look at. */
-#define SESSION_TOLD_MAX 16
+/* How many addresses of the last list are remembered for people to look at. */
+#define SESSION_LIST_MAX 16
 
 /* What became of the last interface query of a session. */
-enum session_told {
-	TOLD_NOTHING,		/* never asked */
-	TOLD_LIST,		/* smbgate's list: see told[] */
-	TOLD_NODES_LIST,	/* the node's own, by policy */
-	TOLD_OPAQUE,		/* the node's own: protected, and smbgate has no key */
-	TOLD_GMAC,		/* the node's own: GMAC leaves no way, and policy lets it pass */
-	TOLD_REFUSED,		/* nothing: GMAC leaves no way, and policy refuses */
-	TOLD_ERROR,		/* the node refused the query */
+enum query_result {
+	QUERY_NEVER,		/* there was none */
+	QUERY_OURS,		/* answered with smbgate's list */
+	QUERY_NODES,		/* the node's own, by policy */
+	QUERY_OPAQUE,		/* the node's own: protected, and smbgate has no key */
+	QUERY_GMAC,		/* the node's own: GMAC leaves no way, and policy lets it pass */
+	QUERY_REFUSED,		/* nothing: GMAC leaves no way, and policy refuses */
+	QUERY_ERROR,		/* the node refused the query */
 };
 
 /* Names and reasons are for people: what is longer is cut. */
@@ -46,9 +46,9 @@ struct session_info {
 	const char *principal;		/* who logged on; NULL where that is not known */
 	struct guid client_guid;
 	uint64_t since_ms;
-	enum session_told told;
-	unsigned ntold;
-	const struct ifinfo *list;	/* ntold of them */
+	enum query_result query;
+	unsigned nlist;
+	const struct ifinfo *list;	/* nlist of them */
 };
 
 /* The client's connection that is a channel. */
@@ -84,7 +84,7 @@ struct channel *sesstab_join(struct sesstab *t, const struct session_info *si,
  */
 bool channel_leave(struct sesstab *t, struct channel **c);
 
-/* LOGOFF succeeded on this channel: the session is found no more; its channels leave on their own. */
+/* LOGOFF succeeded on this channel: the session is found no more; its channels leave later. */
 void channel_logoff(struct sesstab *t, struct channel *c);
 
 uint64_t channel_session_id(const struct channel *c);
@@ -108,8 +108,8 @@ void channel_opaque(struct sesstab *t, struct channel *c, const char *because);
  */
 struct smbkeys *sesstab_keys(struct sesstab *t, uint64_t session_id, const struct node *node);
 
-/* Remembers what the session was told; n may exceed what is kept. */
-void channel_told(struct sesstab *t, struct channel *c, enum session_told told,
+/* Remembers what became of an interface query; n may exceed SESSION_LIST_MAX. */
+void channel_query_result(struct sesstab *t, struct channel *c, enum query_result query,
     const struct ifinfo *list, size_t n);
 
 /* Is the session known? */

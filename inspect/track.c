@@ -41,7 +41,7 @@ int
 track_ask(struct track *t, const struct pending *p, enum close_reason *why)
 {
 	if (track_asked(t, p->message_id) != NULL) {
-		/* The node ends the connection for this too: nobody could tell the answers apart. */
+		/* The node ends the connection for it too: whose answer is whose? */
 		*why = CLOSE_BAD_SEQUENCE;
 		return -1;
 	}

@@ -34,7 +34,7 @@ enum pending_kind {
 enum query_way {
 	WAY_NONE,		/* not an interface query */
 	WAY_PASS,		/* policy: the node's list is the client's */
-	WAY_PLAIN,		/* unsigned, no key: goes on; our list, unless its answer is signed */
+	WAY_PLAIN,		/* unsigned, no key: goes on; our list, unless it comes signed */
 	WAY_OPAQUE,		/* signed, no key: the same, and the answer will be signed */
 	WAY_SUBSTITUTE,		/* an ECHO goes in its place; our list, signed or sealed once */
 	WAY_LIFT,		/* goes on sealed, unsigned; our list, signed once */

@@ -243,28 +243,28 @@ test_query_answer(void **state)
 		enum query_way way;
 		enum answer answer;
 		enum decision_act act;
-		enum session_told told;
+		enum query_result query;
 		enum counter count;
 	} rows[] = {
-		{ WAY_PASS, UNSIGNED, DECIDE_PASS, TOLD_NODES_LIST, STAT_ifinfo_passed },
-		{ WAY_PASS, SIGNED, DECIDE_PASS, TOLD_NODES_LIST, STAT_ifinfo_passed },
-		{ WAY_PASS, SEALED, DECIDE_PASS, TOLD_NODES_LIST, STAT_ifinfo_passed },
-		{ WAY_PASS, ERROR, DECIDE_PASS, TOLD_ERROR, STAT_ifinfo_errors },
-		{ WAY_PLAIN, UNSIGNED, DECIDE_CHANGE, TOLD_LIST, STAT_ifinfo_announced },
-		{ WAY_PLAIN, SIGNED, DECIDE_PASS, TOLD_OPAQUE, STAT_ifinfo_opaque },
-		{ WAY_PLAIN, ERROR, DECIDE_PASS, TOLD_ERROR, STAT_ifinfo_errors },
-		{ WAY_PLAIN, TOO_SMALL, DECIDE_CHANGE, TOLD_LIST, STAT_ifinfo_announced },
-		{ WAY_OPAQUE, UNSIGNED, DECIDE_CHANGE, TOLD_LIST, STAT_ifinfo_announced },
-		{ WAY_OPAQUE, SIGNED, DECIDE_PASS, TOLD_OPAQUE, STAT_ifinfo_opaque },
-		{ WAY_OPAQUE, ERROR, DECIDE_PASS, TOLD_ERROR, STAT_ifinfo_errors },
-		{ WAY_RESIGN, UNSIGNED, DECIDE_CHANGE, TOLD_LIST, STAT_ifinfo_announced },
-		{ WAY_RESIGN, SIGNED, DECIDE_PASS, TOLD_OPAQUE, STAT_ifinfo_opaque },
-		{ WAY_GMAC, SIGNED, DECIDE_PASS, TOLD_OPAQUE, STAT_ifinfo_opaque },
-		{ WAY_LIFT, SEALED, DECIDE_CHANGE, TOLD_LIST, STAT_ifinfo_announced },
-		{ WAY_LIFT, ERROR, DECIDE_PASS, TOLD_ERROR, STAT_ifinfo_errors },
-		{ WAY_RESEAL, SEALED, DECIDE_CHANGE, TOLD_LIST, STAT_ifinfo_announced },
-		{ WAY_RESEAL, SIGNED, DECIDE_CLOSE, TOLD_NOTHING, 0 },
-		{ WAY_SUBSTITUTE, UNSIGNED, DECIDE_CLOSE, TOLD_NOTHING, 0 },
+		{ WAY_PASS, UNSIGNED, DECIDE_PASS, QUERY_NODES, STAT_ifinfo_passed },
+		{ WAY_PASS, SIGNED, DECIDE_PASS, QUERY_NODES, STAT_ifinfo_passed },
+		{ WAY_PASS, SEALED, DECIDE_PASS, QUERY_NODES, STAT_ifinfo_passed },
+		{ WAY_PASS, ERROR, DECIDE_PASS, QUERY_ERROR, STAT_ifinfo_errors },
+		{ WAY_PLAIN, UNSIGNED, DECIDE_CHANGE, QUERY_OURS, STAT_ifinfo_announced },
+		{ WAY_PLAIN, SIGNED, DECIDE_PASS, QUERY_OPAQUE, STAT_ifinfo_opaque },
+		{ WAY_PLAIN, ERROR, DECIDE_PASS, QUERY_ERROR, STAT_ifinfo_errors },
+		{ WAY_PLAIN, TOO_SMALL, DECIDE_CHANGE, QUERY_OURS, STAT_ifinfo_announced },
+		{ WAY_OPAQUE, UNSIGNED, DECIDE_CHANGE, QUERY_OURS, STAT_ifinfo_announced },
+		{ WAY_OPAQUE, SIGNED, DECIDE_PASS, QUERY_OPAQUE, STAT_ifinfo_opaque },
+		{ WAY_OPAQUE, ERROR, DECIDE_PASS, QUERY_ERROR, STAT_ifinfo_errors },
+		{ WAY_RESIGN, UNSIGNED, DECIDE_CHANGE, QUERY_OURS, STAT_ifinfo_announced },
+		{ WAY_RESIGN, SIGNED, DECIDE_PASS, QUERY_OPAQUE, STAT_ifinfo_opaque },
+		{ WAY_GMAC, SIGNED, DECIDE_PASS, QUERY_OPAQUE, STAT_ifinfo_opaque },
+		{ WAY_LIFT, SEALED, DECIDE_CHANGE, QUERY_OURS, STAT_ifinfo_announced },
+		{ WAY_LIFT, ERROR, DECIDE_PASS, QUERY_ERROR, STAT_ifinfo_errors },
+		{ WAY_RESEAL, SEALED, DECIDE_CHANGE, QUERY_OURS, STAT_ifinfo_announced },
+		{ WAY_RESEAL, SIGNED, DECIDE_CLOSE, QUERY_NEVER, 0 },
+		{ WAY_SUBSTITUTE, UNSIGNED, DECIDE_CLOSE, QUERY_NEVER, 0 },
 	};
 	static const char *const nodes[] = { "192.168.7.7", NULL };
 	static struct ifinfo list[IFINFO_MAX];
@@ -294,7 +294,7 @@ test_query_answer(void **state)
 		f.sealed = rows[i].answer == SEALED;
 		d = query_answer(&t.m, &f, &f.msg[0], &asked, list);
 		assert_int_equal(d.act, rows[i].act);
-		assert_int_equal(d.told, rows[i].told);
+		assert_int_equal(d.query, rows[i].query);
 		if (d.act == DECIDE_CLOSE) {
 			assert_int_equal(d.why, CLOSE_UNEXPECTED_ANSWER);
 			continue;
@@ -394,7 +394,7 @@ put_authenticate(uint8_t *b, size_t cap, uint16_t response, uint16_t name)
 	return wr_len(&w);
 }
 
-/* 1 ntlm, 2 guest: allow, refuse; 3 token: 0, kerberos; NTLM: negotiate, user, (x) nobody, broken */
+/* 1 ntlm, 2 guest: allow, refuse; 3 token: 0, kerberos; NTLM: negotiate, user, x: nobody, broken */
 static void
 test_token(void **state)
 {
