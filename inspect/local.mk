@@ -18,6 +18,8 @@ inspect_libinspect_a_SOURCES = \
 	inspect/identity.h \
 	inspect/logon.c \
 	inspect/logon.h \
+	inspect/logon_keys.c \
+	inspect/logon_keys.h \
 	inspect/mediate.c \
 	inspect/mediate.h \
 	inspect/query.c \

@@ -8,9 +8,9 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/magic.h"
+#include "inspect/logon_keys.h"
 #include "inspect/track.h"
 #include "smb/const.h"
-#include "smb/hdr2.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -284,53 +284,6 @@ logons_drop(struct logons *l, uint64_t message_id)
 		logon_drop(x);
 }
 
-/* Is the answer signed with this key, or is there no signature to tell by? */
-static bool
-believable(struct crypt *crypt, const struct signkey *k, const struct setup_msg *s)
-{
-	struct hdr2 h;
-
-	return hdr2_get(&h, s->msg, s->len) == 0 &&
-	    ((h.flags & SMB2_FLAGS_SIGNED) == 0 || sign_good(crypt, k, s->msg, s->len));
-}
-
-static bool
-signed_at_all(const struct setup_msg *s)
-{
-	struct hdr2 h;
-
-	return hdr2_get(&h, s->msg, s->len) == 0 && (h.flags & SMB2_FLAGS_SIGNED) != 0;
-}
-
-/* The keys of a first channel: false when none of the known derivations is the node's. */
-static bool
-session_keys(const struct logon_facts *f, struct crypt *crypt, const struct setup_msg *s,
-    struct logon_end *e)
-{
-	for (int v = 0; v < KEYS_VARIANTS; v++) {
-		e->keys = smbkeys_derive(f, (enum keys_variant)v);
-		if (e->keys != NULL && believable(crypt, &e->keys->signing, s)) {
-			e->signing = e->keys->signing;
-			if (signed_at_all(s))
-				smbkeys_prove(e->keys, SMBKEYS_SIGN);
-			return true;
-		}
-		smbkeys_unref(&e->keys);
-	}
-	return false;
-}
-
-static bool
-channel_key(const struct logon_facts *f, struct crypt *crypt, const struct setup_msg *s,
-    struct logon_end *e)
-{
-	for (int v = 0; v < KEYS_VARIANTS; v++)
-		if (signkey_derive(&e->signing, f, (enum keys_variant)v) == 0 &&
-		    believable(crypt, &e->signing, s))
-			return true;
-	return false;
-}
-
 static void
 logon_opaque(struct logon_end *e, const char *because)
 {
@@ -340,7 +293,7 @@ logon_opaque(struct logon_end *e, const char *because)
 
 static void
 logon_derive(const struct logon *x, const struct keyx_result *r, const struct setup_msg *s,
-    const struct track *t, struct crypt *crypt, struct smbkeys *session, struct logon_end *e)
+    const struct track *t, struct smbkeys *session, struct logon_end *e)
 {
 	const struct logon_facts f = {
 		.dialect = t->dialect,
@@ -350,18 +303,14 @@ logon_derive(const struct logon *x, const struct keyx_result *r, const struct se
 		.key_len = r->key_len,
 		.preauth = t->dialect >= SMB2_DIALECT_311 ? &x->hash : NULL,
 	};
+	const char *because = x->binding
+	    ? logon_keys_bound(&f, x->all->crypt, s->msg, s->len, session, &e->signing)
+	    : logon_keys(&f, x->all->crypt, s->msg, s->len, &e->keys, &e->signing);
 
 	e->state = LOGON_KEYED;
-	if (!x->binding) {
-		if (!session_keys(&f, crypt, s, e))
-			logon_opaque(e, "the node signed with a key that could not be derived");
-		return;
-	}
-	if (session == NULL)
-		logon_opaque(e, "the session's first channel is opaque");
-	else if (!channel_key(&f, crypt, s, e))
-		logon_opaque(e, "the node signed with a key that could not be derived");
-	else
+	if (because != NULL)
+		logon_opaque(e, because);
+	else if (x->binding)
 		e->keys = smbkeys_ref(session);
 }
 
@@ -402,7 +351,7 @@ logons_success(struct logons *l, const struct setup_msg *s, const struct track *
 	if (r->state == KEYX_READY && t->dialect >= SMB2_DIALECT_311 && catch_up(x) == -1)
 		logon_opaque(e, "out of memory while the logon was watched");
 	else if (r->state == KEYX_READY)
-		logon_derive(x, r, s, t, l->crypt, session, e);
+		logon_derive(x, r, s, t, session, e);
 	else if (r->state == KEYX_FAILED)
 		logon_opaque(e, r->why);
 	else

@@ -238,7 +238,7 @@ session_opened(struct mediate *m, const struct session_info *si, const struct pe
 
 /* *e: the keys of a logon that the node has accepted; LOGON_WAIT while they are not there yet. */
 static void
-logon_keys(struct mediate *m, const struct setup_msg *s, const struct pending *asked,
+setup_logon_keys(struct mediate *m, const struct setup_msg *s, const struct pending *asked,
     struct session_info *si, struct logon_end *e)
 {
 	struct smbkeys *session = NULL;
@@ -295,7 +295,7 @@ setup_session_answer(struct mediate *m, const struct frame *f, const struct mess
 		logons_drop(&m->logons, asked->message_id);
 		return d;
 	}
-	logon_keys(m, &s, asked, &si, &e);
+	setup_logon_keys(m, &s, asked, &si, &e);
 	if (e.state == LOGON_WAIT)
 		return decide(DECIDE_WAIT);
 	d = session_opened(m, &si, asked, &e);
