@@ -26,6 +26,8 @@ inspect_libinspect_a_SOURCES = \
 	inspect/query.h \
 	inspect/session.c \
 	inspect/session.h \
+	inspect/session_info.c \
+	inspect/session_info.h \
 	inspect/setup.c \
 	inspect/setup.h \
 	inspect/sharing.c \
