@@ -69,9 +69,9 @@ find_list(struct findings *f, const struct session_info *si)
 {
 	char text[ADDR_STRLEN];
 
-	if (si->ntold == 0)
+	if (si->nlist == 0)
 		add_finding(f, "the client got an empty list: policy forbids every address");
-	else if (si->ntold == 1 && (si->list[0].capability & IFINFO_RSS_CAPABLE) == 0)
+	else if (si->nlist == 1 && (si->list[0].capability & IFINFO_RSS_CAPABLE) == 0)
 		add_finding(f, "the client got one address, %s, without RSS: clients open one "
 		    "channel to that", addr_str(&si->list[0].addr, text));
 }
@@ -82,31 +82,31 @@ find_query(struct findings *f, const struct session_info *si)
 {
 	const char *because = si->opaque_because;
 
-	switch (si->told) {
-	case TOLD_NOTHING:
+	switch (si->query) {
+	case QUERY_NEVER:
 		add_finding(f, "the client has not asked for the server's interfaces");
 		break;
-	case TOLD_OPAQUE:
+	case QUERY_OPAQUE:
 		add_finding(f, "the client got the node's own addresses: the answer was signed, "
 		    "and smbgate has no key%s%s", because != NULL ? ": " : "",
 		    because != NULL ? because : "");
 		break;
-	case TOLD_GMAC:
+	case QUERY_GMAC:
 		add_finding(f, "the client got the node's own addresses: GMAC left no way to "
 		    "change them, and gmac = pass");
 		break;
-	case TOLD_REFUSED:
+	case QUERY_REFUSED:
 		add_finding(f, "the client's query was refused: GMAC left no way to answer it, and "
 		    "gmac = refuse");
 		break;
-	case TOLD_NODES_LIST:
+	case QUERY_NODES:
 		add_finding(f, "the client got the node's own addresses, because of mode = pass");
 		break;
-	case TOLD_ERROR:
+	case QUERY_ERROR:
 		add_finding(f, "the node refused the client's query, or the list did not fit into "
 		    "the client's buffer");
 		break;
-	case TOLD_LIST:
+	case QUERY_OURS:
 		find_list(f, si);
 		break;
 	}
@@ -134,7 +134,7 @@ explain(const struct policy *p, const struct session_info *si, const struct chan
 	find_limits(&f, si);
 	find_addresses(&f, p, channels, n);
 	find_query(&f, si);
-	if (!si->keyed && si->opaque_because != NULL && si->told != TOLD_OPAQUE)
+	if (!si->keyed && si->opaque_because != NULL && si->query != QUERY_OPAQUE)
 		add_finding(&f, "smbgate cannot change the session's messages: %s",
 		    si->opaque_because);
 	if (n > 1)

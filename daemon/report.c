@@ -47,20 +47,20 @@ report_nodes(struct nodes *nodes, struct state *claims, uint64_t now_ms)
 const char *
 report_told(const struct session_info *si)
 {
-	switch (si->told) {
-	case TOLD_NOTHING:
+	switch (si->query) {
+	case QUERY_NEVER:
 		return "nothing";
-	case TOLD_LIST:
+	case QUERY_OURS:
 		return "announced list";
-	case TOLD_NODES_LIST:
+	case QUERY_NODES:
 		return "node's list";
-	case TOLD_OPAQUE:
+	case QUERY_OPAQUE:
 		return "opaque";
-	case TOLD_GMAC:
+	case QUERY_GMAC:
 		return "node's list: GMAC";
-	case TOLD_REFUSED:
+	case QUERY_REFUSED:
 		return "refused: GMAC";
-	case TOLD_ERROR:
+	case QUERY_ERROR:
 		return "error";
 	}
 	return "nothing";
@@ -86,7 +86,7 @@ session_interfaces(json_t *o, const struct session_info *si)
 {
 	json_t *list = jset_array(o, "addresses");
 
-	for (size_t i = 0; i < si->ntold; i++) {
+	for (size_t i = 0; i < si->nlist; i++) {
 		const struct ifinfo *f = &si->list[i];
 		json_t *a = jadd_object(list);
 

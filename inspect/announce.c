@@ -53,7 +53,7 @@ dialled_alone(const struct pol_interfaces *sec, enum pol_ifmode mode, const stru
 }
 
 static bool
-tellable(const struct policy *p, const struct addr *a)
+may_announce(const struct policy *p, const struct addr *a)
 {
 	return policy_allows(p, a) && !addr_is_linklocal(a) && !addr_is_unspecified(a);
 }
@@ -76,7 +76,7 @@ announce(const struct policy *p, const char *listener, enum pol_ifmode mode,
 		return 1;
 	}
 	if (own && (sec == NULL || sec->n == 0)) {
-		if (!tellable(p, dialled))
+		if (!may_announce(p, dialled))
 			return 0;
 		out[0] = from_address(dialled);
 		return 1;
@@ -84,7 +84,7 @@ announce(const struct policy *p, const char *listener, enum pol_ifmode mode,
 	total = own ? sec->n : n;
 	for (size_t i = 0; i < total && k < max; i++) {
 		e = own ? from_policy(&sec->list[i]) : list[i];
-		if (tellable(p, &e.addr))
+		if (may_announce(p, &e.addr))
 			out[k++] = e;
 	}
 	return k;

@@ -16,9 +16,10 @@ struct ifinfo;
 enum pol_ifmode announce_mode(const struct policy *p, const char *listener, bool intercept);
 
 /*
- * Pure. Decides the answer to an interface query that arrived on `dialled` through `listener` in that
- * mode of announce_mode(), where the node's own answer was the n entries of `list`. Writes at most max entries to out and
- * returns their number; 0 is a valid answer. Mode `pass` never comes here: see query.c.
+ * Pure. Decides the answer to an interface query that arrived on `dialled` through `listener` in
+ * that mode of announce_mode(), where the node's own answer was the n entries of `list`. Writes at
+ * most max entries to out and returns their number; 0 is a valid answer. Mode `pass` never comes
+ * here: see query.c.
  *
  *   announce: the listener's list of the policy; without one, the dialled address.
  *   filter:   the node's list.
@@ -26,6 +27,7 @@ enum pol_ifmode announce_mode(const struct policy *p, const char *listener, bool
  *   forbidden address is told that one address alone, which it knows already.
  */
 size_t announce(const struct policy *p, const char *listener, enum pol_ifmode mode,
-    const struct addr *dialled, const struct ifinfo *list, size_t n, struct ifinfo *out, size_t max);
+    const struct addr *dialled, const struct ifinfo *list, size_t n, struct ifinfo *out,
+    size_t max);
 
 #endif

@@ -33,13 +33,13 @@ carry_close(enum close_reason why)
 static void
 carry_remarks(struct mediate *m, uint64_t session_id, const struct decision *d)
 {
-	struct channel *c = d->told == TOLD_NOTHING ? NULL : track_channel(&m->track, session_id);
+	struct channel *c = d->query == QUERY_NEVER ? NULL : track_channel(&m->track, session_id);
 	char a[ADDR_STRLEN];
 
 	for (unsigned i = 0; i < d->ncounts; i++)
 		stats_add(m->env->stats, d->counts[i], 1);
 	if (c != NULL)
-		channel_told(m->env->sessions, c, d->told, d->list, d->nlist);
+		channel_query_result(m->env->sessions, c, d->query, d->list, d->nlist);
 	if (d->text != NULL && mediate_may_log(m))
 		log_conn(LOG_LEVEL_INFO, mediate_log(m), "%s (session %016" PRIx64 ", dialled %s)",
 		    d->text, session_id, addr_str(&m->self.local.addr, a));
@@ -108,7 +108,8 @@ carry_request(struct mediate *m, struct frame *f, const struct message *msg,
 	case DECIDE_WAIT:
 		return (struct outcome){ .act = OUTCOME_WAIT };
 	case DECIDE_REFUSE:
-		p = (struct pending){ .kind = PENDING_REFUSED, .status = d->status, .sign = d->sign };
+		p = (struct pending){ .kind = PENDING_REFUSED, .status = d->status,
+			.sign = d->sign };
 		return carry_stand_in(m, f, msg, p);
 	case DECIDE_STAND_IN:
 		return carry_stand_in(m, f, msg, p);
@@ -211,7 +212,7 @@ carry_lowered(struct mediate *m, struct frame *f, const struct message *msg,
 		wr_bytes(frame_begin(f, msg), msg->bytes, msg->part.len);
 		frame_end(f, msg);
 	}
-	/* An interim answer is not signed, [MS-SMB2] 3.3.4.1.1, and shares its MessageId's nonce. */
+	/* Never signed, [MS-SMB2] 3.3.4.1.1: it shares the nonce of its MessageId. */
 	if (message_interim(msg))
 		return carried();
 	return frame_sign(f, m->env->crypt, k) == -1 ? carry_close(CLOSE_UNEXPECTED_ANSWER)

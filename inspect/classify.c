@@ -94,7 +94,8 @@ backwards(enum dir dir, const struct hdr2 *h)
 
 /* The parts of a compound that is passed piece by piece; off: bytes in front of p's message. */
 static struct verdict
-piece(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t left, size_t off)
+classify_piece(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t left,
+    size_t off)
 {
 	struct hdr2 h;
 	size_t n = 0, len;
@@ -105,7 +106,8 @@ piece(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_
 		return more(off + SMB2_HDR_LEN);
 	if (hdr2_get(&h, p, avail) == -1 || backwards(dir, &h))
 		return end(CLOSE_BAD_MESSAGE);
-	if (h.next != 0 && (h.next < SMB2_HDR_LEN || h.next % 8 != 0 || h.next > left - SMB2_HDR_LEN))
+	if (h.next != 0 &&
+	    (h.next < SMB2_HDR_LEN || h.next % 8 != 0 || h.next > left - SMB2_HDR_LEN))
 		return end(CLOSE_BAD_CHAIN);
 	len = h.next != 0 ? h.next : left;
 	switch (must_see(t, dir, &h, p, avail, len, &n)) {
@@ -119,10 +121,10 @@ piece(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_
 	return pass(off + len, off + left);
 }
 
-/* As piece(), of an encrypted frame: the head of the part that begins at p is peeked at. */
+/* The same of an encrypted frame: the head of the part that begins at p is peeked at. */
 static struct verdict
-sealed_piece(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t left,
-    size_t off)
+classify_sealed_piece(const struct track *t, enum dir dir, const uint8_t *p, size_t avail,
+    size_t left, size_t off)
 {
 	const struct sealed_piece *s = t->piece[dir];
 	const struct smbkeys *k = track_keys(t, s->session_id);
@@ -134,22 +136,22 @@ sealed_piece(const struct track *t, enum dir dir, const uint8_t *p, size_t avail
 		return pass(off + left, off + left);
 	if (avail < want)
 		return more(off + want);
-	if (seal_peek(t->crypt, k, dir == C2S ? SEAL_C2S : SEAL_S2C, s->nonce, p, s->size - left, want,
-	        head) == -1)
+	if (seal_peek(t->crypt, k, dir == C2S ? SEAL_C2S : SEAL_S2C, s->nonce, p, s->size - left,
+	        want, head) == -1)
 		return end(CLOSE_BAD_MESSAGE);
-	return piece(t, dir, head, want, left, off);
+	return classify_piece(t, dir, head, want, left, off);
 }
 
 struct verdict
 classify_part(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t left)
 {
 	if (t->piece[dir] != NULL)
-		return sealed_piece(t, dir, p, avail, left, 0);
-	return piece(t, dir, p, avail, left, 0);
+		return classify_sealed_piece(t, dir, p, avail, left, 0);
+	return classify_piece(t, dir, p, avail, left, 0);
 }
 
 static struct verdict
-smb2(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t len)
+classify_smb2(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t len)
 {
 	size_t frame = NBSS_HDR_LEN + len, n = 0;
 	struct hdr2 h;
@@ -164,13 +166,13 @@ smb2(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t
 		return end(CLOSE_BAD_MESSAGE);
 	if (h.next != 0) {
 		/*
-		 * Any part may be one that must be seen, so a compound is held, if it can be. Of the
+		 * Any part may be one that must be seen, so a compound is held if it can be; of the
 		 * node's only while something is asked: an answer that nobody asked for is found by
 		 * the walk from part to part as well.
 		 */
 		if (frame <= HOLD_MAX && (dir == C2S || t->npending > 0))
 			return hold(frame);
-		return piece(t, dir, p, avail, len, NBSS_HDR_LEN);
+		return classify_piece(t, dir, p, avail, len, NBSS_HDR_LEN);
 	}
 	switch (must_see(t, dir, &h, p, avail, len, &n)) {
 	case SEEN_MORE:
@@ -183,9 +185,9 @@ smb2(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t
 	return pass(frame, frame);
 }
 
-/* A TRANSFORM frame: p has at least its first four bytes, of the len behind the transport header. */
+/* A TRANSFORM frame, len bytes behind the transport header; p has the first four at least. */
 static struct verdict
-sealed(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t len)
+classify_sealed(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t len)
 {
 	const size_t front = NBSS_HDR_LEN + SMB2_TRANSFORM_LEN, frame = NBSS_HDR_LEN + len;
 	uint8_t head[IOCTL2_PEEK_LEN];
@@ -222,9 +224,10 @@ sealed(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size
 		return frame <= HOLD_MAX ? hold(frame) : end(CLOSE_BAD_MESSAGE);
 	if (backwards(dir, &h))
 		return end(CLOSE_BAD_MESSAGE);
+	if (h.next != 0 && frame > HOLD_MAX)
+		return classify_piece(t, dir, head, want, x.original_size, front);
 	if (h.next != 0)
-		return frame <= HOLD_MAX ? hold(frame)
-		                         : piece(t, dir, head, want, x.original_size, front);
+		return hold(frame);
 	switch (must_see(t, dir, &h, head, want, x.original_size, &n)) {
 	case SEEN_YES:
 		return frame <= HOLD_MAX ? hold(frame) : end(CLOSE_LONG_FRAME);
@@ -240,7 +243,7 @@ sealed(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size
  * node's answers a chain that ends a session first.
  */
 static struct verdict
-smb1(enum dir dir, const uint8_t *p, size_t avail, size_t len)
+classify_smb1(enum dir dir, const uint8_t *p, size_t avail, size_t len)
 {
 	const size_t frame = NBSS_HDR_LEN + len;
 	size_t want = len < CHAIN1_PEEK_LEN ? len : CHAIN1_PEEK_LEN;
@@ -299,8 +302,9 @@ classify(const struct track *t, enum dir dir, const uint8_t *p, size_t avail)
 		return end(CLOSE_BAD_FRAME);
 	if (n.len < 4)
 		return end(CLOSE_SHORT_FRAME);
-	/* A node's NEGOTIATE answer carries a security blob; what the client may send is in track. */
-	if (n.len > t->max_frame && (dir == C2S || t->negotiated || NBSS_HDR_LEN + n.len > HOLD_MAX))
+	/* A node's NEGOTIATE answer has a security blob; what the client may send is in track. */
+	if (n.len > t->max_frame &&
+	    (dir == C2S || t->negotiated || NBSS_HDR_LEN + n.len > HOLD_MAX))
 		return end(CLOSE_LONG_FRAME);
 	if (avail < NBSS_HDR_LEN + 4)
 		return more(NBSS_HDR_LEN + 4);
@@ -309,9 +313,9 @@ classify(const struct track *t, enum dir dir, const uint8_t *p, size_t avail)
 		/* SMB1 alone was agreed on, or not even that yet. */
 		if (t->smb1)
 			return end(CLOSE_BAD_PROTOCOL);
-		return smb2(t, dir, p, avail, n.len);
+		return classify_smb2(t, dir, p, avail, n.len);
 	case SMB2_TRANSFORM_ID:
-		return sealed(t, dir, p, avail, n.len);
+		return classify_sealed(t, dir, p, avail, n.len);
 	case SMB2_COMPRESSION_ID:
 		/* Legal only where the node itself has chosen it: no hiding place otherwise. */
 		if (!t->compression)
@@ -322,7 +326,7 @@ classify(const struct track *t, enum dir dir, const uint8_t *p, size_t avail)
 			return hold(NBSS_HDR_LEN + n.len);
 		if (!t->smb1)
 			return end(CLOSE_BAD_PROTOCOL);
-		return smb1(dir, p, avail, n.len);
+		return classify_smb1(dir, p, avail, n.len);
 	default:
 		return end(CLOSE_BAD_PROTOCOL);
 	}

@@ -11,7 +11,7 @@
 struct hdr2;
 struct track;
 
-/* Longest frame, transport header included, that is ever held: SESSION_SETUP's 64 KiB and change. */
+/* The longest frame that is held, transport header included: a SESSION_SETUP of 64 KiB. */
 #define HOLD_MAX (4 + 65536 + 1024)
 
 /*
@@ -27,7 +27,10 @@ struct verdict classify(const struct track *t, enum dir dir, const uint8_t *p, s
 struct verdict classify_part(const struct track *t, enum dir dir, const uint8_t *p, size_t avail,
     size_t left);
 
-/* Must this message of a frame, len bytes long, be seen? p has its first avail bytes, 72 if it has so many. */
+/*
+ * Must this message of a frame, len bytes long, be seen? p has its first avail bytes, 72 if it has
+ * so many.
+ */
 bool classify_seen(const struct track *t, enum dir dir, const struct hdr2 *h, const uint8_t *p,
     size_t avail, size_t len);
 

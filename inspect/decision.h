@@ -1,4 +1,4 @@
-/* decision.h: what is to become of a held message, as a judge says it and inspect/carry.c does it */
+/* decision.h: what a judge says is to become of a held message */
 #ifndef INSPECT_DECISION_H
 #define INSPECT_DECISION_H
 
@@ -50,7 +50,7 @@ struct decision {
 	unsigned ncounts;
 	enum counter counts[2];
 	const char *text;		/* for people; NULL: no line in the log */
-	enum session_told told;		/* the answer to an interface query */
+	enum query_result query;	/* what became of an interface query */
 	size_t nlist;
 	const struct ifinfo *list;	/* borrowed */
 };

@@ -154,7 +154,8 @@ frame_read(struct frame *f, struct mediate *m, enum dir dir, const uint8_t *byte
 	if (f->lower)
 		f->seal = false;
 	/* Room in front for a TRANSFORM header. */
-	f->w = wr_init(m->env->edit + SMB2_TRANSFORM_LEN, sizeof(m->env->edit) - SMB2_TRANSFORM_LEN);
+	f->w = wr_init(m->env->edit + SMB2_TRANSFORM_LEN,
+	    sizeof(m->env->edit) - SMB2_TRANSFORM_LEN);
 	return frame_pass();
 }
 

@@ -55,7 +55,7 @@ struct frame {
 	size_t start;		/* of the message being written */
 	bool changed;
 	unsigned n;
-	struct message msg[CHAIN2_MAX_PARTS + 1];	/* n of them; one more to find the end with */
+	struct message msg[CHAIN2_MAX_PARTS + 1];	/* n; one more to find the end with */
 };
 
 /*
@@ -65,7 +65,7 @@ struct frame {
 struct outcome frame_read(struct frame *f, struct mediate *m, enum dir dir, const uint8_t *bytes,
     size_t len);
 
-/* The message's signature, checked once. A key that has never been right is given up for a bad one. */
+/* The signature, checked once. A bad one costs the session its keys, unless they are proven. */
 enum message_signature frame_signature(struct mediate *m, struct message *msg);
 
 /* The real answer follows, with the same MessageId, [MS-SMB2] 3.3.4.2. */

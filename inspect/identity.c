@@ -97,7 +97,8 @@ identity_principal(struct identity *id, struct keyhash *h, const char *principal
 
 	if (n > 0)
 		id->principal = name_hash(h, (const uint8_t *)principal, n,
-		    (const uint8_t *)(at == NULL ? "" : at + 1), at == NULL ? 0 : strlen(at + 1), false);
+		    (const uint8_t *)(at == NULL ? "" : at + 1), at == NULL ? 0 : strlen(at + 1),
+		    false);
 }
 
 void

@@ -15,7 +15,7 @@ struct token;
  * for every connection. 0: not known. Case does not count.
  */
 struct identity {
-	uint64_t machine;	/* the workstation of an NTLM logon, or the name of a NetBIOS caller */
+	uint64_t machine;	/* the workstation of an NTLM logon, or a NetBIOS caller */
 	uint64_t principal;	/* the user */
 };
 

@@ -18,12 +18,16 @@ inspect_libinspect_a_SOURCES = \
 	inspect/identity.h \
 	inspect/logon.c \
 	inspect/logon.h \
+	inspect/logon_keys.c \
+	inspect/logon_keys.h \
 	inspect/mediate.c \
 	inspect/mediate.h \
 	inspect/query.c \
 	inspect/query.h \
 	inspect/session.c \
 	inspect/session.h \
+	inspect/session_info.c \
+	inspect/session_info.h \
 	inspect/setup.c \
 	inspect/setup.h \
 	inspect/sharing.c \

@@ -7,9 +7,10 @@
 #include "auth/ntlm.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/magic.h"
+#include "inspect/logon_keys.h"
 #include "inspect/track.h"
 #include "smb/const.h"
-#include "smb/hdr2.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,9 +27,12 @@
 /* Windows sends a long token in pieces of what fits a SESSION_SETUP, [MS-SPNG] 3.1.5.4. */
 #define TOKEN_MAX 131072
 /* Messages that wait to be hashed: many a logon ends without anybody asking for its hash. */
-#define SAID_MAX 8192
+#define UNHASHED_MAX 8192
+
+#define LOGON_MAGIC 0x6c6f676fu
 
 struct logon {
+	MAGIC_MEMBER
 	LIST_ENTRY(logon) entry;
 	struct logons *all;
 	uint64_t message_id;		/* of the last request */
@@ -40,7 +44,7 @@ struct logon {
 	const char *because;		/* there can be no key; NULL: there may */
 	struct identity seen;
 	struct preauth hash;
-	struct buf said;		/* messages that are not in the hash yet, each behind its length */
+	struct buf unhashed;		/* messages for the hash, each behind its length */
 	struct keyx *keyx;
 	struct buf pieces;		/* of a token */
 	bool whole;			/* they are all there */
@@ -54,12 +58,13 @@ logons_init(struct logons *l, struct keyc *keyc, struct crypt *crypt, void (*rea
 }
 
 static void
-drop(struct logon *x)
+logon_drop(struct logon *x)
 {
 	LIST_REMOVE(x, entry);
+	MAGIC_CLEAR(x);
 	x->all->n--;
 	keyx_free(&x->keyx);
-	buf_fini(&x->said);
+	buf_fini(&x->unhashed);
 	buf_fini(&x->pieces);
 	free(x);
 }
@@ -70,7 +75,7 @@ logons_fini(struct logons *l)
 	struct logon *x;
 
 	while ((x = LIST_FIRST(&l->list)) != NULL)
-		drop(x);
+		logon_drop(x);
 }
 
 void
@@ -104,21 +109,23 @@ by_message(const struct logons *l, uint64_t message_id)
 }
 
 static void
-ready_cb(void *arg)
+logon_ready_cb(void *arg)
 {
 	struct logon *x = arg;
 
+	MAGIC_CHECK(x, LOGON_MAGIC);
 	x->all->ready(x->all->arg);
 }
 
 /* NULL when memory is out. */
 static struct logon *
-begin(struct logons *l, const struct setup_msg *s)
+logon_begin(struct logons *l, const struct setup_msg *s)
 {
 	struct logon *x = calloc(1, sizeof(*x));
 
 	if (x == NULL)
 		return NULL;
+	MAGIC_SET(x, LOGON_MAGIC);
 	x->all = l;
 	x->session_id = s->session_id;
 	x->binding = s->binding;
@@ -126,7 +133,7 @@ begin(struct logons *l, const struct setup_msg *s)
 	if (l->broken)
 		x->because = "out of memory while the logon was watched";
 	if (l->keyc != NULL)
-		x->keyx = keyx_new(l->keyc, ready_cb, x);
+		x->keyx = keyx_new(l->keyc, logon_ready_cb, x);
 	if (l->keyc != NULL && x->keyx == NULL)
 		x->because = "out of memory while the logon was watched";
 	LIST_INSERT_HEAD(&l->list, x, entry);
@@ -134,34 +141,35 @@ begin(struct logons *l, const struct setup_msg *s)
 	return x;
 }
 
-/* Hashes what was said. -1 when memory is out. */
+/* Hashes what waits for it. -1 when memory is out. */
 static int
 catch_up(struct logon *x)
 {
-	while (buf_len(&x->said) > 0) {
-		const uint8_t *p = buf_head(&x->said);
+	while (buf_len(&x->unhashed) > 0) {
+		const uint8_t *p = buf_head(&x->unhashed);
 		size_t n;
 
 		memcpy(&n, p, sizeof(n));
 		if (preauth_add(x->all->crypt, &x->hash, p + sizeof(n), n) == -1)
 			return -1;
-		buf_drain(&x->said, sizeof(n) + n);
+		buf_drain(&x->unhashed, sizeof(n) + n);
 	}
 	return 0;
 }
 
 static void
-hash(struct logon *x, const struct setup_msg *s)
+logon_hash(struct logon *x, const struct setup_msg *s)
 {
 	bool good;
 
 	if (x->keyx == NULL)
 		return;
-	if (buf_len(&x->said) + s->len <= SAID_MAX)
-		good = buf_add(&x->said, &s->len, sizeof(s->len)) == 0 &&
-		    buf_add(&x->said, s->msg, s->len) == 0;
+	if (buf_len(&x->unhashed) + s->len <= UNHASHED_MAX)
+		good = buf_add(&x->unhashed, &s->len, sizeof(s->len)) == 0 &&
+		    buf_add(&x->unhashed, s->msg, s->len) == 0;
 	else
-		good = catch_up(x) == 0 && preauth_add(x->all->crypt, &x->hash, s->msg, s->len) == 0;
+		good = catch_up(x) == 0 &&
+		    preauth_add(x->all->crypt, &x->hash, s->msg, s->len) == 0;
 	if (!s->alone)
 		x->because = "its SESSION_SETUP was part of a compound";
 	else if (!good)
@@ -233,7 +241,7 @@ logons_request(struct logons *l, const struct setup_msg *s, struct token *t, enu
 			*why = CLOSE_PENDING_FULL;
 			return -1;
 		}
-		x = begin(l, s);
+		x = logon_begin(l, s);
 	}
 	if (x == NULL) {
 		*why = CLOSE_NO_MEMORY;
@@ -241,7 +249,7 @@ logons_request(struct logons *l, const struct setup_msg *s, struct token *t, enu
 	}
 	x->message_id = s->message_id;
 	x->answered = false;
-	hash(x, s);
+	logon_hash(x, s);
 	*t = assemble(x, s);
 	from_client(x, t);
 	return 0;
@@ -263,7 +271,7 @@ logons_more(struct logons *l, const struct setup_msg *s)
 	if (x == NULL)
 		return;
 	x->session_id = s->session_id;
-	hash(x, s);
+	logon_hash(x, s);
 	from_node(x, s);
 }
 
@@ -273,66 +281,19 @@ logons_drop(struct logons *l, uint64_t message_id)
 	struct logon *x = by_message(l, message_id);
 
 	if (x != NULL)
-		drop(x);
-}
-
-/* Is the answer signed with this key, or is there no signature to tell by? */
-static bool
-believable(struct crypt *crypt, const struct signkey *k, const struct setup_msg *s)
-{
-	struct hdr2 h;
-
-	return hdr2_get(&h, s->msg, s->len) == 0 &&
-	    ((h.flags & SMB2_FLAGS_SIGNED) == 0 || sign_good(crypt, k, s->msg, s->len));
-}
-
-static bool
-signed_at_all(const struct setup_msg *s)
-{
-	struct hdr2 h;
-
-	return hdr2_get(&h, s->msg, s->len) == 0 && (h.flags & SMB2_FLAGS_SIGNED) != 0;
-}
-
-/* The keys of a first channel: false when none of the known derivations is the node's. */
-static bool
-session_keys(const struct logon_facts *f, struct crypt *crypt, const struct setup_msg *s,
-    struct logon_end *e)
-{
-	for (int v = 0; v < KEYS_VARIANTS; v++) {
-		e->keys = smbkeys_derive(f, (enum keys_variant)v);
-		if (e->keys != NULL && believable(crypt, &e->keys->signing, s)) {
-			e->signing = e->keys->signing;
-			if (signed_at_all(s))
-				smbkeys_prove(e->keys, SMBKEYS_SIGN);
-			return true;
-		}
-		smbkeys_unref(&e->keys);
-	}
-	return false;
-}
-
-static bool
-channel_key(const struct logon_facts *f, struct crypt *crypt, const struct setup_msg *s,
-    struct logon_end *e)
-{
-	for (int v = 0; v < KEYS_VARIANTS; v++)
-		if (signkey_derive(&e->signing, f, (enum keys_variant)v) == 0 &&
-		    believable(crypt, &e->signing, s))
-			return true;
-	return false;
+		logon_drop(x);
 }
 
 static void
-opaque(struct logon_end *e, const char *because)
+logon_opaque(struct logon_end *e, const char *because)
 {
 	e->state = LOGON_OPAQUE;
 	snprintf(e->because, sizeof(e->because), "%.*s", SESSION_TEXT_MAX - 1, because);
 }
 
 static void
-derive(const struct logon *x, const struct keyx_result *r, const struct setup_msg *s,
-    const struct track *t, struct crypt *crypt, struct smbkeys *session, struct logon_end *e)
+logon_derive(const struct logon *x, const struct keyx_result *r, const struct setup_msg *s,
+    const struct track *t, struct smbkeys *session, struct logon_end *e)
 {
 	const struct logon_facts f = {
 		.dialect = t->dialect,
@@ -342,18 +303,14 @@ derive(const struct logon *x, const struct keyx_result *r, const struct setup_ms
 		.key_len = r->key_len,
 		.preauth = t->dialect >= SMB2_DIALECT_311 ? &x->hash : NULL,
 	};
+	const char *because = x->binding
+	    ? logon_keys_bound(&f, x->all->crypt, s->msg, s->len, session, &e->signing)
+	    : logon_keys(&f, x->all->crypt, s->msg, s->len, &e->keys, &e->signing);
 
 	e->state = LOGON_KEYED;
-	if (!x->binding) {
-		if (!session_keys(&f, crypt, s, e))
-			opaque(e, "the node signed with a key that could not be derived");
-		return;
-	}
-	if (session == NULL)
-		opaque(e, "the session's first channel is opaque");
-	else if (!channel_key(&f, crypt, s, e))
-		opaque(e, "the node signed with a key that could not be derived");
-	else
+	if (because != NULL)
+		logon_opaque(e, because);
+	else if (x->binding)
 		e->keys = smbkeys_ref(session);
 }
 
@@ -366,14 +323,14 @@ logons_success(struct logons *l, const struct setup_msg *s, const struct track *
 
 	*e = (struct logon_end){ .state = LOGON_OPAQUE };
 	if (x == NULL) {
-		opaque(e, "its logon was not seen");
+		logon_opaque(e, "its logon was not seen");
 		return;
 	}
 	e->anonymous = x->anonymous;
 	e->seen = x->seen;
 	if (x->because != NULL || x->anonymous || x->keyx == NULL) {
-		opaque(e, x->because == NULL ? "" : x->because);
-		drop(x);
+		logon_opaque(e, x->because == NULL ? "" : x->because);
+		logon_drop(x);
 		return;
 	}
 	/* Shown again after a wait: the AP-REP must not be sent twice. */
@@ -392,12 +349,12 @@ logons_success(struct logons *l, const struct setup_msg *s, const struct track *
 		e->waited_us = clock_us() - x->waits_since_us;
 	snprintf(e->principal, sizeof(e->principal), "%.*s", SESSION_TEXT_MAX - 1, r->principal);
 	if (r->state == KEYX_READY && t->dialect >= SMB2_DIALECT_311 && catch_up(x) == -1)
-		opaque(e, "out of memory while the logon was watched");
+		logon_opaque(e, "out of memory while the logon was watched");
 	else if (r->state == KEYX_READY)
-		derive(x, r, s, t, l->crypt, session, e);
+		logon_derive(x, r, s, t, session, e);
 	else if (r->state == KEYX_FAILED)
-		opaque(e, r->why);
+		logon_opaque(e, r->why);
 	else
-		opaque(e, "neither Kerberos nor NTLM was seen");
-	drop(x);
+		logon_opaque(e, "neither Kerberos nor NTLM was seen");
+	logon_drop(x);
 }

@@ -67,7 +67,7 @@ struct setup_msg {
 int logons_request(struct logons *l, const struct setup_msg *s, struct token *t,
     enum close_reason *why) __attribute__((warn_unused_result));
 
-/* What its token told of the client: for the caller to fill, and part of the end. NULL: no such one. */
+/* Who the client is, by its tokens: for the caller to fill, and part of the end. NULL: no logon. */
 struct identity *logons_seen(struct logons *l, uint64_t message_id);
 
 /* The answer that wants more. */
@@ -80,7 +80,7 @@ struct logon_end {
 	enum { LOGON_WAIT, LOGON_KEYED, LOGON_OPAQUE } state;
 	bool anonymous;
 	struct identity seen;
-	uint64_t waited_us;		/* that the answer was kept back for its key; not of WAIT */
+	uint64_t waited_us;		/* how long the answer waited for its key; not of WAIT */
 	struct smbkeys *keys;		/* KEYED: the session's, a reference of the caller's */
 	struct signkey signing;		/* KEYED: the channel's */
 	char because[SESSION_TEXT_MAX];	/* OPAQUE */

@@ -1,4 +1,4 @@
-/* mediate.c: the way of a held frame: taken apart, judged message by message, decisions carried out */
+/* mediate.c: a held frame is taken apart, judged, and what is decided is carried out */
 #include "config.h"
 
 #include "inspect/mediate.h"
@@ -134,7 +134,8 @@ mediate_smb2(struct mediate *m, enum dir dir, const uint8_t *frame, size_t len)
 	if (dir == C2S)
 		query_ways(m, &f);
 	for (unsigned i = 0; i < f.n; i++) {
-		o = dir == C2S ? mediate_request(m, &f, &f.msg[i]) : mediate_answer(m, &f, &f.msg[i]);
+		o = dir == C2S ? mediate_request(m, &f, &f.msg[i])
+		               : mediate_answer(m, &f, &f.msg[i]);
 		if (o.act != OUTCOME_PASS)
 			return o;
 	}

@@ -1,4 +1,4 @@
-/* mediate.h: the way of a held frame: taken apart, judged message by message, decisions carried out */
+/* mediate.h: a held frame is taken apart, judged, and what is decided is carried out */
 #ifndef INSPECT_MEDIATE_H
 #define INSPECT_MEDIATE_H
 
@@ -9,8 +9,8 @@
 #include "inspect/verdict.h"
 
 /*
- * wake(arg) runs, from the loop, when a frame that had to wait for keys need not wait any more. m is
- * not to be moved.
+ * wake(arg) runs, from the loop, when a frame that had to wait for keys need not wait any more. m
+ * is not to be moved.
  */
 void mediate_init(struct mediate *m, struct mediate_env *env, const char *listener,
     const struct channel_ends *self, void (*wake)(void *arg), void *arg);

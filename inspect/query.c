@@ -159,7 +159,7 @@ query_refuse(const struct frame *f)
 	if (f->n > 1)
 		d = decide_close(CLOSE_GMAC);
 	decision_count(&d, STAT_ifinfo_gmac_refused);
-	d.told = TOLD_REFUSED;
+	d.query = QUERY_REFUSED;
 	return d;
 }
 
@@ -195,7 +195,8 @@ our_list(const struct mediate *m, const struct pending *asked, const struct ifin
     bool sign, struct ifinfo list[IFINFO_MAX])
 {
 	const enum pol_ifmode mode = (enum pol_ifmode)asked->mode;
-	struct decision d = { .act = DECIDE_CHANGE, .sign = sign, .told = TOLD_LIST, .list = list };
+	struct decision d = { .act = DECIDE_CHANGE, .sign = sign, .query = QUERY_OURS,
+		.list = list };
 
 	d.nlist = announce(m->env->policy, m->listener, mode, &m->self.local.addr, nodes, n, list,
 	    IFINFO_MAX);
@@ -210,9 +211,9 @@ our_list(const struct mediate *m, const struct pending *asked, const struct ifin
 
 /* The node's answer goes on as it is. */
 static struct decision
-nodes_own(enum session_told told, enum counter c)
+nodes_own(enum query_result query, enum counter c)
 {
-	struct decision d = { .act = DECIDE_PASS, .told = told };
+	struct decision d = { .act = DECIDE_PASS, .query = query };
 
 	decision_count(&d, c);
 	return d;
@@ -248,7 +249,7 @@ signed_answer(const struct mediate *m, const struct message *msg, const struct p
 		break;
 	case WAY_GMAC:
 		if (k != NULL)
-			return nodes_own(TOLD_GMAC, STAT_ifinfo_gmac_passed);
+			return nodes_own(QUERY_GMAC, STAT_ifinfo_gmac_passed);
 		break;
 	default:
 		/* What went sealed comes sealed, [MS-SMB2] 3.3.4.1.4. */
@@ -256,7 +257,7 @@ signed_answer(const struct mediate *m, const struct message *msg, const struct p
 	}
 	/* Never had, or lost since. */
 	if (k == NULL)
-		return nodes_own(TOLD_OPAQUE, STAT_ifinfo_opaque);
+		return nodes_own(QUERY_OPAQUE, STAT_ifinfo_opaque);
 	if (!sign_good(m->env->crypt, k, msg->bytes, msg->part.len))
 		return decide_close(CLOSE_BAD_SIGNATURE);
 	return decide(DECIDE_CHANGE);
@@ -278,9 +279,9 @@ query_answer(const struct mediate *m, const struct frame *f, const struct messag
 	/* The node's list may not have fitted where ours does. */
 	if (status != STATUS_SUCCESS &&
 	    !(asked->mode == POL_IF_ANNOUNCE && status == STATUS_BUFFER_TOO_SMALL))
-		return nodes_own(TOLD_ERROR, STAT_ifinfo_errors);
+		return nodes_own(QUERY_ERROR, STAT_ifinfo_errors);
 	if (asked->way == WAY_PASS)
-		return nodes_own(TOLD_NODES_LIST, STAT_ifinfo_passed);
+		return nodes_own(QUERY_NODES, STAT_ifinfo_passed);
 	if (sign) {
 		d = signed_answer(m, msg, asked);
 		if (d.act != DECIDE_CHANGE)

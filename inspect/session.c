@@ -43,48 +43,6 @@ struct session {
 	UT_hash_handle hh;
 };
 
-/* A copy of a text, cut where it is too long; NULL also when memory is out. */
-static const char *
-text_dup(const char *text)
-{
-	return text == NULL ? NULL : strndup(text, SESSION_TEXT_MAX - 1);
-}
-
-static const struct ifinfo *
-list_dup(const struct ifinfo *list, size_t n)
-{
-	struct ifinfo *copy = n == 0 ? NULL : malloc(n * sizeof(*list));
-
-	if (copy != NULL)
-		memcpy(copy, list, n * sizeof(*list));
-	return copy;
-}
-
-/* Makes what it points to its own. */
-static void
-info_own(struct session_info *si)
-{
-	si->opaque_because = text_dup(si->opaque_because);
-	si->principal = text_dup(si->principal);
-	si->list = list_dup(si->list, si->ntold);
-	if (si->list == NULL)
-		si->ntold = 0;
-}
-
-static void
-own_free(const void *p)
-{
-	free((void *)(uintptr_t)p);
-}
-
-static void
-info_disown(struct session_info *si)
-{
-	own_free(si->opaque_because);
-	own_free(si->principal);
-	own_free(si->list);
-}
-
 struct shard {
 	pthread_mutex_t lock;
 	struct session *sessions;	/* by number; each the head of its `same` list */
@@ -201,7 +159,7 @@ static void
 session_free(struct session *s)
 {
 	smbkeys_unref(&s->keys);
-	info_disown(&s->info);
+	session_info_fini(&s->info);
 	free(s);
 }
 
@@ -213,7 +171,7 @@ session_new(struct shard *sh, const struct session_info *si, struct smbkeys *key
 	if (s == NULL)
 		return NULL;
 	s->info = *si;
-	info_own(&s->info);
+	session_info_own(&s->info);
 	s->keys = smbkeys_ref(keys);
 	TAILQ_INIT(&s->channels);
 	list_session(sh, s);
@@ -319,9 +277,7 @@ channel_opaque(struct sesstab *t, struct channel *c, const char *because)
 
 	forget_keys(c);
 	pthread_mutex_lock(&sh->lock);
-	si->keyed = false;
-	own_free(si->opaque_because);
-	si->opaque_because = text_dup(because);
+	session_info_opaque(si, because);
 	pthread_mutex_unlock(&sh->lock);
 }
 
@@ -347,19 +303,14 @@ sesstab_keys(struct sesstab *t, uint64_t session_id, const struct node *node)
 }
 
 void
-channel_told(struct sesstab *t, struct channel *c, enum session_told told,
+channel_query_result(struct sesstab *t, struct channel *c, enum query_result query,
     const struct ifinfo *list, size_t n)
 {
 	struct session_info *si = &c->session->info;
 	struct shard *sh = shard_of(t, si->session_id);
 
 	pthread_mutex_lock(&sh->lock);
-	si->told = told;
-	own_free(si->list);
-	si->ntold = n < SESSION_TOLD_MAX ? (unsigned)n : SESSION_TOLD_MAX;
-	si->list = list_dup(list, si->ntold);
-	if (si->list == NULL)
-		si->ntold = 0;
+	session_info_query(si, query, list, n);
 	pthread_mutex_unlock(&sh->lock);
 }
 
@@ -410,7 +361,7 @@ copy_session(const struct session *s, struct copy *dst)
 	if (dst->channels == NULL)
 		return -1;
 	dst->info = s->info;
-	info_own(&dst->info);
+	session_info_own(&dst->info);
 	TAILQ_FOREACH(c, &s->channels, entry)
 		dst->channels[dst->n++] = (struct channel_info){ *c->ends, c->bound };
 	return 0;
@@ -439,7 +390,7 @@ sesstab_each(struct sesstab *t, void (*f)(void *arg, const struct session_info *
 		for (size_t j = 0; j < k; j++) {
 			f(arg, &all[j].info, all[j].channels, all[j].n);
 			free(all[j].channels);
-			info_disown(&all[j].info);
+			session_info_fini(&all[j].info);
 		}
 		free(all);
 	}

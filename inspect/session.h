@@ -6,63 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/addr.h"
-#include "base/guid.h"
-#include "smb/ifinfo.h"
+#include "inspect/session_info.h"
 
 struct node;
 struct sesstab;
 struct channel;
 struct signkey;
 struct smbkeys;
-
-/* How many told addresses are remembered for people to look at. */
-#define SESSION_TOLD_MAX 16
-
-/* What became of the last interface query of a session. */
-enum session_told {
-	TOLD_NOTHING,		/* never asked */
-	TOLD_LIST,		/* smbgate's list: see told[] */
-	TOLD_NODES_LIST,	/* the node's own, by policy */
-	TOLD_OPAQUE,		/* the node's own: protected, and smbgate has no key */
-	TOLD_GMAC,		/* the node's own: GMAC leaves no way, and policy lets it pass */
-	TOLD_REFUSED,		/* nothing: GMAC leaves no way, and policy refuses */
-	TOLD_ERROR,		/* the node refused the query */
-};
-
-/* Names and reasons are for people: what is longer is cut. */
-#define SESSION_TEXT_MAX 128
-
-/* The facts of one session, copied out for show. What it points to is only lent. */
-struct session_info {
-	const struct node *node;
-	uint64_t session_id;
-	uint16_t dialect;
-	uint16_t cipher, signing;
-	bool guest, anonymous, sealed, signing_required;
-	bool client_multichannel, node_multichannel;	/* as said in NEGOTIATE */
-	bool keyed;				/* smbgate has the session's keys */
-	const char *opaque_because;	/* why not; NULL where there is nothing to have */
-	const char *principal;		/* who logged on; NULL where that is not known */
-	struct guid client_guid;
-	uint64_t since_ms;
-	enum session_told told;
-	unsigned ntold;
-	const struct ifinfo *list;	/* ntold of them */
-};
-
-/* The client's connection that is a channel. */
-struct channel_ends {
-	uint64_t conn_id;
-	struct addrport client;
-	struct addrport local;	/* that the client dialled */
-};
-
-/* One channel: a connection that has logged on to, or bound itself to, a session. */
-struct channel_info {
-	struct channel_ends ends;
-	bool bound;		/* a further channel */
-};
 
 struct sesstab *sesstab_new(void);
 void sesstab_free(struct sesstab **t);
@@ -84,7 +34,7 @@ struct channel *sesstab_join(struct sesstab *t, const struct session_info *si,
  */
 bool channel_leave(struct sesstab *t, struct channel **c);
 
-/* LOGOFF succeeded on this channel: the session is found no more; its channels leave by themselves. */
+/* LOGOFF succeeded on this channel: the session is found no more; its channels leave later. */
 void channel_logoff(struct sesstab *t, struct channel *c);
 
 uint64_t channel_session_id(const struct channel *c);
@@ -108,8 +58,8 @@ void channel_opaque(struct sesstab *t, struct channel *c, const char *because);
  */
 struct smbkeys *sesstab_keys(struct sesstab *t, uint64_t session_id, const struct node *node);
 
-/* Remembers what the session was told; n may exceed what is kept. */
-void channel_told(struct sesstab *t, struct channel *c, enum session_told told,
+/* Remembers what became of an interface query; n may exceed SESSION_LIST_MAX. */
+void channel_query_result(struct sesstab *t, struct channel *c, enum query_result query,
     const struct ifinfo *list, size_t n);
 
 /* Is the session known? */

@@ -137,7 +137,7 @@ setup_session(struct mediate *m, const struct frame *f, const struct message *ms
 	}
 	s = setup_msg_of(f, msg, r.blob, r.blob_len);
 	s.binding = d.pending.binding;
-	/* Reauthentication changes no key, [MS-SMB2] 3.3.5.5.1: its token is judged, and that is all. */
+	/* Reauthentication changes no key, [MS-SMB2] 3.3.5.5.1: only its token is judged. */
 	if (!s.binding && track_channel(&m->track, session_id) != NULL)
 		t = spnego_token(r.blob, r.blob_len);
 	else if (logons_request(&m->logons, &s, &t, &why) == -1)
@@ -226,7 +226,7 @@ session_opened(struct mediate *m, const struct session_info *si, const struct pe
 		return decide_close(why);
 	}
 	/*
-	 * Also of a bound channel: its session may outlive the first one, with another proxy. But one
+	 * Also of a bound channel: its session may outlive the first one, with another proxy. One
 	 * that lacks the keys says nothing: the others may have them.
 	 */
 	if (may_be_bound(si) && (!bound || e->keys != NULL))
@@ -238,7 +238,7 @@ session_opened(struct mediate *m, const struct session_info *si, const struct pe
 
 /* *e: the keys of a logon that the node has accepted; LOGON_WAIT while they are not there yet. */
 static void
-logon_keys(struct mediate *m, const struct setup_msg *s, const struct pending *asked,
+setup_logon_keys(struct mediate *m, const struct setup_msg *s, const struct pending *asked,
     struct session_info *si, struct logon_end *e)
 {
 	struct smbkeys *session = NULL;
@@ -295,7 +295,7 @@ setup_session_answer(struct mediate *m, const struct frame *f, const struct mess
 		logons_drop(&m->logons, asked->message_id);
 		return d;
 	}
-	logon_keys(m, &s, asked, &si, &e);
+	setup_logon_keys(m, &s, asked, &si, &e);
 	if (e.state == LOGON_WAIT)
 		return decide(DECIDE_WAIT);
 	d = session_opened(m, &si, asked, &e);

@@ -6,6 +6,7 @@
 #include "auth/cluster.h"
 #include "auth/keys.h"
 #include "auth/secret.h"
+#include "base/magic.h"
 #include "inspect/env.h"
 #include "state/state.h"
 #include "stats/stats.h"
@@ -20,7 +21,10 @@
 /* Of what it is bound to: "session", the number, the node, with a zero behind each. */
 #define BOUND_MAX (8 + 17 + STATE_NODE_LEN)
 
+#define SHARING_MAGIC 0x73686172u
+
 struct sharing {
+	MAGIC_MEMBER
 	struct mediate_env *env;
 	uint64_t session_id;
 	char node[STATE_NODE_LEN];
@@ -41,8 +45,8 @@ possible(const struct mediate_env *env)
 static size_t
 bound_to(char *dst, uint64_t session_id, const char *node)
 {
-	int n = snprintf(dst, BOUND_MAX, "session%c%016llx%c%s", 0, (unsigned long long)session_id, 0,
-	    node);
+	int n = snprintf(dst, BOUND_MAX, "session%c%016llx%c%s", 0, (unsigned long long)session_id,
+	    0, node);
 
 	return (size_t)n + 1;
 }
@@ -75,14 +79,14 @@ sharing_drop(struct mediate_env *env, uint64_t session_id, const char *node)
 
 /* One node's fact. False: it is not one of ours. */
 static bool
-take(struct sharing *s, const struct state_fact *f)
+sharing_take(struct sharing *s, const struct state_fact *f)
 {
 	uint8_t text[TEXT_LEN];
 	char ad[BOUND_MAX];
 
 	if (f->len != WRAPPED_LEN ||
-	    cluster_unwrap(s->env->secret, ad, bound_to(ad, s->session_id, f->node), f->bytes, f->len,
-	        text) == -1)
+	    cluster_unwrap(s->env->secret, ad, bound_to(ad, s->session_id, f->node), f->bytes,
+	        f->len, text) == -1)
 		return false;
 	if (strcmp(f->node, s->node) == 0 && text[0] == 1)
 		s->keys = smbkeys_get(text + 1);
@@ -91,14 +95,15 @@ take(struct sharing *s, const struct state_fact *f)
 }
 
 static void
-facts_cb(void *arg, const struct state_fact *facts, size_t n)
+sharing_facts_cb(void *arg, const struct state_fact *facts, size_t n)
 {
 	struct sharing *s = arg;
 	bool here = false;
 
+	MAGIC_CHECK(s, SHARING_MAGIC);
 	s->query = NULL;
 	for (size_t i = 0; i < n; i++) {
-		if (!take(s, &facts[i]))
+		if (!sharing_take(s, &facts[i]))
 			continue;
 		if (strcmp(facts[i].node, s->node) == 0)
 			here = true;
@@ -124,12 +129,13 @@ sharing_ask(struct sharing **sp, struct mediate_env *env, uint64_t session_id, c
 	if (!possible(env) || (s = calloc(1, sizeof(*s))) == NULL)
 		return false;
 	*sp = s;
+	MAGIC_SET(s, SHARING_MAGIC);
 	s->env = env;
 	s->session_id = session_id;
 	snprintf(s->node, sizeof(s->node), "%s", node);
 	s->wake = wake;
 	s->arg = arg;
-	s->query = state_fact_ask(env->state, session_id, facts_cb, s);
+	s->query = state_fact_ask(env->state, session_id, sharing_facts_cb, s);
 	return s->query != NULL;
 }
 
@@ -154,6 +160,7 @@ sharing_free(struct sharing **sp)
 		return;
 	state_fact_forget(s->env->state, &s->query);
 	smbkeys_unref(&s->keys);
+	MAGIC_CLEAR(s);
 	free(s);
 	*sp = NULL;
 }

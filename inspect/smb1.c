@@ -5,6 +5,7 @@
 
 #include "auth/keyc.h"
 #include "auth/spnego.h"
+#include "base/magic.h"
 #include "inspect/env.h"
 #include "inspect/identity.h"
 #include "policy/policy.h"
@@ -20,11 +21,14 @@
 /* What a client without signing writes where the signature is, [MS-SMB] 3.2.4.1.2. */
 static const uint8_t unsigned_mark[8] = "BSRSPYL ";
 
+#define SMB1_MAGIC 0x736d6231u
+
 struct smb1 {
+	MAGIC_MEMBER
 	struct mediate *m;
 	bool is_signed;			/* the node signs: so does the client */
 	bool zero;			/* a logon under way said VcNumber 0 */
-	bool in;			/* it has succeeded; smbgate-keyd owes who it was */
+	bool succeeded;			/* it has; smbgate-keyd owes who it was */
 	struct identity seen;		/* in the logon under way */
 	struct keyx *keyx;		/* NULL: no Kerberos logon, or no keytab */
 };
@@ -32,8 +36,10 @@ struct smb1 {
 static struct smb1 *
 smb1_state(struct mediate *m)
 {
-	if (m->smb1 == NULL && (m->smb1 = calloc(1, sizeof(*m->smb1))) != NULL)
+	if (m->smb1 == NULL && (m->smb1 = calloc(1, sizeof(*m->smb1))) != NULL) {
+		MAGIC_SET(m->smb1, SMB1_MAGIC);
 		m->smb1->m = m;
+	}
 	return m->smb1;
 }
 
@@ -43,13 +49,14 @@ smb1_free(struct smb1 **sp)
 	if (*sp == NULL)
 		return;
 	keyx_free(&(*sp)->keyx);
+	MAGIC_CLEAR(*sp);
 	free(*sp);
 	*sp = NULL;
 }
 
 /* The logon is over, and it is known whose it was, as far as it can be. */
 static void
-logged_on(struct smb1 *s)
+smb1_logged_on(struct smb1 *s)
 {
 	struct mediate *m = s->m;
 
@@ -58,22 +65,22 @@ logged_on(struct smb1 *s)
 	keyx_free(&s->keyx);
 	identity_take(&m->identity, &s->seen);
 	s->seen = (struct identity){ 0 };
-	s->in = false;
+	s->succeeded = false;
 	m->track.vc_reset |= s->zero;
 	s->zero = false;
 }
 
 /* smbgate-keyd has answered. */
 static void
-ready_cb(void *arg)
+smb1_ready_cb(void *arg)
 {
 	struct smb1 *s = arg;
-	struct mediate *m = s->m;
 
-	if (!s->in)
+	MAGIC_CHECK(s, SMB1_MAGIC);
+	if (!s->succeeded)
 		return;
-	logged_on(s);
-	mediate_wake(m);
+	smb1_logged_on(s);
+	mediate_wake(s->m);
 }
 
 /* A Kerberos ticket hides its client; smbgate-keyd can tell who it is. */
@@ -85,7 +92,7 @@ ask_who(struct smb1 *s, const struct sess1_req *r)
 	if (t.kind != TOKEN_AP_REQ || s->m->env->keyc == NULL)
 		return;
 	if (s->keyx == NULL)
-		s->keyx = keyx_new(s->m->env->keyc, ready_cb, s);
+		s->keyx = keyx_new(s->m->env->keyc, smb1_ready_cb, s);
 	if (s->keyx != NULL)
 		keyx_ap_req(s->keyx, t.p, t.len);
 }
@@ -153,7 +160,7 @@ smb1_answer(struct mediate *m, struct smb1 *s, struct chain1 *c)
 	const uint8_t *blob;
 	size_t n;
 
-	/* What the node sends is not ours to judge: where it cannot be followed, nothing is noted. */
+	/* What the node sends is not judged: where it cannot be followed, nothing is noted. */
 	while (chain1_next(c, &b) == 1) {
 		if (b.command != SMB1_COM_SESSION_SETUP_ANDX)
 			continue;
@@ -176,9 +183,9 @@ smb1_answer(struct mediate *m, struct smb1 *s, struct chain1 *c)
 	}
 	m->track.logged_on = true;
 	s->is_signed |= node_signs(&c->hdr);
-	s->in = s->keyx != NULL && keyx_result(s->keyx)->state == KEYX_ASKING;
-	if (!s->in)
-		logged_on(s);
+	s->succeeded = s->keyx != NULL && keyx_result(s->keyx)->state == KEYX_ASKING;
+	if (!s->succeeded)
+		smb1_logged_on(s);
 	return decide(DECIDE_PASS);
 }
 

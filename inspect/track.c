@@ -41,7 +41,7 @@ int
 track_ask(struct track *t, const struct pending *p, enum close_reason *why)
 {
 	if (track_asked(t, p->message_id) != NULL) {
-		/* The node will end the connection for this too; the answers could not be told apart. */
+		/* The node ends the connection for it too: whose answer is whose? */
 		*why = CLOSE_BAD_SEQUENCE;
 		return -1;
 	}
@@ -188,7 +188,7 @@ track_channel_add(struct track *t, struct channel *c, enum close_reason *why)
 
 /* Takes out the one that *link points to, if any. */
 static struct channel *
-take(struct track *t, struct channel **link)
+track_take(struct track *t, struct channel **link)
 {
 	struct channel *c = *link;
 
@@ -207,11 +207,11 @@ track_channel_take(struct track *t, uint64_t session_id)
 
 	while (*link != NULL && channel_session_id(*link) != session_id)
 		link = channel_next(*link);
-	return take(t, link);
+	return track_take(t, link);
 }
 
 struct channel *
 track_channel_any(struct track *t)
 {
-	return take(t, &t->channels);
+	return track_take(t, &t->channels);
 }

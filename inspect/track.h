@@ -34,8 +34,8 @@ enum pending_kind {
 enum query_way {
 	WAY_NONE,		/* not an interface query */
 	WAY_PASS,		/* policy: the node's list is the client's */
-	WAY_PLAIN,		/* unsigned, and no key: goes on; our list in place of an unsigned one */
-	WAY_OPAQUE,		/* signed, and no key: the same, but the answer will be signed */
+	WAY_PLAIN,		/* unsigned, no key: goes on; our list, unless it comes signed */
+	WAY_OPAQUE,		/* signed, no key: the same, and the answer will be signed */
 	WAY_SUBSTITUTE,		/* an ECHO goes in its place; our list, signed or sealed once */
 	WAY_LIFT,		/* goes on sealed, unsigned; our list, signed once */
 	WAY_RESIGN,		/* goes on; our list, signed anew */
@@ -78,7 +78,7 @@ struct track {
 	bool negotiating;	/* a NEGOTIATE has gone to the node */
 	bool negotiated;	/* the node has chosen a dialect */
 	bool logged_on;		/* a SESSION_SETUP has succeeded */
-	bool vc_reset;		/* SMB1: one that said VcNumber 0; for the connection's owner to clear */
+	bool vc_reset;		/* SMB1: one with VcNumber 0; for the connection's owner to clear */
 	bool sealed_seen;	/* an encrypted frame has passed */
 	bool refuse_sealed;	/* policy: what cannot be seen is refused */
 	bool compression;
@@ -116,7 +116,7 @@ void track_negotiate_resp(struct track *t, const struct neg2_resp *r);
 
 /* The channel of a session on this connection, or NULL. */
 struct channel *track_channel(const struct track *t, uint64_t session_id);
-/* The keys of that session, and what its channel here signs with; NULL: opaque, or not known here. */
+/* The session's keys, and what its channel here signs with; NULL: opaque, or not known here. */
 struct smbkeys *track_keys(const struct track *t, uint64_t session_id);
 const struct signkey *track_signing(const struct track *t, uint64_t session_id);
 /*

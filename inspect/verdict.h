@@ -1,4 +1,4 @@
-/* verdict.h: what is to become of a frame, and of a held message: the words between pump and judges */
+/* verdict.h: what is to become of a frame: the words between the pump and inspect/ */
 #ifndef INSPECT_VERDICT_H
 #define INSPECT_VERDICT_H
 

@@ -584,7 +584,7 @@ test_clients(void **state)
 	/* The session's first channel is gone already: it is found by the second. */
 	c[0] = sesstab_join(f->parts.sessions, &si, &ci, false, NULL, NULL);
 	c[1] = sesstab_join(f->parts.sessions, &si, &bound, true, NULL, NULL);
-	channel_told(f->parts.sessions, c[1], TOLD_LIST, &told, 1);
+	channel_query_result(f->parts.sessions, c[1], QUERY_OURS, &told, 1);
 
 	o = report_clients(f->env.claims, f->parts.sessions, conns, 4, clock_ms());
 	assert_int_equal(json_array_size(at(o, "clients")), 3);

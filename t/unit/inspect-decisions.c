@@ -1,4 +1,4 @@
-/* inspect-decisions.c: what the judges decide, as tables: the way of every query, and who is let in */
+/* inspect-decisions.c: the way of every interface query, and who is let in, as tables */
 #include "config.h"
 
 #include "t/unit/lib/made.h"
@@ -30,7 +30,7 @@
  *
  *	1 mode         announce filter pass
  *	2 frame        1: the query alone, n: a compound
- *	3 protection   u: unsigned  g: signed, good  b: signed, bad  x: signed, and no key  s: sealed
+ *	3 protection   unsigned; signed, and (g)ood, (b)ad or (x) with no key to tell by; sealed
  *	4 key          0: none  c: CMAC or HMAC  G: GMAC
  *	5 cipher       C, or - for none
  *	6 gmac         pass refuse (s) resign
@@ -119,7 +119,9 @@ query_facts_of(const char *f)
 		.keyed = f[3] != '0',
 		.by_gmac = f[3] == 'G',
 		.cipher = f[4] == 'C',
-		.gmac = f[5] == 'p' ? POL_GMAC_PASS : f[5] == 'r' ? POL_GMAC_REFUSE : POL_GMAC_RESIGN,
+		.gmac = f[5] == 'p'   ? POL_GMAC_PASS
+		        : f[5] == 'r' ? POL_GMAC_REFUSE
+		                      : POL_GMAC_RESIGN,
 		.unkeyed = f[6] == 'p' ? POL_UNKEYED_PASS : POL_UNKEYED_REFUSE,
 		.liftable = f[7] == 'l',
 		.listed = f[8] == 'L',
@@ -129,7 +131,8 @@ query_facts_of(const char *f)
 static void
 test_query_choose(void **state)
 {
-	static const char *const sets[9] = { "afp", "1n", "ugbxs", "0cG", "C-", "prs", "pr", "l-", "L-" };
+	static const char *const sets[9] = { "afp", "1n", "ugbxs", "0cG", "C-", "prs", "pr", "l-",
+		"L-" };
 	const size_t nrows = sizeof(query_rows) / sizeof(query_rows[0]);
 	bool seen[WAY_MALFORMED + 1] = { false };
 	unsigned n = 0;
@@ -240,28 +243,28 @@ test_query_answer(void **state)
 		enum query_way way;
 		enum answer answer;
 		enum decision_act act;
-		enum session_told told;
+		enum query_result query;
 		enum counter count;
 	} rows[] = {
-		{ WAY_PASS, UNSIGNED, DECIDE_PASS, TOLD_NODES_LIST, STAT_ifinfo_passed },
-		{ WAY_PASS, SIGNED, DECIDE_PASS, TOLD_NODES_LIST, STAT_ifinfo_passed },
-		{ WAY_PASS, SEALED, DECIDE_PASS, TOLD_NODES_LIST, STAT_ifinfo_passed },
-		{ WAY_PASS, ERROR, DECIDE_PASS, TOLD_ERROR, STAT_ifinfo_errors },
-		{ WAY_PLAIN, UNSIGNED, DECIDE_CHANGE, TOLD_LIST, STAT_ifinfo_announced },
-		{ WAY_PLAIN, SIGNED, DECIDE_PASS, TOLD_OPAQUE, STAT_ifinfo_opaque },
-		{ WAY_PLAIN, ERROR, DECIDE_PASS, TOLD_ERROR, STAT_ifinfo_errors },
-		{ WAY_PLAIN, TOO_SMALL, DECIDE_CHANGE, TOLD_LIST, STAT_ifinfo_announced },
-		{ WAY_OPAQUE, UNSIGNED, DECIDE_CHANGE, TOLD_LIST, STAT_ifinfo_announced },
-		{ WAY_OPAQUE, SIGNED, DECIDE_PASS, TOLD_OPAQUE, STAT_ifinfo_opaque },
-		{ WAY_OPAQUE, ERROR, DECIDE_PASS, TOLD_ERROR, STAT_ifinfo_errors },
-		{ WAY_RESIGN, UNSIGNED, DECIDE_CHANGE, TOLD_LIST, STAT_ifinfo_announced },
-		{ WAY_RESIGN, SIGNED, DECIDE_PASS, TOLD_OPAQUE, STAT_ifinfo_opaque },
-		{ WAY_GMAC, SIGNED, DECIDE_PASS, TOLD_OPAQUE, STAT_ifinfo_opaque },
-		{ WAY_LIFT, SEALED, DECIDE_CHANGE, TOLD_LIST, STAT_ifinfo_announced },
-		{ WAY_LIFT, ERROR, DECIDE_PASS, TOLD_ERROR, STAT_ifinfo_errors },
-		{ WAY_RESEAL, SEALED, DECIDE_CHANGE, TOLD_LIST, STAT_ifinfo_announced },
-		{ WAY_RESEAL, SIGNED, DECIDE_CLOSE, TOLD_NOTHING, 0 },
-		{ WAY_SUBSTITUTE, UNSIGNED, DECIDE_CLOSE, TOLD_NOTHING, 0 },
+		{ WAY_PASS, UNSIGNED, DECIDE_PASS, QUERY_NODES, STAT_ifinfo_passed },
+		{ WAY_PASS, SIGNED, DECIDE_PASS, QUERY_NODES, STAT_ifinfo_passed },
+		{ WAY_PASS, SEALED, DECIDE_PASS, QUERY_NODES, STAT_ifinfo_passed },
+		{ WAY_PASS, ERROR, DECIDE_PASS, QUERY_ERROR, STAT_ifinfo_errors },
+		{ WAY_PLAIN, UNSIGNED, DECIDE_CHANGE, QUERY_OURS, STAT_ifinfo_announced },
+		{ WAY_PLAIN, SIGNED, DECIDE_PASS, QUERY_OPAQUE, STAT_ifinfo_opaque },
+		{ WAY_PLAIN, ERROR, DECIDE_PASS, QUERY_ERROR, STAT_ifinfo_errors },
+		{ WAY_PLAIN, TOO_SMALL, DECIDE_CHANGE, QUERY_OURS, STAT_ifinfo_announced },
+		{ WAY_OPAQUE, UNSIGNED, DECIDE_CHANGE, QUERY_OURS, STAT_ifinfo_announced },
+		{ WAY_OPAQUE, SIGNED, DECIDE_PASS, QUERY_OPAQUE, STAT_ifinfo_opaque },
+		{ WAY_OPAQUE, ERROR, DECIDE_PASS, QUERY_ERROR, STAT_ifinfo_errors },
+		{ WAY_RESIGN, UNSIGNED, DECIDE_CHANGE, QUERY_OURS, STAT_ifinfo_announced },
+		{ WAY_RESIGN, SIGNED, DECIDE_PASS, QUERY_OPAQUE, STAT_ifinfo_opaque },
+		{ WAY_GMAC, SIGNED, DECIDE_PASS, QUERY_OPAQUE, STAT_ifinfo_opaque },
+		{ WAY_LIFT, SEALED, DECIDE_CHANGE, QUERY_OURS, STAT_ifinfo_announced },
+		{ WAY_LIFT, ERROR, DECIDE_PASS, QUERY_ERROR, STAT_ifinfo_errors },
+		{ WAY_RESEAL, SEALED, DECIDE_CHANGE, QUERY_OURS, STAT_ifinfo_announced },
+		{ WAY_RESEAL, SIGNED, DECIDE_CLOSE, QUERY_NEVER, 0 },
+		{ WAY_SUBSTITUTE, UNSIGNED, DECIDE_CLOSE, QUERY_NEVER, 0 },
 	};
 	static const char *const nodes[] = { "192.168.7.7", NULL };
 	static struct ifinfo list[IFINFO_MAX];
@@ -283,14 +286,15 @@ test_query_answer(void **state)
 		else if (rows[i].answer == TOO_SMALL)
 			put_error(&m, 5, STATUS_BUFFER_TOO_SMALL, 0);
 		else
-			put_list_resp(&m, 5, rows[i].answer == SIGNED ? SMB2_FLAGS_SIGNED : 0, nodes);
+			put_list_resp(&m, 5, rows[i].answer == SIGNED ? SMB2_FLAGS_SIGNED : 0,
+			    nodes);
 		o = frame_read(&f, &t.m, S2C, m.b, made_end(&m));
 		assert_int_equal(o.act, OUTCOME_PASS);
 		assert_int_equal(f.n, 1);
 		f.sealed = rows[i].answer == SEALED;
 		d = query_answer(&t.m, &f, &f.msg[0], &asked, list);
 		assert_int_equal(d.act, rows[i].act);
-		assert_int_equal(d.told, rows[i].told);
+		assert_int_equal(d.query, rows[i].query);
 		if (d.act == DECIDE_CLOSE) {
 			assert_int_equal(d.why, CLOSE_UNEXPECTED_ANSWER);
 			continue;
@@ -390,7 +394,7 @@ put_authenticate(uint8_t *b, size_t cap, uint16_t response, uint16_t name)
 	return wr_len(&w);
 }
 
-/* 1 ntlm and 2 guest: allow, refuse; 3 token: none, k(erberos), negotiate, user, anonymous, broken */
+/* 1 ntlm, 2 guest: allow, refuse; 3 token: 0, kerberos; NTLM: negotiate, user, x: nobody, broken */
 static void
 test_token(void **state)
 {
@@ -481,7 +485,8 @@ test_session(void **state)
 	first_facts(f, sets, 8);
 	do {
 		const struct session_info si = { .guest = f[0] == 'g', .anonymous = f[0] == 'x',
-			.keyed = f[1] == 'k', .signing_required = f[2] == 's', .sealed = f[2] == 'e' };
+			.keyed = f[1] == 'k', .signing_required = f[2] == 's',
+			.sealed = f[2] == 'e' };
 		unsigned rows_found = 0;
 		struct decision d;
 

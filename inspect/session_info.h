@@ -1,0 +1,75 @@
+/* session_info.h: the facts of one session and of its channels, as they are shown */
+#ifndef INSPECT_SESSION_INFO_H
+#define INSPECT_SESSION_INFO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/guid.h"
+#include "smb/ifinfo.h"
+
+struct node;
+
+/* How many addresses of the last list are remembered for people to look at. */
+#define SESSION_LIST_MAX 16
+
+/* What became of the last interface query of a session. */
+enum query_result {
+	QUERY_NEVER,		/* there was none */
+	QUERY_OURS,		/* answered with smbgate's list */
+	QUERY_NODES,		/* the node's own, by policy */
+	QUERY_OPAQUE,		/* the node's own: protected, and smbgate has no key */
+	QUERY_GMAC,		/* the node's own: GMAC leaves no way, and policy lets it pass */
+	QUERY_REFUSED,		/* nothing: GMAC leaves no way, and policy refuses */
+	QUERY_ERROR,		/* the node refused the query */
+};
+
+/* Names and reasons are for people: what is longer is cut. */
+#define SESSION_TEXT_MAX 128
+
+/* The facts of one session, copied out for show. What it points to is only lent. */
+struct session_info {
+	const struct node *node;
+	uint64_t session_id;
+	uint16_t dialect;
+	uint16_t cipher, signing;
+	bool guest, anonymous, sealed, signing_required;
+	bool client_multichannel, node_multichannel;	/* as said in NEGOTIATE */
+	bool keyed;				/* smbgate has the session's keys */
+	const char *opaque_because;	/* why not; NULL where there is nothing to have */
+	const char *principal;		/* who logged on; NULL where that is not known */
+	struct guid client_guid;
+	uint64_t since_ms;
+	enum query_result query;
+	unsigned nlist;
+	const struct ifinfo *list;	/* nlist of them */
+};
+
+/* The client's connection that is a channel. */
+struct channel_ends {
+	uint64_t conn_id;
+	struct addrport client;
+	struct addrport local;	/* that the client dialled */
+};
+
+/* One channel: a connection that has logged on to, or bound itself to, a session. */
+struct channel_info {
+	struct channel_ends ends;
+	bool bound;		/* a further channel */
+};
+
+/*
+ * Makes what it points to its own, cut where it is too long; what memory is out for is left out.
+ * Undone by session_info_fini().
+ */
+void session_info_own(struct session_info *si);
+void session_info_fini(struct session_info *si);
+
+/* Each takes the place of what was there, of facts that are owned. */
+void session_info_opaque(struct session_info *si, const char *because);
+void session_info_query(struct session_info *si, enum query_result query,
+    const struct ifinfo *list, size_t n);
+
+#endif
