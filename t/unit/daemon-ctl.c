@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "daemon/connlist.h"
 #include "daemon/ctl.h"
+#include "daemon/ctl_env.h"
 #include "daemon/json.h"
 #include "daemon/report.h"
 #include "inspect/session.h"
