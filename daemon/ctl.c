@@ -5,6 +5,7 @@
 
 #include "base/magic.h"
 #include "daemon/connlist.h"
+#include "daemon/ctl_env.h"
 #include "daemon/ctl_request.h"
 
 #include <errno.h>

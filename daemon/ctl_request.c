@@ -4,7 +4,7 @@
 #include "daemon/ctl_request.h"
 
 #include "base/clock.h"
-#include "daemon/ctl.h"
+#include "daemon/ctl_env.h"
 #include "daemon/report.h"
 #include "nodes/node.h"
 #include "policy/errlist.h"

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/connlist.h"
+#include "daemon/ctl.h"
 #include "daemon/gate_priv.h"
 #include "daemon/guard.h"
 #include "inspect/session.h"

@@ -7,20 +7,27 @@
 #include <stdint.h>
 
 #include "base/magic.h"
-#include "daemon/ctl.h"
-#include "daemon/gate.h"
+#include "daemon/ctl_env.h"
 #include "proxy/worker.h"
 #include "state/link.h"
 #include "state/record.h"
 
 struct cluster;
+struct conf;
+struct connlist;
+struct ctl;
 struct errlist;
 struct event;
 struct event_base;
+struct guard;
 struct health;
 struct keeper;
 struct keyhash;
 struct mailbox;
+struct node;
+struct policy;
+struct secret;
+struct state;
 
 #define GATE_MAGIC 0x47415445u
 

@@ -1,10 +1,11 @@
 /* gate_reload.c: a policy comes into force, at the start and with every reload */
 #include "config.h"
 
-#include "daemon/gate_priv.h"
+#include "daemon/gate.h"
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/gate_priv.h"
 #include "daemon/guard.h"
 #include "nodes/health.h"
 #include "nodes/node.h"

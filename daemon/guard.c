@@ -7,6 +7,7 @@
 #include "base/fdpass.h"
 #include "base/log.h"
 #include "daemon/guard_main.h"
+#include "daemon/guard_start.h"
 #include "policy/conf.h"
 
 #include <errno.h>

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "daemon/guard_keyd.h"
 #include "daemon/guard_keytab.h"
+#include "daemon/guard_start.h"
 #include "policy/conf.h"
 
 #include <errno.h>

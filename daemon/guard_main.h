@@ -1,27 +1,8 @@
-/* guard_main.h: the guard's own process, and the packets between it and smbgate */
+/* guard_main.h: the guard's own process: runs smbgate-keyd, and passes it the keytab */
 #ifndef DAEMON_GUARD_MAIN_H
 #define DAEMON_GUARD_MAIN_H
 
-#include <stdbool.h>
-
-struct conf;
-struct secret;
-
-/* Packets between smbgate and its guard: the first byte. */
-#define GUARD_WORKER 'W'	/* from the guard: a worker's index, its socket comes with it */
-#define GUARD_SERVES 'S'	/* from the guard: the first smbgate-keyd is there */
-#define GUARD_UNFIT 'U'		/* from the guard: it cannot be; a text follows */
-#define GUARD_RELOAD 'H'	/* to the guard */
-#define GUARD_PACKET_MAX 256
-
-struct guard_start {
-	const struct conf *conf;
-	struct secret *secret;		/* wiped: the guard must not have it */
-	const char *program;		/* smbgate-keyd */
-	unsigned nworkers;
-	bool syslog, verbose;
-	int fd;				/* the guard's end of its socket to smbgate */
-};
+struct guard_start;
 
 /* In the child of a fork. Ends when smbgate does. */
 void guard_main(const struct guard_start *s) __attribute__((noreturn));

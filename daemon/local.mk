@@ -6,6 +6,7 @@ daemon_libdaemon_a_SOURCES = \
 	daemon/ctl.c \
 	daemon/ctl.h \
 	daemon/ctl_bind.c \
+	daemon/ctl_env.h \
 	daemon/ctl_request.c \
 	daemon/ctl_request.h \
 	daemon/explain.c \
@@ -24,6 +25,7 @@ daemon_libdaemon_a_SOURCES = \
 	daemon/guard_keytab.h \
 	daemon/guard_main.c \
 	daemon/guard_main.h \
+	daemon/guard_start.h \
 	daemon/json.c \
 	daemon/json.h \
 	daemon/privs.c \

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "daemon/connlist.h"
 #include "daemon/ctl.h"
+#include "daemon/ctl_env.h"
 #include "daemon/json.h"
 #include "daemon/report.h"
 #include "inspect/session.h"
@@ -538,6 +539,9 @@ test_slow_worker(void **state)
 	run_main(f);
 	assert_int_equal(count, CONNLIST_QUERIES_MAX - 1);
 	assert_non_null(connlist_ask(f->env.connlist, count_lists, &count, &why));
+	run_worker(f);
+	run_main(f);
+	assert_int_equal(count, CONNLIST_QUERIES_MAX);
 }
 
 static void
