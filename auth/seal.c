@@ -49,7 +49,7 @@ aead(struct crypt *c, const struct smbkeys *k)
 
 /* Key and nonce; in CCM also the tag's and the message's length, which it needs first. */
 static int
-begin(EVP_CIPHER_CTX *ctx, const struct smbkeys *k, const uint8_t *key, const uint8_t *nonce,
+seal_begin(EVP_CIPHER_CTX *ctx, const struct smbkeys *k, const uint8_t *key, const uint8_t *nonce,
     int encrypt, uint8_t *tag, size_t len)
 {
 	int n;
@@ -76,7 +76,7 @@ seal_open(struct crypt *c, const struct smbkeys *k, enum seal_dir dir, const uin
 		return -1;
 	body = len - SMB2_TRANSFORM_LEN;
 	if (x.original_size != body || body == 0 || body > INT_MAX ||
-	    begin(ctx, k, key_of(k, dir), x.nonce, 0, x.signature, body) == -1 ||
+	    seal_begin(ctx, k, key_of(k, dir), x.nonce, 0, x.signature, body) == -1 ||
 	    EVP_DecryptUpdate(ctx, NULL, &n, frame + AAD_OFF, AAD_LEN) != 1)
 		return -1;
 	/* CCM checks its tag with the last byte, GCM at the end. */
@@ -104,7 +104,7 @@ seal_make(struct crypt *c, const struct smbkeys *k, enum seal_dir dir, uint64_t 
 		return -1;
 	x.original_size = (uint32_t)len;
 	xform_put(&w, &x);
-	if (begin(ctx, k, key_of(k, dir), x.nonce, 1, NULL, len) == -1 ||
+	if (seal_begin(ctx, k, key_of(k, dir), x.nonce, 1, NULL, len) == -1 ||
 	    EVP_EncryptUpdate(ctx, NULL, &n, out + AAD_OFF, AAD_LEN) != 1 ||
 	    EVP_EncryptUpdate(ctx, body, &n, body, (int)len) != 1 ||
 	    EVP_EncryptFinal_ex(ctx, body + n, &m) != 1 || (size_t)(n + m) != len ||

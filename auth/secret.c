@@ -12,7 +12,7 @@
 #include <openssl/crypto.h>
 
 static int
-load(struct secret *s, int fd, const char **why_r)
+secret_read(struct secret *s, int fd, const char **why_r)
 {
 	uint8_t bytes[SECRET_MAX + 2];
 	struct stat st;
@@ -50,7 +50,7 @@ secret_load(struct secret *s, const char *path, const char **why_r)
 		*why_r = strerror(errno);
 		return -1;
 	}
-	r = load(s, fd, why_r);
+	r = secret_read(s, fd, why_r);
 	close(fd);
 	return r;
 }

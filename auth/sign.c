@@ -22,7 +22,7 @@
 static const uint8_t zeros[MAC_LEN];
 
 static int
-mac(EVP_MAC_CTX *ctx, const struct signkey *k, const uint8_t *msg, size_t len, uint8_t *out)
+sign_mac(EVP_MAC_CTX *ctx, const struct signkey *k, const uint8_t *msg, size_t len, uint8_t *out)
 {
 	uint8_t full[EVP_MAX_MD_SIZE];
 	size_t n;
@@ -39,7 +39,7 @@ mac(EVP_MAC_CTX *ctx, const struct signkey *k, const uint8_t *msg, size_t len, u
 
 /* [MS-SMB2] 3.1.4.1: the nonce is the MessageId and who sends what. */
 static int
-gmac(EVP_CIPHER_CTX *ctx, const struct signkey *k, const struct hdr2 *h, const uint8_t *msg,
+sign_gmac(EVP_CIPHER_CTX *ctx, const struct signkey *k, const struct hdr2 *h, const uint8_t *msg,
     size_t len, uint8_t *out)
 {
 	uint8_t nonce[12];
@@ -66,11 +66,11 @@ signature(struct crypt *c, const struct signkey *k, const struct hdr2 *h, const 
 {
 	switch (k->alg) {
 	case SMB2_SIGNING_HMAC_SHA256:
-		return mac(c->hmac, k, msg, len, out);
+		return sign_mac(c->hmac, k, msg, len, out);
 	case SMB2_SIGNING_AES_CMAC:
-		return mac(c->cmac, k, msg, len, out);
+		return sign_mac(c->cmac, k, msg, len, out);
 	case SMB2_SIGNING_AES_GMAC:
-		return gmac(c->gcm[0], k, h, msg, len, out);
+		return sign_gmac(c->gcm[0], k, h, msg, len, out);
 	default:
 		return -1;
 	}

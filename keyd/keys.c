@@ -108,7 +108,7 @@ distinct(struct load *l)
 }
 
 static void
-report(struct load *l, size_t unknown)
+keys_report(struct load *l, size_t unknown)
 {
 	char kvnos[128] = "", enctypes[160] = "", name[32];
 	size_t used = 0;
@@ -150,7 +150,7 @@ read_file(struct keyd_keys *keys, int fd, uint8_t **p)
 }
 
 static int
-load(struct keyd_keys *keys, struct kerb *k, int fd)
+keys_load(struct keyd_keys *keys, struct kerb *k, int fd)
 {
 	struct load l = { .keys = keys };
 	size_t unknown;
@@ -171,7 +171,7 @@ load(struct keyd_keys *keys, struct kerb *k, int fd)
 	n = read_file(keys, fd, &p);
 	if (n >= 0 && keytab_parse(p, (size_t)n, add_cb, &l, &unknown, keys->why) == 0) {
 		if (l.entries > 0) {
-			report(&l, unknown);
+			keys_report(&l, unknown);
 			r = 0;
 		} else {
 			snprintf(keys->why, KEYD_WHY, "keytab: no keys in it that could be used");
@@ -188,7 +188,7 @@ keyd_keys_load(struct kerb *k, int fd)
 
 	if (keys == NULL)
 		return NULL;
-	if (load(keys, k, fd) == -1) {
+	if (keys_load(keys, k, fd) == -1) {
 		log_error("%s", keys->why);
 		kerb_keys_free(&keys->kerb);
 		keys->hashes = (struct nthashes){ .n = 0 };

@@ -15,7 +15,7 @@
 
 /* A string up to its NUL, or to the end: clients forget the last one. */
 static const uint8_t *
-string(struct rd *r, const uint8_t *msg, bool unicode, size_t *len)
+sess1_string(struct rd *r, const uint8_t *msg, bool unicode, size_t *len)
 {
 	const uint8_t *p;
 	size_t left, n = 0, unit = unicode ? 2 : 1;
@@ -35,12 +35,12 @@ string(struct rd *r, const uint8_t *msg, bool unicode, size_t *len)
 }
 
 static void
-names(struct sess1_req *s, const struct chain1 *c, struct rd *bytes, size_t passwords)
+sess1_names(struct sess1_req *s, const struct chain1 *c, struct rd *bytes, size_t passwords)
 {
 	rd_skip(bytes, passwords);
-	s->account = string(bytes, c->msg, s->unicode, &s->account_len);
+	s->account = sess1_string(bytes, c->msg, s->unicode, &s->account_len);
 	if (s->account != NULL)
-		s->domain = string(bytes, c->msg, s->unicode, &s->domain_len);
+		s->domain = sess1_string(bytes, c->msg, s->unicode, &s->domain_len);
 }
 
 int
@@ -67,10 +67,10 @@ sess1_req_get(struct sess1_req *s, const struct chain1 *c, const struct block1 *
 		s->blob = rd_bytes(&bytes, first);
 		break;
 	case 13:
-		names(s, c, &bytes, (size_t)first + second);
+		sess1_names(s, c, &bytes, (size_t)first + second);
 		break;
 	case 10:
-		names(s, c, &bytes, first);
+		sess1_names(s, c, &bytes, first);
 		break;
 	default:
 		break;
