@@ -38,7 +38,7 @@ struct cluster {
 
 /* One key for each purpose: what is good for one of them is worth nothing for another. */
 static int
-cluster_derive(const struct secret *s, const char *label, uint8_t key[KEY_LEN])
+derive_purpose(const struct secret *s, const char *label, uint8_t key[KEY_LEN])
 {
 	char text[64];
 	int n = snprintf(text, sizeof(text), "smbgate cluster %s", label);
@@ -80,7 +80,7 @@ cluster_free(struct cluster **cp)
 
 /* A context that has the key of that label. NULL when memory is out. */
 static EVP_MAC_CTX *
-keyed(const struct cluster *c, const char *label)
+mac_context(const struct cluster *c, const char *label)
 {
 	char digest[] = "SHA256";
 	const OSSL_PARAM params[] = {
@@ -91,8 +91,7 @@ keyed(const struct cluster *c, const char *label)
 	uint8_t key[KEY_LEN];
 
 	if (ctx != NULL &&
-	    (cluster_derive(c->secret, label, key) == -1 ||
-	    EVP_MAC_init(ctx, key, KEY_LEN, params) != 1)) {
+	    (derive_purpose(c->secret, label, key) == -1 || EVP_MAC_init(ctx, key, KEY_LEN, params) != 1)) {
 		EVP_MAC_CTX_free(ctx);
 		ctx = NULL;
 	}
@@ -110,7 +109,7 @@ context_of(struct cluster *c, const char *label)
 		if (p->ctx != NULL && strcmp(p->label, label) != 0)
 			continue;
 		if (p->ctx == NULL) {
-			p->ctx = keyed(c, label);
+			p->ctx = mac_context(c, label);
 			snprintf(p->label, sizeof(p->label), "%s", label);
 		}
 		return p->ctx;
@@ -143,12 +142,12 @@ cluster_mac(const void *cluster, const char *label, const void *a, size_t an, co
 }
 
 static EVP_CIPHER_CTX *
-context(const struct secret *s, const uint8_t *nonce, int encrypt)
+wrap_context(const struct secret *s, const uint8_t *nonce, int encrypt)
 {
 	EVP_CIPHER_CTX *ctx = s->len == 0 ? NULL : EVP_CIPHER_CTX_new();
 	uint8_t key[KEY_LEN];
 
-	if (ctx != NULL && (cluster_derive(s, "wrap", key) == -1 ||
+	if (ctx != NULL && (derive_purpose(s, "wrap", key) == -1 ||
 	    EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, nonce, encrypt) != 1)) {
 		EVP_CIPHER_CTX_free(ctx);
 		ctx = NULL;
@@ -166,7 +165,7 @@ cluster_wrap(const struct secret *s, const void *ad, size_t ad_len, const uint8_
 
 	if (RAND_bytes(out, NONCE_LEN) != 1)
 		return -1;
-	ctx = context(s, out, 1);
+	ctx = wrap_context(s, out, 1);
 	if (ctx != NULL && EVP_EncryptUpdate(ctx, NULL, &len, ad, (int)ad_len) == 1 &&
 	    EVP_EncryptUpdate(ctx, out + NONCE_LEN, &len, text, (int)n) == 1 &&
 	    EVP_EncryptFinal_ex(ctx, out + NONCE_LEN + n, &len) == 1 &&
@@ -188,7 +187,7 @@ cluster_unwrap(const struct secret *s, const void *ad, size_t ad_len, const uint
 		return -1;
 	n -= CLUSTER_WRAP_EXTRA;
 	memcpy(tag, wrapped + NONCE_LEN + n, TAG_LEN);
-	ctx = context(s, wrapped, 0);
+	ctx = wrap_context(s, wrapped, 0);
 	if (ctx != NULL && EVP_DecryptUpdate(ctx, NULL, &len, ad, (int)ad_len) == 1 &&
 	    EVP_DecryptUpdate(ctx, out, &len, wrapped + NONCE_LEN, (int)n) == 1 &&
 	    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG_LEN, tag) == 1 &&

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 static EVP_CIPHER_CTX *
-cipher(const char *name)
+crypt_cipher(const char *name)
 {
 	EVP_CIPHER *c = EVP_CIPHER_fetch(NULL, name, NULL);
 	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
@@ -44,7 +44,7 @@ crypt_mac(const char *name, const char *key, const char *value)
 }
 
 static EVP_MD_CTX *
-digest(const char *name)
+crypt_digest(const char *name)
 {
 	EVP_MD *m = EVP_MD_fetch(NULL, name, NULL);
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
@@ -64,15 +64,15 @@ crypt_new(void)
 
 	if (c == NULL)
 		return NULL;
-	c->ctr[0] = cipher("AES-128-CTR");
-	c->ctr[1] = cipher("AES-256-CTR");
-	c->gcm[0] = cipher("AES-128-GCM");
-	c->gcm[1] = cipher("AES-256-GCM");
-	c->ccm[0] = cipher("AES-128-CCM");
-	c->ccm[1] = cipher("AES-256-CCM");
+	c->ctr[0] = crypt_cipher("AES-128-CTR");
+	c->ctr[1] = crypt_cipher("AES-256-CTR");
+	c->gcm[0] = crypt_cipher("AES-128-GCM");
+	c->gcm[1] = crypt_cipher("AES-256-GCM");
+	c->ccm[0] = crypt_cipher("AES-128-CCM");
+	c->ccm[1] = crypt_cipher("AES-256-CCM");
 	c->cmac = crypt_mac("CMAC", OSSL_MAC_PARAM_CIPHER, "AES-128-CBC");
 	c->hmac = crypt_mac("HMAC", OSSL_MAC_PARAM_DIGEST, "SHA256");
-	c->sha512 = digest("SHA512");
+	c->sha512 = crypt_digest("SHA512");
 	if (c->ctr[0] == NULL || c->ctr[1] == NULL || c->gcm[0] == NULL || c->gcm[1] == NULL ||
 	    c->ccm[0] == NULL || c->ccm[1] == NULL || c->cmac == NULL || c->hmac == NULL ||
 	    c->sha512 == NULL)

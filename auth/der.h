@@ -34,7 +34,7 @@ struct rd der_of(struct rd *r, uint8_t tag);
 bool der_is(const struct rd *r, uint8_t tag);
 
 /*
- * An INTEGER inside of an explicit tag, as an unsigned number: its sign is not looked at. The reader
+ * An INTEGER inside an explicit tag, as an unsigned number: its sign is not looked at. The reader
  * goes bad with more than five octets, the first of which is then the zero before a high bit.
  */
 uint32_t der_u32(struct rd *r, uint8_t tag);

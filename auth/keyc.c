@@ -31,7 +31,7 @@
  * finds nobody.
  */
 
-/* Two seconds are a long time to open a ticket in, and a client waits longer than that. */
+/* A ticket is opened in milliseconds, and clients wait longer than this. */
 #define TIMEOUT_MS 2000
 
 /* What may wait for a smbgate-keyd that does not read: more is a sign that it never will. */
@@ -248,7 +248,7 @@ keyc_transmit(struct keyc *c, const struct keymsg *m)
 	return r == -1 ? -1 : 0;
 }
 
-/* Where it is not heard, smbgate-keyd forgets by itself after a while. */
+/* If it gets lost, smbgate-keyd forgets by itself after a while. */
 static void
 let_go(struct keyx *x)
 {
@@ -283,9 +283,10 @@ keyx_begin(struct keyx *x)
 static void
 keyx_send(struct keyx *x, enum keymsg_type type, const uint8_t *p, size_t n)
 {
+	const struct keymsg m = { .type = type, .id = x->id, .data = p, .len = n };
 	struct keyc *c = x->c;
 
-	if (keyc_transmit(c, &(struct keymsg){ .type = type, .id = x->id, .data = p, .len = n }) == -1) {
+	if (keyc_transmit(c, &m) == -1) {
 		let_go(x);
 		keyx_fail(x, "smbgate-keyd takes no more requests");
 		return;
@@ -339,7 +340,8 @@ keyx_ntlm_challenge(struct keyx *x, const uint8_t *p, size_t n)
 
 /* The second message of an exchange, after a first one that was `first`. */
 static void
-keyx_continue(struct keyx *x, enum keymsg_type first, enum keymsg_type type, const uint8_t *p, size_t n)
+keyx_continue(struct keyx *x, enum keymsg_type first, enum keymsg_type type, const uint8_t *p,
+    size_t n)
 {
 	struct keyc *c = x->c;
 
@@ -583,7 +585,7 @@ keyc_attach(struct keyc *c, int fd)
 		c->fd = fd;
 		return;
 	}
-	log_error("out of memory: there is no smbgate-keyd for a worker");
+	log_error("out of memory: a worker is without smbgate-keyd");
 	if (c->rd != NULL)
 		event_free(c->rd);
 	if (c->wr != NULL)

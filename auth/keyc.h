@@ -36,14 +36,14 @@ struct keyc *keyc_new(struct event_base *base);
 void keyc_free(struct keyc **c);
 
 /*
- * A smbgate-keyd has been started; fd is the connection to it and taken over. What the one before
- * it still owed has failed.
+ * smbgate-keyd has been started; fd is the connection to it and taken over. What the one before it
+ * had not answered has failed.
  */
 void keyc_attach(struct keyc *c, int fd);
 
 /*
- * One logon. ready(arg) runs, from the loop and never out of a call into here, each time that the
- * state has left ASKING: when it was answered, when smbgate-keyd died, and when it took too long.
+ * One logon. ready(arg) runs, from the loop and never out of a call of these functions, each time
+ * that the state has left ASKING: on an answer, when smbgate-keyd has died, and on a timeout.
  * NULL when memory is out.
  */
 struct keyx *keyx_new(struct keyc *c, void (*ready)(void *arg), void *arg);
@@ -51,9 +51,10 @@ struct keyx *keyx_new(struct keyc *c, void (*ready)(void *arg), void *arg);
 void keyx_free(struct keyx **x);
 
 /*
- * What was seen, in this order: an AP-REQ and, if it wants one, its AP-REP, both without the GSS
+ * What was seen, in this order: an AP-REQ and, if it asks for one, its AP-REP, both without the GSS
  * wrapper; or an NTLM CHALLENGE and an NTLM AUTHENTICATE message, from "NTLMSSP" on, of which the
- * first goes to smbgate-keyd with the second. A new AP-REQ or CHALLENGE begins from anew. What is out of order, or too long to be real, fails.
+ * first goes to smbgate-keyd with the second. A new AP-REQ or CHALLENGE begins anew. What is out of
+ * order, or too long to be real, fails.
  */
 void keyx_ap_req(struct keyx *x, const uint8_t *p, size_t n);
 void keyx_ap_rep(struct keyx *x, const uint8_t *p, size_t n);

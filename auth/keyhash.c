@@ -69,7 +69,7 @@ keyhash(struct keyhash *k, const void *a, size_t an, const void *b, size_t bn)
 	uint8_t out[HASH_LEN];
 	uint64_t h = 0;
 
-	/* These cannot fail once the context exists; a failure would still give one hash for all. */
+	/* Cannot fail once the context exists; a failure would still give one hash for all. */
 	if (EVP_MAC_init(k->ctx, k->key, KEY_LEN, params) != 1 ||
 	    EVP_MAC_update(k->ctx, a, an) != 1 || EVP_MAC_update(k->ctx, b, bn) != 1 ||
 	    EVP_MAC_final(k->ctx, out, &n, sizeof(out)) != 1)

@@ -10,7 +10,7 @@ struct keyhash;
 
 /*
  * SipHash-2-4 under a key derived from the cluster secret, so that nobody can choose ClientGuids
- * that all meet on one node. Without a secret (len 0) the key is a constant: placement is then
+ * that all end up on one node. Without a secret (len 0) the key is a constant: placement is then
  * still the same after a restart. One thread's. NULL when memory or the algorithm is missing.
  */
 struct keyhash *keyhash_new(const struct secret *s);

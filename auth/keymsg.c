@@ -33,7 +33,7 @@ known(enum keymsg_type type)
 }
 
 static bool
-possible(const struct keymsg *m)
+keymsg_possible(const struct keymsg *m)
 {
 	return known(m->type) && m->len >= types[m->type].data_min &&
 	    m->len <= types[m->type].data_max && m->text_len <= types[m->type].text_max &&
@@ -45,7 +45,7 @@ keymsg_put(uint8_t *dst, size_t cap, const struct keymsg *m)
 {
 	struct wr w = wr_init(dst, cap);
 
-	if (!possible(m))
+	if (!keymsg_possible(m))
 		return 0;
 	wr_u8(&w, (uint8_t)m->type);
 	wr_u8(&w, m->mutual);
@@ -73,7 +73,7 @@ keymsg_get(struct keymsg *m, const uint8_t *p, size_t n)
 	m->id = rd_u64(&r);
 	m->data = rd_bytes(&r, m->len);
 	m->text = (const char *)rd_bytes(&r, m->text_len);
-	return rd_ok(&r) && rd_left(&r) == 0 && mutual <= 1 && possible(m) ? 0 : -1;
+	return rd_ok(&r) && rd_left(&r) == 0 && mutual <= 1 && keymsg_possible(m) ? 0 : -1;
 }
 
 bool

@@ -25,7 +25,7 @@ static const struct label for_c2s = { "SMB2AESCCM", "ServerIn ", "SMBC2SCipherKe
 static const struct label for_s2c = { "SMB2AESCCM", "ServerOut", "SMBS2CCipherKey" };
 
 static int
-key_derive(const struct logon_facts *f, const struct label *l, const uint8_t *ki, size_t ki_len,
+derive_key(const struct logon_facts *f, const struct label *l, const uint8_t *ki, size_t ki_len,
     unsigned bits, uint8_t *out, size_t out_len)
 {
 	if (f->dialect < SMB2_DIALECT_311)
@@ -62,8 +62,7 @@ signkey_derive(struct signkey *k, const struct logon_facts *f, enum keys_variant
 	if (f->dialect < SMB2_DIALECT_300)
 		memcpy(k->key, key, sizeof(k->key));
 	else
-		r = key_derive(f, &for_signing, key, sizeof(key),
-		    v == KEYS_LONG_SIGNING ? 256 : 128,
+		r = derive_key(f, &for_signing, key, sizeof(key), v == KEYS_LONG_SIGNING ? 256 : 128,
 		    k->key, sizeof(k->key));
 	OPENSSL_cleanse(key, sizeof(key));
 	return r;
@@ -86,9 +85,9 @@ cipher_keys(struct smbkeys *k, const struct logon_facts *f)
 		ki_len[0] = f->key_len;
 	}
 	for (int i = 0; i < 2 && r == 0; i++) {
-		r = key_derive(f, &for_c2s, ki[i], ki_len[i], bits, k->cipher_key[i].c2s, bits / 8);
+		r = derive_key(f, &for_c2s, ki[i], ki_len[i], bits, k->cipher_key[i].c2s, bits / 8);
 		if (r == 0)
-			r = key_derive(f, &for_s2c, ki[i], ki_len[i], bits, k->cipher_key[i].s2c,
+			r = derive_key(f, &for_s2c, ki[i], ki_len[i], bits, k->cipher_key[i].s2c,
 			    bits / 8);
 	}
 	OPENSSL_cleanse(key, sizeof(key));

@@ -39,7 +39,7 @@ sign_mac(EVP_MAC_CTX *ctx, const struct signkey *k, const uint8_t *msg, size_t l
 
 /* [MS-SMB2] 3.1.4.1: the nonce is the MessageId and who sends what. */
 static int
-gmac(EVP_CIPHER_CTX *ctx, const struct signkey *k, const struct hdr2 *h, const uint8_t *msg,
+sign_gmac(EVP_CIPHER_CTX *ctx, const struct signkey *k, const struct hdr2 *h, const uint8_t *msg,
     size_t len, uint8_t *out)
 {
 	uint8_t nonce[12];
@@ -70,7 +70,7 @@ signature(struct crypt *c, const struct signkey *k, const struct hdr2 *h, const 
 	case SMB2_SIGNING_AES_CMAC:
 		return sign_mac(c->cmac, k, msg, len, out);
 	case SMB2_SIGNING_AES_GMAC:
-		return gmac(c->gcm[0], k, h, msg, len, out);
+		return sign_gmac(c->gcm[0], k, h, msg, len, out);
 	default:
 		return -1;
 	}

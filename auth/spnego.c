@@ -1,4 +1,4 @@
-/* spnego.c: which mechanism's token a security buffer carries, and where it stands */
+/* spnego.c: which mechanism's token a security buffer carries, and where in it */
 #include "config.h"
 
 #include "auth/spnego.h"
@@ -102,7 +102,7 @@ spnego_fields(struct rd *in)
 	return nothing;
 }
 
-/* What stands behind the mechanism's name in GSS framing. */
+/* What follows the mechanism's name in GSS framing. */
 static struct token
 gss_token(struct rd *in, bool outer)
 {
@@ -112,7 +112,8 @@ gss_token(struct rd *in, bool outer)
 		init = der_of(in, TAG_INIT);
 		return spnego_fields(&init);
 	}
-	if (is_oid(&oid, oid_krb5, sizeof(oid_krb5)) || is_oid(&oid, oid_ms_krb5, sizeof(oid_ms_krb5)))
+	if (is_oid(&oid, oid_krb5, sizeof(oid_krb5)) ||
+	    is_oid(&oid, oid_ms_krb5, sizeof(oid_ms_krb5)))
 		return krb5_token(in);
 	return nothing;
 }

@@ -1,4 +1,4 @@
-/* spnego.h: which mechanism's token a security buffer carries, and where it stands */
+/* spnego.h: which mechanism's token a security buffer carries, and where in it */
 #ifndef AUTH_SPNEGO_H
 #define AUTH_SPNEGO_H
 
@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 enum token_kind {
-	TOKEN_NONE,		/* nothing that concerns a key: a MIC, a bare state, an unknown mechanism */
+	TOKEN_NONE,		/* nothing about a key: a MIC, a bare state, an unknown mechanism */
 	TOKEN_AP_REQ,		/* [RFC 4121] 4.1 */
 	TOKEN_AP_REP,
 	TOKEN_KRB_ERROR,
@@ -17,11 +17,11 @@ enum token_kind {
 
 struct token {
 	enum token_kind kind;
-	const uint8_t *p;	/* without any wrapper: AP-REQ from 0x6e on, NTLM from "NTLMSSP" on */
+	const uint8_t *p;	/* unwrapped: AP-REQ from 0x6e on, NTLM from "NTLMSSP" on */
 	size_t len;
 };
 
-/* Length of the whole DER value that begins at p; 0 while that cannot be told, or for no DER. */
+/* Length of the whole token at p, GSS framing or negTokenResp; 0: not known yet, or neither. */
 size_t spnego_len(const uint8_t *p, size_t n);
 
 /*

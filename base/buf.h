@@ -64,7 +64,7 @@ buf_room(struct buf *b, size_t n)
 		if (cap - len >= n)
 			return m->data + len;
 	}
-	/* Mostly one small frame waits, and a burst of new connections is not to leave great holes. */
+	/* Mostly one small frame waits; a burst of new connections must not leave big holes. */
 	if (cap < BUF_MIN - sizeof(*m))
 		cap = BUF_MIN - sizeof(*m);
 	while (cap - len < n)

@@ -1,4 +1,4 @@
-/* magic.h: what a callback's void * points to is what it is taken for; checked in developer builds */
+/* magic.h: checks, in developer builds, that a callback's void * is what it is taken for */
 #ifndef BASE_MAGIC_H
 #define BASE_MAGIC_H
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 static void
-append(struct apreq *a, const uint8_t *p, size_t n)
+apreq_append(struct apreq *a, const uint8_t *p, size_t n)
 {
 	size_t used = strlen(a->server), room = sizeof(a->server) - 1 - used;
 
@@ -18,7 +18,7 @@ append(struct apreq *a, const uint8_t *p, size_t n)
 }
 
 static void
-string(struct rd *r, struct apreq *a)
+apreq_string(struct rd *r, struct apreq *a)
 {
 	struct rd in = der_of(r, DER_GENERAL_STRING);
 	size_t n = rd_left(&in);
@@ -27,7 +27,7 @@ string(struct rd *r, struct apreq *a)
 	if (p == NULL || memchr(p, '\0', n) != NULL)
 		r->bad = true;
 	else
-		append(a, p, n);
+		apreq_append(a, p, n);
 }
 
 /* PrincipalName: the type, and a sequence of strings. */
@@ -41,8 +41,8 @@ server_name(struct rd *r, struct apreq *a)
 	parts = der_of(&outer, DER_SEQUENCE);
 	for (bool first = true; rd_left(&parts) > 0; first = false) {
 		if (!first)
-			append(a, (const uint8_t *)"/", 1);
-		string(&parts, a);
+			apreq_append(a, (const uint8_t *)"/", 1);
+		apreq_string(&parts, a);
 	}
 	if (!rd_ok(&parts))
 		r->bad = true;
@@ -66,8 +66,8 @@ apreq_get(struct apreq *a, const uint8_t *p, size_t n)
 	realm = der_of(&ticket, DER_CONTEXT(1));
 	name = der_of(&ticket, DER_CONTEXT(2));
 	server_name(&name, a);
-	append(a, (const uint8_t *)"@", 1);
-	string(&realm, a);
+	apreq_append(a, (const uint8_t *)"@", 1);
+	apreq_string(&realm, a);
 	part = der_of(&ticket, DER_CONTEXT(3));
 	enc = der_of(&part, DER_SEQUENCE);
 	a->enctype = der_u32(&enc, DER_CONTEXT(0));

@@ -280,7 +280,7 @@ do_challenge(struct request *r)
 	char why[KEYD_WHY];
 	struct exchange *x;
 
-	/* It is not answered; the AUTH will be told that there was none. */
+	/* It is not answered; the AUTH will fail as one without a CHALLENGE. */
 	if (ntlm_challenge_get(challenge, r->m->data, r->m->len, why) == -1)
 		return;
 	x = add(r, CHALLENGED);

@@ -108,7 +108,7 @@ distinct(struct load *l)
 }
 
 static void
-report(struct load *l, size_t unknown)
+keys_report(struct load *l, size_t unknown)
 {
 	char kvnos[128] = "", enctypes[160] = "", name[32];
 	size_t used = 0;
@@ -171,7 +171,7 @@ keys_load(struct keyd_keys *keys, struct kerb *k, int fd)
 	n = read_file(keys, fd, &p);
 	if (n >= 0 && keytab_parse(p, (size_t)n, add_cb, &l, &unknown, keys->why) == 0) {
 		if (l.entries > 0) {
-			report(&l, unknown);
+			keys_report(&l, unknown);
 			r = 0;
 		} else {
 			snprintf(keys->why, KEYD_WHY, "keytab: no keys in it that could be used");

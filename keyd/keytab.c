@@ -131,7 +131,8 @@ keytab_parse(const uint8_t *p, size_t n, int (*each)(void *arg, const struct key
 		rd_skip(&r, len);
 		if (!rd_ok(&r))
 			return wrong(why, record, "the file ends in it");
-		if (get_entry(&e, sub, record, why) == -1 || (use = judge_entry(&e, record, why)) == -1)
+		if (get_entry(&e, sub, record, why) == -1 ||
+		    (use = judge_entry(&e, record, why)) == -1)
 			return -1;
 		if (use == 0)
 			(*unknown)++;

@@ -187,7 +187,7 @@ nthashes_add(struct nthashes *h, struct arena *a, const struct keytab_entry *e)
 	struct name name;
 	char *principal;
 
-	/* A principal that cannot be told whole is nobody's. */
+	/* A principal that does not fit an answer is left out. */
 	if (name_from_utf8(&name, user->p, user->n) == -1 || name.n == 0 ||
 	    user->n + 1 + e->realm.n > KEYMSG_TEXT_MAX)
 		return 0;

@@ -97,7 +97,7 @@ static int
 add_rules(scmp_filter_ctx f)
 {
 	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++) {
-		/* A number below zero stands for a call that this machine does not have. */
+		/* A number below zero: this machine does not have that call. */
 		int r = allowed[i] < 0 ? 0 : seccomp_rule_add(f, SCMP_ACT_ALLOW, allowed[i], 0);
 
 		if (r < 0)
@@ -115,7 +115,7 @@ add_rules(scmp_filter_ctx f)
 }
 
 static int
-filter(char why[KEYD_WHY])
+sandbox_filter(char why[KEYD_WHY])
 {
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int r = f == NULL ? -ENOMEM : add_rules(f);
@@ -145,5 +145,5 @@ sandbox_enter(bool change_id, uid_t uid, gid_t gid, char why[KEYD_WHY])
 	log_info("smbgate-keyd is sandboxed as uid %u, %s", (unsigned)geteuid(),
 	    alone ? "in a network namespace of its own" :
 	    "in the network namespace of smbgate, without socket()");
-	return filter(why);
+	return sandbox_filter(why);
 }

@@ -30,8 +30,8 @@
  * and `fall` equal misses in a row (or `rise` answers) change the node's health:
  *
  *	answered   up
- *	no way     connect() was refused or timed out: nobody is there. Down: its clients' connections
- *	           are closed at once, so that they come back elsewhere.
+ *	no way     connect() was refused or timed out: nobody is there. Down: its clients'
+ *	           connections are closed at once, so that they come back elsewhere.
  *	silent     connected, but no proper answer in time. Hung: nothing new is placed there; live
  *	           connections stay, a slow disk is not death (see conn_tick()).
  *

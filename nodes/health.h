@@ -16,7 +16,7 @@ struct health *health_new(struct event_base *base, struct nodes *nodes,
     void (*down)(void *arg, struct node *node), void *arg);
 void health_free(struct health **h);
 
-/* The policy in force now (health takes a reference) and the nodes that nodes_apply() made of it. */
+/* The policy in force now (health takes a reference), after nodes_apply() with it. */
 void health_policy(struct health *h, struct policy *p);
 
 #endif

@@ -22,7 +22,8 @@ home_of(struct node *const *all, size_t n, struct keyhash *hash, const struct st
 			continue;
 		fit[k] = all[i];
 		places[k++] = (struct place){
-			.hash = keyhash(hash, key->b, sizeof(key->b), all[i]->name, strlen(all[i]->name)),
+			.hash = keyhash(hash, key->b, sizeof(key->b), all[i]->name,
+			    strlen(all[i]->name)),
 			.weight = all[i]->weight,
 		};
 	}

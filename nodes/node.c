@@ -57,7 +57,7 @@ node_id(const char *name, const struct addrport *address, char id[STATE_NODE_LEN
 }
 
 static struct node *
-find(struct nodes *n, const char *id)
+node_find(struct nodes *n, const char *id)
 {
 	for (struct node *x = n->head; x != NULL; x = x->next)
 		if (strcmp(x->id, id) == 0)
@@ -67,7 +67,7 @@ find(struct nodes *n, const char *id)
 
 /* In the order of the policy: new ones go to the end. */
 static struct node *
-add(struct nodes *n, const struct pol_node *pn, const char *id, uint64_t now_ms)
+node_add(struct nodes *n, const struct pol_node *pn, const char *id, uint64_t now_ms)
 {
 	struct node *x = calloc(1, sizeof(*x));
 	struct node **at = &n->head;
@@ -99,9 +99,9 @@ nodes_apply(struct nodes *n, const struct policy *p, uint64_t now_ms)
 		struct node *x;
 
 		node_id(pn->name, &pn->address, id);
-		x = find(n, id);
+		x = node_find(n, id);
 		if (x == NULL)
-			x = add(n, pn, id, now_ms);
+			x = node_add(n, pn, id, now_ms);
 		if (x == NULL)
 			continue;
 		x->weight = pn->weight;
@@ -136,7 +136,7 @@ nodes_find(struct nodes *n, const char *id)
 	struct node *x;
 
 	pthread_mutex_lock(&n->lock);
-	x = find(n, id);
+	x = node_find(n, id);
 	if (x != NULL)
 		node_ref(x);
 	pthread_mutex_unlock(&n->lock);

@@ -11,7 +11,7 @@
  * draw wins. Taking a node away, or adding one, moves only the clients whose winner it is.
  */
 static double
-draw(const struct place *p)
+place_draw(const struct place *p)
 {
 	double u = ((double)(p->hash >> 11) + 1.0) / 9007199254740992.0;	/* 2^53 */
 
@@ -31,10 +31,11 @@ place_choose(const struct place *p, size_t n)
 	}
 	for (size_t i = 0; i < n; i++) {
 		double share = clients * p[i].weight / weights;
-		double d = draw(&p[i]);
+		double d = place_draw(&p[i]);
 
 		/* The bounds sum up to more than all clients, so one node at least passes. */
-		if (p[i].load + 1 > share * PLACE_LOAD_BOUND && p[i].load + 1 > share + PLACE_LOAD_SLACK)
+		if (p[i].load + 1 > share * PLACE_LOAD_BOUND &&
+		    p[i].load + 1 > share + PLACE_LOAD_SLACK)
 			continue;
 		if (!found || d < best) {
 			found = true;

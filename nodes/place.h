@@ -14,7 +14,7 @@ struct place {
 
 /*
  * No node gets more than this many times its share of the clients, so that neither chance nor
- * somebody who chooses his GUIDs can fill one.
+ * clients that choose their GUIDs can fill one.
  */
 #define PLACE_LOAD_BOUND 1.25
 /*

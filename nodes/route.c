@@ -19,13 +19,14 @@
 
 /*
  *	hash ──► wanted ──► claim(key, wanted) ──┬─ fresh ───────────────────────────► wanted
- *	                                         ├─ live elsewhere ──► its node up? ──► its node, or end
+ *	                                         ├─ live elsewhere ─► its node, if up, or end
  *	                                         ├─ nobody live ─┬─ its node takes new ─► its node
  *	                                         │               └─ not ──► move(wanted) ─┘ (again)
  *	                                         └─ out of reach ──► home, unless it is down
  *
- * A claim with live connections is never moved: its client would be thrown off its first node. What
- * an intercepted client dialled has the place of the hash, and outdoes a claim that nobody lives on.
+ * A claim with live connections is never moved: its client would be thrown off its first node. The
+ * node that an intercepted client dialled comes before the hash, and before a claim without live
+ * connections.
  */
 
 /* Nodes that one connection tries before it gives up. */
@@ -36,7 +37,7 @@
 struct search {
 	struct node *dialled;		/* what the client itself says, or NULL; a reference */
 	struct node *wanted;		/* that, or what the hash says; a reference */
-	struct node *home;		/* where the map is shared: what every proxy says; a reference */
+	struct node *home;		/* of a shared map: what every proxy chooses; a reference */
 	bool wanted_usable;
 	unsigned moves;
 	unsigned ntried;
@@ -179,7 +180,7 @@ claimed_elsewhere(struct route *r, const struct state_claim *c, struct node *n)
 {
 	struct search *s = r->search;
 
-	/* Out of reach: the client may be live there through another proxy. */
+	/* Blind: the client may be live there through another proxy. */
 	if (c->others > 0 || c->blind) {
 		if (n != NULL && node_takes_more(n) && !tried(s, n)) {
 			route_arrive(r, n, c->blind ? STAT_placed_blind : STAT_placed_claim);
@@ -260,7 +261,7 @@ route_start(struct route *r, struct route_env *env, const struct state_key *key,
 	r->waiting = true;
 	state_claim(env->state, key, s->wanted->id, s->home != NULL ? s->home->id : s->wanted->id,
 	    claimed_cb, r, &r->hold);
-	/* No callback comes without a hold. With one, the search may be over already: it called back. */
+	/* No callback comes without a hold. With one, the search may be over already. */
 	if (r->waiting && r->hold == NULL)
 		route_fail(r, CLOSE_NO_MEMORY);
 }
@@ -281,7 +282,7 @@ route_again(struct route *r, struct node *failed)
 		route_fail(r, CLOSE_NODE_CONNECT);
 		return;
 	}
-	/* As if the map had just said it: where the claim is, who else is live is checked there. */
+	/* As if the map had just answered: state_move() checks all of it again. */
 	now = (struct state_claim){ .others = 0 };
 	snprintf(now.node, sizeof(now.node), "%s", failed->id);
 	claimed_cb(r, &now);

@@ -50,8 +50,8 @@ struct state_key route_key_guid(const struct guid *g);
 struct state_key route_key_addr(const struct addr *a);
 
 /*
- * dialled (taken over; NULL: none): the node that an intercepted client dialled. It has the place of
- * the hash's choice while it takes new clients, and only a claim with live connections outdoes it.
+ * dialled (taken over; NULL: none): the node that an intercepted client dialled. While it takes new
+ * clients it comes before the hash's choice; only a claim with live connections comes before it.
  */
 void route_start(struct route *r, struct route_env *env, const struct state_key *key,
     struct node *dialled, route_f done, void *arg);

@@ -25,7 +25,7 @@ fits(const struct addr *from, const struct addr *node)
 
 /* Rendezvous hashing: the highest draw of those that fit. */
 static bool
-source_draw(const struct policy *p, struct keyhash *hash, const struct addr *client,
+pool_draw(const struct policy *p, struct keyhash *hash, const struct addr *client,
     const struct addr *node, struct addr *from)
 {
 	uint64_t best = 0;
@@ -58,7 +58,7 @@ source_choose(const struct policy *p, struct keyhash *hash, const struct addr *c
 		*from = *client;
 		return SOURCE_CLIENT;
 	case POL_SOURCE_POOL:
-		return source_draw(p, hash, client, node, from) ? SOURCE_POOL : SOURCE_MISFIT;
+		return pool_draw(p, hash, client, node, from) ? SOURCE_POOL : SOURCE_MISFIT;
 	default:
 		return SOURCE_OWN;
 	}
@@ -85,8 +85,8 @@ source_bind(int fd, enum source s, const struct addr *from)
 	if (s == SOURCE_CLIENT && source_transparent(fd, ss.ss_family) == -1)
 		return -1;
 	/*
-	 * The port is chosen by connect(), which knows the peer: bind() would give each local port of
-	 * an address to one connection only. IPv6 has no option of its own for it.
+	 * The port is chosen by connect(), which knows the peer: bind() would give each local port
+	 * of an address to one connection only. IPv6 has no option of its own for it.
 	 */
 	if (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) == -1)
 		return -1;

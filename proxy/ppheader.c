@@ -120,14 +120,6 @@ v1(const uint8_t *data, size_t avail)
 
 /* Version 2: binary, in network order. */
 
-static uint16_t
-be16(struct rd *r)
-{
-	uint16_t hi = rd_u8(r);
-
-	return (uint16_t)(hi << 8 | rd_u8(r));
-}
-
 /* CRC-32C (Castagnoli, reflected), RFC 3720 12.1. Headers are short: no table. */
 static uint32_t
 crc32c(uint32_t crc, const uint8_t *p, size_t n)
@@ -160,7 +152,7 @@ tlvs_good(struct rd *r)
 
 	while (rd_left(r) > 0) {
 		uint8_t type = rd_u8(r);
-		uint16_t len = be16(r);
+		uint16_t len = rd_be16(r);
 		size_t off = r->pos;
 
 		rd_skip(r, len);
@@ -197,7 +189,7 @@ v2(const uint8_t *p, size_t avail)
 	rd_skip(&r, V2_BEGIN_LEN);
 	command = rd_u8(&r);
 	family = rd_u8(&r);
-	h.n = V2_FIXED_LEN + (size_t)be16(&r);
+	h.n = V2_FIXED_LEN + (size_t)rd_be16(&r);
 	if ((command != V2_LOCAL && command != V2_PROXY) || h.n > PPHEADER_MAX)
 		return bad();
 	if (command == V2_PROXY && family != V2_UNSPEC && family != V2_TCP4 && family != V2_TCP6)
@@ -211,8 +203,8 @@ v2(const uint8_t *p, size_t avail)
 	rd_skip(&r, V2_FIXED_LEN);
 	h.client.addr = v2_addr(&r, family == V2_TCP6);
 	h.local.addr = v2_addr(&r, family == V2_TCP6);
-	h.client.port = be16(&r);
-	h.local.port = be16(&r);
+	h.client.port = rd_be16(&r);
+	h.local.port = rd_be16(&r);
 	return rd_ok(&r) && tlvs_good(&r) ? h : bad();
 }
 

@@ -21,7 +21,7 @@ struct block1 {
 	uint16_t bytes;		/* ByteCount */
 };
 
-/* Where the walk stands; in hdr what the message says of itself. */
+/* How far the walk has come, and the header of the message. */
 struct chain1 {
 	struct hdr1 hdr;
 	const uint8_t *msg;
@@ -45,7 +45,8 @@ struct chain1 {
 bool chain1_more(const uint8_t *p, size_t n);
 
 /* msg: from the SMB1 header on; borrowed. 0, or -1 when it is no SMB1 header. */
-int chain1_init(struct chain1 *c, const uint8_t *msg, size_t len) __attribute__((warn_unused_result));
+int chain1_init(struct chain1 *c, const uint8_t *msg, size_t len)
+    __attribute__((warn_unused_result));
 
 /*
  * 1 with the next block, 0 at the end, -1 when it is malformed: what does not fit, an offset that

@@ -11,7 +11,7 @@
 #define NBSS_NEGATIVE 0x83
 #define NBSS_KEEPALIVE 0x85
 
-/* Protocol identifiers as little-endian words: [MS-CIFS] 2.2.3.1, [MS-SMB2] 2.2.1, 2.2.41, 2.2.42. */
+/* Protocol identifiers as little-endian words: [MS-CIFS] 2.2.3.1, [MS-SMB2] 2.2.1, 2.2.41-42. */
 #define SMB1_PROTOCOL_ID 0x424d53ffu
 #define SMB2_PROTOCOL_ID 0x424d53feu
 #define SMB2_TRANSFORM_ID 0x424d53fdu

@@ -29,7 +29,7 @@ struct hdr2 {
 /* 0, or -1 when fewer than 64 bytes, another ProtocolId or a StructureSize other than 64. */
 int hdr2_get(struct hdr2 *h, const uint8_t *p, size_t n) __attribute__((warn_unused_result));
 
-/* The same, and -1 when it is another command, or no answer where it must be one, or the reverse. */
+/* The same for an answer to, or a request with, that command; -1 with anything else. */
 int hdr2_get_of(struct hdr2 *h, const uint8_t *p, size_t n, uint16_t command, bool answer)
     __attribute__((warn_unused_result));
 

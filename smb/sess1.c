@@ -35,7 +35,7 @@ sess1_string(struct rd *r, const uint8_t *msg, bool unicode, size_t *len)
 }
 
 static void
-names(struct sess1_req *s, const struct chain1 *c, struct rd *bytes, size_t passwords)
+sess1_names(struct sess1_req *s, const struct chain1 *c, struct rd *bytes, size_t passwords)
 {
 	rd_skip(bytes, passwords);
 	s->account = sess1_string(bytes, c->msg, s->unicode, &s->account_len);
@@ -67,10 +67,10 @@ sess1_req_get(struct sess1_req *s, const struct chain1 *c, const struct block1 *
 		s->blob = rd_bytes(&bytes, first);
 		break;
 	case 13:
-		names(s, c, &bytes, (size_t)first + second);
+		sess1_names(s, c, &bytes, (size_t)first + second);
 		break;
 	case 10:
-		names(s, c, &bytes, first);
+		sess1_names(s, c, &bytes, first);
 		break;
 	default:
 		break;

@@ -10,8 +10,9 @@ struct block1;
 struct chain1;
 
 /*
- * SESSION_SETUP_ANDX request, [MS-CIFS] 2.2.4.53.1 (WordCount 10 or 13), [MS-SMB] 2.2.4.6.1 (12: extended
- * security). The forms begin alike, so VcNumber is always word 4. Ranges point into the message.
+ * SESSION_SETUP_ANDX request, [MS-CIFS] 2.2.4.53.1 (WordCount 10 or 13), [MS-SMB] 2.2.4.6.1 (12:
+ * extended security). The forms begin alike, so VcNumber is always word 4. Ranges point into the
+ * message.
  */
 struct sess1_req {
 	uint16_t vc_number;

@@ -510,7 +510,7 @@ sign_refused(void **state)
 	static const uint64_t ids[] = { 0, UINT64_MAX };
 	struct crypt *c = *state;
 	struct signkey k = { .alg = SMB2_SIGNING_AES_GMAC };
-	uint8_t msg[80] = { 0 }, before[80], *big;
+	uint8_t msg[80] = { 0 }, before[80];
 
 	put(k.key, sizeof(k.key), SIGNING_311);
 	/* GMAC with a MessageId that is used again would give its key away. */
@@ -552,6 +552,17 @@ sign_refused(void **state)
 		assert_false(sign_good(c, &k, msg, sizeof(msg)));
 		msg[0] = 0xfe;
 	}
+}
+
+/* The longest message that a frame can hold, and one byte more. */
+static void
+sign_longest(void **state)
+{
+	struct crypt *c = *state;
+	struct signkey k = { .alg = SMB2_SIGNING_AES_GMAC };
+	uint8_t *big;
+
+	put(k.key, sizeof(k.key), SIGNING_311);
 	big = calloc(1, NBSS_LEN_MAX + 1);
 	assert_non_null(big);
 	header(big, SMB2_WRITE, 0, 1);
@@ -596,25 +607,6 @@ cmac_rfc4493(void **state)
 	}
 }
 
-static int
-setup(void **state)
-{
-	*state = crypt_new();
-	return *state == NULL ? -1 : 0;
-}
-
-static int
-teardown(void **state)
-{
-	struct crypt *c = *state;
-
-	crypt_free(&c);
-	if (c != NULL)
-		return -1;
-	crypt_free(&c);
-	return 0;
-}
-
 int
 main(void)
 {
@@ -631,9 +623,10 @@ main(void)
 		cmocka_unit_test(sign_forged),
 		cmocka_unit_test(sign_lengths),
 		cmocka_unit_test(sign_refused),
+		cmocka_unit_test(sign_longest),
 		cmocka_unit_test(cmac_rfc4493),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, crypt_setup, crypt_teardown);
 }

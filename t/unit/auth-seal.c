@@ -464,25 +464,6 @@ context_shared(void **state)
 	}
 }
 
-static int
-setup(void **state)
-{
-	*state = crypt_new();
-	return *state == NULL ? -1 : 0;
-}
-
-static int
-teardown(void **state)
-{
-	struct crypt *c = *state;
-
-	crypt_free(&c);
-	if (c != NULL)
-		return -1;
-	crypt_free(&c);
-	return 0;
-}
-
 int
 main(void)
 {
@@ -501,5 +482,5 @@ main(void)
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, crypt_setup, crypt_teardown);
 }

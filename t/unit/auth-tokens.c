@@ -233,11 +233,23 @@ token_found(void **state)
 }
 
 static void
+no_tokens(const struct blob *none, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint8_t *p = exact(none[i].b, none[i].n);
+		struct token t = walk_token(p, none[i].n);
+
+		if (t.kind != TOKEN_NONE)
+			print_message("none[%u] is one\n", (unsigned)i);
+		assert_int_equal(t.kind, TOKEN_NONE);
+		free(p);
+	}
+}
+
+static void
 token_none(void **state)
 {
-	static const uint8_t endless[] = { 0xa1, 0x80, 0x30, 0x80, 0xa2, 0x80, 0, 0, 0, 0, 0, 0 };
-	struct blob ap_req = krb(0x6e, 60), ap_rep = krb(0x6f, 60), n1 = ntlm(1, 40),
-	    no = { .n = 0 };
+	struct blob ap_req = krb(0x6e, 60), ap_rep = krb(0x6f, 60), no = { .n = 0 };
 	struct blob none[] = {
 		no,
 		bytes("", 1),
@@ -271,6 +283,20 @@ token_none(void **state)
 		framed(OID(oid_krb5), 0x0300, ap_req),
 		framed(OID(oid_krb5), 0x0100, no),
 		framed(OID(oid_krb5), 0x0100, bytes("NTLMSSP\0\1\0\0\0", 12)),
+	};
+
+	(void)state;
+	no_tokens(none, COUNT(none));
+	assert_int_equal(spnego_token(NULL, 0).kind, TOKEN_NONE);
+	assert_int_equal(spnego_len(NULL, 0), 0);
+}
+
+static void
+token_malformed(void **state)
+{
+	static const uint8_t endless[] = { 0xa1, 0x80, 0x30, 0x80, 0xa2, 0x80, 0, 0, 0, 0, 0, 0 };
+	struct blob n1 = ntlm(1, 40), no = { .n = 0 };
+	struct blob none[] = {
 		/* SPNEGO within SPNEGO. */
 		init(init(n1, false), false),
 		resp(resp(n1, false), false),
@@ -304,17 +330,7 @@ token_none(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < COUNT(none); i++) {
-		uint8_t *p = exact(none[i].b, none[i].n);
-		struct token t = walk_token(p, none[i].n);
-
-		if (t.kind != TOKEN_NONE)
-			print_message("none[%u] is one\n", (unsigned)i);
-		assert_int_equal(t.kind, TOKEN_NONE);
-		free(p);
-	}
-	assert_int_equal(spnego_token(NULL, 0).kind, TOKEN_NONE);
-	assert_int_equal(spnego_len(NULL, 0), 0);
+	no_tokens(none, COUNT(none));
 }
 
 /* The security buffer of a SESSION_SETUP or NEGOTIATE, in a block of its own. */
@@ -675,7 +691,15 @@ ntlm_fields(void **state)
 		assert_int_equal(get(&a, &y), -1);
 	}
 	mutate_all(x.b, x.n);
+}
 
+static void
+ntlm_field_places(void **state)
+{
+	struct blob x = authenticate(), y;
+	struct ntlm_auth a;
+
+	(void)state;
 	for (unsigned i = 0; i < FIELDS; i++) {
 		static const uint32_t beyond[] = { 0x7fffffff, 0x80000000, 0xfffffff0, 0xffffffff };
 		uint32_t end = NTLM_FIXED + 16 * FIELDS;
@@ -878,6 +902,7 @@ main(void)
 		cmocka_unit_test(der_numbers),
 		cmocka_unit_test(token_found),
 		cmocka_unit_test(token_none),
+		cmocka_unit_test(token_malformed),
 		cmocka_unit_test(token_published),
 		cmocka_unit_test(token_hostile),
 		cmocka_unit_test(token_nested),
@@ -885,6 +910,7 @@ main(void)
 		cmocka_unit_test(length),
 		cmocka_unit_test(ntlm_published),
 		cmocka_unit_test(ntlm_fields),
+		cmocka_unit_test(ntlm_field_places),
 		cmocka_unit_test(ntlm_nobody),
 	};
 

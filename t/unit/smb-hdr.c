@@ -615,10 +615,10 @@ ioctl_response_fields(void **state)
 }
 
 static void
-made_messages(void **state)
+made_errors(void **state)
 {
 	static const char *const errors[] = { "202-ioctl-error", "210-ioctl-error" };
-	uint8_t out[ERR2_LEN], *p, *echo;
+	uint8_t out[ERR2_LEN], *p;
 	struct hdr2 h;
 	struct wr w;
 	size_t n;
@@ -639,7 +639,17 @@ made_messages(void **state)
 		assert_false(wr_ok(&w));
 		free(p);
 	}
+}
 
+static void
+made_echo(void **state)
+{
+	uint8_t out[ECHO2_LEN], *p, *echo;
+	struct hdr2 h;
+	struct wr w;
+	size_t n;
+
+	(void)state;
 	/* The ECHO of a client (here the last of a compound), but for its ProcessId. */
 	p = vector("300-chain-req", &n);
 	echo = p + n - ECHO2_LEN;
@@ -731,7 +741,8 @@ main(void)
 		cmocka_unit_test(ioctl_request_fields),
 		cmocka_unit_test(ioctl_response),
 		cmocka_unit_test(ioctl_response_fields),
-		cmocka_unit_test(made_messages),
+		cmocka_unit_test(made_errors),
+		cmocka_unit_test(made_echo),
 		cmocka_unit_test(xform_header),
 	};
 

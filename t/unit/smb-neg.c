@@ -665,60 +665,61 @@ neg1_requests(void **state)
 	}
 }
 
+/* n bytes behind a real header; ByteCount is bytes. */
+static const struct {
+	uint8_t words;
+	uint16_t bytes;
+	size_t n;
+	const char *data;
+	int rc;
+	unsigned dialects;
+	bool any;
+} neg1_rows[] = {
+	{ 0, 11, 11, "\x02SMB 2.\?\?\?", 0, 1, true },
+	{ 0, 4, 4, "\x02" "a\0\x02", -1, 0, false },	/* no NUL */
+	{ 0, 4, 5, "\x02" "abc\0", -1, 0, false },	/* NUL behind ByteCount */
+	{ 0, 3, 8, "\x02" "a\0trash", 0, 1, false },
+	{ 0, 2, 2, "\x02\0", 0, 1, false },
+	{ 0, 4, 4, "\x02\0\x02\0", 0, 2, false },
+	{ 0, 3, 3, "\x02\0\0", -1, 0, false },		/* not a dialect */
+	{ 0, 3, 3, "\x01" "a\0", -1, 0, false },
+	{ 0, 0, 0, "", -1, 0, false },
+	{ 0, 0, 3, "\x02" "a\0", -1, 0, false },
+	{ 0, 1, 1, "\x02", -1, 0, false },
+	{ 0, 4, 3, "\x02" "a\0", -1, 0, false },
+	{ 0, 65535, 3, "\x02" "a\0", -1, 0, false },
+	{ 1, 3, 3, "\x02" "a\0", -1, 0, false },
+	/* Not the whole word. */
+	{ 0, 10, 10, "\x02SMB 2.\?\?", 0, 1, false },
+	{ 0, 12, 12, "\x02SMB 2.\?\?\? ", 0, 1, false },
+	{ 0, 11, 11, "\x02smb 2.\?\?\?", 0, 1, false },
+	{ 0, 13, 13, "\x02\0\x02SMB 2.\?\?\?", 0, 2, true },
+};
+
 static void
 neg1_dialects(void **state)
 {
-	/* n bytes behind a real header; ByteCount is bytes. */
-	static const struct {
-		uint8_t words;
-		uint16_t bytes;
-		size_t n;
-		const char *data;
-		int rc;
-		unsigned dialects;
-		bool any;
-	} rows[] = {
-		{ 0, 11, 11, "\x02SMB 2.\?\?\?", 0, 1, true },
-		{ 0, 4, 4, "\x02" "a\0\x02", -1, 0, false },	/* no NUL */
-		{ 0, 4, 5, "\x02" "abc\0", -1, 0, false },	/* NUL behind ByteCount */
-		{ 0, 3, 8, "\x02" "a\0trash", 0, 1, false },
-		{ 0, 2, 2, "\x02\0", 0, 1, false },
-		{ 0, 4, 4, "\x02\0\x02\0", 0, 2, false },
-		{ 0, 3, 3, "\x02\0\0", -1, 0, false },		/* not a dialect */
-		{ 0, 3, 3, "\x01" "a\0", -1, 0, false },
-		{ 0, 0, 0, "", -1, 0, false },
-		{ 0, 0, 3, "\x02" "a\0", -1, 0, false },
-		{ 0, 1, 1, "\x02", -1, 0, false },
-		{ 0, 4, 3, "\x02" "a\0", -1, 0, false },
-		{ 0, 65535, 3, "\x02" "a\0", -1, 0, false },
-		{ 1, 3, 3, "\x02" "a\0", -1, 0, false },
-		/* Not the whole word. */
-		{ 0, 10, 10, "\x02SMB 2.\?\?", 0, 1, false },
-		{ 0, 12, 12, "\x02SMB 2.\?\?\? ", 0, 1, false },
-		{ 0, 11, 11, "\x02smb 2.\?\?\?", 0, 1, false },
-		{ 0, 13, 13, "\x02\0\x02SMB 2.\?\?\?", 0, 2, true },
-	};
 	size_t hn;
 	uint8_t *h = vector("smb1-multi-req", &hn);
 
 	(void)state;
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		size_t len = SMB1_HDR_LEN + 3 + rows[i].n;
+	for (size_t i = 0; i < COUNT(neg1_rows); i++) {
+		size_t len = SMB1_HDR_LEN + 3 + neg1_rows[i].n;
 		uint8_t *p = malloc(len);
 		struct neg1_req r;
 		int rc;
 
 		assert_non_null(p);
 		memcpy(p, h, SMB1_HDR_LEN);
-		p[SMB1_HDR_LEN] = rows[i].words;
-		le16(p + SMB1_HDR_LEN + 1, rows[i].bytes);
-		memcpy(p + SMB1_HDR_LEN + 3, rows[i].data, rows[i].n);
+		p[SMB1_HDR_LEN] = neg1_rows[i].words;
+		le16(p + SMB1_HDR_LEN + 1, neg1_rows[i].bytes);
+		memcpy(p + SMB1_HDR_LEN + 3, neg1_rows[i].data, neg1_rows[i].n);
 		rc = neg1_req_get(&r, p, len);
-		if (rc != rows[i].rc)
+		if (rc != neg1_rows[i].rc)
 			fail_msg("row %zu: %d", i, rc);
 		if (rc == 0) {
-			assert_int_equal(r.ndialects, rows[i].dialects);
-			assert_int_equal(r.smb2_any, rows[i].any);
+			assert_int_equal(r.ndialects, neg1_rows[i].dialects);
+			assert_int_equal(r.smb2_any, neg1_rows[i].any);
 			assert_false(r.smb2_002);
 		}
 		free(p);

@@ -2,6 +2,7 @@
 #ifndef T_UNIT_LIB_AUTHVEC_H
 #define T_UNIT_LIB_AUTHVEC_H
 
+#include "auth/crypt.h"
 #include "auth/keys.h"
 #include "auth/preauth.h"
 #include "smb/const.h"
@@ -164,6 +165,26 @@ keys(uint16_t dialect, uint16_t cipher, uint16_t signing, const char *key, const
 
 	assert_non_null(k);
 	return k;
+}
+
+/* A thread's struct crypt as the state of a group of tests. */
+static inline int
+crypt_setup(void **state)
+{
+	*state = crypt_new();
+	return *state == NULL ? -1 : 0;
+}
+
+static inline int
+crypt_teardown(void **state)
+{
+	struct crypt *c = *state;
+
+	crypt_free(&c);
+	if (c != NULL)
+		return -1;
+	crypt_free(&c);
+	return 0;
 }
 
 #endif

@@ -109,20 +109,13 @@ walk_ioctl_resp(const struct hdr2 *h, const struct ioctl2_resp *a, const uint8_t
 	free(out);
 }
 
-/* One message: all getters, whatever its header says. */
+/* What is made of a header: itself, an error and an ECHO. */
 static inline void
-walk_message(const struct hdr2 *h, const uint8_t *msg, size_t len, struct walk_count *count)
+walk_header(const struct hdr2 *h, const uint8_t *msg)
 {
-	struct neg2_req neg_req;
-	struct neg2_resp neg_resp;
-	struct sess2_req sess_req;
-	struct sess2_resp sess_resp;
-	struct ioctl2_req ioctl_req;
-	struct ioctl2_resp ioctl_resp;
 	uint8_t out[ERR2_LEN];
 	struct hdr2 reply = hdr2_reply(h, STATUS_REQUEST_NOT_ACCEPTED, 1), again;
 	struct wr w = wr_init(out, sizeof(out));
-	unsigned kinds = 0;
 
 	/* A header is the same bytes when it is written again. */
 	hdr2_put(&w, h);
@@ -137,7 +130,21 @@ walk_message(const struct hdr2 *h, const uint8_t *msg, size_t len, struct walk_c
 	echo2_put(&w, h);
 	HOLDS(wr_ok(&w) && wr_len(&w) == ECHO2_LEN && hdr2_get(&again, out, ECHO2_LEN) == 0);
 	HOLDS(again.message_id == h->message_id && again.session_id == 0);
+}
 
+/* One message: all getters, whatever its header says. */
+static inline void
+walk_message(const struct hdr2 *h, const uint8_t *msg, size_t len, struct walk_count *count)
+{
+	struct neg2_req neg_req;
+	struct neg2_resp neg_resp;
+	struct sess2_req sess_req;
+	struct sess2_resp sess_resp;
+	struct ioctl2_req ioctl_req;
+	struct ioctl2_resp ioctl_resp;
+	unsigned kinds = 0;
+
+	walk_header(h, msg);
 	HOLDS(ioctl2_peek(msg, len) == 0 || len >= IOCTL2_PEEK_LEN);
 	if (neg2_req_get(&neg_req, msg, len) == 0) {
 		uint16_t max = 0;
