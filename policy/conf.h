@@ -40,11 +40,11 @@ struct conf_redis {
 	unsigned timeout_ms;		/* for one question, retries included */
 };
 
-/* All paths are absolute: what was relative was so to the file. */
+/* All paths are absolute: relative ones are relative to the file. Defaults: conf.tbl.h. */
 struct conf {
 	char *path;
 	char *policy;
-	char *control;		/* default /run/smbgate/control.sock */
+	char *control;
 	char *user;		/* NULL: keep the identity */
 	char *keytab;		/* NULL: none */
 	char *keyd_user;	/* NULL: smbgate-keyd's own */

@@ -1,4 +1,4 @@
-/* conffile.c: what both configuration files share: parsing with every error collected, values with units, paths */
+/* conffile.c: what both configuration files share: parsing with every error collected, the values of settings, paths */
 #include "config.h"
 
 #include "policy/conffile.h"
@@ -16,7 +16,7 @@
 
 /* Parses of one file: each goes past one more error of syntax. */
 #define PARSES_MAX ERRLIST_MAX
-/* Values of one file, so that looking one up takes no time worth a word. */
+/* Values of one file, so that looking one up takes no noticeable time. */
 #define VALUES_MAX 16384
 
 /*
@@ -25,7 +25,7 @@
  */
 struct parsing {
 	struct conffile *f;
-	const struct errlist *said;	/* what is wrong with the text: no word on those lines */
+	const struct errlist *reported;	/* errors of the text itself: nothing more of those lines */
 	struct errlist values;		/* wrong values of this parse */
 	int line;			/* of the error of syntax that ended it; 0 = none */
 	char why[256];
@@ -81,7 +81,7 @@ note_value(struct conffile *f, const cfg_opt_t *opt, int line)
 }
 
 static bool
-was_said(const struct errlist *e, int line)
+was_reported(const struct errlist *e, int line)
 {
 	for (size_t i = 0; i < e->n; i++)
 		if (e->line[i] == line)
@@ -97,10 +97,10 @@ check_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 	char why[512];
 
 	note_value(f, opt, cfg->line);
-	if (was_said(parsing->said, cfg->line))
+	if (was_reported(parsing->reported, cfg->line))
 		;
 	else if (s == NULL)
-		/* libconfuse reads "section|option" as a path; such a value is not in our table. */
+		/* libconfuse takes "section|option" for a path; that is not in our table. */
 		errlist_add(&parsing->values, f->path, cfg->line, "no such option '%s' here", opt->name);
 	else if (setting_complaint(s, text, why, sizeof(why)))
 		errlist_add(&parsing->values, f->path, cfg->line, "%s", why);
@@ -272,13 +272,13 @@ parse(struct parsing *p, cfg_opt_t *opts)
 	cfg_set_error_function(f->cfg, syntax_cb);
 	if (cfg_parse_buf(f->cfg, f->text.text) == CFG_SUCCESS)
 		return true;
-	/* An empty name fails without a word. */
+	/* An empty name fails without a message. */
 	if (p->line == 0)
 		p->line = furthest(f->cfg);
 	return false;
 }
 
-/* A list that is set to nothing further down than to something: rules would vanish silently. */
+/* A list that is set to something, and further down to nothing: its rules would vanish silently. */
 static void
 find_emptied(struct parsing *p)
 {
@@ -310,7 +310,7 @@ parse_all(struct parsing *p, cfg_opt_t *opts, struct errlist *e)
 			errlist_add(e, f->path, 0, "out of memory");
 			break;
 		}
-		/* The end of a file whose end was taken away is no news. */
+		/* The file ends too early because its end was taken out: that is reported already. */
 		if (conftext_ends(&f->text, p->line) && conftext_lost(&f->text, INT_MAX, INT_MAX)) {
 			errlist_merge(e, &p->values, INT_MAX);
 			break;
@@ -332,7 +332,7 @@ conffile_parse(struct conffile *f, const char *path, cfg_opt_t *opts,
     const struct setting *settings, struct errlist *e)
 {
 	struct errlist said = { .n = 0 }, found = { .n = 0 };
-	struct parsing p = { .f = f, .said = &said };
+	struct parsing p = { .f = f, .reported = &said };
 
 	*f = (struct conffile){ .path = path, .settings = settings };
 	if (conftext_load(&f->text, path, &said) == 0) {

@@ -1,4 +1,4 @@
-/* conffile.h: what both configuration files share: parsing with every error collected, values with units, paths */
+/* conffile.h: what both configuration files share: parsing with every error collected, the values of settings, paths */
 #ifndef POLICY_CONFFILE_H
 #define POLICY_CONFFILE_H
 
@@ -20,7 +20,7 @@ struct conffile_value {
 	int line;
 };
 
-/* One file as it was parsed: what was said wrongly is in the list of errors and left out here. */
+/* One file as it was parsed: what is wrong is in the list of errors and left out here. */
 struct conffile {
 	const char *path;		/* borrowed, as are settings */
 	const struct setting *settings;

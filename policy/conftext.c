@@ -222,7 +222,7 @@ count_brace(struct tidy *y)
 	y->s++;
 }
 
-/* libconfuse would leave it out without a word. */
+/* libconfuse would drop it silently. */
 static void
 stray(struct tidy *y)
 {

@@ -47,7 +47,7 @@ bool conftext_ends(const struct conftext *t, int line);
  */
 bool conftext_pass(struct conftext *t, int line);
 
-/* Was anything taken out between these lines? Then what is missing there may have been said. */
+/* Was anything taken out between these lines? Then what is missing there may have been in it. */
 bool conftext_lost(const struct conftext *t, int from, int to);
 
 #endif

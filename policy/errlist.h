@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-/* Enough for a person to mend in one go; more are counted, not kept. */
+/* Enough to fix in one go; further ones are counted, not kept. */
 #define ERRLIST_MAX 50
 
 /* Each a line "file:line: text" of its own, in the order of the file. All zero: none. */

@@ -36,7 +36,7 @@ struct pol_node {
 	unsigned weight;	/* 1..POL_WEIGHT_MAX */
 	enum pol_nodestate state;
 	size_t nothers;
-	struct addr others[POL_NODE_OTHERS_MAX];	/* what intercepted clients may dial as well */
+	struct addr others[POL_NODE_OTHERS_MAX];	/* what intercepted clients may dial too */
 };
 
 /* One announced address. */
@@ -55,7 +55,7 @@ struct pol_interfaces {
 	struct pol_iface *list;
 };
 
-/* The door: what a logon may be. */
+/* Which logons are admitted. */
 struct pol_auth {
 	enum pol_auth_word ntlm;
 	enum pol_auth_word guest;	/* guests and the anonymous */
@@ -102,9 +102,9 @@ struct policy {
 	struct pol_auth auth;
 	enum pol_vcnumber vcnumber;
 	enum pol_vc_reset vc_reset;
-	struct acl *nat;		/* allow rules: sources that are more than one client */
+	struct acl *nat;		/* allow rules: addresses that several clients share */
 	enum pol_source source;		/* whose address nodes see */
-	int source_line;		/* of the file, for who cannot do that; 0: it is POL_SOURCE_OWN */
+	int source_line;		/* where the file says so, for errors; 0: POL_SOURCE_OWN */
 	size_t npool;
 	struct addr *pool;		/* of POL_SOURCE_POOL */
 	bool rebalance;			/* an intercepted client goes where any other would */

@@ -24,7 +24,7 @@ check_node_address(struct schema *l, cfg_t *sec, const struct pol_node *n, int l
 			    cfg_title(sec), l->p->nodes[i].name);
 }
 
-/* Who dials it must mean one node. */
+/* An intercepted client that dials such an address must mean one node. */
 static void
 check_others(struct schema *l, cfg_t *sec)
 {
@@ -91,7 +91,8 @@ schema_nodes(struct schema *l)
 	unsigned n = cfg_size(l->f.cfg, "node");
 
 	if (conffile_lacks(&l->f, l->f.cfg, "node"))
-		errlist_add(&l->e, l->path, l->f.cfg->line, "no node: there must be at least one node \"NAME\" { address = ... }");
+		errlist_add(&l->e, l->path, l->f.cfg->line,
+		    "no node: there must be at least one node \"NAME\" { address = ... }");
 	if (n > POL_NODES_MAX) {
 		errlist_add(&l->e, l->path,
 		    conffile_begin(cfg_getnsec(l->f.cfg, "node", POL_NODES_MAX)),
