@@ -36,7 +36,7 @@ enum decision_act {
 	DECIDE_CLOSE,
 };
 
-/* 0 is nothing in every field. */
+/* What the act does not need stays 0. */
 struct decision {
 	enum decision_act act;
 	enum close_reason why;		/* CLOSE */

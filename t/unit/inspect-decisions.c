@@ -234,9 +234,12 @@ test_query_request(void **state)
 	end_talk(&t);
 }
 
-/* What becomes of the answer on a session without keys, or whose keys were lost since. */
+/*
+ * What becomes of the answer on a session without keys, or whose keys were lost since: by the way
+ * and the mode that were remembered, whatever the policy says now.
+ */
 static void
-test_query_answer(void **state)
+query_answers(const char *policy)
 {
 	enum answer { UNSIGNED, SIGNED, SEALED, ERROR, TOO_SMALL };
 	static const struct {
@@ -272,8 +275,7 @@ test_query_answer(void **state)
 	static struct made m;
 	struct talk t;
 
-	(void)state;
-	begin_talk(&t, NODE, "10.0.0.5");
+	begin_talk(&t, policy, "10.0.0.5");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct pending asked = { .kind = PENDING_IFINFO, .way = (uint8_t)rows[i].way,
 			.mode = POL_IF_ANNOUNCE, .max_output = 65536, .session_id = SESSION };
@@ -305,6 +307,14 @@ test_query_answer(void **state)
 		assert_int_equal(d.nlist, d.act == DECIDE_CHANGE);
 	}
 	end_talk(&t);
+}
+
+static void
+test_query_answer(void **state)
+{
+	(void)state;
+	query_answers(NODE);
+	query_answers(NODE "interfaces \"lan\" { mode = pass }\ngmac = resign\nunkeyed = refuse\n");
 }
 
 static void
