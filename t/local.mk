@@ -5,7 +5,7 @@ AM_TESTS_ENVIRONMENT = srcdir='$(top_srcdir)'; PYTHONDONTWRITEBYTECODE=1; \
 	export srcdir PYTHONDONTWRITEBYTECODE;
 
 # Checks of the tree itself; they look for the build in the working directory.
-TREE_TESTS = t/tree/layers.t t/tree/headers.t t/tree/filemap.t t/tree/globals.t
+TREE_TESTS = t/tree/layers.t t/tree/headers.t t/tree/filemap.t t/tree/globals.t t/tree/lint.t
 TESTS += $(TREE_TESTS)
 
 UNIT_TESTS =

@@ -1,8 +1,9 @@
 # packages.sh: which Debian packages the project's scripts need; sourced by them
+# shellcheck shell=bash disable=SC2034
 
 # To build smbgate.
-PACKAGES_BUILD="autoconf automake make gcc libc6-dev pkg-config libevent-dev libssl-dev libconfuse-dev
-	uthash-dev libhiredis-dev libkrb5-dev libjansson-dev libsystemd-dev
+PACKAGES_BUILD="autoconf automake make gcc libc6-dev pkg-config libevent-dev libssl-dev
+	libconfuse-dev uthash-dev libhiredis-dev libkrb5-dev libjansson-dev libsystemd-dev
 	libseccomp-dev libcap-dev"
 # To run two nodes and clients on this machine.
 PACKAGES_NODES="samba smbclient python3 mount util-linux"
@@ -13,13 +14,16 @@ PACKAGES_TEST="clang libclang-rt-14-dev libcmocka-dev perl samba-testsuite samba
 	python3-pycryptodome iproute2 procps binutils git krb5-kdc krb5-admin-server krb5-user
 	samba-dsdb-modules samba-ad-provision python3-samba winbind libnss-winbind tcpdump tshark
 	valgrind nftables curl python3-impacket redis-server redis-sentinel haproxy keepalived"
+# What dev/lint runs.
+PACKAGES_LINT="clang-format clang-tidy cppcheck shellcheck codespell lua5.1 pyflakes3 git"
 
 # packages_missing NAME...: those that are not installed, one a line.
 packages_missing() {
 	local p
 
 	for p in "$@"; do
-		dpkg-query -W -f '${db:Status-Status}\n' "$p" 2> /dev/null | grep -qx installed || echo "$p"
+		dpkg-query -W -f '${db:Status-Status}\n' "$p" 2> /dev/null |
+			grep -qx installed || echo "$p"
 	done
 }
 
@@ -45,7 +49,8 @@ packages_apt() (
 	fi
 	# An update can fail for one source of many; the install tells whether it mattered.
 	packages_as_root apt-get update -q || true
-	packages_as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
+	packages_as_root env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -q --no-install-recommends "$@"
 )
 
 # Installs those of its arguments that are missing, and nothing else; starts no services.
@@ -53,7 +58,8 @@ packages_install() {
 	local missing log
 
 	if ! command -v apt-get > /dev/null || ! command -v dpkg-query > /dev/null; then
-		echo "no apt-get here: install what these Debian packages have, then use --no-install:" >&2
+		echo "no apt-get here: install what these Debian packages have, and use" \
+			"--no-install:" >&2
 		echo "$*" >&2
 		return 1
 	fi
