@@ -1,4 +1,4 @@
-# Tests. `make check` runs the unit tests; prove runs them and the end-to-end tests (contrib/test).
+# Tests. `make check` runs the unit tests; prove runs those and the end-to-end ones (contrib/test).
 TEST_EXTENSIONS = .t
 T_LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
 AM_TESTS_ENVIRONMENT = srcdir='$(top_srcdir)'; PYTHONDONTWRITEBYTECODE=1; \
@@ -6,7 +6,7 @@ AM_TESTS_ENVIRONMENT = srcdir='$(top_srcdir)'; PYTHONDONTWRITEBYTECODE=1; \
 
 # Checks of the tree itself; they look for the build in the working directory.
 TREE_TESTS = t/tree/layers.t t/tree/circles.t t/tree/headers.t t/tree/filemap.t t/tree/globals.t \
-	t/tree/length.t t/tree/names.t t/tree/settings.t t/tree/truth.t
+	t/tree/length.t t/tree/lint.t t/tree/names.t t/tree/settings.t t/tree/truth.t
 TESTS += $(TREE_TESTS)
 
 UNIT_TESTS =
@@ -205,32 +205,32 @@ EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/fra
 	t/lab/tap.py \
 	t/lab/vpn.py
 
-# libFuzzer targets: `make fuzz`, then run t/fuzz/fuzz-NAME by hand with a corpus directory.
-FUZZERS = smb2 ifinfo auth front redis
+# libFuzzer targets, built by `make fuzz` where clang is; dev/fuzz runs them on what t/fuzz/corpus
+# makes. Each is compiled in one go from what it needs, with the fuzzer's own instrumentation.
+FUZZ_TARGETS = t/fuzz/fuzz-smb2 t/fuzz/fuzz-ifinfo t/fuzz/fuzz-auth t/fuzz/fuzz-front \
+	t/fuzz/fuzz-redis
+FUZZ_CC = clang
+FUZZ_CFLAGS = -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+FUZZ_COMMON = $(top_srcdir)/smb/*.c $(top_srcdir)/base/*.c
 # What a target needs beyond smb/ and base/.
 FUZZ_AUTH = auth/crypt.c auth/der.c auth/kdf.c auth/keys.c auth/ntlm.c auth/preauth.c auth/seal.c \
 	auth/sign.c auth/spnego.c
-FUZZ_REDIS = state/facts.c state/exceptions.c state/record.c state/reply.c state/shared.c state/fault.c
-FUZZ_CC = clang
-FUZZ_CFLAGS = -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
-EXTRA_DIST += t/fuzz/fuzz-smb2.c t/fuzz/fuzz-ifinfo.c t/fuzz/fuzz-auth.c t/fuzz/fuzz-front.c \
-	t/fuzz/fuzz-redis.c t/unit/lib/holds.h
-CLEANFILES += t/fuzz/fuzz-smb2 t/fuzz/fuzz-ifinfo t/fuzz/fuzz-auth t/fuzz/fuzz-front t/fuzz/fuzz-redis
-.PHONY: fuzz
-fuzz:
+FUZZ_REDIS = state/facts.c state/exceptions.c state/record.c state/reply.c state/shared.c \
+	state/fault.c
+EXTRA_DIST += dev/fuzz t/fuzz/corpus t/fuzz/fuzz-smb2.c t/fuzz/fuzz-ifinfo.c t/fuzz/fuzz-auth.c \
+	t/fuzz/fuzz-front.c t/fuzz/fuzz-redis.c t/unit/lib/holds.h
+CLEANFILES += $(FUZZ_TARGETS)
+clean-local:
+	rm -rf t/fuzz/inputs t/fuzz/found-*
+
+t/fuzz/fuzz-auth: FUZZ_MORE = $(FUZZ_AUTH:%=$(top_srcdir)/%) $(CRYPTO_CFLAGS) $(CRYPTO_LIBS)
+t/fuzz/fuzz-front: FUZZ_MORE = $(top_srcdir)/proxy/ppheader.c
+t/fuzz/fuzz-redis: FUZZ_MORE = $(FUZZ_REDIS:%=$(top_srcdir)/%) $(HIREDIS_CFLAGS) $(HIREDIS_LIBS)
+
+# Compiled anew each time: a few seconds each, and never out of date.
+.PHONY: fuzz $(FUZZ_TARGETS)
+fuzz: $(FUZZ_TARGETS)
+$(FUZZ_TARGETS):
 	@$(MKDIR_P) t/fuzz
-	for f in $(FUZZERS); do \
-		more=; \
-		if test $$f = auth; then \
-			for s in $(FUZZ_AUTH); do more="$$more $(top_srcdir)/$$s"; done; \
-			more="$$more $(CRYPTO_CFLAGS) $(CRYPTO_LIBS)"; \
-		elif test $$f = front; then \
-			more=$(top_srcdir)/proxy/ppheader.c; \
-		elif test $$f = redis; then \
-			for s in $(FUZZ_REDIS); do more="$$more $(top_srcdir)/$$s"; done; \
-			more="$$more $(HIREDIS_CFLAGS) $(HIREDIS_LIBS)"; \
-		fi; \
-		$(FUZZ_CC) -std=gnu11 $(FUZZ_CFLAGS) -I$(top_srcdir) -I$(top_builddir) -I. \
-			-o t/fuzz/fuzz-$$f $(top_srcdir)/t/fuzz/fuzz-$$f.c \
-			$(top_srcdir)/smb/*.c $(top_srcdir)/base/*.c $$more || exit 1; \
-	done
+	$(AM_V_GEN)$(FUZZ_CC) -std=gnu11 $(FUZZ_CFLAGS) -I$(top_srcdir) -I$(top_builddir) -I. -o $@ \
+		$(top_srcdir)/$@.c $(FUZZ_COMMON) $(FUZZ_MORE)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# admission-logons.t: what the policy keeps out: NTLM, guests, old dialects, opaque sessions; and refusals that are signed
+# admission-logons.t: NTLM, guests, old dialects, opaque sessions kept out; signed refusals
 import os
 
 import ad

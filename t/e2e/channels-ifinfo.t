@@ -348,7 +348,8 @@ def large_compounds(t, b):
                 try:
                     out = c.calls(parts)
                     got = [smb2.ifinfo_of(m) for m in out if m.cmd == smb2.IOCTL][0]
-                    t.ok(label == "direct" or model.wanted(got, model.told(model.Acl(), ANN, A, REAL)),
+                    t.ok(label == "direct" or
+                         model.wanted(got, model.told(model.Acl(), ANN, A, REAL)),
                          "%s: with a query and %d bytes: %s" % (label, size, "the node's list"
                                                                if label == "direct" else "told"))
                 except smb2.Closed:
@@ -415,10 +416,12 @@ def channels(t, b):
                  "second channel: told the list, asked on it")
         else:
             other = c.login()
-            t.ok(model.wanted(c.ifinfo(other, c.tree(other, "IPC$")), model.told(acl, ANN, addr, REAL)),
+            t.ok(model.wanted(c.ifinfo(other, c.tree(other, "IPC$")),
+                              model.told(acl, ANN, addr, REAL)),
                  "a connection at the forbidden address is told that one alone")
         c.close()
-    t.ok(model.wanted(a.ifinfo(s, tid), model.told(acl, ANN, A, REAL)), "the first channel: still so")
+    t.ok(model.wanted(a.ifinfo(s, tid), model.told(acl, ANN, A, REAL)),
+         "the first channel: still so")
     a.close()
 
 
@@ -429,7 +432,8 @@ def listeners(t, b):
     acl = model.Acl()
     c4, s4, t4 = b.session(A, ([0x0300], "user"))
     c6, s6, t6 = b.session("::1", ([0x0300], "user"))
-    t.ok(model.wanted(c4.ifinfo(s4, t4), model.told(acl, ANN, A, REAL)), "listener lan: its own list")
+    t.ok(model.wanted(c4.ifinfo(s4, t4), model.told(acl, ANN, A, REAL)),
+         "listener lan: its own list")
     t.ok(model.wanted(c6.ifinfo(s6, t6), model.told(acl, {"list": SIX}, "::1", REAL)),
          "listener six: its own list")
     b.g.reload(interfaces={"lan": PAS})

@@ -21,8 +21,8 @@ if not why and os.geteuid() != 0:
 if why:
     tap.skip_all(why)
 
-CONTRIB = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "contrib",
-                       "cluster")
+CONTRIB = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
+                       "contrib", "cluster")
 VIP = "10.1.0.5"
 SECRET, PASSWORD = os.urandom(32), os.urandom(12).hex()
 

@@ -196,7 +196,8 @@ def main(t):
 
     policy = text(vpn.CONTRIB + "/policy.conf")
     with open(g.etc + "/policy.conf", "w") as f:
-        f.write(policy.replace('"fd00:2::/64" }\n}', '"fd00:2::/64" }\n\tdeny = { "fd00:2::11" }\n}'))
+        f.write(policy.replace('"fd00:2::/64" }\n}',
+                               '"fd00:2::/64" }\n\tdeny = { "fd00:2::11" }\n}'))
     r = g.ctl("reload")
     with open_(v, EVERY[0]) as c:
         s = c.login()

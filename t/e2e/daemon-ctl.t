@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# daemon-ctl.t: smbgatectl against a running smbgate: every command for people and as JSON, bad requests
+# daemon-ctl.t: smbgatectl and a running smbgate: every command as text and as JSON, bad requests
 import json
 import os
 import socket
@@ -274,7 +274,8 @@ def bad_requests(t, g):
 
 def the_socket(t, g):
     st = os.lstat(g.control)
-    t.ok(stat.S_ISSOCK(st.st_mode) and stat.S_IMODE(st.st_mode) == 0o600, "mode 0600", oct(st.st_mode))
+    t.ok(stat.S_ISSOCK(st.st_mode) and stat.S_IMODE(st.st_mode) == 0o600, "mode 0600",
+         oct(st.st_mode))
     r = subprocess.run([gate.program(), "-c", g.conf_file], text=True, stdin=subprocess.DEVNULL,
                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20)
     t.ok(r.returncode == 1 and "cannot bind" in r.stdout or "answers there" in r.stdout,

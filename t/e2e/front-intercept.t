@@ -61,7 +61,8 @@ class Lab:
         with open(d + "/up", "wb") as f:
             f.write(data)
         with self.v.clients[0].inside():
-            r = clients.smbclient(addr, 445, ["put up big", "get big down", "del big"], *args, cwd=d)
+            r = clients.smbclient(addr, 445, ["put up big", "get big down", "del big"], *args,
+                                  cwd=d)
         try:
             with open(d + "/down", "rb") as f:
                 down = hashlib.sha256(f.read()).digest()
@@ -111,8 +112,9 @@ def bind_is(lab, label, dialect, how, second, what):
             a.write(s, tid, fid, 0, b"still here")
         seen = "SMB2_OP_SESSSETUP" in n.log_from(log)
         lab.t.same((hex(status), seen, lab.at(b)), (hex(what), what == 0, 0),
-                   "%s: a bind at %s is %s" % (label, second, "refused, and the node does not see it"
-                                               if what else "accepted"))
+                   "%s: a bind at %s is %s" % (
+                       label, second,
+                       "refused, and the node does not see it" if what else "accepted"))
 
 
 def dialled(t, lab, g):

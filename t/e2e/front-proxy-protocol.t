@@ -136,7 +136,8 @@ def refused(t, f):
         ends(t, f, f.open(header + header + nego), before, NOT_LISTED, "twice, " + name)
         before = f.g.closes()
         c = f.open(front.session_request() + header, UNLISTED, port=f.old)
-        t.same(c.recv_eof(5), front.GRANTED, "behind a session request, %s: no more than that" % name)
+        t.same(c.recv_eof(5), front.GRANTED,
+               "behind a session request, %s: no more than that" % name)
         t.same(front.reasons(f.g, before), NOT_LISTED, "behind a session request, " + name)
     for name, data in {
             "SMB without a header": nego,
@@ -285,7 +286,8 @@ def limits(t, f):
         c.send_raw(nego_frame(c))
         late.append(c)
     delayed = (lambda: f.g.stats()["accept_delayed"] - before)
-    t.ok(tap.wait_for(lambda: delayed() == 2, 5), "accept rate: two of four have to wait", delayed())
+    t.ok(tap.wait_for(lambda: delayed() == 2, 5), "accept rate: two of four have to wait",
+         delayed())
     with f.open(front.v2("192.0.2.99", GOOD, 1, 445)) as c:
         c.negotiate([0x0302])
         t.same(delayed(), 2, "accept rate: another client does not")

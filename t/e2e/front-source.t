@@ -181,7 +181,8 @@ def transparent(t, lab):
     g.reload(nodes=[N4], source="own")
     t.same(lab.seen(vpn.GW4), vpn.INSIDE4, "reload: own")
     g.reload(source="transparent")
-    t.same(lab.seen(vpn.GW4), "10.8.0.2", "reload: transparent again, the capability is still there")
+    t.same(lab.seen(vpn.GW4), "10.8.0.2",
+           "reload: transparent again, the capability is still there")
     return g
 
 
@@ -199,7 +200,8 @@ def pool(t, lab, g):
     # IPv6 addresses are deprecated, so that nothing but a pool uses them
     g.reload(source="pool", source_pool=POOL6 + POOL4)
     first = where()
-    t.ok(set(first.values()) == set(POOL4), "pool: 24 clients have the pool's IPv4 addresses, all 4",
+    t.ok(set(first.values()) == set(POOL4),
+         "pool: 24 clients have the pool's IPv4 addresses, all 4",
          first)
     t.same(where(), first, "pool: each client has the same address again")
     g.reload(source_pool=POOL4[1:])

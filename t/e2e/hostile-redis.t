@@ -166,7 +166,8 @@ def answers(t, g, h, clients):
         more = tap.wait_for(lambda: counted is None or errors(g)[counted] > before[counted] or
                             clients.serve() and None, 6)
         t.ok(wrong is None and more, "%s: clients are served%s" % (
-            name, ", %s is counted" % counted if counted else ""), wrong, errors(g), g.log()[-2000:])
+            name, ", %s is counted" % counted if counted else ""), wrong, errors(g),
+            g.log()[-2000:])
         if "giant bulk" in name:
             n = h.connections
             t.ok(h.sent - sent < (n + 1) * (4 << 20), "%s: given up after a megabyte or so" % name)
@@ -233,7 +234,8 @@ def main(t):
     fuzz(t, g, h, clients, random.Random(SEED))
     s = several.state(g)
     t.diag("waits: longest %d us, mean %d us of %d; errors %r" % (
-        s["wait_us_max"], s["wait_us_mean"], s["waits"], {k: v for k, v in s["errors"].items() if v}))
+        s["wait_us_max"], s["wait_us_mean"], s["waits"],
+        {k: v for k, v in s["errors"].items() if v}))
     grown = g.rss_kb() - rss
     if g.sanitized():
         t.skip("memory is bounded", "the address sanitizer's memory is not the program's")

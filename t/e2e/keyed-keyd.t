@@ -229,7 +229,8 @@ def logons(t, kdc, sh):
     # Not waiting for the first answer.
     k, x = kdc.tokens("mutual", "cifs/aes256"), sh.name()
     sh.say("1 %s ap_req %s\n1 %s ap_rep %s" % (x, k["ap_req"], x, k["ap_rep"]))
-    t.same(split(sh.hear(x + " ")), (k["key"], "final", ALICE), "both at once: one answer, the last")
+    t.same(split(sh.hear(x + " ")), (k["key"], "final", ALICE),
+           "both at once: one answer, the last")
     # One exchange used for logon after logon.
     for i in range(3):
         k = kdc.tokens("mutual", "cifs/aes256")
@@ -415,7 +416,8 @@ def ntlm(t, kdc, sh, keytab):
     sh.say("0 %s challenge %s" % (x, c))
     sh.say("0 %s state" % x)
     t.same(sh.hear(x + " "), x + " nothing", "a CHALLENGE is not answered")
-    t.same(split(sh.ask("auth", a, x)), (key, "final", "bob@" + REALM), "NTLMv2 by a keytab's entry")
+    t.same(split(sh.ask("auth", a, x)), (key, "final", "bob@" + REALM),
+           "NTLMv2 by a keytab's entry")
     got = sh.ask("auth", a, x)
     t.ok("out of order" in got, "an AUTHENTICATE counts once", got)
     c, a, key = ntlm_messages("Bob", "LAB", bytes(16))
@@ -444,13 +446,15 @@ def death(t, kdc, sh):
     sh.say("0 %s state" % asking)
     t.same(sh.hear(asking + " "), asking + " asking", "it is asked, and does not answer")
     os.kill(pid, signal.SIGKILL)
-    t.same(sh.hear(asking + " "), asking + " failed smbgate-keyd died", "killed: what it owed fails")
+    t.same(sh.hear(asking + " "), asking + " failed smbgate-keyd died",
+           "killed: what it owed fails")
     sh.hear("attached 1")
     t.ok(sh.wait_log("smbgate-keyd died: signal 9 (Killed); restarting in 100 ms"),
          "the guard says how it died", sh.log()[-500:])
     t.ok(tap.wait_for(sh.keyd, 10) not in (0, pid), "there is another one")
     got = sh.ask("ap_rep", k["ap_rep"], half)
-    t.ok("failed smbgate-keyd was started during the logon" in got, "a logon that was half done fails", got)
+    t.ok("failed smbgate-keyd was started during the logon" in got,
+         "a logon that was half done fails", got)
     sh.say("0 %s state" % done)
     t.same(split(sh.hear(done + " ")), (k["key"], "final", ALICE), "a key that was given stays")
     x = sh.name()
@@ -607,7 +611,8 @@ def starts(t, kdc):
     sh = Shell(t, "/nonexistent/keytab")
     t.same(sh.hear("up"), "up", "without a keytab file it starts")
     got = sh.ask("ap_req", kdc.tokens("plain", "cifs/aes256")["ap_req"])
-    t.ok("failed keytab: /nonexistent/keytab: No such file" in got, "and says why nothing is opened",
+    t.ok("failed keytab: /nonexistent/keytab: No such file" in got,
+         "and says why nothing is opened",
          got)
     guard, pid = sh.guard(), sh.keyd()
     sh.proc.kill()
@@ -636,7 +641,8 @@ def starts(t, kdc):
     os.chmod(d + "/smbgate-keyd", 0o755)
     r = subprocess.run([d + "/smbgate", "-c", d + "/smbgate.conf"], stdin=subprocess.DEVNULL,
                        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
-    t.ok(r.returncode == 1 and "error: smbgate-keyd: died while starting: exit status 3" in r.stdout,
+    t.ok(r.returncode == 1 and
+         "error: smbgate-keyd: died while starting: exit status 3" in r.stdout,
          "one that dies at once: it does not start", r.stdout)
 
 
@@ -659,7 +665,8 @@ def whole(t, kdc, keytab):
     t.ok(tap.wait_for(lambda: g.log().count("info: keytab:") == loads + 2, 10), "killed: restarted",
          g.log()[-500:])
     os.kill(guard, signal.SIGKILL)
-    t.ok(tap.wait_for(lambda: "the guard of the keytab died" in g.log(), 10), "a dead guard is said",
+    t.ok(tap.wait_for(lambda: "the guard of the keytab died" in g.log(), 10),
+         "a dead guard is said",
          g.log()[-500:])
     t.ok(g.alive(), "and smbgate goes on")
     g.stop()

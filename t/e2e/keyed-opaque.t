@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# keyed-opaque.t: without the right key sessions are opaque, say why, and work; keys stay where they are
+# keyed-opaque.t: without the right key sessions are opaque, say why, and work; keys stay put
 import base64
 import os
 import re

@@ -39,8 +39,8 @@ KINDS = [Kind(p, k) for p in ("sign", "encrypt") for k in (True, False)]
 
 def names(suite):
     """What to ask smbtorture for: the suite, or all of it but what waits."""
-    out = subprocess.run(["smbtorture", "--list"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                         text=True).stdout.split()
+    out = subprocess.run(["smbtorture", "--list"], stdout=subprocess.PIPE,
+                         stderr=subprocess.DEVNULL, text=True).stdout.split()
     all_of_it = [n for n in out if n.startswith(suite + ".") or n == suite]
     return [n for n in all_of_it if not n.startswith(SLOW)] if suite == "smb2.session" else [suite]
 

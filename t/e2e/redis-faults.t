@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# redis-faults.t: Redis is killed, stopped, flushed and failed over while clients come through two proxies
+# redis-faults.t: Redis is killed, stopped, flushed and failed over under clients of two proxies
 """SMBGATE_ROUNDS is the number of faults (24; a release: 200), SMBGATE_SEED the seed."""
 import itertools
 import os
@@ -242,8 +242,8 @@ def heard(gates, r, name, before, n):
 
 
 def generation_of(gates, name, undrain, r):
-    """Standing sessions.  Some live where the hash does not send them: on a node that is drained, or
-    on another one since theirs was drained when they came."""
+    """Standing sessions.  Some live where the hash does not send them: on a node that is drained,
+    or on another one since theirs was drained when they came."""
     several.healed(*gates)
     tap.wait_for(lambda: all(several.ripe(g) for g in gates), 10,
                  message="Redis' data does not grow old")

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# redis-many-claims.t: what a claim costs in Redis, and what a logon does; with many claims it is the same
+# redis-many-claims.t: what a claim and a logon cost in Redis; with many claims it is the same
 """SMBGATE_CLAIMS is the number of claims (50000; a release: 1000000)."""
 import os
 import re
@@ -58,7 +58,8 @@ def measured(t, r, g, what):
     logons(g, LOGONS)
     after = several.state(g)
     calls, us = evalsha(r)
-    t.diag("%s: %.2f commands a client with two connections; a script takes %.1f us; mean wait %d us" % (
+    t.diag("%s: %.2f commands a client with two connections; a script takes %.1f us; "
+           "mean wait %d us" % (
         what, (after["commands"] - before["commands"]) / LOGONS, us / calls,
         after["wait_us_mean"]))
     return us / calls, (after["asked"] - before["asked"]) / LOGONS, \

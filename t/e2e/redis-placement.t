@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# redis-placement.t: two proxies, one Redis: every client on one node, whichever proxy it comes through
+# redis-placement.t: two proxies, one Redis: every client on one node, through either proxy
 """SMBGATE_GUIDS is the number of clients of the first part (600; a release: 10000)."""
 import collections
 import concurrent.futures
@@ -212,7 +212,8 @@ def rubbish(t, r, gates):
         """The next client is not one that gates[1] knows of: it must ask Redis."""
         tap.wait_for(lambda: several.state(gates[1])["claims"] == 0, 5, message="it holds a claim")
 
-    for what, value in (("garbage", b"garbage"), ("a flipped bit", good[:-1] + bytes([good[-1] ^ 1])),
+    for what, value in (("garbage", b"garbage"),
+                        ("a flipped bit", good[:-1] + bytes([good[-1] ^ 1])),
                         ("another node", good.replace(b"f2=", b"f3=")), ("nothing", b""),
                         ("a megabyte", b"x" * 900000)):
         asks()

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# redis-proxy-death.t: one of two proxies is killed while clients write: they go on through the other
+# redis-proxy-death.t: one of two proxies is killed under writing clients: they go on by the other
 """SMBGATE_KILLS is the number of kills (3; a release: 50)."""
 import os
 import random
@@ -136,7 +136,8 @@ def control(t, n):
     w.open()
     w.c.reset()
     w.open()
-    t.same((w.reopened, w.fresh), (1, 0), "direct: a durable handle is there after a broken connection")
+    t.same((w.reopened, w.fresh), (1, 0),
+           "direct: a durable handle is there after a broken connection")
     w.c.close()
 
 

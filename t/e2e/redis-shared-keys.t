@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# redis-shared-keys.t: a session opened through one proxy and bound through another is keyed there too
+# redis-shared-keys.t: a session opened through one proxy, bound through another: keyed there too
 
 import ad
 import gate
@@ -147,7 +147,8 @@ def elsewhere(t, nodes, gates, r):
             break
         b.close()
     m = b.login(bind=s, allow=(smb2.REQUEST_NOT_ACCEPTED,))
-    t.same(m.status, smb2.REQUEST_NOT_ACCEPTED, "a bind on another node than %s's is refused" % home)
+    t.same(m.status, smb2.REQUEST_NOT_ACCEPTED,
+           "a bind on another node than %s's is refused" % home)
     t.same(gates[1].stats()["binds_refused_node"], before + 1, "by the other proxy itself")
     b.close()
     a.close()

@@ -249,7 +249,7 @@ with tap.Test(deadline=240) as t:
     other.ask(2 * MIB, MIB)
     t.ok(other.good(), "others go on")
 
-    # Bytes and a reset in one: when smbgate looks, both are there, and the second is not told again.
+    # Bytes and a reset in one: both are there when smbgate looks, and the second is not told again.
     c, peer, closes = Client("127.0.0.1", g.port), node.all[-1], g.closes()
     said = smb2.frame(smb2.header(smb2.ECHO, 999, flags=smb2.RESPONSE) + struct.pack("<HH", 4, 0))
     os.kill(g.proc.pid, signal.SIGSTOP)

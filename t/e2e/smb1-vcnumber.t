@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# smb1-vcnumber.t: clients behind one NAT do not throw each other out, and a rebooted one is cleaned up after
+# smb1-vcnumber.t: clients behind one NAT do not throw each other out; a rebooted one is cleaned up
 import hashlib
 import itertools
 import os
@@ -219,7 +219,8 @@ def reset_by_identity(t, n, g):
         far.tree(sf)
     c = newcomer(n.c2, GW, 0, name="PC2")
     t.ok(c is not None, "identity: PC2 logs on with VcNumber 0, as alice")
-    t.ok(tap.wait_for(lambda: not two.is_open(), 5), "identity: PC2's older connection from there is closed")
+    t.ok(tap.wait_for(lambda: not two.is_open(), 5),
+         "identity: PC2's older connection from there is closed")
     t.ok(one.goes_on(), "identity: PC1's, of the same user behind the same NAT, is not", one.error)
     t.ok(other.is_open(), "identity: nor that of another user on another machine")
     t.ok(far.is_open(), "identity: nor that of a PC2 at another address")
@@ -250,7 +251,8 @@ def programs(t, n, top, addr, port, label):
     with n.c3.inside():
         r = clients.smbclient(addr, port, ["put %s sc" % src, "get sc %s" % dst, "ls", "del sc"],
                               "-m", "NT1", "--option=client min protocol=NT1")
-        t.ok(r.returncode == 0 and same(), label + ": smbclient -m NT1 puts and gets", r.stdout[-800:])
+        t.ok(r.returncode == 0 and same(), label + ": smbclient -m NT1 puts and gets",
+             r.stdout[-800:])
     url = "smb://%s:%d/data/cu" % (addr, port)
     n.c3.run("curl", "-sS", "-u", "alice:Alice-pw-1", "-T", src, url)
     n.c3.run("curl", "-sS", "-u", "alice:Alice-pw-1", "-o", dst, url)

@@ -69,7 +69,8 @@ with tap.Test(deadline=400) as t:
     build = node.tempdir(t)
     with open(build + "/log", "w") as log:
         for argv in (["sh", ROOT + "/configure", "CC=gcc", "CFLAGS=-O2 -g"],
-                     ["make", "-j2", "daemon/smbgate", "ctl/smbgatectl", "bench/load", "bench/null"]):
+                     ["make", "-j2", "daemon/smbgate", "ctl/smbgatectl", "bench/load",
+                      "bench/null"]):
             r = subprocess.run(argv, cwd=build, stdout=log, stderr=log)
             if r.returncode:
                 with open(build + "/log") as f:
@@ -81,7 +82,8 @@ with tap.Test(deadline=400) as t:
     t.spawn([build + "/bench/null", Null.endpoint], stdin=subprocess.DEVNULL)
     for mode, few, many in (("echo", 500, 2500), ("read", 500, 2500), ("conn", 50, 250)):
         # The difference of two runs: what starting and stopping takes is in both.
-        a, b = (Counted(t, [Null], workers=1, limits={"accept_rate": 100000, "accept_burst": 100000})
+        a, b = (Counted(t, [Null], workers=1,
+                        limits={"accept_rate": 100000, "accept_burst": 100000})
                 .counts(build, mode, n) for n in (few, many))
         each = (b - a) / (many - few)
         t.ok(abs(each - WANT[mode]) <= TOLERANCE * WANT[mode],

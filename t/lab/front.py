@@ -24,7 +24,8 @@ def session_request(called="NAS", calling="RAWCLIENT", trailer=None, flags=0):
 
 
 def v1(src, dst, sport, dport):
-    return ("PROXY TCP%d %s %s %d %d\r\n" % (6 if ":" in src else 4, src, dst, sport, dport)).encode()
+    return ("PROXY TCP%d %s %s %d %d\r\n" %
+            (6 if ":" in src else 4, src, dst, sport, dport)).encode()
 
 
 def v2(src, dst, sport, dport, tlvs=b"", command=PROXY):
@@ -40,8 +41,8 @@ def v2_raw(command, family, body, length=None):
 
 
 def reasons(gate, before):
-    """Why connections have ended since closes() gave before, as soon as one has; those that the test
-    itself closed may still be among them, and do not count."""
+    """Why connections have ended since closes() gave before, as soon as one has; those that the
+    test itself closed may still be among them, and do not count."""
     return tap.wait_for(lambda: set(gate.closed_since(before)) - {"client_eof"}, 5)
 
 
@@ -109,5 +110,5 @@ class Relay:
             return sorted(k for w, k in self.count if w == way and k)
 
     def say(self, data):
-        """To smbgate, as the node, on the connection that has said most: the others are its probes."""
+        """To smbgate, as the node, on the connection that said most: the others are probes."""
         max(self.frames, key=self.frames.get).sendall(data)

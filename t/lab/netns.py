@@ -1,8 +1,8 @@
 # netns.py: hosts and networks of a test's own, as network namespaces
-"""A Host is a network namespace without a name: this process holds it by a descriptor, so it is gone
-when the test is, however that ends.  Whatever happens inside() it, in the calling thread, happens
-on that host: sockets that are opened, programs that are started (Node, Gate, smbclient), files of
-/proc/sys/net and /proc/thread-self/net.
+"""A Host is a network namespace without a name: this process holds it by a descriptor, so it is
+gone when the test is, however that ends.  Whatever happens inside() it, in the calling thread,
+happens on that host: sockets that are opened, programs that are started (Node, Gate, smbclient),
+files of /proc/sys/net and /proc/thread-self/net.
 
     lan, wan = netns.Lan(t), netns.Lan(t)
     client, nat, nas = (netns.Host(t, n) for n in ("client", "nat", "nas"))

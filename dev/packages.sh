@@ -14,6 +14,8 @@ PACKAGES_TEST="clang libclang-rt-14-dev libcmocka-dev perl samba-testsuite samba
 	python3-pycryptodome iproute2 procps binutils git krb5-kdc krb5-admin-server krb5-user
 	samba-dsdb-modules samba-ad-provision python3-samba winbind libnss-winbind tcpdump tshark
 	valgrind nftables curl python3-impacket redis-server redis-sentinel haproxy keepalived"
+# What dev/lint runs.
+PACKAGES_LINT="clang-format clang-tidy cppcheck shellcheck codespell lua5.1 pyflakes3 git"
 
 # packages_missing NAME...: print those that are not installed, one per line.
 packages_missing() {
