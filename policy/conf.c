@@ -184,7 +184,7 @@ load_state(struct load *l)
 		    "more than one state section");
 	if (strcmp(cfg_title(sec), "redis") != 0) {
 		errlist_add(&l->e, l->path, conffile_begin(sec),
-		    "state \"%s\": the only kind is \"redis\"; without a state section the map is kept in memory",
+		    "state \"%s\": the only kind is \"redis\"; without the section the map is in memory",
 		    cfg_title(sec));
 		return;
 	}

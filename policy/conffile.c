@@ -64,7 +64,8 @@ note_value(struct conffile *f, const cfg_opt_t *opt, int line)
 		    opt->name, first);
 	if (f->nvalues == VALUES_MAX) {
 		if (!f->full)
-			errlist_add(&parsing->values, f->path, line, "too many values: at most %d are allowed", VALUES_MAX);
+			errlist_add(&parsing->values, f->path, line,
+			    "too many values: at most %d are allowed", VALUES_MAX);
 		f->full = true;
 		return;
 	}

@@ -33,7 +33,7 @@ diff_line(struct diff *d, const char *fmt, ...)
 	d->emit(d->arg, line);
 }
 
-/* Each field of a section that is another one. head: "node n1: "; colon: what is behind the name. */
+/* Each field of a section that differs. head: "node n1: "; colon: what follows its name. */
 static void
 diff_fields(struct diff *d, const char *head, const char *colon, const char *section,
     const void *a, const void *b)

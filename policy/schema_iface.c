@@ -62,7 +62,8 @@ load_listener(struct schema *l, cfg_t *sec)
 	schema_fields(l, sec, ifs);
 	if (n > POL_IFACES_MAX) {
 		errlist_add(&l->e, l->path, conffile_begin(cfg_getnsec(sec, "address", POL_IFACES_MAX)),
-		    "interfaces \"%s\": too many addresses: %u, at most %u are allowed", name, n, POL_IFACES_MAX);
+		    "interfaces \"%s\": too many addresses: %u, at most %u are allowed", name, n,
+		    POL_IFACES_MAX);
 		return;
 	}
 	ifs->list = calloc(n + 1, sizeof(struct pol_iface));

@@ -40,7 +40,8 @@ LIST("addresses", "allow", PREFIX)
 LIST("addresses", "deny", PREFIX)
 LIST("addresses", "deny-file", PATH)
 
-SETTING("interfaces", "mode", pol_interfaces, mode, WORD, "announce", 0, 0, "announce", "filter", "pass")
+SETTING("interfaces", "mode", pol_interfaces, mode, WORD, "announce", 0, 0,
+    "announce", "filter", "pass")
 
 /* The section address within interfaces; an ifindex of 0 is replaced by one that nobody has. */
 SETTING("address", "speed", pol_iface, speed, SPEED, "1G", 1, SPEED_MAX)
@@ -72,7 +73,8 @@ SETTING("limits", "accept-rate", policy, limits.accept_rate, NUMBER, "1000", 0, 
 SETTING("limits", "accept-burst", policy, limits.accept_burst, NUMBER, "10000", 1, 1000000)
 
 SETTING("tcp", "keepalive-idle", policy, tcp.keepalive_idle, SECONDS, "30s", 0, KEEPALIVE_MAX)
-SETTING("tcp", "keepalive-interval", policy, tcp.keepalive_interval, SECONDS, "10s", 1000, KEEPALIVE_MAX)
+SETTING("tcp", "keepalive-interval", policy, tcp.keepalive_interval, SECONDS, "10s", 1000,
+    KEEPALIVE_MAX)
 SETTING("tcp", "keepalive-count", policy, tcp.keepalive_count, NUMBER, "3", 1, 127)
 SETTING("tcp", "client-timeout", policy, tcp.client_timeout, DURATION, "60s", 0, DAY)
 SETTING("tcp", "node-timeout", policy, tcp.node_timeout, DURATION, "10s", 0, DAY)

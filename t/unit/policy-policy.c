@@ -1432,7 +1432,8 @@ test_table(void **state)
 			assert_true(setting_complaint(s, "\n", text, sizeof(text)));
 	}
 	for (const char *const *section = policy_sections; *section != NULL; section++)
-		for (const struct setting *s = policy_settings; (s = setting_next(s, *section)) != NULL; s++)
+		for (const struct setting *s = policy_settings;
+		     (s = setting_next(s, *section)) != NULL; s++)
 			for (unsigned i = 0; i < table_values(s); i++) {
 				uint64_t v = table_value(s, i, text);
 
