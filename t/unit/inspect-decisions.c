@@ -30,7 +30,7 @@
  *
  *	1 mode         announce filter pass
  *	2 frame        1: the query alone, n: a compound
- *	3 protection   unsigned; signed, (g)ood or (b)ad; (x) signed, and no key, or not any more; sealed
+ *	3 protection   unsigned; signed, (g)ood or (b)ad; (x) signed, and no key, or no more; sealed
  *	4 key          0: none  c: CMAC or HMAC  G: GMAC
  *	5 cipher       C, or - for none
  *	6 gmac         pass refuse (s) resign
