@@ -62,7 +62,7 @@ show_nodes(const json_t *answer, bool all, FILE *out)
 
 /* "announced list: 10.1.0.5, 10.1.0.6"; the addresses are texts, or objects that have one. */
 static void
-print_interfaces(const json_t *session, FILE *out)
+show_interfaces(const json_t *session, FILE *out)
 {
 	const char *sep = ": ";
 	const json_t *a;
@@ -98,7 +98,7 @@ add_interfaces(struct table *t, const json_t *sessions)
 				continue;
 			if (last != NULL)
 				fputs("; ", f);
-			print_interfaces(o, f);
+			show_interfaces(o, f);
 			last = o;
 		}
 		fclose(f);

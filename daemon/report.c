@@ -44,28 +44,6 @@ report_nodes(struct nodes *nodes, struct state *claims, uint64_t now_ms)
 	return root;
 }
 
-const char *
-report_told(const struct session_info *si)
-{
-	switch (si->query) {
-	case QUERY_NEVER:
-		return "nothing";
-	case QUERY_OURS:
-		return "announced list";
-	case QUERY_NODES:
-		return "node's list";
-	case QUERY_OPAQUE:
-		return "opaque";
-	case QUERY_GMAC:
-		return "node's list: GMAC";
-	case QUERY_REFUSED:
-		return "refused: GMAC";
-	case QUERY_ERROR:
-		return "error";
-	}
-	return "nothing";
-}
-
 /* What stands in the way of seeing a session's messages, or NULL. */
 static const char *
 opaque_why(const struct session_info *si)
@@ -139,7 +117,7 @@ session_row(void *arg, const struct session_info *si, const struct channel_info 
 		jset_text(o, "why", why);
 	jset_text(o, "opaque_because", why);
 	jset_text(o, "principal", si->principal);
-	jset_text(o, "told", report_told(si));
+	jset_text(o, "told", query_result_str(si->query));
 	session_interfaces(o, si);
 	list = jset_array(o, "channels");
 	for (size_t i = 0; i < n; i++) {

@@ -12,7 +12,6 @@ struct conn_info;
 struct keeper;
 struct nodes;
 struct policy;
-struct session_info;
 struct sesstab;
 struct shared;
 struct state;
@@ -61,8 +60,5 @@ bool report_degraded(struct shared *m);
 
 /* How many sessions there are. */
 size_t report_count_sessions(struct sesstab *sessions);
-
-/* What became of a session's last interface query: the value of the key "told". */
-const char *report_told(const struct session_info *si);
 
 #endif

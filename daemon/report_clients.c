@@ -148,7 +148,7 @@ client_session(void *arg, const struct session_info *si, const struct channel_in
 		return;
 	o = jadd_object(l->sessions);
 	jset_hex(o, "session_id", si->session_id);
-	jset_text(o, "told", report_told(si));
+	jset_text(o, "told", query_result_str(si->query));
 	addresses = jset_array(o, "addresses");
 	for (size_t i = 0; i < si->nlist; i++)
 		jadd_addr(addresses, &si->list[i].addr);

@@ -19,8 +19,8 @@ query_choose(const struct query_facts *f)
 	/* The list does not depend on the node's, and the query has its frame for itself. */
 	bool substitutable = f->mode == POL_IF_ANNOUNCE && f->alone && f->listed;
 
-	/* A signature that is bad is the node's business: it ends what it does not believe. */
-	if (f->is_signed && !f->sealed && !f->keyed && !f->bad && f->unkeyed == POL_UNKEYED_REFUSE)
+	/* There never was a key, or a bad signature has just shown that it was a wrong one. */
+	if (f->is_signed && !f->sealed && !f->keyed && f->unkeyed == POL_UNKEYED_REFUSE)
 		return WAY_UNKEYED;
 	if (f->mode == POL_IF_PASS)
 		return WAY_PASS;
@@ -119,7 +119,6 @@ query_facts(struct mediate *m, struct frame *f, struct message *msg, const struc
 	q.liftable = q.is_signed && q.cipher && k->alg == SMB2_SIGNING_AES_GMAC &&
 	    q.mode != POL_IF_PASS && can_lift(m, f, session_id);
 	q.good = frame_signature(m, msg) == SIGNATURE_GOOD;
-	q.bad = msg->signature == SIGNATURE_BAD;
 	k = track_signing(&m->track, session_id);
 	q.keyed = k != NULL;
 	q.by_gmac = k != NULL && k->alg == SMB2_SIGNING_AES_GMAC;

@@ -35,7 +35,6 @@ struct query_facts {
 	bool sealed;		/* it came encrypted, and was opened */
 	bool is_signed;
 	bool good;		/* its signature is that of the channel */
-	bool bad;		/* it is not; neither: there was no key to tell by */
 	bool keyed;		/* the channel's key is known */
 	bool by_gmac;		/* keyed: it signs with AES-GMAC */
 	bool cipher;		/* keyed: both ends agreed on one */

@@ -66,3 +66,25 @@ session_info_query(struct session_info *si, enum query_result query, const struc
 	if (si->list == NULL)
 		si->nlist = 0;
 }
+
+const char *
+query_result_str(enum query_result r)
+{
+	switch (r) {
+	case QUERY_NEVER:
+		return "nothing";
+	case QUERY_OURS:
+		return "announced list";
+	case QUERY_NODES:
+		return "node's list";
+	case QUERY_OPAQUE:
+		return "opaque";
+	case QUERY_GMAC:
+		return "node's list: GMAC";
+	case QUERY_REFUSED:
+		return "refused: GMAC";
+	case QUERY_ERROR:
+		return "error";
+	}
+	return "nothing";
+}

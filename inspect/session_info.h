@@ -26,6 +26,9 @@ enum query_result {
 	QUERY_ERROR,		/* the node refused the query */
 };
 
+/* In words, as operators are shown it: the value of the key "told". */
+const char *query_result_str(enum query_result r);
+
 /* Names and reasons are for people: what is longer is cut. */
 #define SESSION_TEXT_MAX 128
 

@@ -25,7 +25,10 @@ policy_libpolicy_a_SOURCES = \
 	policy/schema.c \
 	policy/schema.h \
 	policy/schema_iface.c \
+	policy/schema_iface.h \
 	policy/schema_node.c \
+	policy/schema_node.h \
+	policy/schema_priv.c \
 	policy/schema_priv.h \
 	policy/setting.c \
 	policy/setting.h \

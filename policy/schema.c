@@ -8,40 +8,14 @@
 #include "policy/denyfile.h"
 #include "policy/errlist.h"
 #include "policy/policy.h"
+#include "policy/schema_iface.h"
+#include "policy/schema_node.h"
 #include "policy/schema_priv.h"
 
 #include <confuse.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-void
-schema_no_memory(struct schema *l, int line)
-{
-	errlist_add(&l->e, l->path, line, "out of memory");
-}
-
-void
-schema_fields(struct schema *l, cfg_t *sec, void *base)
-{
-	if (conffile_fill(&l->f, sec, l->path, base) == -1)
-		schema_no_memory(l, sec->line);
-}
-
-bool
-schema_is_multicast(const struct addr *a)
-{
-	return addr_is_v4(a) ? (a->b[12] & 0xf0) == 0xe0 : a->b[0] == 0xff;
-}
-
-void
-schema_unicast(struct schema *l, const struct addr *a, int line, const char *what, const char *text)
-{
-	if (addr_is_unspecified(a))
-		errlist_add(&l->e, l->path, line, "%s: %s is the unspecified address", what, text);
-	if (schema_is_multicast(a))
-		errlist_add(&l->e, l->path, line, "%s: %s is a multicast address", what, text);
-}
 
 static void
 load_rules(struct schema *l, cfg_t *sec, const char *name, struct acl *to, bool deny)
@@ -155,7 +129,7 @@ policy_grammar(struct policy_options *g)
 }
 
 static void
-load_all(struct schema *l)
+schema_load_all(struct schema *l)
 {
 	for (const char *const *name = policy_sections; *name != NULL; name++)
 		schema_fields(l, strcmp(*name, "root") == 0 ? l->f.cfg : cfg_getsec(l->f.cfg, *name),
@@ -180,7 +154,7 @@ schema_load(const char *path, struct errlist *e)
 		if (l.p == NULL)
 			schema_no_memory(&l, 0);
 		else
-			load_all(&l);
+			schema_load_all(&l);
 	}
 	conffile_fini(&l.f);
 	if (l.e.total + others.total > 0)

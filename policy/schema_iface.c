@@ -1,9 +1,10 @@
 /* schema_iface.c: the sections interfaces "LISTENER" of policy.conf */
 #include "config.h"
 
-#include "policy/schema_priv.h"
+#include "policy/schema_iface.h"
 
 #include "policy/policy.h"
+#include "policy/schema_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>

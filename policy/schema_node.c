@@ -1,9 +1,10 @@
 /* schema_node.c: the sections node "NAME" of policy.conf */
 #include "config.h"
 
-#include "policy/schema_priv.h"
+#include "policy/schema_node.h"
 
 #include "policy/policy.h"
+#include "policy/schema_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* schema_priv.h: policy.conf while it is loaded, for schema.c and its sections alone */
+/* schema_priv.h: policy.conf while it is loaded, and what its sections have in common */
 #ifndef POLICY_SCHEMA_PRIV_H
 #define POLICY_SCHEMA_PRIV_H
 
@@ -18,10 +18,6 @@ struct schema {
 	struct errlist e;		/* of this file */
 	struct errlist *others;		/* of the files that it names */
 };
-
-/* The sections that may be there several times. */
-void schema_nodes(struct schema *l);
-void schema_interfaces(struct schema *l);
 
 /* The values of a section, defaults included, into the structure that it describes. */
 void schema_fields(struct schema *l, cfg_t *sec, void *base);

@@ -30,7 +30,7 @@
  *
  *	1 mode         announce filter pass
  *	2 frame        1: the query alone, n: a compound
- *	3 protection   unsigned; signed, and (g)ood, (b)ad or (x) with no key to tell by; sealed
+ *	3 protection   unsigned; signed, (g)ood or (b)ad; (x) signed, and no key, or no more; sealed
  *	4 key          0: none  c: CMAC or HMAC  G: GMAC
  *	5 cipher       C, or - for none
  *	6 gmac         pass refuse (s) resign
@@ -54,7 +54,6 @@ static const struct query_row {
 	/* No key. */
 	{ "[af]?u0?????", WAY_PLAIN },
 	{ "[af]?x???p??", WAY_OPAQUE },
-	{ "[af]?b0?????", WAY_OPAQUE },
 	/* Signed, rightly. */
 	{ "a1g?????L", WAY_SUBSTITUTE },
 	{ "a1gc*-", WAY_RESIGN },
@@ -97,13 +96,13 @@ first_facts(char *facts, const char *const *sets, size_t n)
 	facts[n] = '\0';
 }
 
-/* Some cannot be: a good signature without a key, a key where there was none to tell by. */
+/* Some cannot be: a signature that was checked without a key, or not with one. */
 static bool
 query_possible(const char *f)
 {
 	bool keyed = f[3] != '0';
 
-	return !((f[2] == 'g' || f[2] == 's') && !keyed) && !(f[2] == 'x' && keyed);
+	return strchr("gbs", f[2]) != NULL ? keyed : f[2] == 'u' || !keyed;
 }
 
 static struct query_facts
@@ -115,7 +114,6 @@ query_facts_of(const char *f)
 		.sealed = f[2] == 's',
 		.is_signed = strchr("gbx", f[2]) != NULL,
 		.good = f[2] == 'g',
-		.bad = f[2] == 'b',
 		.keyed = f[3] != '0',
 		.by_gmac = f[3] == 'G',
 		.cipher = f[4] == 'C',
