@@ -130,12 +130,12 @@ keyed_begin(struct keyed *k, const struct kind *kind, const char *policy, const 
 	k->keys = smbkeys_derive(&f, KEYS_STANDARD);
 	assert_non_null(k->keys);
 	talk_init(&k->t, talk_env_new(policy), "lan", dialled);
-	k->t.m.track.client_caps = SMB2_GLOBAL_CAP_ENCRYPTION;
-	track_negotiate_resp(&k->t.m.track, &neg);
-	k->t.m.track.logged_on = true;
+	k->t.conn.mediate.track.client_caps = SMB2_GLOBAL_CAP_ENCRYPTION;
+	track_negotiate_resp(&k->t.conn.mediate.track, &neg);
+	k->t.conn.mediate.track.logged_on = true;
 	si.node = &k->t.node;
-	assert_int_equal(track_channel_add(&k->t.m.track,
-	    sesstab_join(k->t.env->sessions, &si, &k->t.m.self, false, k->keys, &k->keys->signing), &why), 0);
+	assert_int_equal(track_channel_add(&k->t.conn.mediate.track,
+	    sesstab_join(k->t.env->sessions, &si, &k->t.conn.mediate.self, false, k->keys, &k->keys->signing), &why), 0);
 }
 
 static void
@@ -283,7 +283,7 @@ one(const struct kind *kind, const char *policy, const char *dialled, unsigned a
 		assert_true(signed_well(&k, S2C, &parts[i]));
 	buf_fini(&k.t.side[S2C].out);
 	assert_false(k.reuse);
-	assert_int_equal(k.t.m.track.npending, 0);
+	assert_int_equal(k.t.conn.mediate.track.npending, 0);
 	/* Later traffic of the session goes on untouched. */
 	made_init(m);
 	put_echo(m, 40, false);
@@ -409,7 +409,7 @@ forged(void **state)
 	keyed_begin(&k, &kinds[7], announce_policy, "10.0.0.5");
 	assert_true(talk_feed(&k.t, C2S, m->b, n));
 	assert_int_equal(buf_len(&k.t.side[C2S].out), n);
-	assert_null(track_keys(&k.t.m.track, SESSION));
+	assert_null(track_keys(&k.t.conn.mediate.track, SESSION));
 	keyed_end(&k);
 	/* An answer with a bad signature is not made good. */
 	keyed_begin(&k, &kinds[0], filter_policy, "10.0.0.5");

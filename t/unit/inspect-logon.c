@@ -90,7 +90,7 @@ begin(struct watched *w, const char *policy, bool keytab)
 		event_base_loop(w->base, EVLOOP_NONBLOCK);
 	}
 	talk_init(&w->t, env, "lan", "10.0.0.5");
-	track_negotiate_resp(&w->t.m.track, &neg);
+	track_negotiate_resp(&w->t.conn.mediate.track, &neg);
 }
 
 static void
@@ -231,7 +231,7 @@ expect_opaque(struct watched *w, const char *because)
 	assert_int_equal(sh.si.session_id, SESSION);
 	assert_false(sh.si.keyed);
 	assert_string_equal(sh.because, because);
-	assert_null(track_keys(&w->t.m.track, SESSION));
+	assert_null(track_keys(&w->t.conn.mediate.track, SESSION));
 }
 
 static void
@@ -271,7 +271,7 @@ keyed(void **state)
 		assert_int_equal(buf_len(&w.t.side[S2C].out), before + wr_len(&w.m.w));
 		assert_true(shown(&w).si.keyed);
 		assert_string_equal(shown(&w).principal, "alice@LAB");
-		assert_non_null(track_keys(&w.t.m.track, SESSION));
+		assert_non_null(track_keys(&w.t.conn.mediate.track, SESSION));
 		end(&w);
 	}
 }
@@ -380,7 +380,7 @@ compressed(void **state)
 			snprintf(policy, sizeof(policy), NODE "compression = %s\n%s", pass ? "pass" : "refuse",
 			    mode ? "interfaces \"lan\" { mode = pass }\n" : "");
 			begin(&w, policy, true);
-			w.t.m.track.compression = true;
+			w.t.conn.mediate.track.compression = true;
 			exchange(&w, gss_key);
 			answer_key(&w, gss_key);
 			event_base_loop(w.base, EVLOOP_NONBLOCK);

@@ -53,14 +53,14 @@ logged_on(struct talk *t, const char *policy, const char *dialled)
 	struct made *m = malloc(sizeof(*m));
 
 	talk_init(t, talk_env_new(policy), "lan", dialled);
-	track_negotiate_resp(&t->m.track, &neg);
+	track_negotiate_resp(&t->conn.mediate.track, &neg);
 	made_init(m);
 	put_session_setup(m, 1, 0, 0);
 	assert_true(talk_feed(t, C2S, m->b, made_end(m)));
 	made_init(m);
 	put_session_setup_resp(m, 1, SESSION, STATUS_SUCCESS, 0);
 	assert_true(talk_feed(t, S2C, m->b, made_end(m)));
-	assert_true(t->m.track.logged_on);
+	assert_true(t->conn.mediate.track.logged_on);
 	buf_fini(&t->side[C2S].out);
 	buf_fini(&t->side[S2C].out);
 	free(m);
@@ -116,7 +116,7 @@ query(const char *policy, const char *dialled, unsigned at, unsigned of, bool pe
 		if (i != at)
 			assert_int_equal(parts[i].hdr.command, SMB2_ECHO);
 	}
-	assert_int_equal(t.m.track.npending, 0);
+	assert_int_equal(t.conn.mediate.track.npending, 0);
 	end_talk(&t);
 	free(m);
 }

@@ -99,9 +99,9 @@ static void
 smb1_talk(struct talk *t, const char *policy)
 {
 	talk_init(t, talk_env_new(policy), "lan", "127.0.0.1");
-	t->m.self.conn_id = 1;
-	t->m.track.smb1 = true;
-	t->m.track.max_frame = NBSS_LEN_MAX;
+	t->conn.mediate.self.conn_id = 1;
+	t->conn.mediate.track.smb1 = true;
+	t->conn.mediate.track.max_frame = NBSS_LEN_MAX;
 }
 
 static void
@@ -190,7 +190,7 @@ test_own_numbers(void **state)
 		struct talk t;
 
 		smb1_talk(&t, POLICY);
-		t.m.self.conn_id = ids[i];
+		t.conn.mediate.self.conn_id = ids[i];
 		begin(f, SMB1_COM_SESSION_SETUP_ANDX, 0, 0, 0);
 		setup_block(f, 13, 0);
 		finish(f);
@@ -312,11 +312,11 @@ test_signed(void **state)
 	smb1_talk(&t, POLICY);
 	expect(&t, C2S, f, at, OWN);
 	answered(&t, STATUS_MORE_PROCESSING_REQUIRED, 0xc807, "BSRSPYL ");
-	assert_false(t.m.track.logged_on);
+	assert_false(t.conn.mediate.track.logged_on);
 	expect(&t, C2S, f, at, OWN);
 	/* A guest's: nobody signs, whatever the flags say. */
 	answered(&t, STATUS_SUCCESS, 0xc807, "BSRSPYL ");
-	assert_true(t.m.track.logged_on);
+	assert_true(t.conn.mediate.track.logged_on);
 	expect(&t, C2S, f, at, OWN);
 	answered(&t, STATUS_SUCCESS, 0xc807, "\0\0\0\0\0\0\0");
 	expect(&t, C2S, f, at, OWN);
@@ -348,20 +348,20 @@ test_reset(void **state)
 	finish(one);
 	smb1_talk(&t, POLICY);
 	assert_true(talk_feed(&t, C2S, zero->b, zero->n));
-	assert_false(t.m.track.vc_reset);
+	assert_false(t.conn.mediate.track.vc_reset);
 	answered(&t, 0xc000006d, 0, "\0\0\0\0\0\0\0");
-	assert_false(t.m.track.vc_reset);
+	assert_false(t.conn.mediate.track.vc_reset);
 	/* The failed one is forgotten. */
 	assert_true(talk_feed(&t, C2S, one->b, one->n));
 	answered(&t, STATUS_SUCCESS, 0, "\0\0\0\0\0\0\0");
-	assert_false(t.m.track.vc_reset);
+	assert_false(t.conn.mediate.track.vc_reset);
 	/* Two legs, the second says something else. */
 	assert_true(talk_feed(&t, C2S, zero->b, zero->n));
 	answered(&t, STATUS_MORE_PROCESSING_REQUIRED, 0, "\0\0\0\0\0\0\0");
-	assert_false(t.m.track.vc_reset);
+	assert_false(t.conn.mediate.track.vc_reset);
 	assert_true(talk_feed(&t, C2S, one->b, one->n));
 	answered(&t, STATUS_SUCCESS, 0, "\0\0\0\0\0\0\0");
-	assert_true(t.m.track.vc_reset);
+	assert_true(t.conn.mediate.track.vc_reset);
 	end_talk(&t);
 	free(zero);
 	free(one);
@@ -407,7 +407,7 @@ identity_of(const char *account, const char *domain, bool unicode, uint32_t stat
 	smb1_talk(&t, POLICY);
 	assert_true(talk_feed(&t, C2S, f->b, f->n));
 	answered(&t, status, 0, "\0\0\0\0\0\0\0");
-	id = t.m.identity;
+	id = t.conn.mediate.identity;
 	end_talk(&t);
 	free(f);
 	return id;
@@ -460,7 +460,7 @@ test_smb2_untouched(void **state)
 		struct talk t;
 
 		talk_init(&t, talk_env_new(POLICY), "lan", "127.0.0.1");
-		track_negotiate_resp(&t.m.track, &neg);
+		track_negotiate_resp(&t.conn.mediate.track, &neg);
 		made_init(m);
 		put_session_setup(m, 1, 0, 0);
 		n = made_end(m);
@@ -582,9 +582,9 @@ test_random(void **state)
 			if (i > 0)
 				talk_fini(&t);
 			talk_init(&t, env, "lan", "127.0.0.1");
-			t.m.self.conn_id = 1;
-			t.m.track.smb1 = true;
-			t.m.track.max_frame = NBSS_LEN_MAX;
+			t.conn.mediate.self.conn_id = 1;
+			t.conn.mediate.track.smb1 = true;
+			t.conn.mediate.track.max_frame = NBSS_LEN_MAX;
 		}
 		random_frame(f, &seed);
 		memcpy(want->b, f->b, f->n);
@@ -624,8 +624,8 @@ test_random_answers(void **state)
 		bool ok;
 
 		talk_init(&t, env, "lan", "127.0.0.1");
-		t.m.track.smb1 = true;
-		t.m.track.max_frame = NBSS_LEN_MAX;
+		t.conn.mediate.track.smb1 = true;
+		t.conn.mediate.track.max_frame = NBSS_LEN_MAX;
 		random_frame(f, &seed);
 		f->b[NBSS_HDR_LEN + 9] |= SMB1_FLAGS_REPLY;
 		len = f->n - NBSS_HDR_LEN;

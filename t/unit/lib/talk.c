@@ -7,9 +7,11 @@
 #include "auth/keyhash.h"
 #include "auth/secret.h"
 
+#include "base/magic.h"
 #include "policy/errlist.h"
 #include "policy/policy.h"
 #include "policy/schema.h"
+#include "proxy/progress.h"
 #include "stats/stats.h"
 
 #include <stdio.h>
@@ -22,7 +24,7 @@ head_op(void *arg, const uint8_t *p, size_t avail)
 {
 	struct talk_side *s = arg;
 
-	return mediate_head(&s->talk->m, s->dir, p, avail);
+	return progress_ops.head(&s->talk->conn.side[s->dir], p, avail);
 }
 
 static struct verdict
@@ -30,7 +32,7 @@ part_op(void *arg, const uint8_t *p, size_t avail, size_t left)
 {
 	struct talk_side *s = arg;
 
-	return classify_part(&s->talk->m.track, s->dir, p, avail, left);
+	return progress_ops.part(&s->talk->conn.side[s->dir], p, avail, left);
 }
 
 static struct outcome
@@ -39,7 +41,7 @@ held_op(void *arg, const uint8_t *frame, size_t len)
 	struct talk_side *s = arg;
 
 	s->frames_held++;
-	return mediate_held(&s->talk->m, s->dir, frame, len);
+	return progress_ops.held(&s->talk->conn.side[s->dir], frame, len);
 }
 
 static int
@@ -127,15 +129,21 @@ talk_init(struct talk *t, struct mediate_env *env, const char *listener, const c
 
 	memset(t, 0, sizeof(*t));
 	t->env = env;
+	MAGIC_SET(&t->conn, CONN_MAGIC);
+	t->conn.listener = &t->listener;
+	t->conn.stage = CONN_RELAY;
 	if (addr_parse(&self.local.addr, dialled) == -1)
 		abort();
 	snprintf(t->node.name, sizeof(t->node.name), "n1");
 	t->node.health = NODE_UP;
-	mediate_init(&t->m, t->env, listener, &self, wake, t);
-	t->m.node = &t->node;
+	mediate_init(&t->conn.mediate, t->env, listener, &self, wake, t);
+	t->conn.mediate.node = &t->node;
 	for (int i = 0; i < 2; i++) {
 		t->side[i].talk = t;
 		t->side[i].dir = (enum dir)i;
+		MAGIC_SET(&t->conn.side[i], SIDE_MAGIC);
+		t->conn.side[i].conn = &t->conn;
+		t->conn.side[i].dir = (enum dir)i;
 	}
 }
 
@@ -146,7 +154,7 @@ talk_fini(struct talk *t)
 		pump_fini(&t->side[i].pump);
 		buf_fini(&t->side[i].out);
 	}
-	mediate_fini(&t->m);
+	mediate_fini(&t->conn.mediate);
 }
 
 bool

@@ -9,7 +9,8 @@
 #include "base/buf.h"
 #include "inspect/mediate.h"
 #include "nodes/node.h"
-#include "proxy/pump.h"
+#include "policy/conf.h"
+#include "proxy/conn_priv.h"
 
 /*
  * What conn.c does once the node is connected: two pumps, classify() and mediate_held(). Bytes
@@ -18,7 +19,8 @@
 struct talk {
 	struct mediate_env *env;
 	struct node node;
-	struct mediate m;
+	struct conf_listen listener;
+	struct conn conn;
 	struct talk_side {
 		struct talk *talk;
 		enum dir dir;
