@@ -4,6 +4,7 @@ import os
 import re
 import sys
 
+from csource import report
 from rooms import ROOMS, ROOT
 
 PAGE = os.path.join(ROOT, "doc", "ARCHITECTURE.md")
@@ -105,12 +106,7 @@ def main():
         n = len(parts[0] + parts[2])
         tests.append(("without the table it is still one page", [] if n <= LINES_MAX else
                       ["%d lines, more than %d" % (n, LINES_MAX)]))
-    print("1..%d" % len(tests))
-    for i, (name, bad) in enumerate(tests, 1):
-        print("%sok %d - %s" % ("not " if bad else "", i, name))
-        for line in bad:
-            print("# " + line)
-    return 1 if any(bad for _, bad in tests) else 0
+    return report(tests)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 
+from csource import report
 from rooms import ROOMS
 
 BUILD = os.path.abspath(os.environ.get("SMBGATE_BUILD", "."))
@@ -188,12 +189,7 @@ def main():
             tests.append(("planted and %s: %s (%s)" % (
                 "found" if wanted else "let be", name, " ".join(flags)),
                 [] if planted(cc, text, flags) == wanted else ["not so"]))
-    print("1..%d" % len(tests))
-    for i, (name, bad) in enumerate(tests, 1):
-        print("%sok %d - %s" % ("not " if bad else "", i, name))
-        for line in bad:
-            print("# " + line)
-    return 1 if any(bad for _, bad in tests) else 0
+    return report(tests)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+from csource import report
 from rooms import ROOT
 
 # (table, the header that it needs, page, sample file)
@@ -244,12 +245,7 @@ def main():
     tests.append(("what is chosen is a setting", ["%s %s" % k for k in CHOSEN if k not in every]))
     for plant in PLANTS:
         tests.append(("planted and found: " + plant[0], planted(rows, texts, plant)))
-    print("1..%d" % len(tests))
-    for i, (name, bad) in enumerate(tests, 1):
-        print("%sok %d - %s" % ("not " if bad else "", i, name))
-        for line in bad:
-            print("# " + line)
-    return 1 if any(bad for _, bad in tests) else 0
+    return report(tests)
 
 
 if __name__ == "__main__":
