@@ -91,7 +91,8 @@ mac_context(const struct cluster *c, const char *label)
 	uint8_t key[KEY_LEN];
 
 	if (ctx != NULL &&
-	    (derive_purpose(c->secret, label, key) == -1 || EVP_MAC_init(ctx, key, KEY_LEN, params) != 1)) {
+	    (derive_purpose(c->secret, label, key) == -1 ||
+	        EVP_MAC_init(ctx, key, KEY_LEN, params) != 1)) {
 		EVP_MAC_CTX_free(ctx);
 		ctx = NULL;
 	}

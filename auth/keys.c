@@ -62,8 +62,8 @@ signkey_derive(struct signkey *k, const struct logon_facts *f, enum keys_variant
 	if (f->dialect < SMB2_DIALECT_300)
 		memcpy(k->key, key, sizeof(k->key));
 	else
-		r = derive_key(f, &for_signing, key, sizeof(key), v == KEYS_LONG_SIGNING ? 256 : 128,
-		    k->key, sizeof(k->key));
+		r = derive_key(f, &for_signing, key, sizeof(key),
+		    v == KEYS_LONG_SIGNING ? 256 : 128, k->key, sizeof(k->key));
 	OPENSSL_cleanse(key, sizeof(key));
 	return r;
 }

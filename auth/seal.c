@@ -150,7 +150,8 @@ seal_peek(struct crypt *c, const struct smbkeys *k, enum seal_dir dir, const uin
 		return -1;
 	counter(k, nonce, (uint32_t)(off / BLOCK), block);
 	if (EVP_EncryptInit_ex2(ctx, NULL, key_of(k, dir), block, NULL) != 1 ||
-	    (off % BLOCK != 0 && EVP_EncryptUpdate(ctx, waste, &m, waste, (int)(off % BLOCK)) != 1) ||
+	    (off % BLOCK != 0 &&
+	        EVP_EncryptUpdate(ctx, waste, &m, waste, (int)(off % BLOCK)) != 1) ||
 	    EVP_EncryptUpdate(ctx, out, &m, sealed, (int)n) != 1)
 		return -1;
 	return 0;

@@ -54,7 +54,8 @@ sign_gmac(EVP_CIPHER_CTX *ctx, const struct signkey *k, const struct hdr2 *h, co
 	return EVP_EncryptInit_ex2(ctx, NULL, k->key, nonce, NULL) == 1 &&
 	        EVP_EncryptUpdate(ctx, NULL, &n, msg, HDR2_SIGNATURE) == 1 &&
 	        EVP_EncryptUpdate(ctx, NULL, &n, zeros, sizeof(zeros)) == 1 &&
-	        EVP_EncryptUpdate(ctx, NULL, &n, msg + SMB2_HDR_LEN, (int)(len - SMB2_HDR_LEN)) == 1 &&
+	        EVP_EncryptUpdate(ctx, NULL, &n, msg + SMB2_HDR_LEN,
+	            (int)(len - SMB2_HDR_LEN)) == 1 &&
 	        EVP_EncryptFinal_ex(ctx, out, &n) == 1 &&
 	        EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, MAC_LEN, out) == 1 ? 0 : -1;
 }

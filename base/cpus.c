@@ -95,7 +95,8 @@ cpus_quota(const char *proc, const char *mount)
 	    line += *line == '\n') {
 		if (!is_cpu_line(line, &group))
 			continue;
-		q = tightest(strncmp(line, "0::", 3) == 0 ? mount : v1, group, strcspn(group, "\n"));
+		q = tightest(strncmp(line, "0::", 3) == 0 ? mount : v1, group,
+		    strcspn(group, "\n"));
 		if (q != 0 && (least == 0 || q < least))
 			least = q;
 	}

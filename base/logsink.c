@@ -128,7 +128,8 @@ logsink_catch_up(struct logsink *s)
 
 	if (n == 0)
 		return;
-	len = snprintf(line, sizeof(line), "warning: log lines dropped because nobody read the log: %lu\n", n);
+	len = snprintf(line, sizeof(line),
+	    "warning: log lines dropped because nobody read the log: %lu\n", n);
 	if (!deliver(s, LOG_WARNING, line, (size_t)len, strlen("warning: ")))
 		atomic_fetch_add(&s->dropped, n);
 }

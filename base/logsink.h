@@ -16,7 +16,7 @@ struct logsink {
 	int fd;				/* of stderr, or connected to syslog; -1: neither */
 	bool syslog;
 	bool socket;			/* stderr is one, as under systemd */
-	bool poll;			/* stderr blocks, and could not be opened anew: asked before each line */
+	bool poll;			/* stderr may block: it is asked before each line */
 	_Atomic unsigned long dropped;	/* since the last line that got through */
 	atomic_bool torn;		/* a part of a line got through */
 };

@@ -90,8 +90,9 @@ percentile(const struct load *l, double part)
 	for (unsigned i = 0; i < 64 * STEPS; i++) {
 		seen += l->hist[i];
 		if (l->ops > 0 && (double)seen >= part * (double)l->ops)
-			return i < STEPS ? i / 1e3
-			                 : (double)((uint64_t)(STEPS + i % STEPS) << (i / STEPS - 1)) / 1e3;
+			return i < STEPS
+			    ? i / 1e3
+			    : (double)((uint64_t)(STEPS + i % STEPS) << (i / STEPS - 1)) / 1e3;
 	}
 	return 0;
 }
@@ -254,7 +255,8 @@ dial(struct load *l, struct client *c)
 	*c = (struct client){ .born = now_ns() };
 	c->fd = socket(addrport_to_sa(&l->to, &ss) > 0 ? ss.ss_family : AF_INET,
 	    SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (c->fd == -1 || connect(c->fd, (struct sockaddr *)&ss, addrport_to_sa(&l->to, &ss)) == -1)
+	if (c->fd == -1 ||
+	    connect(c->fd, (struct sockaddr *)&ss, addrport_to_sa(&l->to, &ss)) == -1)
 		return -1;
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	return negotiate(c);
@@ -431,7 +433,8 @@ run(struct load *l)
 		word("end");
 	}
 	l->over = true;
-	printf("{\"ops\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"seconds\": %.6f, \"errors\": %" PRIu64
+	printf("{\"ops\": %" PRIu64 ", \"bytes\": %" PRIu64
+	       ", \"seconds\": %.6f, \"errors\": %" PRIu64
 	       ", \"mean_us\": %.2f, \"p50_us\": %.2f, \"p99_us\": %.2f}\n",
 	    l->ops, l->mode == READ || l->mode == WRITE ? l->ops * l->size : 0,
 	    (double)l->run_us / 1e6, l->errors,
@@ -442,8 +445,9 @@ run(struct load *l)
 static int
 usage(void)
 {
-	fprintf(stderr, "usage: load [-c clients] [-d depth] [-n operations | -t seconds] [-s bytes] "
-	                "ADDRESS:PORT echo|read|write|conn|idle\n");
+	fprintf(stderr,
+	    "usage: load [-c clients] [-d depth] [-n operations | -t seconds] [-s bytes] "
+	    "ADDRESS:PORT echo|read|write|conn|idle\n");
 	return 2;
 }
 
@@ -477,8 +481,8 @@ main(int argc, char **argv)
 		else
 			return usage();
 	}
-	if (argc - optind != 2 || addrport_parse(&l->to, argv[optind], 445) == -1 || l->depth == 0 ||
-	    l->depth > DEPTH_MAX || l->nclients == 0)
+	if (argc - optind != 2 || addrport_parse(&l->to, argv[optind], 445) == -1 ||
+	    l->depth == 0 || l->depth > DEPTH_MAX || l->nclients == 0)
 		return usage();
 	for (l->mode = ECHO; l->mode <= IDLE; l->mode++)
 		if (strcmp(argv[optind + 1], modes[l->mode]) == 0)

@@ -59,7 +59,7 @@ packages_install() {
 	local missing log
 
 	if ! command -v apt-get > /dev/null || ! command -v dpkg-query > /dev/null; then
-		echo "apt-get not found: use --no-install, and install what these packages have:" >&2
+		echo "apt-get not found: use --no-install, and install what is in these:" >&2
 		echo "$*" >&2
 		return 1
 	fi

@@ -82,7 +82,8 @@ close_channel(struct channel *ch, const char *why)
 	if (ch->fd == -1)
 		return;
 	if (why != NULL)
-		log_error("smbgate-keyd: worker %u is not listened to any more: %s", ch->index, why);
+		log_error("smbgate-keyd: worker %u is not listened to any more: %s", ch->index,
+		    why);
 	close(ch->fd);
 	ch->fd = -1;
 	exchanges_free(&ch->exchanges);
@@ -367,7 +368,8 @@ check_descriptors(unsigned workers)
 		int type = 0, fd = KEYD_GUARD_FD + (int)i;
 		socklen_t len = sizeof(type);
 
-		if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == -1 || type != SOCK_SEQPACKET)
+		if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == -1 ||
+		    type != SOCK_SEQPACKET)
 			return -1;
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
 	}

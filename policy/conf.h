@@ -19,7 +19,7 @@ struct conf_listen {
 	char name[64];
 	struct addrport address;
 	bool netbios;			/* NetBIOS session requests are answered: port 139 */
-	bool intercept;			/* clients dial the nodes' own addresses, the kernel delivers them */
+	bool intercept;			/* clients dial the nodes' own addresses: TPROXY */
 	struct acl proxies;		/* allow rules: whose PROXY protocol header is believed */
 };
 

@@ -1,4 +1,4 @@
-/* conffile.c: what both configuration files share: parsing with every error collected, the values of settings, paths */
+/* conffile.c: what both configuration files share: all errors collected, values, paths */
 #include "config.h"
 
 #include "policy/conffile.h"
@@ -38,7 +38,8 @@ static _Thread_local struct parsing *parsing;
 bool
 conffile_name(const char *text)
 {
-	size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+	size_t n = strspn(text,
+	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
 
 	return n > 0 && n < 64 && text[n] == '\0';
 }
@@ -102,7 +103,8 @@ check_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 		;
 	else if (s == NULL)
 		/* libconfuse takes "section|option" for a path; that is not in our table. */
-		errlist_add(&parsing->values, f->path, cfg->line, "no such option '%s' here", opt->name);
+		errlist_add(&parsing->values, f->path, cfg->line, "no such option '%s' here",
+		    opt->name);
 	else if (setting_complaint(s, text, why, sizeof(why)))
 		errlist_add(&parsing->values, f->path, cfg->line, "%s", why);
 	*(const char **)result = text;
@@ -123,7 +125,8 @@ conffile_section(struct conffile_section *sec, const struct setting *settings, c
 			continue;
 		assert(o < end);
 		if (s->list)
-			*o++ = (cfg_opt_t)CFG_STR_LIST_CB(s->name, NULL, CFGF_NODEFAULT, check_value);
+			*o++ = (cfg_opt_t)CFG_STR_LIST_CB(s->name, NULL, CFGF_NODEFAULT,
+			    check_value);
 		else
 			*o++ = (cfg_opt_t)CFG_STR_CB(s->name, NULL, CFGF_NODEFAULT, check_value);
 	}
@@ -287,8 +290,8 @@ find_emptied(struct parsing *p)
 		const struct conffile_value *v = &p->f->values[i];
 
 		if (v->n == 0 && v->opt->nvalues == 0)
-			errlist_add(&p->values, p->f->path, v->line, "%s is emptied again further down",
-			    v->opt->name);
+			errlist_add(&p->values, p->f->path, v->line,
+			    "%s is emptied again further down", v->opt->name);
 	}
 }
 
@@ -311,7 +314,7 @@ parse_all(struct parsing *p, cfg_opt_t *opts, struct errlist *e)
 			errlist_add(e, f->path, 0, "out of memory");
 			break;
 		}
-		/* The file ends too early because its end was taken out: that is reported already. */
+		/* The file ends too early as its end was taken out: that is reported already. */
 		if (conftext_ends(&f->text, p->line) && conftext_lost(&f->text, INT_MAX, INT_MAX)) {
 			errlist_merge(e, &p->values, INT_MAX);
 			break;

@@ -1,4 +1,4 @@
-/* conffile.h: what both configuration files share: parsing with every error collected, the values of settings, paths */
+/* conffile.h: what both configuration files share: all errors collected, values, paths */
 #ifndef POLICY_CONFFILE_H
 #define POLICY_CONFFILE_H
 

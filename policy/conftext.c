@@ -1,4 +1,4 @@
-/* conftext.c: the text of a configuration file in memory: its comments blanked, its broken places passed over */
+/* conftext.c: a configuration file's text: comments blanked, broken places passed over */
 #include "config.h"
 
 #include "policy/conftext.h"
@@ -49,7 +49,9 @@ blank(char *s, const char *end)
 	return any;
 }
 
-/* Behind "${NAME}", in which quotes and braces are its own; NULL where it does not end on its line. */
+/*
+ * Behind "${NAME}", in which quotes and braces are its own; NULL where it does not end on its line.
+ */
 static char *
 variable_end(char *s)
 {
@@ -191,7 +193,8 @@ skip_string(struct tidy *y)
 	if (end != NULL)
 		y->s = end;
 	else
-		unended(y, "missing closing quote: a string must end on the line on which it begins");
+		unended(y,
+		    "missing closing quote: a string must end on the line on which it begins");
 }
 
 static void
@@ -344,7 +347,9 @@ conftext_blame(const struct conftext *t, int line, const char **why_r)
 		*why_r = "missing value after the equal sign";
 		return before;
 	}
-	return conftext_ends(t, line) || (!mentions(*why_r, s) && mentions(*why_r, b)) ? before : line;
+	if (conftext_ends(t, line) || (!mentions(*why_r, s) && mentions(*why_r, b)))
+		return before;
+	return line;
 }
 
 bool

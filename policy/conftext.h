@@ -1,4 +1,4 @@
-/* conftext.h: the text of a configuration file in memory: its comments blanked, its broken places passed over */
+/* conftext.h: a configuration file's text: comments blanked, broken places passed over */
 #ifndef POLICY_CONFTEXT_H
 #define POLICY_CONFTEXT_H
 

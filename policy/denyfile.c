@@ -57,7 +57,8 @@ denyfile_load(struct acl *acl, const char *path, const char *from, int line,
 		if (*word == '\0')
 			continue;
 		if (address(&a, word) == -1) {
-			errlist_add(errors, path, n, "\"%s\" is not ADDRESS/MASK, such as 10.1.0.100/24", word);
+			errlist_add(errors, path, n,
+			    "\"%s\" is not ADDRESS/MASK, such as 10.1.0.100/24", word);
 			continue;
 		}
 		p = prefix_host(&a);
@@ -65,7 +66,8 @@ denyfile_load(struct acl *acl, const char *path, const char *from, int line,
 			if (acl->n < ACL_RULES_MAX)
 				errlist_add(errors, path, n, "out of memory");
 			else
-				errlist_add(errors, path, n, "too many address rules: at most %d are allowed",
+				errlist_add(errors, path, n,
+				    "too many address rules: at most %d are allowed",
 				    ACL_RULES_MAX);
 			break;
 		}

@@ -40,12 +40,13 @@ diff_fields(struct diff *d, const char *head, const char *colon, const char *sec
 {
 	char x[SETTING_STRLEN], y[SETTING_STRLEN];
 
-	for (const struct setting *s = policy_settings; (s = setting_next(s, section)) != NULL; s++) {
+	for (const struct setting *s = policy_settings; (s = setting_next(s, section)) != NULL;
+	     s++) {
 		uint64_t old = setting_get(s, a), new = setting_get(s, b);
 
 		if (old != new)
-			diff_line(d, "%s%s%s %s -> %s", head, s->name, colon, setting_str(s, old, x),
-			    setting_str(s, new, y));
+			diff_line(d, "%s%s%s %s -> %s", head, s->name, colon,
+			    setting_str(s, old, x), setting_str(s, new, y));
 	}
 }
 
@@ -147,8 +148,9 @@ diff_iface(struct diff *d, const char *listener, const struct pol_iface *o,
 
 	addr_str(&n->addr, text);
 	if (o == NULL) {
-		diff_line(d, "interfaces %s: address %s added (%s%s, ifindex %" PRIu32 ")", listener,
-		    text, units_speed_str(n->speed, speed), n->rss ? ", rss" : "", n->ifindex);
+		diff_line(d, "interfaces %s: address %s added (%s%s, ifindex %" PRIu32 ")",
+		    listener, text, units_speed_str(n->speed, speed), n->rss ? ", rss" : "",
+		    n->ifindex);
 		return;
 	}
 	snprintf(head, sizeof(head), "interfaces %s: address %s: ", listener, text);

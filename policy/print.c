@@ -19,7 +19,8 @@ print_fields(const char *before, const char *section, const void *base, const ch
 {
 	char value[SETTING_STRLEN];
 
-	for (const struct setting *s = policy_settings; (s = setting_next(s, section)) != NULL; s++) {
+	for (const struct setting *s = policy_settings; (s = setting_next(s, section)) != NULL;
+	     s++) {
 		const char *quote = setting_is_quoted(s) ? "\"" : "";
 
 		fprintf(out, "%s%s = %s%s%s%s", before, s->name, quote,

@@ -17,7 +17,8 @@ load_iface(struct schema *l, struct pol_interfaces *ifs, cfg_t *sec)
 	int line = conffile_begin(sec);
 
 	if (addr_parse(&f->addr, text) == -1) {
-		errlist_add(&l->e, l->path, line, "address \"%s\" is not an IPv4 or IPv6 address", text);
+		errlist_add(&l->e, l->path, line, "address \"%s\" is not an IPv4 or IPv6 address",
+		    text);
 		return;
 	}
 	if (schema_is_multicast(&f->addr))
@@ -57,12 +58,13 @@ load_listener(struct schema *l, cfg_t *sec)
 	unsigned n = cfg_size(sec, "address");
 
 	if (!conffile_name(name))
-		errlist_add(&l->e, l->path, conffile_begin(sec), "interfaces \"%s\": " CONFFILE_NAME_RULE,
-		    name);
+		errlist_add(&l->e, l->path, conffile_begin(sec),
+		    "interfaces \"%s\": " CONFFILE_NAME_RULE, name);
 	snprintf(ifs->listener, sizeof(ifs->listener), "%s", name);
 	schema_fields(l, sec, ifs);
 	if (n > POL_IFACES_MAX) {
-		errlist_add(&l->e, l->path, conffile_begin(cfg_getnsec(sec, "address", POL_IFACES_MAX)),
+		errlist_add(&l->e, l->path,
+		    conffile_begin(cfg_getnsec(sec, "address", POL_IFACES_MAX)),
 		    "interfaces \"%s\": too many addresses: %u, at most %u are allowed", name, n,
 		    POL_IFACES_MAX);
 		return;

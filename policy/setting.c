@@ -1,4 +1,4 @@
-/* setting.c: one row of a table of settings: its kind, default and range, and the field that holds it */
+/* setting.c: a row of a table of settings: kind, default, range, and the field that holds it */
 #include "config.h"
 
 #include "policy/setting.h"
@@ -39,7 +39,8 @@ setting_is_text(const struct setting *s)
 static int
 parse_bool(uint64_t *dst, const char *text)
 {
-	static const char *const yes[] = { "true", "yes", "on" }, *const no[] = { "false", "no", "off" };
+	static const char *const yes[] = { "true", "yes", "on" },
+	                         *const no[] = { "false", "no", "off" };
 
 	for (int i = 0; i < 3; i++) {
 		if (strcmp(text, yes[i]) == 0 || strcmp(text, no[i]) == 0) {
@@ -141,8 +142,8 @@ setting_str(const struct setting *s, uint64_t value, char dst[SETTING_STRLEN])
 bool
 setting_is_quoted(const struct setting *s)
 {
-	return s->kind == SETTING_DURATION || s->kind == SETTING_SECONDS || s->kind == SETTING_SPEED ||
-	    setting_is_text(s);
+	return s->kind == SETTING_DURATION || s->kind == SETTING_SECONDS ||
+	    s->kind == SETTING_SPEED || setting_is_text(s);
 }
 
 const char *

@@ -1,4 +1,4 @@
-/* setting.h: one row of a table of settings: its kind, default and range, and the field that holds it */
+/* setting.h: a row of a table of settings: kind, default, range, and the field that holds it */
 #ifndef POLICY_SETTING_H
 #define POLICY_SETTING_H
 

@@ -14,7 +14,7 @@ enum first_kind {
 	FIRST_BAD,		/* see why */
 	FIRST_SMB2,		/* SMB2 NEGOTIATE */
 	FIRST_MULTI,		/* SMB1 NEGOTIATE that offers "SMB 2.???": the GUID comes next */
-	FIRST_SMB2_002,		/* SMB1 NEGOTIATE whose best offer is "SMB 2.002": no GUID will come */
+	FIRST_SMB2_002,		/* SMB1 NEGOTIATE whose best offer is "SMB 2.002": without a GUID */
 	FIRST_SMB1,		/* SMB1 NEGOTIATE without SMB2 */
 };
 

@@ -99,7 +99,7 @@ v1(const uint8_t *data, size_t avail)
 
 	if (lf == NULL)
 		return avail < V1_MAX ? more(avail + 1) : bad();
-	/* It stands behind V1_BEGIN, so there is a byte in front of it; and then a CR does as well. */
+	/* It stands behind V1_BEGIN, so there is a byte in front of it; then so does a CR. */
 	if (lf[-1] != '\r')
 		return bad();
 	end = (const char *)lf - 1;

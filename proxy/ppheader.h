@@ -23,7 +23,7 @@ enum ppheader_kind {
 struct ppheader {
 	enum ppheader_kind kind;
 	size_t n;
-	struct addrport client;		/* who dialled, and what they dialled, as the proxy saw it */
+	struct addrport client;		/* who dialled, and what, as the proxy saw it */
 	struct addrport local;
 };
 

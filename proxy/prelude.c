@@ -144,7 +144,7 @@ prelude_held(struct conn *c, const uint8_t *p, size_t len, struct outcome *o)
 		*o = session_request(c, p, len);
 		return true;
 	case NBSS_KEEPALIVE:
-		/* RFC 1002 5.2.2.1: between client and smbgate; the node is not spoken to that way. */
+		/* RFC 1002 5.2.2.1: between client and smbgate; the node does not get it. */
 		*o = (struct outcome){ .act = OUTCOME_DROP };
 		return true;
 	default:

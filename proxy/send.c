@@ -18,7 +18,8 @@ write_failed(const struct side *s)
 static void
 send_count(const struct side *s, size_t n)
 {
-	stats_add(s->conn->env->stats, s->dir == C2S ? STAT_bytes_to_node : STAT_bytes_to_client, n);
+	stats_add(s->conn->env->stats, s->dir == C2S ? STAT_bytes_to_node : STAT_bytes_to_client,
+	    n);
 }
 
 int

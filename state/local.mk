@@ -37,5 +37,6 @@ BUILT_SOURCES += state/scripts.inc
 CLEANFILES += state/scripts.inc
 state/scripts.inc: $(STATE_LUA) state/lua/embed.sh state/names.h state/script.h
 	@$(MKDIR_P) state
-	$(AM_V_GEN)$(SHELL) $(top_srcdir)/state/lua/embed.sh $(top_srcdir)/state >$@.tmp && mv $@.tmp $@
+	$(AM_V_GEN)$(SHELL) $(top_srcdir)/state/lua/embed.sh $(top_srcdir)/state >$@.tmp && \
+	mv $@.tmp $@
 state/script.$(OBJEXT): state/scripts.inc

@@ -17,7 +17,8 @@ for i = 3, #KEYS do
 		c.rec = mine
 	elseif c.rec ~= mine then
 		local same = node(c.rec) == node(mine)
-		local older = made(mine) < made(c.rec) or (made(mine) == made(c.rec) and mine < c.rec)
+		local older = made(mine) < made(c.rec) or
+		    (made(mine) == made(c.rec) and mine < c.rec)
 		if same then
 			if older then
 				c.rec = mine

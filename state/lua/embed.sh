@@ -31,7 +31,8 @@ embed() {
 					print FILENAME ":" FNR ": what is " name "?" >"/dev/stderr"
 					exit 1
 				}
-				$0 = substr($0, 1, RSTART - 1) value[name] substr($0, RSTART + RLENGTH)
+				$0 = substr($0, 1, RSTART - 1) value[name] \
+				    substr($0, RSTART + RLENGTH)
 			}
 			gsub(/\\/, "\\\\")
 			gsub(/"/, "\\\"")

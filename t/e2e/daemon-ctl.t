@@ -285,7 +285,8 @@ def the_socket(t, g):
     g.proc.wait(10)
     g.proc = None
     st, out, err = run("-s", g.control, "show", "nodes")
-    t.ok(st == 1 and "is smbgate running?" in err and "refused" in err, "a socket that nobody serves", err)
+    t.ok(st == 1 and "is smbgate running?" in err and "refused" in err,
+         "a socket that nobody serves", err)
     g.start()
     t.ok("nodes" in g.show("nodes"), "the next smbgate replaces it")
     g.stop()

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# daemon-log.t: who reads the log may hang, go away and come back: lines are lost and said, clients are not
+# daemon-log.t: who reads the log may hang, go and return: lines are lost and said, clients are not
 import fcntl
 import os
 import re
@@ -107,8 +107,8 @@ def hung_reader(t, what, n1, reader, writer):
         nonsense(g, 1)      # it is said in front of the next line
         text[0] += read_all(reader)
         return dropped(text[0]) > dropped(first) and text[0].endswith("\n")
-    t.ok(tap.wait_for(said, 5, every=0.2), what + ": the reader is back, and what is missing is said",
-         text[0][-500:])
+    t.ok(tap.wait_for(said, 5, every=0.2),
+         what + ": the reader is back, and what is missing is said", text[0][-500:])
     lines = len(re.findall(r"closed in stage", text[0]))
     left_out = sum(int(n) for n in re.findall(r"(\d+) lines about closed", text[0]))
     t.ok(lines + dropped(text[0]) + left_out >= 151,

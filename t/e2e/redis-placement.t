@@ -137,7 +137,8 @@ def drains(t, r, gates, nodes):
     gates[0].ctl("drain", "f1")
     tap.wait_for(lambda: gates[1].node_states()["f1"] == "drain", 5,
                  message="the other proxy does not drain")
-    t.ok("drained by the operator of another proxy" in gates[1].log(), "a drain on one proxy is one on all")
+    t.ok("drained by the operator of another proxy" in gates[1].log(),
+         "a drain on one proxy is one on all")
     t.same({look(gates[1], os.urandom(16)) for _ in range(30)}, {"f2", "f3"},
            "no new clients for it, through the other one")
     with several.opened(gates[1], guid) as d:

@@ -140,7 +140,8 @@ class Gate:
 
     def start(self, nodes_up=True, stderr=None):
         """stderr: a descriptor in place of the file that log() reads."""
-        err = open(self.dir + "/stderr", "ab") if stderr is None else os.fdopen(os.dup(stderr), "wb")
+        err = (open(self.dir + "/stderr", "ab") if stderr is None else
+               os.fdopen(os.dup(stderr), "wb"))
         self.proc = self.t.spawn(self.argv_prefix + [program(), "-c", self.conf_file],
                                  stdin=subprocess.DEVNULL, stdout=err, stderr=err)
         err.close()

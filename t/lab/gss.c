@@ -105,7 +105,7 @@ fast(char *target)
 	_Exit(EXIT_SUCCESS);
 }
 
-/* gss plain|mutual|dce|fast PRINCIPAL; the environment says which ccache, keytab and configuration. */
+/* gss plain|mutual|dce|fast PRINCIPAL; the environment names ccache, keytab and configuration. */
 int
 main(int argc, char **argv)
 {
@@ -129,12 +129,13 @@ main(int argc, char **argv)
 	check("name", major, minor);
 	for (int leg = 0; leg < 3; leg++) {
 		if (leg == 1)
-			accepted = major = gss_accept_sec_context(&minor, &them, GSS_C_NO_CREDENTIAL, &in,
-			    GSS_C_NO_CHANNEL_BINDINGS, NULL, NULL, &out, NULL, NULL, NULL);
+			accepted = major = gss_accept_sec_context(&minor, &them,
+			    GSS_C_NO_CREDENTIAL, &in, GSS_C_NO_CHANNEL_BINDINGS, NULL, NULL, &out,
+			    NULL, NULL, NULL);
 		else
 			major = gss_init_sec_context(&minor, GSS_C_NO_CREDENTIAL, &us, target,
-			    GSS_C_NO_OID, flags, 0, GSS_C_NO_CHANNEL_BINDINGS, &in, NULL, &out, NULL,
-			    NULL);
+			    GSS_C_NO_OID, flags, 0, GSS_C_NO_CHANNEL_BINDINGS, &in, NULL, &out,
+			    NULL, NULL);
 		check(names[leg], major, minor);
 		if (out.length == 0)
 			break;

@@ -105,8 +105,8 @@ unhex(uint8_t *dst, const char *hex)
 static void
 command(struct shell *s, char *line)
 {
-	const char *worker = strtok(line, " "), *name = strtok(NULL, " "), *what = strtok(NULL, " "),
-	    *hex = strtok(NULL, " ");
+	const char *worker = strtok(line, " "), *name = strtok(NULL, " "),
+	           *what = strtok(NULL, " "), *hex = strtok(NULL, " ");
 	struct logon *l;
 	size_t n;
 

@@ -72,8 +72,8 @@ def stale_names(lines):
     """Files and rooms that the prose names in `backquotes` and that are not there."""
     out = []
     for line in lines:
-        for word in re.findall(r"`([A-Za-z0-9_.-]+/[A-Za-z0-9_./-]*)`|([a-z0-9]+/[a-z0-9]+\.[ch])\b",
-                               line):
+        for word in re.findall(r"`([A-Za-z0-9_.-]+/[A-Za-z0-9_./-]*)`|"
+                               r"([a-z0-9]+/[a-z0-9]+\.[ch])\b", line):
             name = word[0] or word[1]
             if not os.path.exists(os.path.join(ROOT, name)):
                 out.append(name)

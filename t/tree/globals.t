@@ -168,7 +168,8 @@ def main():
     for program in PROGRAMS:
         path = os.path.join(BUILD, program)
         tests.append(("%s is linked as it should be" % program,
-                      linked_wrong(path, program == KEYD) if os.path.exists(path) else ["it is not there"]))
+                      linked_wrong(path, program == KEYD) if os.path.exists(path) else
+                      ["it is not there"]))
     libraries = {room: a for room in ROOMS for a in glob.glob(os.path.join(BUILD, room, "*.a"))}
     for program, rooms in OTHERS.items():
         path = os.path.join(BUILD, program)

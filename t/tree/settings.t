@@ -57,7 +57,8 @@ def table(cc, path, header):
         if how == "row":
             # NULL is a cast of 0.
             dflt = None if cells[4].startswith("(") else cells[4]
-            rows[section, name] = Row(kind, False, dflt, number(cells[5]), number(cells[6]), cells[7:])
+            rows[section, name] = Row(kind, False, dflt, number(cells[5]), number(cells[6]),
+                                      cells[7:])
         else:
             rows[section, name] = Row(kind, how == "list", None, None, None, [])
     return rows
@@ -104,7 +105,8 @@ def wrong_default(key, row, said):
         want = ['`"%s"`' % row.dflt]
     else:
         want = ["`%s`" % row.dflt]
-    return None if said in want else "the page has the default %s, not %s" % (said, " or ".join(want))
+    return None if said in want else \
+        "the page has the default %s, not %s" % (said, " or ".join(want))
 
 
 def wrong_values(key, row, said):
@@ -141,7 +143,7 @@ ASSIGNMENT = re.compile(r'([a-z][a-z-]*)\s*=\s*("[^"]*"|\{[^}]*\}|[\w.]+)')
 
 
 def sample_settings(text):
-    """[(line, section, option, value, is it a comment?)] of a sample file; "#name = value" counts."""
+    """[(line, section, option, value, a comment?)] of a sample file; "#name = value" counts."""
     out, stack = [], ["root"]
     for n, line in enumerate(text.splitlines(), 1):
         # "#\t" begins a line of a section that is commented out as a whole; "# " begins prose.

@@ -79,7 +79,8 @@ static void
 test_wrap(void **state)
 {
 	static const uint8_t text[] = "a key that nobody sees";
-	uint8_t wrapped[sizeof(text) + CLUSTER_WRAP_EXTRA], again[sizeof(wrapped)], out[sizeof(text)];
+	uint8_t wrapped[sizeof(text) + CLUSTER_WRAP_EXTRA], again[sizeof(wrapped)],
+	    out[sizeof(text)];
 	const uint8_t zero[sizeof(text)] = { 0 };
 
 	(void)state;

@@ -1,4 +1,4 @@
-/* base-cpus.c: unit tests of how many CPUs there are for us: affinity, control groups of both versions */
+/* base-cpus.c: unit tests of how many CPUs we may use: affinity, both control groups */
 #include "config.h"
 
 #include "base/cpus.h"

@@ -1,4 +1,4 @@
-/* base-log.c: unit tests of the log's sink: a reader that hangs, goes away, comes back; many threads */
+/* base-log.c: unit tests of the log's sink: a reader that hangs, goes, returns; many threads */
 #include "config.h"
 
 #include "base/log.h"
@@ -89,12 +89,14 @@ count(const char *text, unsigned long *got, unsigned long *dropped)
 	for (const char *line = text; *line != '\0'; line = strchr(line, '\n') + 1) {
 		assert_non_null(strchr(line, '\n'));
 		end = 0;
-		if (sscanf(line, "info: line %*u of thread %*u, and some more to fill it up%n", &end) != EOF &&
+		if (sscanf(line, "info: line %*u of thread %*u, and some more to fill it up%n",
+		        &end) != EOF &&
 		    end > 0) {
 			(*got)++;
 			continue;
 		}
-		assert_int_equal(sscanf(line, "warning: log lines dropped because nobody read the log: %lu", &n), 1);
+		assert_int_equal(sscanf(line,
+		    "warning: log lines dropped because nobody read the log: %lu", &n), 1);
 		*dropped += n;
 	}
 }

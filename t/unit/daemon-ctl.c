@@ -557,7 +557,8 @@ test_clients(void **state)
 {
 	struct fixture *f = *state;
 	struct state_key live = { .b = { STATE_KEY_GUID, 0x11 } },
-			 gone = { .b = { STATE_KEY_GUID, 0x22 } }, old = { .b = { STATE_KEY_ADDR } };
+	                 gone = { .b = { STATE_KEY_GUID, 0x22 } },
+	                 old = { .b = { STATE_KEY_ADDR } };
 	struct state_hold *h[4];
 	struct node *n = nodes_find_name(f->parts.nodes, "n1");
 	struct conn_info conns[] = {
@@ -646,10 +647,11 @@ test_clients(void **state)
 static void
 test_bad_requests(void **state)
 {
-	static const char *const bad[] = { "\n", "garbage\n", "[]\n", "{}\n", "null\n", "{\"cmd\":1}\n",
-		"{\"cmd\":\"show\"}\n", "{\"cmd\":\"show\",\"what\":\"secrets\"}\n",
-		"{\"cmd\":\"shutdown\"}\n", "{\"cmd\":\"show\",\"cmd\":\"reload\"}\n",
-		"{\"cmd\":\"\xff\xfe\"}\n", "{\"cmd\":\"show\",\"what\":\"nodes\"} x\n" };
+	static const char *const bad[] = { "\n", "garbage\n", "[]\n", "{}\n", "null\n",
+		"{\"cmd\":1}\n", "{\"cmd\":\"show\"}\n",
+		"{\"cmd\":\"show\",\"what\":\"secrets\"}\n", "{\"cmd\":\"shutdown\"}\n",
+		"{\"cmd\":\"show\",\"cmd\":\"reload\"}\n", "{\"cmd\":\"\xff\xfe\"}\n",
+		"{\"cmd\":\"show\",\"what\":\"nodes\"} x\n" };
 	struct fixture *f = *state;
 	char big[8192];
 	int fd;

@@ -1,4 +1,4 @@
-/* inspect-keyed.c: lists rewritten on signed and sealed sessions, and no nonce used for two messages */
+/* inspect-keyed.c: lists rewritten on signed and sealed sessions, and no nonce used twice */
 #include "config.h"
 
 #include "t/unit/lib/made.h"
@@ -123,6 +123,7 @@ keyed_begin(struct keyed *k, const struct kind *kind, const char *policy, const 
 		.signing = kind->signing, .key = gss, .key_len = sizeof(gss), .preauth = &preauth };
 	struct session_info si = { .session_id = SESSION, .dialect = kind->dialect, .keyed = true };
 	enum close_reason why;
+	struct channel *ch;
 
 	memset(k, 0, sizeof(*k));
 	k->kind = kind;
@@ -134,8 +135,9 @@ keyed_begin(struct keyed *k, const struct kind *kind, const char *policy, const 
 	track_negotiate_resp(&k->t.conn.mediate.track, &neg);
 	k->t.conn.mediate.track.logged_on = true;
 	si.node = &k->t.node;
-	assert_int_equal(track_channel_add(&k->t.conn.mediate.track,
-	    sesstab_join(k->t.env->sessions, &si, &k->t.conn.mediate.self, false, k->keys, &k->keys->signing), &why), 0);
+	ch = sesstab_join(k->t.env->sessions, &si, &k->t.conn.mediate.self, false, k->keys,
+	    &k->keys->signing);
+	assert_int_equal(track_channel_add(&k->t.conn.mediate.track, ch, &why), 0);
 }
 
 static void
@@ -161,8 +163,8 @@ protect(struct keyed *k, enum dir dir, struct made *m, bool sealed)
 
 	if (sealed) {
 		memmove(m->b + NBSS_HDR_LEN + SMB2_TRANSFORM_LEN, m->b + NBSS_HDR_LEN, n);
-		assert_int_equal(seal_make(k->crypt, k->keys, dir == C2S ? SEAL_C2S : SEAL_S2C, SESSION,
-		    m->b + NBSS_HDR_LEN, n - NBSS_HDR_LEN), 0);
+		assert_int_equal(seal_make(k->crypt, k->keys, dir == C2S ? SEAL_C2S : SEAL_S2C,
+		    SESSION, m->b + NBSS_HDR_LEN, n - NBSS_HDR_LEN), 0);
 		n += SMB2_TRANSFORM_LEN;
 		nbss_put(m->b, (uint32_t)(n - NBSS_HDR_LEN));
 		return n;
@@ -199,8 +201,8 @@ opened(struct keyed *k, enum dir dir)
 		return false;
 	plain = malloc(n);
 	assert_int_equal(x.session_id, SESSION);
-	assert_int_equal(seal_open(k->crypt, k->keys, dir == C2S ? SEAL_C2S : SEAL_S2C, msg, n, plain),
-	    0);
+	assert_int_equal(
+	    seal_open(k->crypt, k->keys, dir == C2S ? SEAL_C2S : SEAL_S2C, msg, n, plain), 0);
 	n -= SMB2_TRANSFORM_LEN;
 	memcpy(msg, plain, n);
 	free(plain);
@@ -260,7 +262,8 @@ one(const struct kind *kind, const char *policy, const char *dialled, unsigned a
 	made_init(m);
 	for (unsigned i = 0; i < of; i++) {
 		if (i == at && !substituted)
-			put_list_resp(m, 10 + i, pending ? SMB2_FLAGS_ASYNC_COMMAND : 0, nodes_list);
+			put_list_resp(m, 10 + i, pending ? SMB2_FLAGS_ASYNC_COMMAND : 0,
+			    nodes_list);
 		else
 			put_echo(m, 10 + i, true);
 	}
@@ -288,7 +291,8 @@ one(const struct kind *kind, const char *policy, const char *dialled, unsigned a
 	made_init(m);
 	put_echo(m, 40, false);
 	feed(&k, C2S, m, kind->sealed);
-	assert_int_equal(buf_len(&k.t.side[C2S].out), wr_len(&m->w) + (kind->sealed ? SMB2_TRANSFORM_LEN : 0));
+	assert_int_equal(buf_len(&k.t.side[C2S].out),
+	    wr_len(&m->w) + (kind->sealed ? SMB2_TRANSFORM_LEN : 0));
 	keyed_end(&k);
 	free(m);
 }
@@ -304,8 +308,8 @@ every_position(void **state)
 			for (unsigned at = 0; at < of; at++)
 				for (int pending = 0; pending < 2; pending++) {
 					if (of > 1 || !pending)
-						one(&kinds[i], announce_policy, "10.0.0.5", at, of, pending,
-						    "10.0.0.1");
+						one(&kinds[i], announce_policy, "10.0.0.5", at, of,
+						    pending, "10.0.0.1");
 					one(&kinds[i], filter_policy, "10.0.0.5", at, of, pending,
 					    "192.168.7.7");
 					one(&kinds[i], filter_policy, "127.0.0.9", at, of, pending,
@@ -319,7 +323,8 @@ every_position(void **state)
 static void
 gmac_alone(const char *policy, struct keyed *k, struct made *m)
 {
-	static const struct kind kind = { "GMAC", SMB2_DIALECT_311, SMB2_SIGNING_AES_GMAC, 0, false };
+	static const struct kind kind = { "GMAC", SMB2_DIALECT_311, SMB2_SIGNING_AES_GMAC, 0,
+		false };
 
 	keyed_begin(k, &kind, policy, "10.0.0.5");
 	made_init(m);

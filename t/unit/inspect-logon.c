@@ -1,4 +1,4 @@
-/* inspect-logon.c: logons watched, their keys asked for, waited for, verified and believed or not */
+/* inspect-logon.c: logons watched: keys asked for, waited for, verified, and believed or not */
 #include "config.h"
 
 #include "t/unit/lib/made.h"
@@ -71,7 +71,8 @@ begin(struct watched *w, const char *policy, bool keytab)
 {
 	const struct neg2_resp neg = { .dialect = SMB2_DIALECT_311, .max_transact = 1 << 20,
 		.max_read = 1 << 20, .max_write = 1 << 20, .signing = SMB2_SIGNING_AES_CMAC,
-		.cipher = SMB2_CIPHER_AES128_GCM, .security_mode = SMB2_NEGOTIATE_SIGNING_REQUIRED };
+		.cipher = SMB2_CIPHER_AES128_GCM,
+		.security_mode = SMB2_NEGOTIATE_SIGNING_REQUIRED };
 	struct mediate_env *env = talk_env_new(policy);
 	int pair[2];
 
@@ -175,7 +176,8 @@ static void
 exchange(struct watched *w, const uint8_t *key)
 {
 	struct logon_facts f = { .dialect = SMB2_DIALECT_311, .cipher = SMB2_CIPHER_AES128_GCM,
-		.signing = SMB2_SIGNING_AES_CMAC, .key = key, .key_len = 16, .preauth = &w->preauth };
+		.signing = SMB2_SIGNING_AES_CMAC, .key = key, .key_len = 16,
+		.preauth = &w->preauth };
 	struct signkey k;
 
 	setup_message(w, false, 1, 0, 0, 1);
@@ -367,7 +369,7 @@ ends_early(void **state)
 	end(&w);
 }
 
-/* What is compressed cannot be seen: a keyed session is refused there, unless policy lets it pass. */
+/* What is compressed cannot be seen: a keyed session is refused it, unless policy lets it pass. */
 static void
 compressed(void **state)
 {
@@ -377,7 +379,8 @@ compressed(void **state)
 			char policy[256];
 			struct watched w;
 
-			snprintf(policy, sizeof(policy), NODE "compression = %s\n%s", pass ? "pass" : "refuse",
+			snprintf(policy, sizeof(policy), NODE "compression = %s\n%s",
+			    pass ? "pass" : "refuse",
 			    mode ? "interfaces \"lan\" { mode = pass }\n" : "");
 			begin(&w, policy, true);
 			w.t.conn.mediate.track.compression = true;

@@ -1,4 +1,4 @@
-/* inspect-mediate.c: binds refused, lists rewritten, sessions followed: alone, in compounds, after PENDING; and what must end a connection */
+/* inspect-mediate.c: binds refused, lists rewritten, sessions followed; what ends a connection */
 #include "config.h"
 
 #include "t/unit/lib/made.h"
@@ -72,7 +72,8 @@ count(struct talk *t, enum counter c)
 	return t->env->stats->count[c];
 }
 
-static const char *const nodes_list[] = { "10.0.0.66", "192.168.7.7", "169.254.1.1", "fe80::1", NULL };
+static const char *const nodes_list[] = { "10.0.0.66", "192.168.7.7", "169.254.1.1", "fe80::1",
+	NULL };
 
 /* The query at position `at` of `of`, with and without an interim answer in front. */
 static void
@@ -103,7 +104,8 @@ query(const char *policy, const char *dialled, unsigned at, unsigned of, bool pe
 	made_init(m);
 	for (unsigned i = 0; i < of; i++) {
 		if (i == at)
-			put_list_resp(m, 10 + i, pending ? SMB2_FLAGS_ASYNC_COMMAND : 0, nodes_list);
+			put_list_resp(m, 10 + i, pending ? SMB2_FLAGS_ASYNC_COMMAND : 0,
+			    nodes_list);
 		else
 			put_echo(m, 10 + i, true);
 	}
@@ -134,7 +136,8 @@ test_lists(void **state)
 		}
 	}
 	query(NODE, "127.0.0.2", 0, 1, false, "127.0.0.2");
-	query(NODE "addresses { allow = { \"10.9.0.0/16\" } }\ninterfaces \"lan\" { mode = filter }\n",
+	query(NODE "addresses { allow = { \"10.9.0.0/16\" } }\n"
+	    "interfaces \"lan\" { mode = filter }\n",
 	    "10.9.0.1", 0, 1, false, "");
 }
 
@@ -322,7 +325,7 @@ test_sessions(void **state)
 	sesstab_each(t.env->sessions, count_cb, &seen);
 	assert_int_equal(seen.sessions, 1);
 	assert_int_equal(seen.channels, 1);
-	/* A failed second logon, MORE_PROCESSING, a reauthentication: all of them change nothing. */
+	/* A failed second logon, MORE_PROCESSING, a reauthentication: none changes anything. */
 	for (unsigned i = 0; i < 3; i++) {
 		static const uint32_t status[] = { 0xc000006d, STATUS_MORE_PROCESSING_REQUIRED,
 			STATUS_SUCCESS };

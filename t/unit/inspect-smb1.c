@@ -1,4 +1,4 @@
-/* inspect-smb1.c: SMB1 logons: VcNumber in every form and place, who it is left to, and 600,000 frames that are passed, renumbered or refused */
+/* inspect-smb1.c: SMB1 logons: VcNumber in every form and place, and 600,000 random frames */
 #include "config.h"
 
 #include "t/unit/lib/made.h"
@@ -195,7 +195,8 @@ test_own_numbers(void **state)
 		setup_block(f, 13, 0);
 		finish(f);
 		assert_true(talk_feed(&t, C2S, f->b, f->n));
-		assert_true(buf_head(&t.side[C2S].out)[45] != 0 || buf_head(&t.side[C2S].out)[46] != 0);
+		assert_true(
+		    buf_head(&t.side[C2S].out)[45] != 0 || buf_head(&t.side[C2S].out)[46] != 0);
 		end_talk(&t);
 	}
 	free(f);
@@ -255,7 +256,8 @@ test_bad_chains(void **state)
 		at = block(f, 2, 0);
 		followed(f, at, SMB1_COM_SESSION_SETUP_ANDX);
 		setup_block(f, 13, 0);
-		u16(f, at + 3, (const uint16_t[]){ 0, 4, 32, 33, 38, (uint16_t)(f->n - 4), 0xffff }[i]);
+		u16(f, at + 3,
+		    (const uint16_t[]){ 0, 4, 32, 33, 38, (uint16_t)(f->n - 4), 0xffff }[i]);
 		finish(f);
 		closes(f, CLOSE_BAD_CHAIN);
 	}
@@ -539,13 +541,15 @@ fate(uint8_t *msg, size_t len)
 static void
 random_frame(struct frame *f, uint64_t *seed)
 {
-	static const uint8_t commands[] = { 0x73, 0x73, 0x73, 0x73, 0x73, 0x74, 0x75, 0x2e, 0x2f, 0x24, 0x2d, 0xa2, 0x25, 0x32 };
+	static const uint8_t commands[] = { 0x73, 0x73, 0x73, 0x73, 0x73, 0x74, 0x75, 0x2e, 0x2f,
+		0x24, 0x2d, 0xa2, 0x25, 0x32 };
 	unsigned blocks = 1 + (unsigned)(next_random(seed) % 4);
 	size_t last = 0;
 
 	begin(f, commands[next_random(seed) % sizeof(commands)], 0, (uint16_t)next_random(seed), 0);
 	for (unsigned i = 0; i < blocks; i++) {
-		unsigned words = (const unsigned[]){ 2, 4, 10, 12, 13, 14, 5, 0 }[next_random(seed) % 8];
+		unsigned words =
+		    (const unsigned[]){ 2, 4, 10, 12, 13, 14, 5, 0 }[next_random(seed) % 8];
 
 		if (last != 0 && f->b[last] >= 2)
 			followed(f, last, commands[next_random(seed) % sizeof(commands)]);
@@ -599,7 +603,8 @@ test_random(void **state)
 		if (ok)
 			buf_drain(&t.side[C2S].out, f->n);
 	}
-	print_message("# %d frames: %lu refused, %lu renumbered\n", RANDOM_FRAMES, refused, changed);
+	print_message("# %d frames: %lu refused, %lu renumbered\n", RANDOM_FRAMES, refused,
+	    changed);
 	assert_true(refused > RANDOM_FRAMES / 10 && changed > RANDOM_FRAMES / 20);
 	assert_int_equal(env->stats->count[STAT_vc_renumbered] >= changed, 1);
 	talk_fini(&t);

@@ -39,8 +39,8 @@ test_keymsg(void **state)
 		{ .type = KEYMSG_NTLM_CHALLENGE, .id = 3, .data = data, .len = 32 },
 		{ .type = KEYMSG_NTLM_AUTH, .id = 3, .data = data, .len = 64 },
 		{ .type = KEYMSG_FORGET, .id = 3 },
-		{ .type = KEYMSG_KEY, .id = 4, .mutual = true, .data = data, .len = 32, .text = "a@B",
-		    .text_len = 3 },
+		{ .type = KEYMSG_KEY, .id = 4, .mutual = true, .data = data, .len = 32,
+		    .text = "a@B", .text_len = 3 },
 		{ .type = KEYMSG_FAIL, .id = 5, .text = "why", .text_len = 3 },
 	};
 	uint8_t b[256];
@@ -633,8 +633,8 @@ der(uint8_t *dst, uint8_t tag, const uint8_t *p, size_t n)
 static size_t
 der_int(uint8_t *dst, uint8_t tag, uint32_t v)
 {
-	const uint8_t in[] = { 0x02, 0x05, 0, (uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8),
-		(uint8_t)v };
+	const uint8_t in[] = { 0x02, 0x05, 0, (uint8_t)(v >> 24), (uint8_t)(v >> 16),
+		(uint8_t)(v >> 8), (uint8_t)v };
 
 	return der(dst, tag, in, sizeof(in));
 }
@@ -643,8 +643,8 @@ static size_t
 make_ap_req(uint8_t dst[512])
 {
 	static const uint8_t realm[] = { 0x1b, 3, 'L', 'A', 'B' };
-	static const uint8_t names[] = { 0x30, 0x11, 0xa0, 3, 2, 1, 2, 0xa1, 10, 0x30, 8, 0x1b, 2, 'n',
-		'f', 0x1b, 2, 'n', '1' };
+	static const uint8_t names[] = { 0x30, 0x11, 0xa0, 3, 2, 1, 2, 0xa1, 10, 0x30, 8, 0x1b, 2,
+		'n', 'f', 0x1b, 2, 'n', '1' };
 	static const uint8_t noise[] = { 0x04, 3, 9, 9, 9 };
 	static const uint8_t options[] = { 0x03, 5, 0, 0x20, 0, 0, 0 };
 	uint8_t enc[100], t[200], r[400];

@@ -51,7 +51,8 @@ cures(void **state)
 	(void)state;
 	for (int a = 0; a < DIAL_FAULTS; a++)
 		for (int b = 0; b < a; b++)
-			assert_string_not_equal(dial_cure((enum dial_fault)a), dial_cure((enum dial_fault)b));
+			assert_string_not_equal(dial_cure((enum dial_fault)a),
+			    dial_cure((enum dial_fault)b));
 	assert_non_null(strstr(dial_cure(DIAL_PORTS), "ip_local_port_range"));
 	assert_non_null(strstr(dial_cure(DIAL_FILES), "LimitNOFILE"));
 }

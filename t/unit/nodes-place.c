@@ -1,4 +1,4 @@
-/* nodes-place.c: placement: weights, bounded load; only a lost node's clients move; a node's answer */
+/* nodes-place.c: placement: weights, bounded load; only a lost node's clients move; answers */
 #include "config.h"
 
 #include "auth/keyhash.h"

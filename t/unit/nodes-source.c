@@ -48,7 +48,8 @@ policy(enum pol_source source, const char *const *pool, size_t n)
 }
 
 static void
-check(struct policy *p, const char *client, const char *node, enum source want, const char *want_from)
+check(struct policy *p, const char *client, const char *node, enum source want,
+    const char *want_from)
 {
 	struct addr c = address(client), n = address(node), from = address("::");
 	char text[ADDR_STRLEN];
@@ -102,7 +103,8 @@ static void
 test_pool(void **state)
 {
 	static const char *const all[POOL] = { "10.2.0.1", "10.2.0.2", "10.2.0.3", "10.2.0.4" };
-	static const char *const other_way[POOL] = { "10.2.0.4", "10.2.0.3", "10.2.0.2", "10.2.0.1" };
+	static const char *const other_way[POOL] = { "10.2.0.4", "10.2.0.3", "10.2.0.2",
+		"10.2.0.1" };
 	struct policy *a = policy(POL_SOURCE_POOL, all, POOL);
 	struct policy *b = policy(POL_SOURCE_POOL, other_way, POOL);
 	struct policy *less = policy(POL_SOURCE_POOL, all, POOL - 1);

@@ -142,7 +142,8 @@ test_proxies(void **state)
 	struct conf *c = load_good(LISTEN "listen b { address = \"10.0.0.1\"\n"
 	    " proxy-protocol = { \"10.9.0.0/24\", \"fd00:9::1/128\" }\n}\n"
 	    "listen none { address = \"10.0.0.2\"\n proxy-protocol = {} }\n"
-	    "listen any { address = \"10.0.0.3\"\n proxy-protocol = { \"0.0.0.0/0\", \"::/0\" } }\n");
+	    "listen any { address = \"10.0.0.3\"\n"
+	    " proxy-protocol = { \"0.0.0.0/0\", \"::/0\" } }\n");
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(peers); i++) {
@@ -245,7 +246,8 @@ static const struct bad bads[] = {
 	{ "no listener", "workers = 1\n\n", { { 3, "no listener: there must be" } } },
 	{ "an unknown option", LISTEN "worker = 3\nworkers = x\n",
 	    { { 2, "no such option 'worker'" }, { 3, "workers" } } },
-	{ "an unknown section", LISTEN "listener \"a\" {\n address = \"10.0.0.1\"\n}\nworkers = x\n",
+	{ "an unknown section",
+	    LISTEN "listener \"a\" {\n address = \"10.0.0.1\"\n}\nworkers = x\n",
 	    { { 2, "no such option 'listener'" }, { 5, "workers" } } },
 	{ "an option of policy.conf", LISTEN "smb1 = allow\n", { { 2, "'smb1'" } } },
 	{ "too many workers", LISTEN "workers = 257\n", { { 2, "workers: 257 is out of range (0 to 256)" } } },
@@ -262,10 +264,12 @@ static const struct bad bads[] = {
 	    LISTEN "control = \"/" LONG LONG "\"\nuser = \"\"\n",
 	    { { 2, "is too long: the path of a socket has at most 107 bytes" }, { 3, "user" } } },
 	{ "no address", LISTEN "listen \"b\"\n{\n}\n", { { 3, "listen \"b\" has no address" } } },
-	{ "an empty address", "listen a { address = \"\" }\n", { { 1, "address: \"\" is not ADDRESS or ADDRESS:PORT" } } },
-	{ "an address by name", "listen a { address = \"localhost:445\" }\n", { { 1, "\"localhost:445\"" } } },
-	{ "an IPv6 address and port without brackets, not an address", "listen a { address = \"::1::445\" }\n",
-	    { { 1, "\"::1::445\"" } } },
+	{ "an empty address", "listen a { address = \"\" }\n",
+	    { { 1, "address: \"\" is not ADDRESS or ADDRESS:PORT" } } },
+	{ "an address by name", "listen a { address = \"localhost:445\" }\n",
+	    { { 1, "\"localhost:445\"" } } },
+	{ "an IPv6 address and port without brackets, not an address",
+	    "listen a { address = \"::1::445\" }\n", { { 1, "\"::1::445\"" } } },
 	{ "port 0", "listen a { address = \"10.0.0.1:0\" }\n", { { 1, "10.0.0.1:0" } } },
 	{ "a port too large", "listen a {\n address = \"10.0.0.1:70000\"\n}\n", { { 2, "10.0.0.1:70000" } } },
 	{ "a zone", "listen a { address = \"[fe80::1%eth0]:445\" }\n", { { 1, "fe80" } } },
@@ -278,23 +282,31 @@ static const struct bad bads[] = {
 	    { { 2, "found duplicate title 'lan'" }, { 5, "workers" } } },
 	{ "a listener's strange name", "listen \"a b\" { address = \"10.0.0.1\" }\n",
 	    { { 1, "listen \"a b\": a name has 1 to 63 letters" } } },
-	{ "a listener's long name", "listen " LONG " { address = \"10.0.0.1\" }\n", { { 1, "a name has" } } },
-	{ "a listener without a name", "listen { address = \"10.0.0.1\" }\n", { { 1, "missing title" } } },
-	{ "netbios, perhaps", LISTEN "listen b { address = \"10.0.0.1\"\n netbios = maybe\n}\nworkers = x\n",
+	{ "a listener's long name", "listen " LONG " { address = \"10.0.0.1\" }\n",
+	    { { 1, "a name has" } } },
+	{ "a listener without a name", "listen { address = \"10.0.0.1\" }\n",
+	    { { 1, "missing title" } } },
+	{ "netbios, perhaps",
+	    LISTEN "listen b { address = \"10.0.0.1\"\n netbios = maybe\n}\nworkers = x\n",
 	    { { 3, "netbios: \"maybe\"" }, { 5, "workers" } } },
-	{ "netbios twice", LISTEN "listen b { address = \"10.0.0.1\"\n netbios = true\n netbios = false\n}\n",
+	{ "netbios twice",
+	    LISTEN "listen b { address = \"10.0.0.1\"\n netbios = true\n netbios = false\n}\n",
 	    { { 4, "netbios is already set" } } },
 	{ "intercept by number", LISTEN "listen b { address = \"10.0.0.1\"\n\n intercept = 2\n}\n",
 	    { { 4, "intercept: \"2\"" } } },
 	{ "netbios outside", LISTEN "netbios = true\n", { { 2, "'netbios'" } } },
 	{ "the port of a netbios listener, twice",
-	    "listen a { address = \"10.0.0.1:139\" }\nlisten b { netbios = true\n address = \"10.0.0.1\" }\n",
+	    "listen a { address = \"10.0.0.1:139\" }\n"
+	    "listen b { netbios = true\n address = \"10.0.0.1\" }\n",
 	    { { 3, "listen \"b\" has the same address as listen \"a\"" } } },
-	{ "proxies that are none", LISTEN "listen b { address = \"10.0.0.1\"\n proxy-protocol = { \"10.9.0.1\",\n"
-	    "  \"10.9.0.1/24\",\n \"lb.example\",\n \"fd00::/129\", \"fe80::1%eth0\" }\n}\nworkers = x\n",
+	{ "proxies that are none",
+	    LISTEN "listen b { address = \"10.0.0.1\"\n proxy-protocol = { \"10.9.0.1\",\n"
+	    "  \"10.9.0.1/24\",\n \"lb.example\",\n \"fd00::/129\", \"fe80::1%eth0\" }\n}\n"
+	    "workers = x\n",
 	    { { 4, "10.9.0.1/24" }, { 5, "lb.example" }, { 6, "fd00::/129" }, { 6, "fe80::1%eth0" },
 	        { 8, "workers" } } },
-	{ "an empty proxy", LISTEN "listen b { address = \"10.0.0.1\"\n proxy-protocol = { \"\" }\n}\n",
+	{ "an empty proxy",
+	    LISTEN "listen b { address = \"10.0.0.1\"\n proxy-protocol = { \"\" }\n}\n",
 	    { { 3, "proxy-protocol: \"\"" } } },
 	{ "an open string", LISTEN "policy = \"policy.conf\nworkers = x\n",
 	    { { 2, "missing closing quote" }, { 3, "workers" } } },
@@ -305,23 +317,29 @@ static const struct bad bads[] = {
 	    { { 3, "intercept: \"here\" is not" } } },
 	{ "include", LISTEN "include(\"other.conf\")\n", { { 2, "'include'" } } },
 	{ "a list", LISTEN "policy = { \"a\", \"b\" }\n", { { 2, "unexpected token '{'" } } },
-	{ "a state that is not known", LISTEN "state \"memcached\" { servers = { \"10.0.0.1\" } }\n",
+	{ "a state that is not known",
+	    LISTEN "state \"memcached\" { servers = { \"10.0.0.1\" } }\n",
 	    { { 2, "the only kind is \"redis\"" } } },
 	{ "a state without servers", LISTEN "\nstate redis {\n}\n", { { 3, "has no servers" } } },
 	{ "an empty list of servers", LISTEN "state redis {\n servers = {}\n}\n",
 	    { { 2, "has no servers" } } },
-	{ "servers by name", LISTEN "state redis {\n servers = { \"10.0.0.1\",\n\"redis.example\" }\n}\n",
+	{ "servers by name",
+	    LISTEN "state redis {\n servers = { \"10.0.0.1\",\n\"redis.example\" }\n}\n",
 	    { { 4, "\"redis.example\" is neither ADDRESS:PORT nor" } } },
 	{ "a socket's long name", LISTEN "state redis {\n servers = { \"/" LONG LONG "\" }\n}\n",
 	    { { 3, "is too long: the path of a socket has at most 107 bytes" } } },
-	{ "a user without a password", LISTEN "state redis {\n servers = { \"10.0.0.1\" }\n user = a\n}\n",
+	{ "a user without a password",
+	    LISTEN "state redis {\n servers = { \"10.0.0.1\" }\n user = a\n}\n",
 	    { { 4, "a user needs a password-file" } } },
-	{ "no time at all", LISTEN "state redis {\n servers = { \"10.0.0.1\" }\n timeout = 1ms\n}\n",
+	{ "no time at all",
+	    LISTEN "state redis {\n servers = { \"10.0.0.1\" }\n timeout = 1ms\n}\n",
 	    { { 4, "timeout: 1ms is out of range (5ms to 5s)" } } },
 	{ "two states", LISTEN "state redis { servers = { \"10.0.0.1\" } }\nstate other {\n}\n",
 	    { { 3, "more than one state section" } } },
-	{ "many errors", "policy = \"\"\nlisten a { address = x }\nlisten b { adress = y }\nworkers = 999\n"
-	    "nonsense\n", { { 1, "policy" }, { 2, "address" }, { 3, "'adress'" }, { 4, "workers" },
+	{ "many errors",
+	    "policy = \"\"\nlisten a { address = x }\nlisten b { adress = y }\nworkers = 999\n"
+	    "nonsense\n",
+	    { { 1, "policy" }, { 2, "address" }, { 3, "'adress'" }, { 4, "workers" },
 	        { 5, "nonsense" } } },
 };
 
@@ -386,7 +404,8 @@ test_many(void **state)
 			assert_int_equal(c->nlisten, n);
 		} else {
 			assert_int_equal(e.total, 1);
-			assert_non_null(strstr(e.text[0], ":129: too many listeners: 65, at most 64 are allowed"));
+			assert_non_null(strstr(e.text[0],
+			    ":129: too many listeners: 65, at most 64 are allowed"));
 		}
 		conf_free(&c);
 		errlist_fini(&e);
@@ -398,7 +417,8 @@ test_many(void **state)
 static void
 test_memory(void **state)
 {
-	static const char text[] = "policy = rules.conf\nuser = smbgate\nkeytab = k\nkeyd-user = keyd\n"
+	static const char text[] =
+	    "policy = rules.conf\nuser = smbgate\nkeytab = k\nkeyd-user = keyd\n"
 	    "cluster-secret = s\npid-file = p\n"
 	    "listen b { address = \"10.0.0.1\" proxy-protocol = { \"10.9.0.0/24\" } }\n"
 	    "state redis { servers = { \"10.0.0.1\" } sentinel = m user = u password-file = w }\n";

@@ -1,4 +1,4 @@
-/* policy-policy.c: unit tests of policy.conf: rules for addresses, loading, every error, printing, differences */
+/* policy-policy.c: unit tests of policy.conf: address rules, loading, errors, printing, diffs */
 #include "config.h"
 
 #include "policy/acl.h"
@@ -194,8 +194,8 @@ test_duration_str(void **state)
 	static const struct {
 		uint64_t ms;
 		const char *text;
-	} cases[] = { { 0, "0" }, { 1, "1ms" }, { 1500, "1500ms" }, { 2000, "2s" }, { 90000, "90s" },
-		{ 900000, "15m" }, { 3600000, "1h" }, { 86400000, "24h" } };
+	} cases[] = { { 0, "0" }, { 1, "1ms" }, { 1500, "1500ms" }, { 2000, "2s" },
+		{ 90000, "90s" }, { 900000, "15m" }, { 3600000, "1h" }, { 86400000, "24h" } };
 	char text[UNITS_STRLEN];
 	uint64_t v;
 
@@ -448,7 +448,8 @@ test_defaults(void **state)
 
 /* Interception, and whose address the nodes see. */
 #define SOURCED \
-	"node n1 { address = \"10.2.0.11\" other-addresses = { \"fd00:2::11\", \"10.3.0.11\" } }\n" \
+	"node n1 { address = \"10.2.0.11\"" \
+	" other-addresses = { \"fd00:2::11\", \"10.3.0.11\" } }\n" \
 	"node n2 { address = \"10.2.0.12:1445\" other-addresses = \"::ffff:10.3.0.12\" }\n" \
 	"node n3 { address = \"10.2.0.11:1445\" }\n" \
 	"rebalance = true\n" \
@@ -525,7 +526,8 @@ static const char *const odd[] = {
 	NODE "source = own source-pool = { \"10.0.0.1\" }\n",
 	NODE "source = pool source-pool = \"10.0.0.1\"\n",
 	NODE "node n2 { address = \"10.0.0.2\" other-addresses = { } }\n",
-	NODE "node n2 { address = \"10.0.0.2\" other-addresses = { \"10.0.0.2\", \"10.0.0.3\" } }\n",
+	NODE "node n2 { address = \"10.0.0.2\" "
+	    "other-addresses = { \"10.0.0.2\", \"10.0.0.3\" } }\n",
 	NODE "smb1=allow//now\nunkeyed=pass#then\ngmac=/*last*/pass",
 	NODE "/**/ /***/ /* /* */ # */\n",
 	NODE "addresses { }\n",
@@ -536,7 +538,8 @@ static const char *const odd[] = {
 	NODE "health { } limits { } tcp { }\n",
 	NODE "health { rise = 1 }\nhealth { fall = 1 }\n",
 	NODE "interfaces lan { address 10.0.0.1 { } address fd00::1 { } }\n",
-	NODE "interfaces lan { address \"10.0.0.1\" { ifindex = 7 } address fd00::1 { ifindex = 7 } }\n",
+	NODE "interfaces lan { address \"10.0.0.1\" { ifindex = 7 } "
+	    "address fd00::1 { ifindex = 7 } }\n",
 	NODE "pin-linger = 0\n",
 	NODE "pin-linger = \"24h\"\n",
 	NODE "tcp { keepalive-idle = 0 client-timeout = 0 }\n",
@@ -656,7 +659,8 @@ static const struct bad bads[] = {
 	{ "a node twice", NODE "node \"n2\" {\n address = \"10.0.0.2\"\n}\nnode \"n1\" {\n"
 	    " address = \"10.0.0.3\"\n}\nsmb1 = x\n",
 	    { { 5, "found duplicate title 'n1'" }, { 8, "smb1" } } },
-	{ "a node twice, its brace below", NODE "node \"n1\"\n\n{\n address = \"10.0.0.3\"\n}\nsmb1 = x\n",
+	{ "a node twice, its brace below",
+	    NODE "node \"n1\"\n\n{\n address = \"10.0.0.3\"\n}\nsmb1 = x\n",
 	    { { 2, "found duplicate title 'n1'" }, { 7, "smb1" } } },
 	{ "two nodes at one address", NODE "node b {\n address = \"127.0.0.11:1445\"\n}\n",
 	    { { 3, "node \"b\" has the same address as node \"n1\"" } } },
@@ -675,9 +679,12 @@ static const struct bad bads[] = {
 	{ "a wrong source", NODE "source = client\n",
 	    { { 2, "source: \"client\" is not own, transparent or pool" } } },
 	{ "no pool", NODE "\nsource = pool\n", { { 3, "source = pool needs a source-pool" } } },
-	{ "a pool of names", NODE "source-pool = { \"10.0.0.1\",\n gate }\n", { { 3, "\"gate\"" } } },
-	{ "a pool of prefixes", NODE "source-pool = { \"10.0.0.0/24\" }\n", { { 2, "10.0.0.0/24" } } },
-	{ "a pool with a group", NODE "source = pool source-pool = { \"10.0.0.1\",\n\"ff02::1\" }\n",
+	{ "a pool of names", NODE "source-pool = { \"10.0.0.1\",\n gate }\n",
+	    { { 3, "\"gate\"" } } },
+	{ "a pool of prefixes", NODE "source-pool = { \"10.0.0.0/24\" }\n",
+	    { { 2, "10.0.0.0/24" } } },
+	{ "a pool with a group",
+	    NODE "source = pool source-pool = { \"10.0.0.1\",\n\"ff02::1\" }\n",
 	    { { 3, "source-pool: ff02::1 is a multicast address" } } },
 	{ "a pool with nobody", NODE "source-pool = { \"0.0.0.0\" }\n", { { 2, "0.0.0.0" } } },
 	{ "rebalance", NODE "rebalance = maybe\n", { { 2, "rebalance" } } },
@@ -688,7 +695,8 @@ static const struct bad bads[] = {
 	    "node a { address = \"10.0.0.1\"\n other-addresses = { \"224.0.0.1\" } }\n",
 	    { { 2, "node \"a\": 224.0.0.1 is a multicast address" } } },
 	{ "another address that is another node's",
-	    "node a { address = \"10.0.0.1\"\n other-addresses = { \"10.0.0.9\",\n\"10.0.0.2\" } }\n"
+	    "node a { address = \"10.0.0.1\"\n"
+	    " other-addresses = { \"10.0.0.9\",\n\"10.0.0.2\" } }\n"
 	    "node b { address = \"10.0.0.2:1445\" }\n",
 	    { { 3, "node \"a\": 10.0.0.2 is also an address of node \"b\"" } } },
 	{ "another address of two nodes",
@@ -703,17 +711,19 @@ static const struct bad bads[] = {
 	{ "an unknown option in a section", NODE "health {\n rise = 2\n rice = 2\n fall = x\n}\n",
 	    { { 4, "no such option 'rice'" }, { 5, "fall" } } },
 	{ "unknown options in short sections",
-	    "node a { adress = \"10.0.0.1\" }\nnode b { wait = 3 address = \"10.0.0.2\" }\nsmb1 = x\n",
+	    "node a { adress = \"10.0.0.1\" }\n"
+	    "node b { wait = 3 address = \"10.0.0.2\" }\nsmb1 = x\n",
 	    { { 1, "'adress'" }, { 2, "'wait'" }, { 3, "smb1" } } },
-	{ "a wrong value before an unknown option",
-	    "node a { weight = 0 adress = \"10.0.0.1\" }\n", { { 1, "weight" }, { 1, "'adress'" } } },
+	{ "a wrong value before an unknown option", "node a { weight = 0 adress = \"10.0.0.1\" }\n",
+	    { { 1, "weight" }, { 1, "'adress'" } } },
 	{ "an option of another section", NODE "health { weight = 1 }\n", { { 2, "'weight'" } } },
 	{ "an option by its path", NODE "health|rise = 0\n", { { 2, "no such option 'rise' here" } } },
 	{ "an option by the path of a title", NODE "\"node=n1|weight\" = 5\n",
 	    { { 2, "no such option 'weight' here" } } },
 	{ "an option without a name", NODE "health {\n \"\" = 5\n}\nsmb1 = x\n",
 	    { { 3, "syntax error" }, { 5, "smb1" } } },
-	{ "the inner mark of sections", NODE "node b { \"\\1\" { } address = \"10.0.0.2\" \"\\1\" = 2 }\n",
+	{ "the inner mark of sections",
+	    NODE "node b { \"\\1\" { } address = \"10.0.0.2\" \"\\1\" = 2 }\n",
 	    { { 2, "missing opening brace" } } },
 	{ "include", NODE "include(\"/etc/passwd\")\nsmb1 = x\n",
 	    { { 2, "no such option 'include'" }, { 3, "smb1" } } },
@@ -761,7 +771,8 @@ static const struct bad bads[] = {
 	{ "an open title", NODE "node \"n2 { address = \"10.0.0.2\" }\nsmb1 = x\n",
 	    { { 2, "missing closing quote" }, { 3, "smb1" } } },
 	{ "an open title of a section of lines",
-	    NODE "smb1 = x\nhealth {\n rise = 0 }\ninterfaces \"lan {\n address \"10.0.0.1\" { }\n}\n",
+	    NODE "smb1 = x\nhealth {\n rise = 0 }\n"
+	    "interfaces \"lan {\n address \"10.0.0.1\" { }\n}\n",
 	    { { 2, "smb1" }, { 4, "rise" }, { 5, "missing closing quote" } } },
 	{ "a string of two lines", NODE "smb1 = \"al\\\nlow\"\n",
 	    { { 2, "missing closing quote" }, { 3, "missing closing quote" } } },
@@ -772,8 +783,10 @@ static const struct bad bads[] = {
 	    { { 2, "invalid octal number" }, { 3, "gmac" } } },
 	{ "bytes that are no text", NODE "\x01\x02\xff = 1\nsmb1 = x\n",
 	    { { 2, "no such option '??\xff'" }, { 3, "smb1" } } },
-	{ "an escaped newline in a value", NODE "smb1 = \"a\\nb\"\n", { { 2, "smb1: \"a?b\" is not" } } },
-	{ "the environment", NODE "smb1 = \"${SMBGATE_T_BAD}\"\ngmac = ${SMBGATE_T_BAD}\nunkeyed = x\n",
+	{ "an escaped newline in a value", NODE "smb1 = \"a\\nb\"\n",
+	    { { 2, "smb1: \"a?b\" is not" } } },
+	{ "the environment",
+	    NODE "smb1 = \"${SMBGATE_T_BAD}\"\ngmac = ${SMBGATE_T_BAD}\nunkeyed = x\n",
 	    { { 2, "smb1: \"a\"b}\" is not" }, { 3, "gmac: \"a\"b}\"" }, { 4, "unkeyed" } } },
 	{ "a variable that does not end", NODE "smb1 = \"${HOME\"\ngmac = x\n\n}",
 	    { { 2, "missing closing quote" }, { 3, "gmac" }, { 5, "unexpected closing brace" } } },
@@ -788,9 +801,11 @@ static const struct bad bads[] = {
 	{ "bad entries of a long list",
 	    NODE "addresses {\n deny = { \"10.0.0.1\",\n \"x\",\n \"10.0.0.2\", \"y\"\n, z }\n}\n",
 	    { { 4, "\"x\"" }, { 5, "\"y\"" }, { 6, "\"z\"" } } },
-	{ "a list without a comma", NODE "addresses {\n deny = { \"10.0.0.1\"\n \"10.0.0.2\" }\n}\nsmb1 = x\n",
+	{ "a list without a comma",
+	    NODE "addresses {\n deny = { \"10.0.0.1\"\n \"10.0.0.2\" }\n}\nsmb1 = x\n",
 	    { { 4, "unexpected token '10.0.0.2'" }, { 6, "smb1" } } },
-	{ "a list twice", NODE "addresses {\n deny = { \"10.0.0.1\" }\n deny = { \"10.0.0.2\" }\n}\n",
+	{ "a list twice",
+	    NODE "addresses {\n deny = { \"10.0.0.1\" }\n deny = { \"10.0.0.2\" }\n}\n",
 	    { { 4, "deny is already set on line 3" } } },
 	{ "a list twice, in two sections",
 	    NODE "addresses { deny = { \"10.0.0.1\" } }\naddresses { deny = { \"10.0.0.2\" } }\n",
@@ -827,7 +842,8 @@ static const struct bad bads[] = {
 	{ "ifindex too large", IFS("address \"10.0.0.1\" { ifindex = 4294967296 }"),
 	    { { 3, "ifindex: 4294967296 is out of range (1 to 4294967295)" } } },
 	{ "much at once",
-	    "node a { adress = \"10.0.0.1\" }\n/* two\n lines */ pin-linger = 3\nhealth {\n  rise = 0\n"
+	    "node a { adress = \"10.0.0.1\" }\n/* two\n lines */ pin-linger = 3\n"
+	    "health {\n  rise = 0\n"
 	    "  interval\n  fall = 0\n}\naddresses { deny-file = { gone } }\ngmac = x\n",
 	    { { 1, "'adress'" }, { 3, "pin-linger" }, { 5, "rise" }, { 6, "missing equal sign" },
 	        { 7, "fall" }, { 9, "gone" } } },
@@ -848,7 +864,8 @@ test_bad(void **state)
 			failed++;
 		}
 		policy_unref(&p);
-		failed += strncmp(bads[i].name, "much", 4) != 0 && !errors_match(&bads[i], path, &e);
+		failed +=
+		    strncmp(bads[i].name, "much", 4) != 0 && !errors_match(&bads[i], path, &e);
 		/* More than there is room for in a row: the first of them. */
 		if (strncmp(bads[i].name, "much", 4) == 0) {
 			assert_int_equal(e.n, 7);
@@ -883,7 +900,7 @@ test_bad_pairs(void **state)
 	}
 }
 
-/* A file cut off anywhere, or with any line left out, is loaded or refused, and always with a word. */
+/* A file cut off anywhere, or with any line left out, is loaded, or refused with a word. */
 static void
 test_cut(void **state)
 {
@@ -897,7 +914,7 @@ test_cut(void **state)
 		int depth = 0;
 
 		assert_true(p != NULL ? e.total == 0 : e.total > 0);
-		/* Not what ends within a section: the rest of the section would be lost in silence. */
+		/* Not what ends within a section: its rest would be lost in silence. */
 		for (size_t k = 0; k < i; k++)
 			depth += (text[k] == '{') - (text[k] == '}');
 		assert_true(p == NULL || depth == 0);
@@ -1032,9 +1049,11 @@ test_too_many(void **state)
 	fclose(f);
 	assert_null(load(text, &e));
 	assert_int_equal(e.n, 3);
-	snprintf(want, sizeof(want), ":%d: too many nodes: 65, at most 64 are allowed", 2 * POL_NODES_MAX + 1);
+	snprintf(want, sizeof(want), ":%d: too many nodes: 65, at most 64 are allowed",
+	    2 * POL_NODES_MAX + 1);
 	assert_non_null(strstr(e.text[0], want));
-	assert_non_null(strstr(e.text[1], ":196: interfaces \"lan\": too many addresses: 65, at most 64 are allowed"));
+	assert_non_null(strstr(e.text[1],
+	    ":196: interfaces \"lan\": too many addresses: 65, at most 64 are allowed"));
 	assert_non_null(strstr(e.text[2], ":4296: deny: too many address rules: at most 4096"));
 	errlist_fini(&e);
 	free(text);
@@ -1123,15 +1142,18 @@ test_denyfile(void **state)
 	    "#10.1.0.102/24 eth0\n"
 	    "fd00:1::64/64 eth0\n"
 	    "10.1.0.103/32 eth1";
-	static const char *const denied[] = { "10.1.0.100", "10.1.0.101", "fd00:1::64", "10.1.0.103" };
-	static const char *const allowed[] = { "10.1.0.99", "10.1.0.102", "fd00:1::65", "10.1.0.1" };
+	static const char *const denied[] = { "10.1.0.100", "10.1.0.101", "fd00:1::64",
+		"10.1.0.103" };
+	static const char *const allowed[] = { "10.1.0.99", "10.1.0.102", "fd00:1::65",
+		"10.1.0.1" };
 	struct policy *p;
 	struct addr a;
 
 	(void)state;
 	deny_file("public", good);
 	deny_file("empty", "");
-	p = load_good(NODE "addresses { deny-file = { \"public\", \"empty\" } deny = { \"10.9.9.9\" } }\n");
+	p = load_good(
+	    NODE "addresses { deny-file = { \"public\", \"empty\" } deny = { \"10.9.9.9\" } }\n");
 	assert_int_equal(p->addresses->n, 5);
 	for (size_t i = 0; i < COUNT(denied); i++) {
 		assert_int_equal(addr_parse(&a, denied[i]), 0);
@@ -1199,7 +1221,8 @@ same(const struct policy *a, const struct policy *b)
 		if (strcmp(a->nodes[i].name, b->nodes[i].name) != 0 ||
 		    !addr_equal(&a->nodes[i].address.addr, &b->nodes[i].address.addr) ||
 		    a->nodes[i].address.port != b->nodes[i].address.port ||
-		    a->nodes[i].weight != b->nodes[i].weight || a->nodes[i].state != b->nodes[i].state ||
+		    a->nodes[i].weight != b->nodes[i].weight ||
+		    a->nodes[i].state != b->nodes[i].state ||
 		    a->nodes[i].nothers != b->nodes[i].nothers ||
 		    memcmp(a->nodes[i].others, b->nodes[i].others, sizeof(a->nodes[i].others)) != 0)
 			return false;
@@ -1214,7 +1237,8 @@ same(const struct policy *a, const struct policy *b)
 			return false;
 		for (size_t k = 0; k < x->n; k++)
 			if (!addr_equal(&x->list[k].addr, &y->list[k].addr) ||
-			    x->list[k].speed != y->list[k].speed || x->list[k].rss != y->list[k].rss ||
+			    x->list[k].speed != y->list[k].speed ||
+			    x->list[k].rss != y->list[k].rss ||
 			    x->list[k].ifindex != y->list[k].ifindex)
 				return false;
 	}
@@ -1268,7 +1292,8 @@ test_round_trip(void **state)
 	round_trip(NODE "source = transparent\n");
 	for (size_t i = 0; i < COUNT(odd); i++)
 		round_trip(odd[i]);
-	round_trip(NODE "addresses { deny-file = { \"public\" } deny = { \"::/0\", \"0.0.0.0/0\" } }\n");
+	round_trip(
+	    NODE "addresses { deny-file = { \"public\" } deny = { \"::/0\", \"0.0.0.0/0\" } }\n");
 	round_trip(NODE "health { interval = \"1234ms\" slow-start = 0 } pin-linger = \"24h\"\n");
 }
 
@@ -1300,8 +1325,10 @@ static const struct {
 	    "node n1: weight 1 -> 2\nnode n1: state active -> drain\n" },
 	{ NODE, "node n1 { address = \"[fd00::1]:445\" }",
 	    "node n1: address 127.0.0.11:1445 -> [fd00::1]:445\n" },
-	{ NODE, NODE "addresses { deny = { \"10.1.0.7\" } }", "addresses: deny 10.1.0.7/32 added\n" },
-	{ NODE "addresses { deny = { \"10.1.0.7\" } }", NODE "addresses { allow = { \"10.1.0.7\" } }",
+	{ NODE, NODE "addresses { deny = { \"10.1.0.7\" } }",
+	    "addresses: deny 10.1.0.7/32 added\n" },
+	{ NODE "addresses { deny = { \"10.1.0.7\" } }",
+	    NODE "addresses { allow = { \"10.1.0.7\" } }",
 	    "addresses: deny 10.1.0.7/32 removed\naddresses: allow 10.1.0.7/32 added\n" },
 	{ NODE "addresses { deny = { \"10.0.0.1\", \"10.0.0.2\" } }",
 	    NODE "addresses { deny = { \"10.0.0.2\", \"10.0.0.1\" } }", "" },
@@ -1330,8 +1357,10 @@ static const struct {
 	    "interfaces lan: address 10.0.0.1: rss false -> true\n"
 	    "interfaces lan: address 10.0.0.1: ifindex 1 -> 9\n"
 	    "interfaces lan: address 10.0.0.3 added (25G, rss, ifindex 1)\n" },
-	{ NODE "interfaces lan { address \"10.0.0.1\" { ifindex = 1 } address fd00::1 { ifindex = 2 } }",
-	    NODE "interfaces lan { address fd00::1 { ifindex = 2 } address \"10.0.0.1\" { ifindex = 1 } }",
+	{ NODE "interfaces lan { address \"10.0.0.1\" { ifindex = 1 } "
+	    "address fd00::1 { ifindex = 2 } }",
+	    NODE "interfaces lan { address fd00::1 { ifindex = 2 } "
+	    "address \"10.0.0.1\" { ifindex = 1 } }",
 	    "interfaces lan: the order of addresses changed\n" },
 };
 
@@ -1396,7 +1425,8 @@ check_setting(const struct setting *s, const char *text, uint64_t v)
 	p = load_good(file);
 	assert_true(setting_get(s, p) == v);
 	printed = print(p);
-	snprintf(line, sizeof(line), setting_is_quoted(s) ? "%s = \"%s\"\n" : "%s = %s\n", s->name, text);
+	snprintf(line, sizeof(line), setting_is_quoted(s) ? "%s = \"%s\"\n" : "%s = %s\n", s->name,
+	    text);
 	assert_non_null(strstr(printed, line));
 	again = load_good(printed);
 	assert_true(setting_get(s, again) == v);
@@ -1417,7 +1447,8 @@ check_setting(const struct setting *s, const char *text, uint64_t v)
 static void
 test_table(void **state)
 {
-	struct policy *p = load_good(NODE "vcnumber = pass vc-reset = identity source = transparent");
+	struct policy *p =
+	    load_good(NODE "vcnumber = pass vc-reset = identity source = transparent");
 	char text[64];
 
 	(void)state;

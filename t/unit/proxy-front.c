@@ -39,7 +39,8 @@ test_names(void **state)
 	/* "The NetBIOS name", which RFC 1001 14.1 has for an example; encoded by hand. */
 	static const char example[] = "FEGIGFCAEOGFHEECEJEPFDCAGOGBGNGF";
 	/* What smbclient 4.17 sends for NAS<20> and LABCLIENT<00>. */
-	static const char smbclient[] = "20454f45424644434143414341434143414341434143414341434143414341434100"
+	static const char smbclient[] =
+	    "20454f45424644434143414341434143414341434143414341434143414341434100"
 	    "20454d454245434544454d454a4546454f4645434143414341434143414341414100";
 	uint8_t p[2 * NAME_LEN], *hex;
 	struct netbios_request q;
@@ -149,7 +150,8 @@ test_names_bad(void **state)
 		two_names(p, "NAS", "CLIENT");
 		p[cases[i].at] = cases[i].byte;
 		if (netbios_request_get(&q, p, 2 * NAME_LEN) != cases[i].e)
-			fail_msg("%s: 0x%02x", cases[i].what, netbios_request_get(&q, p, 2 * NAME_LEN));
+			fail_msg("%s: 0x%02x", cases[i].what,
+			    netbios_request_get(&q, p, 2 * NAME_LEN));
 	}
 	two_names(p, "NAS", "CLIENT");
 	p[2 * NAME_LEN] = 0;
@@ -195,8 +197,8 @@ static const struct good v1_good[] = {
 	    "255.255.255.255:65535" },
 	{ "PROXY TCP4 0.0.0.0 0.0.0.0 0 0\r\n", "0.0.0.0:0", "0.0.0.0:0" },
 	{ "PROXY TCP6 2001:db8::5 2001:db8::7 1 445\r\n", "[2001:db8::5]:1", "[2001:db8::7]:445" },
-	{ "PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff "
-	  "65535 65535\r\n",
+	{ "PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff "
+	  "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n",
 	    "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535",
 	    "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535" },
 	/* Folded: the IPv4 address and its mapped twin are one. */
@@ -214,8 +216,8 @@ static const struct good v2_good[] = {
 	{ "21 21 0024 00000000000000000000ffffc0000205 00000000000000000000ffffc6336407 c3cb 01bd",
 	    "192.0.2.5:50123", "198.51.100.7:445" },
 	/* TLVs: an empty one, PP2_TYPE_NOOP, one of a type that nobody knows. */
-	{ "21 11 0018 c0000205 c6336407 c3cb 01bd 04 0000 04 0001 00 ee 0002 abcd", "192.0.2.5:50123",
-	    "198.51.100.7:445" },
+	{ "21 11 0018 c0000205 c6336407 c3cb 01bd 04 0000 04 0001 00 ee 0002 abcd",
+	    "192.0.2.5:50123", "198.51.100.7:445" },
 	/* Sent by haproxy 2.6 with a unique id and its own CRC-32C. */
 	{ "21 11 001f 7f000001 7f000001 c08e e75b 03 0004 0dd7c565 05 0009 6c61622d3134343634",
 	    "127.0.0.1:49294", "127.0.0.1:59227" },
@@ -348,7 +350,8 @@ test_proxy_good(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < COUNT(v1_good); i++)
-		check_good((const uint8_t *)v1_good[i].header, strlen(v1_good[i].header), &v1_good[i]);
+		check_good((const uint8_t *)v1_good[i].header, strlen(v1_good[i].header),
+		    &v1_good[i]);
 	for (size_t i = 0; i < COUNT(v2_good); i++) {
 		size_t n;
 		uint8_t *p = v2_bytes(v2_good[i].header, &n);
@@ -511,8 +514,8 @@ test_random(void **state)
 		front_ppheader(q, n, &c);
 		free(q);
 	}
-	print_message("# granted %lu refused %lu, proxied %lu local %lu more %lu bad %lu\n", c.granted,
-	    c.refused, c.proxied, c.local, c.more, c.bad);
+	print_message("# granted %lu refused %lu, proxied %lu local %lu more %lu bad %lu\n",
+	    c.granted, c.refused, c.proxied, c.local, c.more, c.bad);
 	/* It was not all noise. */
 	assert_true(c.granted > RANDOM_INPUTS / 20 && c.proxied > RANDOM_INPUTS / 20);
 	assert_true(c.local > RANDOM_INPUTS / 40 && c.more > RANDOM_INPUTS / 100);

@@ -402,7 +402,8 @@ test_compounds(void **state)
 static void
 test_bad(void **state)
 {
-	static const uint32_t next[] = { 1, 8, 56, 63, 65, 68, 1000, 0x7ffffff8, 0xfffffff8, 0xffffffff };
+	static const uint32_t next[] = { 1, 8, 56, 63, 65, 68, 1000, 0x7ffffff8, 0xfffffff8,
+		0xffffffff };
 	struct track t = relaying();
 	struct frame f;
 
@@ -535,7 +536,8 @@ main(void)
 		cmocka_unit_test(test_pending),
 	};
 
-	unsigned seed = getenv("SEED") != NULL ? (unsigned)atoi(getenv("SEED")) : (unsigned)time(NULL);
+	unsigned seed =
+	    getenv("SEED") != NULL ? (unsigned)atoi(getenv("SEED")) : (unsigned)time(NULL);
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	printf("# SEED=%u\n", seed);

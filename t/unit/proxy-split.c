@@ -199,7 +199,8 @@ int
 main(void)
 {
 	const char *srcdir = getenv("srcdir");
-	unsigned seed = getenv("SEED") != NULL ? (unsigned)atoi(getenv("SEED")) : (unsigned)time(NULL);
+	unsigned seed =
+	    getenv("SEED") != NULL ? (unsigned)atoi(getenv("SEED")) : (unsigned)time(NULL);
 	struct CMUnitTest *tests;
 	struct dirent **names;
 	char dir[4096];

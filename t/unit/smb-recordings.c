@@ -1,4 +1,4 @@
-/* smb-recordings.c: the codec on recorded conversations, on cut messages and on random changes of them */
+/* smb-recordings.c: the codec on recorded conversations, cut short and changed at random */
 #include "config.h"
 
 #include "t/unit/lib/vectors.h"

@@ -67,7 +67,8 @@ test_record(void **state)
 		for (int bit = 0; bit < 8; bit++) {
 			memcpy(bytes, r.bytes, r.len);
 			bytes[i] = (char)(bytes[i] ^ (1 << bit));
-			assert_int_equal(record_get(bytes, r.len, &seal, "claim", "id", 2, &when, text), -1);
+			assert_int_equal(record_get(bytes, r.len, &seal, "claim", "id", 2, &when,
+			    text), -1);
 		}
 	}
 	for (size_t n = 0; n < r.len; n++)
@@ -262,7 +263,7 @@ test_exceptions(void **state)
 	assert_int_equal(r.len, 5);
 	exceptions_drop(m, b);
 	assert_false(exceptions_get(m, b, &r));
-	/* Not seen once is no reason: Redis may have lost it, and its owner be about to say it again. */
+	/* Not seen once is no reason: Redis may have lost it, and its owner soon says it again. */
 	exceptions_swept(m);
 	exceptions_swept(m);
 	assert_true(exceptions_get(m, a, &r));

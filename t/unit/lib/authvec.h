@@ -18,9 +18,9 @@
 #include <cmocka.h>
 
 /*
- * ms-*: as in t/unit/lib/vectors.h. 311-*: a throw-away session with Samba 4.17. All others were computed
- * for these tests with two other implementations: nothing is published for GMAC and AES-256.
- * gmac-* have their SMB2_FLAGS_SIGNED and a Signature of zeros.
+ * ms-*: as in t/unit/lib/vectors.h. 311-*: a throw-away session with Samba 4.17. All others were
+ * computed for these tests with two other implementations: nothing is published for GMAC and
+ * AES-256. gmac-* have their SMB2_FLAGS_SIGNED and a Signature of zeros.
  */
 static const struct {
 	const char *name, *hex;

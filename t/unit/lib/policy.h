@@ -80,7 +80,8 @@ errors_match(const struct bad *b, const char *path, const struct errlist *e)
 		char start[PATH_MAX + 32];
 
 		snprintf(start, sizeof(start), "%s:%d: ", path, b->want[i].line);
-		ok = strncmp(e->text[i], start, strlen(start)) == 0 && e->line[i] == b->want[i].line &&
+		ok = strncmp(e->text[i], start, strlen(start)) == 0 &&
+		    e->line[i] == b->want[i].line &&
 		    strstr(e->text[i] + strlen(start), b->want[i].part) != NULL;
 	}
 	if (ok)
