@@ -42,13 +42,13 @@ struct gate_thread {
 };
 
 static void
-node_down_cb(void *arg, struct node *n)
+node_doubt_cb(void *arg, struct node *n)
 {
 	struct gate *g = arg;
 
 	MAGIC_CHECK(g, GATE_MAGIC);
 	for (size_t i = 0; i < g->nworkers; i++)
-		worker_node_down(g->workers[i], n);
+		worker_node_doubt(g->workers[i], n);
 }
 
 static void *
@@ -198,7 +198,7 @@ gate_make_main(struct gate *g, int control)
 {
 	g->mailbox = mailbox_new(g->base);
 	g->state = worker_state(&g->parts, NULL);
-	g->health = health_new(g->base, g->parts.nodes, node_down_cb, g);
+	g->health = health_new(g->base, g->parts.nodes, node_doubt_cb, g);
 	g->connlist = connlist_new(g->mailbox, g->workers, g->parts.nworkers);
 	if (g->mailbox == NULL || g->state == NULL || g->health == NULL || g->connlist == NULL)
 		return -1;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/magic.h"
 #include "base/wr.h"
+#include "nodes/doubt.h"
 #include "nodes/node.h"
 #include "policy/policy.h"
 #include "smb/const.h"
@@ -30,10 +31,11 @@
  * and `fall` equal misses in a row (or `rise` answers) change the node's health:
  *
  *	answered   up
- *	no way     connect() was refused or timed out: nobody is there. Down: its clients'
- *	           connections are closed at once, so that they come back elsewhere.
- *	silent     connected, but no proper answer in time. Hung: nothing new is placed there; live
- *	           connections stay, a slow disk is not death (see conn_tick()).
+ *	no way     connect() was refused or timed out: nobody new is let in. Down.
+ *	silent     connected, but no proper answer in time. Hung.
+ *
+ * Both mean that nothing new is placed there, and neither ends a connection: those end on their own
+ * evidence (proxy/watch.h), which is looked for from the first miss on.
  *
  * A connection of a client that fails makes its node suspect: it is probed at once, and a refused
  * probe then counts as the last of `fall`.
@@ -75,7 +77,7 @@ struct health {
 	struct nodes *nodes;
 	struct policy *policy;
 	struct event *suspects;
-	void (*down)(void *arg, struct node *node);
+	void (*doubt)(void *arg, struct node *node);
 	void *arg;
 	TAILQ_HEAD(, probe) probes;
 };
@@ -127,8 +129,6 @@ set_health(struct probe *p, enum node_health to, const char *why)
 	if (to == NODE_UP)
 		n->up_since_ms = from == NODE_UNKNOWN ? 0 : now;
 	n->health = to;
-	if (to == NODE_DOWN)
-		p->h->down(p->h->arg, n);
 }
 
 /* Is there a node for new clients besides this one? */
@@ -152,6 +152,7 @@ probe_judge(struct probe *p, enum probe_end end, const char *why)
 
 	n->probes++;
 	if (end == PROBE_ANSWERED) {
+		doubt_over(n, now);
 		p->bad = 0;
 		p->good++;
 		if (n->health == NODE_UP)
@@ -168,6 +169,8 @@ probe_judge(struct probe *p, enum probe_end end, const char *why)
 		return;
 	}
 	n->probe_failures++;
+	if (doubt_grows(p->h->nodes, n, p->started_ms, now))
+		p->h->doubt(p->h->arg, n);
 	p->good = 0;
 	/* Misses of two kinds in a row do not add up to either. */
 	p->bad = end == p->last ? p->bad + 1 : 1;
@@ -386,6 +389,9 @@ suspects_cb(evutil_socket_t fd, short what, void *arg)
 			probe_free(p);
 			continue;
 		}
+		doubt_review(h->nodes, p->node, clock_ms());
+		if (p->node->gone)
+			set_health(p, NODE_DOWN, "its connections are dead");
 		if (atomic_exchange(&p->node->suspect_ms, 0) == 0 || p->node->maint)
 			continue;
 		p->urgent = true;
@@ -425,7 +431,7 @@ health_policy(struct health *h, struct policy *policy)
 
 struct health *
 health_new(struct event_base *base, struct nodes *nodes,
-    void (*down)(void *arg, struct node *node), void *arg)
+    void (*doubt)(void *arg, struct node *node), void *arg)
 {
 	const struct timeval tv = { 0, SUSPECT_MS * 1000 };
 	struct health *h = calloc(1, sizeof(*h));
@@ -435,7 +441,7 @@ health_new(struct event_base *base, struct nodes *nodes,
 	MAGIC_SET(h, HEALTH_MAGIC);
 	h->base = base;
 	h->nodes = nodes;
-	h->down = down;
+	h->doubt = doubt;
 	h->arg = arg;
 	TAILQ_INIT(&h->probes);
 	h->suspects = event_new(base, -1, EV_PERSIST, suspects_cb, h);

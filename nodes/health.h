@@ -9,11 +9,11 @@ struct nodes;
 struct policy;
 
 /*
- * Runs on the main thread's loop. down(arg, node) is called when a node is found dead: its
- * connections should end. NULL when out of memory.
+ * Runs on the main thread's loop. doubt(arg, node) is called when a node's live connections are to
+ * be looked at: it does not answer, and another one does. NULL when out of memory.
  */
 struct health *health_new(struct event_base *base, struct nodes *nodes,
-    void (*down)(void *arg, struct node *node), void *arg);
+    void (*doubt)(void *arg, struct node *node), void *arg);
 void health_free(struct health **h);
 
 /* The policy in force now (health takes a reference), after nodes_apply() with it. */

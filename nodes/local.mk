@@ -3,6 +3,8 @@ noinst_LIBRARIES += nodes/libnodes.a
 nodes_libnodes_a_SOURCES = \
 	nodes/dial.c \
 	nodes/dial.h \
+	nodes/doubt.c \
+	nodes/doubt.h \
 	nodes/health.c \
 	nodes/health.h \
 	nodes/home.c \

@@ -207,7 +207,7 @@ node_unref(struct node **np)
 static bool
 alive(const struct node *n)
 {
-	return n->health == NODE_UNKNOWN || n->health == NODE_UP;
+	return (n->health == NODE_UNKNOWN || n->health == NODE_UP) && !n->gone;
 }
 
 bool
@@ -219,7 +219,7 @@ node_takes_new(const struct node *n)
 bool
 node_takes_more(const struct node *n)
 {
-	return n->health != NODE_DOWN;
+	return n->health != NODE_DOWN && !n->gone;
 }
 
 double
@@ -241,7 +241,7 @@ node_state(const struct node *n)
 {
 	if (n->maint)
 		return "maint";
-	if (n->health == NODE_DOWN)
+	if (n->health == NODE_DOWN || n->gone)
 		return "down";
 	if (n->health == NODE_HUNG)
 		return "hung";

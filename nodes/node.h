@@ -20,8 +20,9 @@ struct policy;
 enum node_health {
 	NODE_UNKNOWN,		/* not probed yet: taken for up, a failed connection tells soon */
 	NODE_UP,
-	NODE_DOWN,		/* cannot be reached: its connections have been closed */
-	NODE_HUNG,		/* accepts and does not answer: nothing new, live ones stay */
+	/* In either state nothing new is placed there, and live connections stay: see proxy/watch.h. */
+	NODE_DOWN,		/* cannot be reached */
+	NODE_HUNG,		/* accepts and does not answer */
 };
 
 /*
@@ -47,6 +48,11 @@ struct node {
 	_Atomic uint64_t up_since_ms;	/* came back then (slow start), 0 = from the start */
 	_Atomic uint64_t changed_ms;	/* of the last change of health */
 	_Atomic uint64_t suspect_ms;	/* a connection failed then: probe soon; 0 = no */
+	_Atomic uint64_t answered_ms;	/* a probe, the last time; 0 = never. See nodes/doubt.h */
+	_Atomic uint64_t doubt_ms;	/* no probe was answered since then; 0 = no doubt */
+	_Atomic uint64_t way_out_ms;	/* and clients would be served elsewhere since then; 0 = no */
+	_Atomic uint64_t trusted_ms;	/* the last doubt was over then; 0 = there was none */
+	_Atomic bool gone;		/* a connection was found dead, and no probe answered since */
 	_Atomic uint64_t probes, probe_failures;
 	_Atomic uint64_t probe_us;	/* the last answer took so long */
 

@@ -276,8 +276,6 @@ conn_vc(const struct conn *c)
 void
 conn_tick(struct conn *c, uint64_t now_ms)
 {
-	const struct policy *p = c->env->policy;
-
 	if (c->stage == CONN_DEAD)
 		return;
 	if (c->end_by_ms != 0 && now_ms >= c->end_by_ms) {
@@ -285,11 +283,7 @@ conn_tick(struct conn *c, uint64_t now_ms)
 		conn_kill(c, c->why == CLOSE_CLIENT_EOF ? CLOSE_CLIENT_EOF : CLOSE_FLUSH_TIMEOUT);
 		return;
 	}
-	leg_keep(&c->side[C2S].leg, &p->tcp);
-	leg_keep(&c->side[S2C].leg, &p->tcp);
-	if (c->node != NULL && c->node->health == NODE_HUNG && c->owed_since_ms != 0 &&
-	    now_ms - c->owed_since_ms >= p->health.hang)
-		conn_end(c, CLOSE_NODE_HUNG);
+	leg_keep(&c->side[C2S].leg, &c->env->policy->tcp);
 }
 
 void

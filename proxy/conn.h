@@ -57,7 +57,7 @@ struct conn *conn_next(const struct conn *c);
 /* What VcNumber 0 on another connection goes by. */
 struct vc_conn conn_vc(const struct conn *c);
 
-/* Once a second: is its end overdue, does a hung node owe an answer? */
+/* Once a second: is its end overdue? */
 void conn_tick(struct conn *c, uint64_t now_ms);
 
 void conn_describe(const struct conn *c, struct conn_info *info);

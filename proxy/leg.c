@@ -13,6 +13,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* The most that there is: who asks decides when it has been asked often enough. */
+#define ASKING_COUNT 127
+
 void
 leg_init(struct leg *l)
 {
@@ -119,17 +122,67 @@ leg_tcp(int fd, unsigned user_timeout_ms)
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof(user_timeout_ms));
 }
 
+/*
+ * The idle time last: where keepalives are on, it starts their timer anew, and a peer that has been
+ * silent for longer is asked at once.
+ */
+static void
+keepalive_set(int fd, int on, int idle, int interval, int count)
+{
+	if (on != 0) {
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	}
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
+static void
+keepalive_as_policy(int fd, const struct pol_tcp *tcp)
+{
+	keepalive_set(fd, tcp->keepalive_idle != 0, (int)(tcp->keepalive_idle / 1000),
+	    (int)(tcp->keepalive_interval / 1000), (int)tcp->keepalive_count);
+}
+
 void
 leg_keep(struct leg *l, const struct pol_tcp *tcp)
 {
-	int on = 1, idle = (int)(tcp->keepalive_idle / 1000);
-	int interval = (int)(tcp->keepalive_interval / 1000), count = (int)tcp->keepalive_count;
-
-	if (l->keepalive || l->fd == -1 || idle == 0)
+	if (l->care != LEG_NEW || l->fd == -1 || tcp->keepalive_idle == 0)
 		return;
-	l->keepalive = true;
-	setsockopt(l->fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-	setsockopt(l->fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
-	setsockopt(l->fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
-	setsockopt(l->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	l->care = LEG_AS_POLICY;
+	keepalive_as_policy(l->fd, tcp);
+}
+
+void
+leg_care_set(struct leg *l, enum leg_care care, const struct pol_tcp *tcp)
+{
+	unsigned timeout = care == LEG_AS_POLICY ? tcp->node_timeout : 0;
+
+	if (l->fd == -1 || l->care == care)
+		return;
+	l->care = care;
+	/* With a TCP_USER_TIMEOUT the kernel counts neither keepalives nor repeats. */
+	setsockopt(l->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
+	if (care == LEG_AS_POLICY)
+		keepalive_as_policy(l->fd, tcp);
+	else
+		keepalive_set(l->fd, care == LEG_ASKING, 1, 1, ASKING_COUNT);
+}
+
+bool
+leg_news_get(const struct leg *l, struct leg_news *news)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	if (l->fd == -1 || getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == -1)
+		return false;
+	*news = (struct leg_news){
+		.unanswered = (unsigned)info.tcpi_probes + info.tcpi_retransmits,
+		.silence_ms = info.tcpi_last_ack_recv < info.tcpi_last_data_recv ?
+		    info.tcpi_last_ack_recv : info.tcpi_last_data_recv,
+		.unacked = info.tcpi_unacked > 0,
+		.stalled = l->blocked && info.tcpi_unacked == 0,
+	};
+	return true;
 }

@@ -4,12 +4,29 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
 struct pol_tcp;
+
+/* What a leg's kernel does about a peer that says nothing. */
+enum leg_care {
+	LEG_NEW,		/* no keepalives yet */
+	LEG_AS_POLICY,		/* keepalives and TCP_USER_TIMEOUT as policy has them */
+	LEG_ASKING,		/* a keepalive a second, and no time-out for minutes: see proxy/watch.h */
+	LEG_PATIENT,		/* no keepalives and no time-out: bytes are repeated as long as TCP does */
+};
+
+/* What a leg's kernel has heard of its peer. */
+struct leg_news {
+	unsigned unanswered;	/* keepalives, window probes, repeats of bytes: since the last answer */
+	unsigned silence_ms;	/* since then */
+	bool unacked;		/* bytes are on their way */
+	bool stalled;		/* bytes wait, none is on its way: the peer has no room for them */
+};
 
 /*
  * fd -1: not open. One edge-triggered event, added once: no epoll_ctl() between the first byte and
@@ -23,7 +40,7 @@ struct leg {
 	bool ended;		/* an end is behind the bytes: a short read is not the last one */
 	bool recheck;		/* the last read was short: an end may have come with its bytes */
 	bool blocked;		/* the kernel takes no more until EV_WRITE */
-	bool keepalive;		/* is on */
+	uint8_t care;		/* enum leg_care */
 	struct event ev;
 };
 
@@ -62,5 +79,11 @@ void leg_tcp(int fd, unsigned user_timeout_ms);
  * timer: nothing for a connection that is over before it could ever send one.
  */
 void leg_keep(struct leg *l, const struct pol_tcp *tcp);
+
+/* For a leg to a node. Nothing where it is so already. */
+void leg_care_set(struct leg *l, enum leg_care care, const struct pol_tcp *tcp);
+
+/* False when there is no telling. */
+bool leg_news_get(const struct leg *l, struct leg_news *news);
 
 #endif

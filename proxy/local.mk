@@ -5,6 +5,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/conn.h \
 	proxy/conn_priv.h \
 	proxy/env.h \
+	proxy/evidence.c \
+	proxy/evidence.h \
 	proxy/first.c \
 	proxy/first.h \
 	proxy/leg.c \
@@ -36,6 +38,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/stage.tbl.h \
 	proxy/turn.c \
 	proxy/turn.h \
+	proxy/watch.c \
+	proxy/watch.h \
 	proxy/worker.c \
 	proxy/worker.h \
 	proxy/worker_orders.c

@@ -16,6 +16,7 @@
 #include "proxy/progress.h"
 #include "proxy/recv.h"
 #include "proxy/splice.h"
+#include "proxy/watch.h"
 #include "state/local.h"
 #include "state/redis.h"
 #include "state/state.h"
@@ -39,6 +40,7 @@ worker_tick_cb(evutil_socket_t fd, short what, void *arg)
 		next = conn_next(c);
 		recv_tick(c);
 		conn_tick(c, now);
+		watch_tick(c, now);
 	}
 }
 

@@ -47,7 +47,7 @@ struct worker {
 	const struct worker_parts *parts;
 	struct event_base *base;
 	struct mailbox *mailbox;
-	struct event *tick;		/* once a second: peers that died unnoticed, hung nodes */
+	struct event *tick;		/* once a second: peers that died unnoticed, nodes in doubt */
 	struct keyc *keyc;		/* NULL: there is no keytab */
 	struct listener **listeners;
 	size_t nlisteners;
@@ -79,8 +79,8 @@ void worker_keyd(struct worker *w, int fd);
 void worker_claim_lost(struct worker *w, const struct state_key *key);
 /* A client has lost its connections: those that live here end. */
 void worker_vc_reset(struct worker *w, const struct vc_reset *r);
-/* The node is dead: its connections end now. */
-void worker_node_down(struct worker *w, struct node *n);
+/* The node is in doubt: its connections are looked at now. */
+void worker_node_doubt(struct worker *w, struct node *n);
 
 /* A handle of the map of claims for the thread that runs base; NULL: for reading alone. */
 struct state *worker_state(const struct worker_parts *parts, struct event_base *base);

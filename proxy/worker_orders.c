@@ -4,12 +4,14 @@
 #include "proxy/worker.h"
 
 #include "auth/keyc.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "inspect/vc_reset.h"
 #include "nodes/node.h"
 #include "policy/policy.h"
 #include "proxy/conn.h"
 #include "proxy/mailbox.h"
+#include "proxy/watch.h"
 #include "state/state.h"
 
 #include <stdlib.h>
@@ -88,28 +90,26 @@ worker_keyd(struct worker *w, int fd)
 }
 
 static void
-node_down_call(void *arg)
+node_doubt_call(void *arg)
 {
 	struct order *o = arg;
+	uint64_t now = clock_ms();
 	struct conn *c, *next;
 
 	MAGIC_CHECK(o, ORDER_MAGIC);
-	/* If it has come back in between, its connections go on. */
-	if (o->node->health == NODE_DOWN) {
-		for (c = TAILQ_FIRST(&o->w->env.conns); c != NULL; c = next) {
-			next = conn_next(c);
-			if (conn_node(c) == o->node)
-				conn_end(c, CLOSE_NODE_DOWN);
-		}
+	for (c = TAILQ_FIRST(&o->w->env.conns); c != NULL; c = next) {
+		next = conn_next(c);
+		if (conn_node(c) == o->node)
+			watch_tick(c, now);
 	}
 	node_unref(&o->node);
 	free(o);
 }
 
 void
-worker_node_down(struct worker *w, struct node *n)
+worker_node_doubt(struct worker *w, struct node *n)
 {
-	order_post((struct order){ .w = w, .node = node_ref(n) }, node_down_call);
+	order_post((struct order){ .w = w, .node = node_ref(n) }, node_doubt_call);
 }
 
 static void

@@ -30,10 +30,12 @@ UNIT_TESTS += \
 	t/unit/inspect-vc-reset.t \
 	t/unit/keyd.t \
 	t/unit/nodes-dial.t \
+	t/unit/nodes-doubt.t \
 	t/unit/nodes-place.t \
 	t/unit/nodes-source.t \
 	t/unit/policy-conf.t \
 	t/unit/policy-policy.t \
+	t/unit/proxy-evidence.t \
 	t/unit/proxy-front.t \
 	t/unit/proxy-pump.t \
 	t/unit/proxy-split.t \
@@ -100,6 +102,8 @@ t_unit_inspect_smb1_t_SOURCES = t/unit/inspect-smb1.c t/unit/lib/made.c t/unit/l
 t_unit_inspect_smb1_t_LDADD = $(LINK_PROXY)
 t_unit_nodes_dial_t_SOURCES = t/unit/nodes-dial.c
 t_unit_nodes_dial_t_LDADD = $(LINK_NODES)
+t_unit_nodes_doubt_t_SOURCES = t/unit/nodes-doubt.c
+t_unit_nodes_doubt_t_LDADD = $(LINK_NODES)
 t_unit_inspect_vc_reset_t_SOURCES = t/unit/inspect-vc-reset.c
 t_unit_inspect_vc_reset_t_LDADD = $(LINK_INSPECT)
 t_unit_nodes_place_t_SOURCES = t/unit/nodes-place.c
@@ -114,6 +118,8 @@ t_unit_policy_policy_t_SOURCES = t/unit/policy-policy.c t/unit/lib/policy.h t/un
 	t/unit/lib/memory.h
 t_unit_policy_policy_t_LDADD = $(LINK_POLICY)
 t_unit_policy_policy_t_LDFLAGS = $(AM_LDFLAGS) $(WRAP_MEMORY)
+t_unit_proxy_evidence_t_SOURCES = t/unit/proxy-evidence.c
+t_unit_proxy_evidence_t_LDADD = $(LINK_PROXY)
 t_unit_proxy_front_t_SOURCES = t/unit/proxy-front.c t/unit/lib/vectors.h t/unit/lib/walkfront.h
 t_unit_proxy_front_t_LDADD = $(LINK_PROXY)
 t_unit_proxy_pump_t_SOURCES = t/unit/proxy-pump.c
@@ -170,6 +176,7 @@ E2E_TESTS = \
 	t/e2e/keyed-opaque.t \
 	t/e2e/keyed-smbtorture.t \
 	t/e2e/nodes-blackhole.t \
+	t/e2e/nodes-evidence.t \
 	t/e2e/nodes-health.t \
 	t/e2e/nodes-placement.t \
 	t/e2e/redis-faults.t \
