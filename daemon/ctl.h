@@ -18,6 +18,7 @@ struct policy;
 struct sesstab;
 struct shared;
 struct state;
+struct stats;
 struct worker;
 
 /* What a reload changes. */
@@ -42,6 +43,7 @@ struct ctl_env {
 	struct state *claims;
 	struct shared *shared;		/* NULL: the map of claims is in memory */
 	struct keeper *keeper;		/* the same */
+	struct stats *stats;		/* the main thread's */
 	const struct ctl_status *status;
 	const char *policy_path;
 	uint64_t started_ms;

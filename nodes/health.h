@@ -7,12 +7,13 @@ struct health;
 struct node;
 struct nodes;
 struct policy;
+struct stats;
 
 /*
  * Runs on the main thread's loop. down(arg, node) is called when a node is found dead: its
- * connections should end. NULL when out of memory.
+ * connections should end. stats: the main thread's. NULL when out of memory.
  */
-struct health *health_new(struct event_base *base, struct nodes *nodes,
+struct health *health_new(struct event_base *base, struct nodes *nodes, struct stats *stats,
     void (*down)(void *arg, struct node *node), void *arg);
 void health_free(struct health **h);
 

@@ -30,6 +30,7 @@ UNIT_TESTS += \
 	t/unit/inspect-vc-reset.t \
 	t/unit/keyd.t \
 	t/unit/nodes-dial.t \
+	t/unit/nodes-node.t \
 	t/unit/nodes-place.t \
 	t/unit/nodes-source.t \
 	t/unit/policy-conf.t \
@@ -98,6 +99,8 @@ t_unit_inspect_mediate_t_LDADD = $(LINK_PROXY)
 t_unit_inspect_smb1_t_SOURCES = t/unit/inspect-smb1.c t/unit/lib/made.c t/unit/lib/made.h \
 	t/unit/lib/talk.c t/unit/lib/talk.h
 t_unit_inspect_smb1_t_LDADD = $(LINK_PROXY)
+t_unit_nodes_node_t_SOURCES = t/unit/nodes-node.c
+t_unit_nodes_node_t_LDADD = $(LINK_NODES)
 t_unit_nodes_dial_t_SOURCES = t/unit/nodes-dial.c
 t_unit_nodes_dial_t_LDADD = $(LINK_NODES)
 t_unit_inspect_vc_reset_t_SOURCES = t/unit/inspect-vc-reset.c
