@@ -26,6 +26,8 @@ daemon_libdaemon_a_SOURCES = \
 	daemon/guard_main.h \
 	daemon/json.c \
 	daemon/json.h \
+	daemon/listeners.c \
+	daemon/listeners.h \
 	daemon/privs.c \
 	daemon/privs.h \
 	daemon/report.c \
