@@ -26,11 +26,21 @@ duration(long long s, char dst[32])
 	return dst;
 }
 
+/* How many of the local ports toward a node its connections have. */
+static void
+ports_cell(struct table *t, long long used, long long fit)
+{
+	if (fit > 0)
+		table_add(t, "%lld%%", used * 100 / fit);
+	else
+		table_add(t, "-");
+}
+
 void
 show_nodes(const json_t *answer, bool all, FILE *out)
 {
 	static const char *const heads[] = { "NODE", "STATE", "SINCE", "ADDRESS", ">WEIGHT",
-		">CONNS", ">CLIENTS", ">PROBES", ">FAILED", ">ANSWERS IN" };
+		">CONNS", ">PORTS", ">CLIENTS", ">LOST LOGONS", ">PROBES", ">FAILED", ">ANSWERS IN" };
 	struct table t = { .heads = heads, .ncols = COLUMNS(heads) };
 	const json_t *o;
 	size_t i;
@@ -44,12 +54,14 @@ show_nodes(const json_t *answer, bool all, FILE *out)
 
 		table_add(&t, "%s", text_of(o, "name"));
 		table_add(&t, "%s%s%s", state, also ? ",drain" : "",
-		    bool_of(o, "held_down") ? ",held" : "");
+		    bool_of(o, "held_down") || bool_of(o, "logons_held") ? ",held" : "");
 		table_add(&t, "%s", duration(int_of(o, "since_s"), since));
 		table_add(&t, "%s", text_of(o, "address"));
 		table_add(&t, "%lld", int_of(o, "weight"));
 		table_add(&t, "%lld", int_of(o, "connections"));
+		ports_cell(&t, int_of(o, "connections"), int_of(o, "ports"));
 		table_add(&t, "%lld", int_of(o, "clients"));
+		table_add(&t, "%lld", int_of(o, "logon_timeouts"));
 		table_add(&t, "%lld", int_of(o, "probes"));
 		table_add(&t, "%lld", int_of(o, "probe_failures"));
 		if (us > 0)

@@ -17,6 +17,7 @@ struct policy;
 struct sesstab;
 struct shared;
 struct state;
+struct stats;
 struct worker;
 
 /* What a reload changes. */
@@ -37,6 +38,7 @@ struct ctl_env {
 	struct limits *limits;
 	struct state *claims;
 	struct shared *shared;		/* NULL: the map of claims is in memory */
+	struct stats *stats;		/* the main thread's */
 	struct keeper *keeper;		/* the same */
 	const struct ctl_status *status;
 	const char *policy_path;

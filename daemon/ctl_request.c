@@ -53,6 +53,7 @@ stats_report(const struct ctl_env *env, const struct ctl_later *l, const struct 
 	(void)conns;
 	for (size_t i = 0; i < env->nworkers; i++)
 		stats_sum(&sum, &env->workers[i]->stats);
+	stats_sum(&sum, env->stats);
 	return report_stats(&sum, &now, l->describe);
 }
 
@@ -68,7 +69,7 @@ request_show(const struct ctl_env *env, const json_t *request, struct ctl_later 
 	if (what == NULL)
 		return ctl_error("show needs one of " SHOWN);
 	if (strcmp(what, "nodes") == 0)
-		return report_nodes(env->nodes, env->claims, clock_ms());
+		return report_nodes(env->nodes, env->claims, st->policy, clock_ms());
 	if (strcmp(what, "sessions") == 0)
 		return report_sessions(env->sessions, clock_ms());
 	if (strcmp(what, "policy") == 0)

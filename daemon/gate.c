@@ -158,6 +158,7 @@ gate_control(struct gate *g, int fd)
 		.claims = g->state,
 		.shared = g->parts.shared,
 		.keeper = g->keeper,
+		.stats = &g->stats,
 		.status = &g->status,
 		.policy_path = g->conf->policy,
 		.started_ms = clock_ms(),
@@ -198,7 +199,7 @@ gate_make_main(struct gate *g, int control)
 {
 	g->mailbox = mailbox_new(g->base);
 	g->state = worker_state(&g->parts, NULL);
-	g->health = health_new(g->base, g->parts.nodes, node_doubt_cb, g);
+	g->health = health_new(g->base, g->parts.nodes, &g->stats, node_doubt_cb, g);
 	g->connlist = connlist_new(g->mailbox, g->workers, g->parts.nworkers);
 	if (g->mailbox == NULL || g->state == NULL || g->health == NULL || g->connlist == NULL)
 		return -1;

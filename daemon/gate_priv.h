@@ -51,6 +51,7 @@ struct gate {
 	struct record_seal seal;
 	struct link_conf redis;		/* the same; its texts are conf's */
 	struct ctl_status status;	/* one reference to its policy */
+	struct stats stats;		/* the main thread's: of its probes */
 	struct health *health;
 	struct ctl_env ctl_env;
 	struct ctl *ctl;

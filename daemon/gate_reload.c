@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "daemon/gate_priv.h"
 #include "daemon/guard.h"
+#include "daemon/listeners.h"
 #include "nodes/health.h"
 #include "nodes/node.h"
 #include "policy/conf.h"
@@ -49,6 +50,10 @@ gate_warn(const struct conf *conf, const struct policy *p)
 			    p->interfaces[i].listener);
 		warn_interfaces(&p->interfaces[i]);
 	}
+	for (size_t i = 0; i < p->nnodes; i++)
+		if (p->nodes[i].public)
+			log_warn("node \"%s\": its address is in a deny-file. CTDB moves public addresses from "
+			         "node to node: give it one that stays", p->nodes[i].name);
 }
 
 static void
@@ -67,6 +72,7 @@ gate_enforce(struct gate *g, struct policy *p)
 	g->status.policy = p;
 	g->status.policy_since_ms = clock_ms();
 	nodes_apply(g->parts.nodes, p, clock_ms());
+	listeners_mark(g->conf, p, g->parts.nodes);
 	/* Operators may have drained nodes that are new here. */
 	if (g->keeper != NULL)
 		keeper_repeat_drains(g->keeper);
@@ -96,6 +102,8 @@ gate_reload(struct gate *g, struct errlist *e)
 		guard_reload(g->guard);
 	if (p != NULL)
 		gate_check(g, p, e);
+	if (p != NULL)
+		listeners_check(g->conf, p, e);
 	if (e->total > 0)
 		policy_unref(&p);
 	if (p == NULL) {

@@ -28,6 +28,8 @@ daemon_libdaemon_a_SOURCES = \
 	daemon/guard_start.h \
 	daemon/json.c \
 	daemon/json.h \
+	daemon/listeners.c \
+	daemon/listeners.h \
 	daemon/privs.c \
 	daemon/privs.h \
 	daemon/report.c \

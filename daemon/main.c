@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "daemon/gate.h"
 #include "daemon/guard.h"
+#include "daemon/listeners.h"
 #include "daemon/privs.h"
 #include "policy/conf.h"
 #include "policy/errlist.h"
@@ -154,6 +155,20 @@ load_all(const struct options *o, struct conf **conf, struct policy **policy, st
 	if (*conf != NULL &&
 	    (user_is_missing(o, (*conf)->user) || user_is_missing(o, (*conf)->keyd_user)))
 		r = -1;
+	return r;
+}
+
+/* What only the machine can tell: a node that is smbgate itself. 0, or -1: it is printed. */
+static int
+check_nodes(const struct conf *conf, const struct policy *p)
+{
+	struct errlist e = { .n = 0 };
+	int r;
+
+	listeners_check(conf, p, &e);
+	print_errors(&e);
+	r = e.total == 0 ? 0 : -1;
+	errlist_fini(&e);
 	return r;
 }
 
@@ -355,9 +370,11 @@ main(int argc, char **argv)
 		policy_unref(&policy);
 	} else if (o.check) {
 		gate_warn(conf, policy);
+		if (check_nodes(conf, policy) == 0) {
+			printf("%s and %s are good\n", conf->path, conf->policy);
+			status = EXIT_SUCCESS;
+		}
 		policy_unref(&policy);
-		printf("%s and %s are good\n", conf->path, conf->policy);
-		status = EXIT_SUCCESS;
 	} else {
 		status = smbgate_serve(&o, conf, policy, &secret);
 	}

@@ -7,7 +7,9 @@
 #include "daemon/explain.h"
 #include "daemon/json.h"
 #include "inspect/session.h"
+#include "nodes/logons.h"
 #include "nodes/node.h"
+#include "nodes/ports.h"
 #include "policy/policy.h"
 #include "smb/ifinfo.h"
 #include "smb/names.h"
@@ -17,7 +19,7 @@
 #define NODES_SHOWN_MAX (4 * POL_NODES_MAX)
 
 json_t *
-report_nodes(struct nodes *nodes, struct state *claims, uint64_t now_ms)
+report_nodes(struct nodes *nodes, struct state *claims, const struct policy *p, uint64_t now_ms)
 {
 	struct node *all[NODES_SHOWN_MAX];
 	size_t n = nodes_all(nodes, all, NODES_SHOWN_MAX);
@@ -36,6 +38,9 @@ report_nodes(struct nodes *nodes, struct state *claims, uint64_t now_ms)
 		jset_int(o, "probes", x->probes);
 		jset_int(o, "probe_failures", x->probe_failures);
 		jset_int(o, "probe_us", x->probe_us);
+		jset_int(o, "ports", ports_fit(p, x));
+		jset_int(o, "logon_timeouts", x->logon_timeouts);
+		jset_bool(o, "logons_held", logons_held(x, now_ms));
 		jset_bool(o, "draining", x->drain);
 		jset_bool(o, "held_down", x->held_down);
 		jset_age(o, "since_s", x->changed_ms, now_ms);

@@ -23,7 +23,8 @@ struct stats;
  * out; times ending in _s are seconds before now_ms, a time of clock_ms().
  */
 
-json_t *report_nodes(struct nodes *nodes, struct state *claims, uint64_t now_ms);
+json_t *report_nodes(struct nodes *nodes, struct state *claims, const struct policy *p,
+    uint64_t now_ms);
 
 /* Every claim, joined with the n live connections and with the sessions on these. */
 json_t *report_clients(struct state *claims, struct sesstab *sessions,

@@ -31,7 +31,8 @@ dial_fault(int err, bool at_once)
 		return at_once ? DIAL_NETWORK : DIAL_NODE;
 	case EACCES:
 	case EPERM:
-		return DIAL_DENIED;
+		/* Later it is a router's or the node's word: ICMPv6 "administratively prohibited". */
+		return at_once ? DIAL_DENIED : DIAL_NODE;
 	default:
 		return DIAL_NODE;
 	}

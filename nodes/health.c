@@ -6,29 +6,22 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/magic.h"
-#include "base/wr.h"
 #include "nodes/doubt.h"
 #include "nodes/node.h"
+#include "nodes/own.h"
+#include "nodes/ports.h"
+#include "nodes/probe.h"
 #include "policy/policy.h"
-#include "smb/const.h"
-#include "smb/hdr2.h"
-#include "smb/nbss.h"
-#include "smb/neg2.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/queue.h>
-#include <sys/random.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <event2/event.h>
 
 /*
- * Each probe is a new connection: connect, NEGOTIATE, answer, close. It ends in one of three ways,
- * and `fall` equal misses in a row (or `rise` answers) change the node's health:
+ * Each probe is a new connection. What it ends with, `fall` times in a row (or `rise` answers),
+ * changes the node's health:
  *
  *	answered   up
  *	no way     connect() was refused or timed out: nobody new is let in. Down.
@@ -36,6 +29,10 @@
  *
  * Both mean that nothing new is placed there, and neither ends a connection: those end on their own
  * evidence (proxy/watch.h), which is looked for from the first miss on.
+ *
+ * Three things are no miss. This machine's own trouble says nothing of a node. A node that refuses
+ * this machine's address, and serves clients, whose addresses it sees, is alive. And what comes in
+ * at a listener of ours is no node at all.
  *
  * A connection of a client that fails makes its node suspect: it is probed at once, and a refused
  * probe then counts as the last of `fall`.
@@ -45,30 +42,31 @@
 #define SUSPECT_MS 200
 /* Times of state changes that are remembered for flap damping. */
 #define FLAPS_MAX 16
+/* Between two lines of a kind about one node. */
+#define HINT_MS 60000
 
-enum probe_end { PROBE_ANSWERED, PROBE_NO_WAY, PROBE_SILENT };
-
-#define PROBE_MAGIC 0x70726f62u
+#define WATCH_MAGIC 0x77617463u
 #define HEALTH_MAGIC 0x6865616cu
 
-struct probe {
+/* A node, its probes, and what they have said. */
+struct watch {
 	MAGIC_MEMBER
-	TAILQ_ENTRY(probe) entry;
+	TAILQ_ENTRY(watch) entry;
 	struct health *h;
 	struct node *node;		/* a reference */
-	struct event *timer;		/* the next probe, or the end of this one's patience */
-	struct event *io;
-	int fd;				/* -1: between probes */
-	bool sent;
+	struct event *timer;		/* the next probe */
+	struct probe probe;
 	bool urgent;			/* a client's connection failed */
+	bool smb1;			/* ask in SMB1: in SMB2 it did not answer properly */
 	unsigned good, bad;		/* in a row */
-	enum probe_end last;
-	uint64_t started_ms, started_us;
+	unsigned lost;			/* in a row: probes that got nothing at all */
+	bool no_way;			/* of which kind the last miss was */
+	uint64_t started_ms;
+	uint64_t served_ms;		/* a client got an answer about then; 0: never */
 	uint64_t flaps[FLAPS_MAX];
 	unsigned nflaps;
 	uint64_t hold_until_ms;		/* flapping: not up before then; 0 = no */
-	size_t have;
-	uint8_t answer[4096];
+	uint64_t refusal_hint_ms, ports_hint_ms;	/* the next line about that may come then */
 };
 
 struct health {
@@ -76,10 +74,11 @@ struct health {
 	struct event_base *base;
 	struct nodes *nodes;
 	struct policy *policy;
+	struct own own;
 	struct event *suspects;
 	void (*doubt)(void *arg, struct node *node);
 	void *arg;
-	TAILQ_HEAD(, probe) probes;
+	TAILQ_HEAD(, watch) watches;
 };
 
 static void
@@ -90,29 +89,47 @@ after(struct event *ev, uint64_t ms)
 	event_add(ev, &tv);
 }
 
+static bool
+may_hint(uint64_t *next_ms, uint64_t now)
+{
+	if (now < *next_ms)
+		return false;
+	*next_ms = now + HINT_MS;
+	return true;
+}
+
 /* Changes of state. */
 
 static void
-count_flap(struct probe *p, uint64_t now)
+count_flap(struct watch *w, uint64_t now)
 {
-	const struct pol_health *ph = &p->h->policy->health;
+	const struct pol_health *ph = &w->h->policy->health;
 	unsigned recent = 0;
 
-	p->flaps[p->nflaps++ % FLAPS_MAX] = now;
-	for (unsigned i = 0; i < FLAPS_MAX && i < p->nflaps; i++)
-		if (now - p->flaps[i] < ph->flap_window)
+	w->flaps[w->nflaps++ % FLAPS_MAX] = now;
+	for (unsigned i = 0; i < FLAPS_MAX && i < w->nflaps; i++)
+		if (now - w->flaps[i] < ph->flap_window)
 			recent++;
 	if (ph->flap_changes > 0 && recent >= ph->flap_changes) {
-		p->hold_until_ms = now + ph->flap_hold;
-		log_warn("node %s changes too often: not up again for %u s", p->node->name,
+		w->hold_until_ms = now + ph->flap_hold;
+		log_warn("node %s changes too often: not up again for %u s", w->node->name,
 		    ph->flap_hold / 1000);
 	}
 }
 
-static void
-set_health(struct probe *p, enum node_health to, const char *why)
+static const char *
+health_str(enum node_health h)
 {
-	struct node *n = p->node;
+	static const char *const words[] = { [NODE_UNKNOWN] = "unknown", [NODE_UP] = "up",
+		[NODE_DOWN] = "down", [NODE_HUNG] = "hung", [NODE_LOOP] = "not used" };
+
+	return words[h];
+}
+
+static void
+set_health(struct watch *w, enum node_health to, const char *why)
+{
+	struct node *n = w->node;
 	enum node_health from = n->health;
 	uint64_t now = clock_ms();
 
@@ -120,10 +137,9 @@ set_health(struct probe *p, enum node_health to, const char *why)
 		return;
 	/* The first answer of a node that was taken for up is no change for anybody. */
 	if (from != NODE_UNKNOWN || to != NODE_UP) {
-		log_warn("node %s is %s: %s", n->name,
-		    to == NODE_UP ? "up" : to == NODE_DOWN ? "down" : "hung", why);
+		log_warn("node %s is %s: %s", n->name, health_str(to), why);
 		if (from != NODE_UNKNOWN)
-			count_flap(p, now);
+			count_flap(w, now);
 		n->changed_ms = now;
 	}
 	if (to == NODE_UP)
@@ -133,244 +149,222 @@ set_health(struct probe *p, enum node_health to, const char *why)
 
 /* Is there a node for new clients besides this one? */
 static bool
-others_take_new(const struct probe *p)
+others_take_new(const struct watch *w)
 {
-	const struct probe *o;
+	const struct watch *o;
 
-	TAILQ_FOREACH(o, &p->h->probes, entry)
-		if (o != p && node_takes_new(o->node))
+	TAILQ_FOREACH(o, &w->h->watches, entry)
+		if (o != w && node_takes_new(o->node))
 			return true;
 	return false;
 }
 
-static void
-probe_judge(struct probe *p, enum probe_end end, const char *why)
-{
-	const struct pol_health *ph = &p->h->policy->health;
-	struct node *n = p->node;
-	uint64_t now = clock_ms();
+/* What a probe's end means. */
 
-	n->probes++;
-	if (end == PROBE_ANSWERED) {
-		doubt_over(n, now);
-		p->bad = 0;
-		p->good++;
-		if (n->health == NODE_UP)
-			return;
-		/* A node that comes and goes is better than none. */
-		if (p->hold_until_ms != 0 && now < p->hold_until_ms && others_take_new(p)) {
-			n->held_down = true;
-			return;
-		}
-		p->hold_until_ms = 0;
-		n->held_down = false;
-		if (n->health == NODE_UNKNOWN || p->good >= ph->rise)
-			set_health(p, NODE_UP, why);
+static void
+count_answer(struct watch *w, const char *why)
+{
+	struct node *n = w->node;
+
+	doubt_over(n, clock_ms());
+	w->bad = w->lost = 0;
+	w->good++;
+	if (n->health == NODE_UP)
+		return;
+	/* A node that comes and goes is better than none. */
+	if (w->hold_until_ms != 0 && clock_ms() < w->hold_until_ms && others_take_new(w)) {
+		n->held_down = true;
 		return;
 	}
+	w->hold_until_ms = 0;
+	n->held_down = false;
+	if (n->health == NODE_UNKNOWN || w->good >= w->h->policy->health.rise)
+		set_health(w, NODE_UP, why);
+}
+
+static void
+count_miss(struct watch *w, enum probe_end end, const char *why)
+{
+	const struct pol_health *ph = &w->h->policy->health;
+	bool no_way = end == PROBE_NO_WAY || end == PROBE_UNHEARD;
+	struct node *n = w->node;
+
 	n->probe_failures++;
-	if (doubt_grows(p->h->nodes, n, p->started_ms, now))
-		p->h->doubt(p->h->arg, n);
-	p->good = 0;
+	if (doubt_grows(w->h->nodes, n, w->started_ms, clock_ms()))
+		w->h->doubt(w->h->arg, n);
+	w->good = 0;
 	/* Misses of two kinds in a row do not add up to either. */
-	p->bad = end == p->last ? p->bad + 1 : 1;
-	if (p->urgent && end == PROBE_NO_WAY)
-		p->bad = ph->fall;
-	if (p->bad >= ph->fall)
-		set_health(p, end == PROBE_NO_WAY ? NODE_DOWN : NODE_HUNG, why);
+	w->bad = no_way == w->no_way ? w->bad + 1 : 1;
+	w->no_way = no_way;
+	w->lost = end == PROBE_UNHEARD || end == PROBE_SILENT ? w->lost + 1 : 0;
+	if (w->urgent && no_way)
+		w->bad = ph->fall;
+	if (w->bad >= ph->fall)
+		set_health(w, no_way ? NODE_DOWN : NODE_HUNG, why);
 	else
-		log_info("node %s: probe failed (%u of %u): %s", n->name, p->bad, ph->fall, why);
+		log_info("node %s: probe failed (%u of %u): %s", n->name, w->bad, ph->fall, why);
+}
+
+/*
+ * The node closed the connection or refused it. It knows this machine's address, and clients come
+ * from theirs where policy says so: only they can tell, and where they are served all is well.
+ */
+static void
+count_refusal(struct watch *w, enum probe_end end, const char *why)
+{
+	const struct policy *p = w->h->policy;
+	uint64_t now = clock_ms();
+	bool serves = w->served_ms != 0 &&
+	    now - w->served_ms <= (uint64_t)(p->health.fall + 1) * p->health.interval;
+
+	if (!serves && (end != PROBE_DENIED || p->source == POL_SOURCE_OWN)) {
+		count_miss(w, end, why);
+		return;
+	}
+	if (may_hint(&w->refusal_hint_ms, now))
+		log_warn("node %s refuses the probes: %s. %s: is this machine's address missing in "
+		         "\"hosts allow\" there?", w->node->name, why, serves ? "It serves clients"
+		         : "Clients come from other addresses, so that says nothing");
+	if (serves)
+		count_answer(w, "it serves clients");
+}
+
+static void
+judge(struct watch *w, enum probe_end end, const char *why)
+{
+	struct node *n = w->node;
+
+	if (atomic_exchange(&n->met, false)) {
+		n->probes++;
+		n->probe_failures++;
+		w->good = 0;
+		set_health(w, NODE_LOOP, "its address is one of smbgate's own listeners");
+		return;
+	}
+	if (end == PROBE_OWN)
+		return;
+	n->probes++;
+	if (end == PROBE_ANSWERED)
+		count_answer(w, why);
+	else if (end == PROBE_CLOSED || end == PROBE_DENIED)
+		count_refusal(w, end, why);
+	else
+		count_miss(w, end, why);
+}
+
+static void
+warn_ports(struct watch *w)
+{
+	uint64_t fit = ports_fit(w->h->policy, w->node), used = w->node->connections;
+
+	if (ports_scarce(used, fit) && may_hint(&w->ports_hint_ms, clock_ms()))
+		log_warn("node %s: %" PRIu64 " of about %" PRIu64 " local ports toward it are in use: %s",
+		    w->node->name, used, fit, dial_cure(DIAL_PORTS));
 }
 
 /* One probe. */
 
 static void
-probe_hang_up(struct probe *p)
+watch_probe(struct watch *w)
 {
-	if (p->io != NULL)
-		event_free(p->io);
-	p->io = NULL;
-	if (p->fd != -1)
-		close(p->fd);
-	p->fd = -1;
+	const struct policy *p = w->h->policy;
+
+	if (p->smb1 != POL_SMB1_ALLOW)
+		w->smb1 = false;
+	probe_start(&w->probe, w->smb1, p->health.timeout);
+}
+
+/* An answer in SMB2 was not to be had: may it know SMB1 alone? True: it is asked at once. */
+static bool
+ask_in_smb1(struct watch *w, enum probe_end end)
+{
+	bool improper = end == PROBE_IMPROPER || end == PROBE_CLOSED;
+
+	if (w->h->policy->smb1 != POL_SMB1_ALLOW || atomic_load(&w->node->met))
+		return false;
+	if (end == PROBE_ANSWERED)
+		w->smb1 = w->probe.in_smb1;
+	else if (improper || end == PROBE_SILENT)
+		w->smb1 = !w->smb1;
+	if (!improper || !w->smb1)
+		return false;
+	watch_probe(w);
+	return true;
 }
 
 static void
-probe_finish(struct probe *p, enum probe_end end, const char *why)
+probe_done(void *arg, enum probe_end end, const char *why)
 {
-	uint64_t next, now;
+	struct watch *w = arg;
+	const struct pol_health *ph = &w->h->policy->health;
+	uint64_t now, next = ph->interval;
 
-	probe_hang_up(p);
-	probe_judge(p, end, why);
-	p->last = end;
-	p->urgent = false;
-	/* From start to start, so that `fall` misses take `fall` intervals, however they miss. */
-	next = p->started_ms + p->h->policy->health.interval;
+	MAGIC_CHECK(w, WATCH_MAGIC);
+	if (ask_in_smb1(w, end))
+		return;
 	now = clock_ms();
-	after(p->timer, next > now ? next - now : 0);
+	if (atomic_exchange(&w->node->served, false))
+		w->served_ms = now;
+	judge(w, end, why);
+	warn_ports(w);
+	w->urgent = false;
+	/* A queue that nobody empties is not filled with probes. */
+	if (w->lost >= ph->fall)
+		next *= 2;
+	/* From start to start, so that `fall` misses take `fall` intervals, however they miss. */
+	next += w->started_ms;
+	after(w->timer, next > now ? next - now : 0);
 }
 
 static void
-probe_read(struct probe *p)
+watch_timer_cb(evutil_socket_t fd, short what, void *arg)
 {
-	ssize_t n = recv(p->fd, p->answer + p->have, sizeof(p->answer) - p->have, 0);
-	struct neg2_resp r;
-	struct nbss nb;
-
-	if (n == -1 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0) {
-		probe_finish(p, PROBE_SILENT, "it closed before it answered");
-		return;
-	}
-	p->have += (size_t)n;
-	if (nbss_get(&nb, p->answer, p->have) == -1)
-		return;
-	if (nb.type != NBSS_MESSAGE || nb.len > sizeof(p->answer) - NBSS_HDR_LEN) {
-		probe_finish(p, PROBE_SILENT, "its answer is not SMB");
-		return;
-	}
-	if (p->have < NBSS_HDR_LEN + nb.len)
-		return;
-	if (neg2_resp_get(&r, p->answer + NBSS_HDR_LEN, nb.len) == -1) {
-		probe_finish(p, PROBE_SILENT, "its answer is not a NEGOTIATE response");
-		return;
-	}
-	node_learn(p->node, &r);
-	p->node->probe_us = clock_us() - p->started_us;
-	probe_finish(p, PROBE_ANSWERED, "it answers");
-}
-
-static void
-probe_send(struct probe *p)
-{
-	uint8_t out[NBSS_HDR_LEN + 512], salt[32];
-	struct wr w = wr_init(out, sizeof(out));
-	struct guid guid;
-	int err = 0;
-	socklen_t len = sizeof(err);
-
-	if (getsockopt(p->fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1 || err != 0) {
-		probe_finish(p, PROBE_NO_WAY, strerror(err != 0 ? err : errno));
-		return;
-	}
-	/* A GUID of its own each time: the probe is nobody's client and displaces none. */
-	if (getrandom(&guid, sizeof(guid), 0) != sizeof(guid) ||
-	    getrandom(salt, sizeof(salt), 0) != sizeof(salt)) {
-		probe_finish(p, PROBE_SILENT, "no random numbers");
-		return;
-	}
-	nbss_begin(&w);
-	neg2_probe_put(&w, &guid, salt);
-	nbss_end(&w);
-	/* A few hundred bytes always fit into a new connection's buffer. */
-	if (!wr_ok(&w) || send(p->fd, out, wr_len(&w), MSG_NOSIGNAL) != (ssize_t)wr_len(&w)) {
-		probe_finish(p, PROBE_SILENT, "the request could not be sent");
-		return;
-	}
-	p->sent = true;
-}
-
-static void
-probe_io_cb(evutil_socket_t fd, short what, void *arg)
-{
-	struct probe *p = arg;
-
-	(void)what;
-	MAGIC_CHECK(p, PROBE_MAGIC);
-	if (p->sent) {
-		probe_read(p);
-		return;
-	}
-	probe_send(p);
-	if (p->fd == -1)
-		return;
-	event_free(p->io);
-	p->io = event_new(p->h->base, fd, EV_READ | EV_PERSIST, probe_io_cb, p);
-	if (p->io == NULL || event_add(p->io, NULL) == -1)
-		probe_finish(p, PROBE_SILENT, "out of memory");
-}
-
-static void
-probe_start(struct probe *p)
-{
-	struct sockaddr_storage ss;
-	socklen_t len = addrport_to_sa(&p->node->address, &ss);
-
-	p->started_ms = clock_ms();
-	p->started_us = clock_us();
-	p->have = 0;
-	p->sent = false;
-	p->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (p->fd == -1) {
-		/* Our own want of descriptors is not the node's fault. */
-		after(p->timer, p->h->policy->health.interval);
-		return;
-	}
-	if (connect(p->fd, (struct sockaddr *)&ss, len) == -1 && errno != EINPROGRESS) {
-		probe_finish(p, PROBE_NO_WAY, strerror(errno));
-		return;
-	}
-	p->io = event_new(p->h->base, p->fd, EV_WRITE, probe_io_cb, p);
-	if (p->io == NULL || event_add(p->io, NULL) == -1) {
-		probe_finish(p, PROBE_SILENT, "out of memory");
-		return;
-	}
-	after(p->timer, p->h->policy->health.timeout);
-}
-
-static void
-probe_timer_cb(evutil_socket_t fd, short what, void *arg)
-{
-	struct probe *p = arg;
+	struct watch *w = arg;
 
 	(void)fd;
 	(void)what;
-	MAGIC_CHECK(p, PROBE_MAGIC);
-	if (p->fd != -1)
-		probe_finish(p, p->sent ? PROBE_SILENT : PROBE_NO_WAY,
-		    p->sent ? "no answer in time" : "no connection in time");
-	else if (p->node->maint)
-		after(p->timer, p->h->policy->health.interval);
-	else
-		probe_start(p);
+	MAGIC_CHECK(w, WATCH_MAGIC);
+	w->started_ms = clock_ms();
+	if (w->node->maint)
+		after(w->timer, w->h->policy->health.interval);
+	else if (!probe_is_out(&w->probe))
+		watch_probe(w);
 }
 
-/* The set of probes. */
+/* The set of nodes. */
 
 static void
-probe_free(struct probe *p)
+watch_free(struct watch *w)
 {
-	TAILQ_REMOVE(&p->h->probes, p, entry);
-	probe_hang_up(p);
-	if (p->timer != NULL)
-		event_free(p->timer);
-	node_unref(&p->node);
-	MAGIC_CLEAR(p);
-	free(p);
+	TAILQ_REMOVE(&w->h->watches, w, entry);
+	probe_fini(&w->probe);
+	if (w->timer != NULL)
+		event_free(w->timer);
+	node_unref(&w->node);
+	MAGIC_CLEAR(w);
+	free(w);
 }
 
 static void
-probe_new(struct health *h, struct node *n)
+watch_new(struct health *h, struct node *n)
 {
-	struct probe *p = calloc(1, sizeof(*p));
+	struct watch *w = calloc(1, sizeof(*w));
 
-	if (p == NULL) {
+	if (w == NULL) {
 		log_error("out of memory: node %s is not probed", n->name);
 		return;
 	}
-	MAGIC_SET(p, PROBE_MAGIC);
-	p->h = h;
-	p->fd = -1;
-	p->node = node_ref(n);
-	TAILQ_INSERT_TAIL(&h->probes, p, entry);
-	p->timer = evtimer_new(h->base, probe_timer_cb, p);
-	if (p->timer == NULL) {
+	MAGIC_SET(w, WATCH_MAGIC);
+	w->h = h;
+	w->node = node_ref(n);
+	TAILQ_INSERT_TAIL(&h->watches, w, entry);
+	w->timer = evtimer_new(h->base, watch_timer_cb, w);
+	if (probe_init(&w->probe, h->base, n, &h->own, probe_done, w) == -1 || w->timer == NULL) {
 		log_error("out of memory: node %s is not probed", n->name);
-		probe_free(p);
+		watch_free(w);
 		return;
 	}
-	after(p->timer, 0);
+	after(w->timer, 0);
 }
 
 /* Nodes that a client found wanting are probed at once; removed ones are forgotten when idle. */
@@ -378,37 +372,40 @@ static void
 suspects_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct health *h = arg;
-	struct probe *p, *next;
+	struct watch *w, *next;
 
 	(void)fd;
 	(void)what;
 	MAGIC_CHECK(h, HEALTH_MAGIC);
-	for (p = TAILQ_FIRST(&h->probes); p != NULL; p = next) {
-		next = TAILQ_NEXT(p, entry);
-		if (!p->node->listed && p->node->connections == 0) {
-			probe_free(p);
+	for (w = TAILQ_FIRST(&h->watches); w != NULL; w = next) {
+		next = TAILQ_NEXT(w, entry);
+		if (!w->node->listed && w->node->connections == 0) {
+			watch_free(w);
 			continue;
 		}
-		doubt_review(h->nodes, p->node, clock_ms());
-		if (p->node->gone)
-			set_health(p, NODE_DOWN, "its connections are dead");
-		if (atomic_exchange(&p->node->suspect_ms, 0) == 0 || p->node->maint)
+		doubt_review(h->nodes, w->node, clock_ms());
+		if (w->node->gone)
+			set_health(w, NODE_DOWN, "its connections are dead");
+		if (atomic_exchange(&w->node->suspect_ms, 0) == 0 || w->node->maint)
 			continue;
-		p->urgent = true;
-		if (p->fd == -1)
-			after(p->timer, 0);
+		/* Nothing is placed there: its probes have time. */
+		if (w->node->health > NODE_UP)
+			continue;
+		w->urgent = true;
+		if (!probe_is_out(&w->probe))
+			after(w->timer, 0);
 	}
 	nodes_sweep(h->nodes);
 }
 
-static struct probe *
-probe_of(struct health *h, const struct node *n)
+static struct watch *
+watch_of(struct health *h, const struct node *n)
 {
-	struct probe *p;
+	struct watch *w;
 
-	TAILQ_FOREACH(p, &h->probes, entry)
-		if (p->node == n)
-			return p;
+	TAILQ_FOREACH(w, &h->watches, entry)
+		if (w->node == n)
+			return w;
 	return NULL;
 }
 
@@ -422,15 +419,15 @@ health_policy(struct health *h, struct policy *policy)
 	h->policy = policy_ref(policy);
 	policy_unref(&old);
 	for (size_t i = 0; i < n; i++) {
-		if (all[i]->listed && probe_of(h, all[i]) == NULL)
-			probe_new(h, all[i]);
+		if (all[i]->listed && watch_of(h, all[i]) == NULL)
+			watch_new(h, all[i]);
 		node_unref(&all[i]);
 	}
 	/* A removed node is probed while it has connections: its death must still be seen. */
 }
 
 struct health *
-health_new(struct event_base *base, struct nodes *nodes,
+health_new(struct event_base *base, struct nodes *nodes, struct stats *stats,
     void (*doubt)(void *arg, struct node *node), void *arg)
 {
 	const struct timeval tv = { 0, SUSPECT_MS * 1000 };
@@ -441,9 +438,10 @@ health_new(struct event_base *base, struct nodes *nodes,
 	MAGIC_SET(h, HEALTH_MAGIC);
 	h->base = base;
 	h->nodes = nodes;
+	h->own.stats = stats;
 	h->doubt = doubt;
 	h->arg = arg;
-	TAILQ_INIT(&h->probes);
+	TAILQ_INIT(&h->watches);
 	h->suspects = event_new(base, -1, EV_PERSIST, suspects_cb, h);
 	if (h->suspects == NULL || event_add(h->suspects, &tv) == -1)
 		health_free(&h);
@@ -457,8 +455,8 @@ health_free(struct health **hp)
 
 	if (h == NULL)
 		return;
-	while (!TAILQ_EMPTY(&h->probes))
-		probe_free(TAILQ_FIRST(&h->probes));
+	while (!TAILQ_EMPTY(&h->watches))
+		watch_free(TAILQ_FIRST(&h->watches));
 	if (h->suspects != NULL)
 		event_free(h->suspects);
 	policy_unref(&h->policy);

@@ -9,10 +9,18 @@ nodes_libnodes_a_SOURCES = \
 	nodes/health.h \
 	nodes/home.c \
 	nodes/home.h \
+	nodes/logons.c \
+	nodes/logons.h \
 	nodes/node.c \
 	nodes/node.h \
+	nodes/own.c \
+	nodes/own.h \
 	nodes/place.c \
 	nodes/place.h \
+	nodes/ports.c \
+	nodes/ports.h \
+	nodes/probe.c \
+	nodes/probe.h \
 	nodes/route.c \
 	nodes/route.h \
 	nodes/source.c \

@@ -219,15 +219,18 @@ node_takes_new(const struct node *n)
 bool
 node_takes_more(const struct node *n)
 {
-	return n->health != NODE_DOWN && !n->gone;
+	return n->health != NODE_DOWN && n->health != NODE_LOOP && !n->gone;
 }
 
 double
 node_weight(const struct node *n, unsigned slow_start_ms, uint64_t now_ms)
 {
-	uint64_t since = n->up_since_ms;
+	uint64_t since = n->up_since_ms, hold = n->logon_hold_ms;
 	double share = 1.0;
 
+	/* A hold that is over, and no logon has succeeded yet. */
+	if (since < hold && hold <= now_ms)
+		since = hold;
 	if (since != 0 && now_ms - since < slow_start_ms) {
 		share = (double)(now_ms - since) / slow_start_ms;
 		if (share < SLOW_START_FLOOR)
@@ -245,11 +248,45 @@ node_state(const struct node *n)
 		return "down";
 	if (n->health == NODE_HUNG)
 		return "hung";
+	if (n->health == NODE_LOOP)
+		return "loop";
 	if (!n->listed)
 		return "removed";
 	if (n->drain || n->drain_policy)
 		return "drain";
-	return "up";
+	return n->health == NODE_UNKNOWN ? "unknown" : "up";
+}
+
+void
+node_probe_out(struct node *n, const struct guid *client_guid)
+{
+	pthread_mutex_lock(&n->table->lock);
+	n->probing = true;
+	n->probe = *client_guid;
+	pthread_mutex_unlock(&n->table->lock);
+}
+
+void
+node_probe_over(struct node *n)
+{
+	pthread_mutex_lock(&n->table->lock);
+	n->probing = false;
+	pthread_mutex_unlock(&n->table->lock);
+}
+
+bool
+nodes_meet_probe(struct nodes *n, const struct guid *client_guid)
+{
+	struct node *x;
+
+	pthread_mutex_lock(&n->lock);
+	for (x = n->head; x != NULL; x = x->next)
+		if (x->probing && guid_equal(&x->probe, client_guid))
+			break;
+	if (x != NULL)
+		x->met = true;
+	pthread_mutex_unlock(&n->lock);
+	return x != NULL;
 }
 
 void

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/guid.h"
 #include "smb/neg2.h"
 #include "state/state.h"
 
@@ -18,11 +19,12 @@ struct policy;
 #define NODE_BLOB_MAX 1024
 
 enum node_health {
-	NODE_UNKNOWN,		/* not probed yet: taken for up, a failed connection tells soon */
+	NODE_UNKNOWN,		/* no probe has told yet: taken for up, a failed connection tells soon */
 	NODE_UP,
 	/* In either state nothing new is placed there, and live connections stay: see proxy/watch.h. */
 	NODE_DOWN,		/* cannot be reached */
 	NODE_HUNG,		/* accepts and does not answer */
+	NODE_LOOP,		/* is one of smbgate's own listeners: never used */
 };
 
 /*
@@ -47,6 +49,11 @@ struct node {
 	_Atomic bool held_down;		/* flaps: stays down until its hold is over */
 	_Atomic uint64_t up_since_ms;	/* came back then (slow start), 0 = from the start */
 	_Atomic uint64_t changed_ms;	/* of the last change of health */
+	_Atomic bool served;		/* a client was answered since the last probe */
+	_Atomic bool met;		/* the probe that is out came in at a listener of ours */
+	_Atomic uint64_t logon_timeouts;	/* logons that it left without an answer */
+	_Atomic unsigned logons_lost;	/* of those, in a row, up to now */
+	_Atomic uint64_t logon_hold_ms;	/* so new clients go elsewhere until then; 0 = no */
 	_Atomic uint64_t suspect_ms;	/* a connection failed then: probe soon; 0 = no */
 	_Atomic uint64_t answered_ms;	/* a probe, the last time; 0 = never. See nodes/doubt.h */
 	_Atomic uint64_t doubt_ms;	/* no probe was answered since then; 0 = no doubt */
@@ -59,6 +66,8 @@ struct node {
 	struct node *next;		/* the table's lock */
 	struct nodes *table;
 	_Atomic uint32_t capabilities;	/* of its NEGOTIATE answer, read without the lock */
+	bool probing;			/* a probe with that ClientGuid is out; under the table's lock */
+	struct guid probe;
 	bool answered;			/* there is one; the rest of it, under the table's lock: */
 	struct neg2_resp answer;	/* without what depends on the dialect, and times */
 	uint8_t blob[NODE_BLOB_MAX];
@@ -96,8 +105,25 @@ bool node_takes_more(const struct node *n);
 /* The weight as placement sees it now: from a tenth to all of it during slow start. */
 double node_weight(const struct node *n, unsigned slow_start_ms, uint64_t now_ms);
 
-/* up, down, hung, drain, maint, removed: one word for people. */
+/* unknown, up, down, hung, loop, drain, maint, removed: one word for people. */
 const char *node_state(const struct node *n);
+
+/* A client of it was answered. Any thread, and cheap: it is called for every answer. */
+static inline void
+node_served(struct node *n)
+{
+	if (!atomic_load_explicit(&n->served, memory_order_relaxed))
+		atomic_store_explicit(&n->served, true, memory_order_relaxed);
+}
+
+/* A probe with that ClientGuid goes to the node, and is over. Main thread. */
+void node_probe_out(struct node *n, const struct guid *client_guid);
+void node_probe_over(struct node *n);
+/*
+ * Is this the ClientGuid of a probe that is out? Then its node is one of our own listeners, and has
+ * been marked as met. Any thread.
+ */
+bool nodes_meet_probe(struct nodes *n, const struct guid *client_guid);
 
 /* Remembers what an answer to NEGOTIATE said. Main thread. */
 void node_learn(struct node *n, const struct neg2_resp *r);

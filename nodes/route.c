@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/guid.h"
 #include "nodes/home.h"
+#include "nodes/logons.h"
 #include "nodes/node.h"
 #include "nodes/place.h"
 #include "policy/policy.h"
@@ -41,6 +42,7 @@ struct search {
 	bool wanted_usable;
 	unsigned moves;
 	unsigned ntried;
+	enum close_reason why;		/* the last of them was not reached */
 	struct node *tried[TRIES_MAX];	/* references */
 	route_f done;
 	void *arg;
@@ -90,6 +92,37 @@ tried(const struct search *s, const struct node *n)
 }
 
 /*
+ * The nodes that may take a new client, as the hash sees them; how many. Those that leave logons
+ * without an answer are among them only if the others are none.
+ */
+static size_t
+candidates(struct route *r, struct node *const *all, size_t n, struct node **fit,
+    struct place *places)
+{
+	struct route_env *env = r->env;
+	bool shared = env->state->ops->shared;
+	uint64_t now = clock_ms();
+	size_t k = 0;
+
+	for (int held = 0; held <= 1 && k == 0; held++)
+		for (size_t i = 0; i < n; i++) {
+			if (!node_takes_new(all[i]) || tried(r->search, all[i]) ||
+			    logons_held(all[i], now) != held)
+				continue;
+			fit[k] = all[i];
+			places[k++] = (struct place){
+				.hash = keyhash(env->hash, r->key.b, sizeof(r->key.b), all[i]->name,
+				    strlen(all[i]->name)),
+				/* What only this proxy knows would lead the others elsewhere. */
+				.weight = shared ? all[i]->weight
+				                 : node_weight(all[i], env->policy->health.slow_start, now),
+				.load = shared ? 0 : state_clients(env->state, all[i]->id),
+			};
+		}
+	return k;
+}
+
+/*
  * The node that was dialled, or the hash's choice among the nodes that may take a new client. Where
  * there is none, the first one at all, unusable: the map is asked all the same, the client may be
  * live somewhere.
@@ -101,10 +134,8 @@ choose_wanted(struct route *r)
 	struct search *s = r->search;
 	struct node *all[POL_NODES_MAX], *fit[POL_NODES_MAX];
 	struct place places[POL_NODES_MAX];
-	uint64_t now = clock_ms();
-	size_t n = nodes_all(env->nodes, all, POL_NODES_MAX), k = 0;
-	bool shared = env->state->ops->shared;
-	struct node *home = shared ? home_of(all, n, env->hash, &r->key) : NULL;
+	size_t n = nodes_all(env->nodes, all, POL_NODES_MAX), k;
+	struct node *home = env->state->ops->shared ? home_of(all, n, env->hash, &r->key) : NULL;
 
 	node_unref(&s->wanted);
 	node_unref(&s->home);
@@ -113,27 +144,14 @@ choose_wanted(struct route *r)
 	if (s->dialled != NULL && node_takes_new(s->dialled) && !tried(s, s->dialled)) {
 		s->wanted = node_ref(s->dialled);
 		s->wanted_usable = true;
-		goto out;
+	} else {
+		k = candidates(r, all, n, fit, places);
+		s->wanted_usable = k > 0;
+		if (k > 0)
+			s->wanted = node_ref(fit[place_choose(places, k)]);
+		else if (n > 0)
+			s->wanted = node_ref(all[0]);
 	}
-	for (size_t i = 0; i < n; i++) {
-		if (!node_takes_new(all[i]) || tried(s, all[i]))
-			continue;
-		fit[k] = all[i];
-		places[k++] = (struct place){
-			.hash = keyhash(env->hash, r->key.b, sizeof(r->key.b), all[i]->name,
-			    strlen(all[i]->name)),
-			/* What only this proxy knows would lead the others elsewhere. */
-			.weight = shared ? all[i]->weight
-			                 : node_weight(all[i], env->policy->health.slow_start, now),
-			.load = shared ? 0 : state_clients(env->state, all[i]->id),
-		};
-	}
-	s->wanted_usable = k > 0;
-	if (k > 0)
-		s->wanted = node_ref(fit[place_choose(places, k)]);
-	else if (n > 0)
-		s->wanted = node_ref(all[0]);
-out:
 	for (size_t i = 0; i < n; i++)
 		node_unref(&all[i]);
 }
@@ -172,6 +190,15 @@ unclaimed(struct route *r)
 		route_fail(r, CLOSE_NO_NODE);
 }
 
+/* Nobody lives on n, and it leaves logons without an answer, which the wanted node does not. */
+static bool
+better(const struct search *s, const struct node *n)
+{
+	uint64_t now = clock_ms();
+
+	return s->wanted_usable && logons_held(n, now) && !logons_held(s->wanted, now);
+}
+
 static void claimed_cb(void *arg, const struct state_claim *c);
 
 /* The claim names another node than the wanted one, or that cannot be used. */
@@ -179,6 +206,7 @@ static void
 claimed_elsewhere(struct route *r, const struct state_claim *c, struct node *n)
 {
 	struct search *s = r->search;
+	enum close_reason why;
 
 	/* Blind: the client may be live there through another proxy. */
 	if (c->others > 0 || c->blind) {
@@ -187,12 +215,13 @@ claimed_elsewhere(struct route *r, const struct state_claim *c, struct node *n)
 			return;
 		}
 		if (c->others > 0) {
+			why = n != NULL && tried(s, n) ? s->why : CLOSE_CLAIM_ELSEWHERE;
 			node_unref(&n);
-			route_fail(r, CLOSE_CLAIM_ELSEWHERE);
+			route_fail(r, why);
 			return;
 		}
 	}
-	if (!is_dialled(s) && n != NULL && node_takes_new(n) && !tried(s, n)) {
+	if (!is_dialled(s) && n != NULL && node_takes_new(n) && !tried(s, n) && !better(s, n)) {
 		route_arrive(r, n, STAT_placed_claim);
 		return;
 	}
@@ -267,19 +296,20 @@ route_start(struct route *r, struct route_env *env, const struct state_key *key,
 }
 
 void
-route_again(struct route *r, struct node *failed)
+route_again(struct route *r, struct node *failed, enum close_reason why)
 {
 	struct search *s = r->search;
 	struct state_claim now;
 
 	if (s->ntried == TRIES_MAX || r->hold == NULL) {
-		route_fail(r, CLOSE_NODE_CONNECT);
+		route_fail(r, why);
 		return;
 	}
+	s->why = why;
 	s->tried[s->ntried++] = node_ref(failed);
 	choose_wanted(r);
 	if (!s->wanted_usable) {
-		route_fail(r, CLOSE_NODE_CONNECT);
+		route_fail(r, why);
 		return;
 	}
 	/* As if the map had just answered: state_move() checks all of it again. */

@@ -55,8 +55,11 @@ struct state_key route_key_addr(const struct addr *a);
  */
 void route_start(struct route *r, struct route_env *env, const struct state_key *key,
     struct node *dialled, route_f done, void *arg);
-/* The chosen node did not answer: another one, if the client is free to go there. */
-void route_again(struct route *r, struct node *failed);
+/*
+ * The chosen node was not reached: another one, if the client is free to go there. why: the reason
+ * to give if there is none.
+ */
+void route_again(struct route *r, struct node *failed, enum close_reason why);
 /* The chosen node was reached: no other one will be asked for. */
 void route_reached(struct route *r);
 /* A logon succeeded. */

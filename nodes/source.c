@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Can packets with that source come back from there? */
 static bool
@@ -23,21 +24,27 @@ fits(const struct addr *from, const struct addr *node)
 	return !addr_is_loopback(from) || addr_is_loopback(node);
 }
 
-/* Rendezvous hashing: the highest draw of those that fit. */
+/*
+ * Rendezvous hashing: the highest draw of those that fit. The node counts: an address that is busy
+ * toward one, with many clients behind one NAT, is not toward the others.
+ */
 static bool
 pool_draw(const struct policy *p, struct keyhash *hash, const struct addr *client,
     const struct addr *node, struct addr *from)
 {
+	uint8_t pair[sizeof(client->b) + sizeof(node->b)];
 	uint64_t best = 0;
 	bool found = false;
 
+	memcpy(pair, client->b, sizeof(client->b));
+	memcpy(pair + sizeof(client->b), node->b, sizeof(node->b));
 	for (size_t i = 0; i < p->npool; i++) {
 		const struct addr *a = &p->pool[i];
 		uint64_t h;
 
 		if (!fits(a, node))
 			continue;
-		h = keyhash(hash, client->b, sizeof(client->b), a->b, sizeof(a->b));
+		h = keyhash(hash, pair, sizeof(pair), a->b, sizeof(a->b));
 		if (!found || h > best) {
 			found = true;
 			best = h;
@@ -62,6 +69,19 @@ source_choose(const struct policy *p, struct keyhash *hash, const struct addr *c
 	default:
 		return SOURCE_OWN;
 	}
+}
+
+size_t
+source_addresses(const struct policy *p, const struct addr *node)
+{
+	size_t n = 0;
+
+	if (p->source == POL_SOURCE_TRANSPARENT)
+		return 0;
+	for (size_t i = 0; p->source == POL_SOURCE_POOL && i < p->npool; i++)
+		if (fits(&p->pool[i], node))
+			n++;
+	return n > 0 ? n : 1;
 }
 
 int

@@ -3,6 +3,7 @@
 #define NODES_SOURCE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct addr;
 struct keyhash;
@@ -17,11 +18,14 @@ enum source {
 
 /*
  * Pure. From where a connection of that client to that node is made; *from is set for the last two.
- * One client has always the same address of a pool, with any proxy that has the cluster's secret; a
- * pool that changes moves only clients of the addresses that it lost or gained.
+ * One client has always the same address of a pool toward one node, with any proxy that has the
+ * cluster's secret; a pool that changes moves only clients of the addresses that it lost or gained.
  */
 enum source source_choose(const struct policy *p, struct keyhash *hash, const struct addr *client,
     const struct addr *node, struct addr *from);
+
+/* Pure. From how many addresses that node is dialled; 0: from as many as there are clients. */
+size_t source_addresses(const struct policy *p, const struct addr *node);
 
 /*
  * Before connect(): binds a socket of that address's family to it, any port. 0, or -1 with errno:

@@ -35,6 +35,8 @@ struct pol_node {
 	struct addrport address;
 	unsigned weight;	/* 1..POL_WEIGHT_MAX */
 	enum pol_nodestate state;
+	int line;		/* of the file: its address */
+	bool public;		/* that stands in a deny-file */
 	size_t nothers;
 	struct addr others[POL_NODE_OTHERS_MAX];	/* what intercepted clients may dial too */
 };
@@ -64,8 +66,8 @@ struct pol_auth {
 
 /* All times in milliseconds. */
 struct pol_health {
-	unsigned interval, timeout, slow_start, flap_window, flap_hold, hang;
-	unsigned rise, fall, flap_changes;
+	unsigned interval, timeout, slow_start, flap_window, flap_hold, hang, logon_hold;
+	unsigned rise, fall, flap_changes, logon_fall;
 };
 
 struct pol_limits {

@@ -37,13 +37,27 @@ load_rules(struct schema *l, cfg_t *sec, const char *name, struct acl *to, bool 
 	}
 }
 
+/* Are nodes among the addresses that deny-files have, as rules from the first on? */
+static void
+mark_public(struct schema *l, size_t first)
+{
+	const struct acl *a = l->p->addresses;
+
+	for (size_t i = 0; i < l->p->nnodes; i++)
+		for (size_t k = first; k < a->n; k++)
+			if (prefix_match(&a->rules[k].prefix, &l->p->nodes[i].address.addr))
+				l->p->nodes[i].public = true;
+}
+
 static void
 load_addresses(struct schema *l)
 {
+	size_t first;
 	cfg_t *sec = cfg_getsec(l->f.cfg, "addresses");
 
 	load_rules(l, sec, "allow", l->p->addresses, false);
 	load_rules(l, sec, "deny", l->p->addresses, true);
+	first = l->p->addresses->n;
 	for (unsigned i = 0; i < cfg_size(sec, "deny-file"); i++) {
 		const char *text = cfg_getnstr(sec, "deny-file", i);
 		int line = conffile_line(&l->f, sec, "deny-file", i);
@@ -58,6 +72,7 @@ load_addresses(struct schema *l)
 			denyfile_load(l->p->addresses, path, l->path, line, &l->e, l->others);
 		free(path);
 	}
+	mark_public(l, first);
 }
 
 /* Whose address the nodes see. */

@@ -79,7 +79,8 @@ load_node(struct schema *l, cfg_t *sec)
 		errlist_add(&l->e, l->path, conffile_begin(sec), "node \"%s\" has no address", name);
 	if (address == NULL || addrport_parse(&n->address, address, 445) == -1)
 		return;
-	check_node_address(l, sec, n, conffile_line(&l->f, sec, "address", 0));
+	n->line = conffile_line(&l->f, sec, "address", 0);
+	check_node_address(l, sec, n, n->line);
 	snprintf(n->name, sizeof(n->name), "%s", name);
 	load_others(l, sec, n);
 	schema_fields(l, sec, n);

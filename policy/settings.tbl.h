@@ -61,6 +61,8 @@ SETTING("health", "slow-start", policy, health.slow_start, DURATION, "30s", 0, D
 SETTING("health", "flap-changes", policy, health.flap_changes, NUMBER, "3", 0, 16)
 SETTING("health", "flap-window", policy, health.flap_window, DURATION, "60s", 0, DAY)
 SETTING("health", "flap-hold", policy, health.flap_hold, DURATION, "60s", 0, DAY)
+SETTING("health", "logon-fall", policy, health.logon_fall, NUMBER, "3", 0, 1000)
+SETTING("health", "logon-hold", policy, health.logon_hold, DURATION, "60s", 0, DAY)
 SETTING("health", "hang", policy, health.hang, DURATION, "30s", 1000, DAY)
 
 SETTING("limits", "first-frame", policy, limits.first_frame, DURATION, "5s", 100, DAY)

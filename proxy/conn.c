@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "nodes/logons.h"
 #include "nodes/node.h"
 #include "policy/conf.h"
 #include "policy/policy.h"
@@ -68,7 +69,8 @@ conn_leave_limits(struct conn *c)
 static bool
 ordinary(enum close_reason why)
 {
-	return why == CLOSE_CLIENT_EOF || why == CLOSE_CLIENT_RESET || why == CLOSE_SHUTDOWN;
+	return why == CLOSE_CLIENT_EOF || why == CLOSE_CLIENT_RESET || why == CLOSE_SHUTDOWN ||
+	    why == CLOSE_OWN_PROBE;
 }
 
 static void
@@ -88,6 +90,17 @@ log_end(struct conn *c)
 	    conn_stage_str(c->stage), close_text(c->why));
 }
 
+/* Has the node left a logon without an answer? Half a request is not one. */
+static void
+judge_logon(const struct conn *c)
+{
+	const struct track *t = &c->mediate.track;
+	uint64_t now = clock_ms();
+
+	if (t->negotiated && !t->logged_on && t->npending > 0 && c->owed_since_ms != 0)
+		logons_lost(c->node, c->env->policy, now - c->owed_since_ms, now);
+}
+
 /* reset: the client gets RST, to notice at once; not while bytes are on their way to it. */
 static void
 die(struct conn *c, bool reset)
@@ -97,6 +110,7 @@ die(struct conn *c, bool reset)
 	if (c->stage == CONN_DEAD)
 		return;
 	log_end(c);
+	judge_logon(c);
 	stats_closed(env->stats, c->why);
 	conn_enter(c, CONN_DEAD, 0);
 	disarm(c);
@@ -104,7 +118,8 @@ die(struct conn *c, bool reset)
 	for (int i = 0; i < 2; i++)
 		splice_return(env->pipes, &c->side[i].pipe);
 	leg_close(&c->side[C2S].leg, reset);
-	leg_close(&c->side[S2C].leg, false);
+	/* A stranger leaves nothing in TIME_WAIT toward the node: local ports are few. */
+	leg_close(&c->side[S2C].leg, !c->mediate.track.logged_on);
 	conn_leave_limits(c);
 	route_fini(&c->route);
 	mediate_fini(&c->mediate);
@@ -214,7 +229,7 @@ conn_end(struct conn *c, enum close_reason why)
 	/* Answers that the node gave are delivered, whatever else went wrong. */
 	c->why = why;
 	conn_enter(c, CONN_FLUSH, 0);
-	leg_close(&s2c->leg, false);
+	leg_close(&s2c->leg, !c->mediate.track.logged_on);
 	turn_update(c);
 	c->end_by_ms = clock_ms() + FLUSH_MS;
 	conn_arm(c);
@@ -251,7 +266,7 @@ conn_end_of_file(struct side *s)
 		return;
 	}
 	c->why = CLOSE_CLIENT_EOF;
-	if (!stage_relays(c->stage) || logged_off(c)) {
+	if (c->stage != CONN_RELAY || logged_off(c)) {
 		conn_end(c, CLOSE_CLIENT_EOF);
 		return;
 	}

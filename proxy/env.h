@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "inspect/mediate.h"
+#include "nodes/own.h"
 #include "nodes/route.h"
 
 struct conn;
@@ -53,6 +54,7 @@ struct conn_env {
 	const struct conn_ops *ops;
 	struct worker *worker;		/* for ops->vc_reset() alone */
 	struct log_limit log;
+	struct own own;
 	struct route_env route;
 	struct mediate_env mediate;
 	uint8_t scratch[ENV_SCRATCH];

@@ -35,21 +35,48 @@
  *	SMB1 alone ─ refused, or (policy) ──────────┘
  */
 
-void
-opening_connect_failed(struct conn *c)
+/* Another node for the client; it ends for that reason if there is none. */
+static void
+try_another(struct conn *c, enum close_reason why)
 {
 	struct node *failed = c->node;
 
-	stats_add(c->env->stats, STAT_node_connect_failed, 1);
-	/* The health checks look at it at once. */
-	atomic_store(&failed->suspect_ms, clock_ms());
 	leg_close(&c->side[S2C].leg, false);
 	c->node = NULL;
 	c->mediate.node = NULL;
 	atomic_fetch_sub(&failed->connections, 1);
 	conn_enter(c, CONN_ROUTE, 0);
-	route_again(&c->route, failed);
+	route_again(&c->route, failed, why);
 	node_unref(&failed);
+}
+
+void
+opening_connect_failed(struct conn *c)
+{
+	stats_add(c->env->stats, STAT_node_connect_failed, 1);
+	/* The health checks look at it at once. */
+	atomic_store(&c->node->suspect_ms, clock_ms());
+	try_another(c, CLOSE_NODE_CONNECT);
+}
+
+/*
+ * socket() or connect() failed. What is this machine's own trouble says nothing of the node; where
+ * another node may be within reach, it is tried.
+ */
+static void
+dial_failed(struct conn *c, int err, bool at_once, const struct addr *from)
+{
+	enum dial_fault f = dial_fault(err, at_once);
+
+	if (f == DIAL_NODE) {
+		opening_connect_failed(c);
+		return;
+	}
+	own_trouble(&c->env->own, f, err, c->node, from);
+	if (f == DIAL_FILES || f == DIAL_MEMORY)
+		conn_end(c, own_close(f));
+	else
+		try_another(c, own_close(f));
 }
 
 static void
@@ -79,8 +106,10 @@ opening_dialled(struct conn *c, short what)
 	if ((what & EV_WRITE) == 0)
 		return;
 	if (may_have_failed &&
-	    (getsockopt(c->side[S2C].leg.fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1 || err != 0))
-		opening_connect_failed(c);
+	    getsockopt(c->side[S2C].leg.fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1)
+		err = errno;
+	if (err != 0)
+		dial_failed(c, err, false, NULL);
 	else
 		connected(c);
 }
@@ -131,10 +160,10 @@ connect_node(struct conn *c)
 	    &c->mediate.self.client.addr, &to.addr, &from);
 	struct sockaddr_storage ss;
 	socklen_t len = addrport_to_sa(&to, &ss);
-	int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), err;
 
 	if (fd == -1) {
-		conn_end(c, CLOSE_NO_FILES);
+		dial_failed(c, errno, true, NULL);
 		return;
 	}
 	leg_tcp(fd, tcp->node_timeout);
@@ -146,13 +175,9 @@ connect_node(struct conn *c)
 	}
 	conn_enter(c, CONN_CONNECT, clock_ms() + tcp->connect_timeout);
 	if (connect(fd, (struct sockaddr *)&ss, len) == -1 && errno != EINPROGRESS) {
-		/* No port of that address is left. */
-		if (source >= SOURCE_CLIENT && errno == EADDRNOTAVAIL) {
-			source_failed(c, fd, &from);
-			return;
-		}
+		err = errno;
 		close(fd);
-		opening_connect_failed(c);
+		dial_failed(c, err, true, source >= SOURCE_CLIENT ? &from : NULL);
 		return;
 	}
 	if (leg_open(&s->leg, c->env->base, fd, c->env->ops->leg, s) == -1) {
@@ -270,6 +295,8 @@ opening_frame(struct conn *c, const uint8_t *frame, size_t len)
 		c->kind = f.kind;
 	switch (f.kind) {
 	case FIRST_SMB2:
+		if (f.has_guid && nodes_meet_probe(c->env->route.nodes, &f.guid))
+			return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_OWN_PROBE };
 		if (f.max_dialect < c->env->policy->auth.min_dialect)
 			return refuse_dialect(c, frame);
 		break;

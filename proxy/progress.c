@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "inspect/vc_reset.h"
+#include "nodes/logons.h"
 #include "policy/policy.h"
 #include "proxy/conn.h"
 #include "proxy/conn_priv.h"
@@ -131,6 +132,7 @@ follow_opening(struct conn *c)
 		conn_enter(c, CONN_RELAY, 0);
 		conn_leave_limits(c);
 		route_firm(&c->route);
+		logons_answered(c->node);
 		stats_add(c->env->stats, STAT_logged_on, 1);
 		conn_arm(c);
 	}

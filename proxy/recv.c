@@ -4,6 +4,7 @@
 #include "proxy/recv.h"
 
 #include "base/clock.h"
+#include "nodes/node.h"
 #include "proxy/conn.h"
 #include "proxy/conn_priv.h"
 #include "proxy/env.h"
@@ -61,10 +62,13 @@ note_byte(struct side *s)
 {
 	struct conn *c = s->conn;
 
-	if (s->dir == S2C)
+	if (s->dir == S2C) {
 		c->owed_since_ms = 0;
-	else if (c->owed_since_ms == 0)
+		if (c->stage == CONN_RELAY)
+			node_served(c->node);
+	} else if (c->owed_since_ms == 0) {
 		c->owed_since_ms = clock_ms();
+	}
 }
 
 /*

@@ -123,6 +123,7 @@ env_init(struct worker *w)
 	e->id_step = parts->nworkers;
 	e->ops = &ops;
 	e->worker = w;
+	e->own.stats = &w->stats;
 	e->route.nodes = parts->nodes;
 	e->route.state = worker_state(parts, w->base);
 	e->route.hash = keyhash_new(parts->secret);

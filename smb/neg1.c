@@ -17,6 +17,11 @@
 #define FLAGS2_SIGNATURES 0x0014
 #define FLAGS2_EXTENDED_SECURITY 0x0800
 
+/* Unicode, NT status codes, extended security, long names: as any client since 2000. */
+#define FLAGS2_PROBE 0xc801
+/* The PID of a client that has no processes. */
+#define PID_PROBE 0xfffe
+
 static bool
 is_string(const uint8_t *p, size_t n, const char *text)
 {
@@ -98,4 +103,47 @@ neg1_refuse_put(struct wr *w, const struct hdr1 *req)
 	wr_u8(w, 1);
 	wr_u16(w, 0xffff);
 	wr_u16(w, 0);
+}
+
+void
+neg1_probe_put(struct wr *w)
+{
+	static const char *const dialects[] = { "NT LM 0.12", "SMB 2.002", "SMB 2.???" };
+	uint16_t bytes = 0;
+
+	for (size_t i = 0; i < sizeof(dialects) / sizeof(dialects[0]); i++)
+		bytes = (uint16_t)(bytes + 1 + strlen(dialects[i]) + 1);
+	wr_u32(w, SMB1_PROTOCOL_ID);
+	wr_u8(w, SMB1_COM_NEGOTIATE);
+	wr_u32(w, STATUS_SUCCESS);
+	wr_u8(w, FLAGS_CASELESS);
+	wr_u16(w, FLAGS2_PROBE);
+	wr_zero(w, 2 + 8 + 2);
+	wr_u16(w, 0xffff);
+	wr_u16(w, PID_PROBE);
+	wr_u16(w, 0);
+	wr_u16(w, 0);
+	wr_u8(w, 0);
+	wr_u16(w, bytes);
+	for (size_t i = 0; i < sizeof(dialects) / sizeof(dialects[0]); i++) {
+		wr_u8(w, BUFFER_FORMAT_DIALECT);
+		wr_bytes(w, dialects[i], strlen(dialects[i]) + 1);
+	}
+}
+
+bool
+neg1_resp_good(const uint8_t *msg, size_t len)
+{
+	struct rd r = rd_init(msg, len);
+	struct hdr1 h;
+	uint8_t words;
+	uint16_t index;
+
+	if (hdr1_get(&h, msg, len) == -1 || h.command != SMB1_COM_NEGOTIATE ||
+	    (h.flags & SMB1_FLAGS_REPLY) == 0 || h.status != STATUS_SUCCESS)
+		return false;
+	rd_skip(&r, SMB1_HDR_LEN);
+	words = rd_u8(&r);
+	index = rd_u16(&r);
+	return rd_ok(&r) && words > 0 && index != 0xffff;
 }

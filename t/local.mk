@@ -22,6 +22,7 @@ UNIT_TESTS += \
 	t/unit/base.t \
 	t/unit/ctl.t \
 	t/unit/daemon-ctl.t \
+	t/unit/daemon-listeners.t \
 	t/unit/inspect-decisions.t \
 	t/unit/inspect-keyed.t \
 	t/unit/inspect-logon.t \
@@ -31,6 +32,7 @@ UNIT_TESTS += \
 	t/unit/keyd.t \
 	t/unit/nodes-dial.t \
 	t/unit/nodes-doubt.t \
+	t/unit/nodes-node.t \
 	t/unit/nodes-place.t \
 	t/unit/nodes-source.t \
 	t/unit/policy-conf.t \
@@ -100,6 +102,10 @@ t_unit_inspect_mediate_t_LDADD = $(LINK_PROXY)
 t_unit_inspect_smb1_t_SOURCES = t/unit/inspect-smb1.c t/unit/lib/made.c t/unit/lib/made.h \
 	t/unit/lib/talk.c t/unit/lib/talk.h
 t_unit_inspect_smb1_t_LDADD = $(LINK_PROXY)
+t_unit_nodes_node_t_SOURCES = t/unit/nodes-node.c
+t_unit_nodes_node_t_LDADD = $(LINK_NODES)
+t_unit_daemon_listeners_t_SOURCES = t/unit/daemon-listeners.c
+t_unit_daemon_listeners_t_LDADD = $(LINK_DAEMON)
 t_unit_nodes_dial_t_SOURCES = t/unit/nodes-dial.c
 t_unit_nodes_dial_t_LDADD = $(LINK_NODES)
 t_unit_nodes_doubt_t_SOURCES = t/unit/nodes-doubt.c

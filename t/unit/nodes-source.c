@@ -4,6 +4,7 @@
 #include "auth/keyhash.h"
 #include "auth/secret.h"
 #include "inspect/announce.h"
+#include "nodes/ports.h"
 #include "nodes/source.h"
 #include "policy/acl.h"
 #include "policy/policy.h"
@@ -129,6 +130,53 @@ test_pool(void **state)
 	policy_unref(&less);
 }
 
+/* Many clients behind one NAT: they have another address toward each node, of four about. */
+static void
+test_spread(void **state)
+{
+	static const char *const all[POOL] = { "10.2.0.1", "10.2.0.2", "10.2.0.3", "10.2.0.4" };
+	struct policy *p = policy(POL_SOURCE_POOL, all, POOL);
+	struct addr c = address("10.8.0.2"), from;
+	unsigned load[POOL + 1] = { 0 };
+
+	(void)state;
+	for (unsigned n = 0; n < CLIENTS; n++) {
+		const uint8_t v4[4] = { 10, 3, (uint8_t)(n >> 8), (uint8_t)n };
+		struct addr node = addr_from_v4(v4);
+
+		assert_int_equal(source_choose(p, hash, &c, &node, &from), SOURCE_POOL);
+		load[from.b[15]]++;
+	}
+	for (unsigned i = 1; i <= POOL; i++)
+		assert_in_range(load[i], CLIENTS / POOL * 9 / 10, CLIENTS / POOL * 11 / 10);
+	policy_unref(&p);
+}
+
+static void
+test_addresses(void **state)
+{
+	static const char *const pool[] = { "10.2.0.1", "fd00:2::1", "10.2.0.2", "127.0.0.9" };
+	struct policy *p = policy(POL_SOURCE_POOL, pool, 4);
+	struct addr v4 = address("10.2.0.11"), v6 = address("fd00:2::11"), lo = address("::1");
+
+	(void)state;
+	assert_int_equal(source_addresses(p, &v4), 2);
+	assert_int_equal(source_addresses(p, &v6), 1);
+	/* None fits: the kernel's choice. */
+	p->npool = 1;
+	assert_int_equal(source_addresses(p, &lo), 1);
+	p->source = POL_SOURCE_OWN;
+	assert_int_equal(source_addresses(p, &v4), 1);
+	p->source = POL_SOURCE_TRANSPARENT;
+	assert_int_equal(source_addresses(p, &v4), 0);
+	policy_unref(&p);
+	assert_false(ports_scarce(1000000, 0));
+	assert_false(ports_scarce(80, 100));
+	assert_true(ports_scarce(81, 100));
+	assert_false(ports_scarce(2, 3));
+	assert_true(ports_scarce(3, 3));
+}
+
 /* Another secret is another draw. */
 static void
 test_secret(void **state)
@@ -195,6 +243,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_families),
 		cmocka_unit_test(test_pool),
+		cmocka_unit_test(test_spread),
+		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_secret),
 		cmocka_unit_test(test_mode),
 	};

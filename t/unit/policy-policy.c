@@ -315,7 +315,8 @@ static const char full[] =
     "auth { ntlm = refuse guest = \"refuse\" min-dialect = 3.0.2 }\n"
     "pin-linger = \"1h\"\n"
     "health { interval = 50ms timeout = \"1s\" rise = 1 fall = 2 slow-start = 0\n"
-    "\tflap-changes = 4 flap-window = \"61s\" flap-hold = \"62s\" hang = \"33s\" }\n"
+    "\tflap-changes = 4 flap-window = \"61s\" flap-hold = \"62s\"\n"
+    "\tlogon-fall = 5 logon-hold = \"63s\" hang = \"33s\" }\n"
     "limits { first-frame = \"6s\" negotiate = \"11s\" logon = \"31s\" unauthenticated = 100\n"
     "\tunauthenticated-per-source = 10 accept-rate = 0 accept-burst = 7 }\n"
     "tcp { keepalive-idle = \"31s\" keepalive-interval = \"11s\" keepalive-count = 4\n"
@@ -398,7 +399,7 @@ test_full(void **state)
 	assert_memory_equal(&p->health,
 	    (&(struct pol_health){ .interval = 50, .timeout = 1000, .rise = 1, .fall = 2,
 	        .slow_start = 0, .flap_changes = 4, .flap_window = 61000, .flap_hold = 62000,
-	        .hang = 33000 }),
+	        .hang = 33000, .logon_fall = 5, .logon_hold = 63000 }),
 	    sizeof(p->health));
 	assert_memory_equal(&p->limits,
 	    (&(struct pol_limits){ 6000, 11000, 31000, 100, 10, 0, 7 }), sizeof(p->limits));
@@ -434,7 +435,7 @@ test_defaults(void **state)
 		assert_memory_equal(&x->health,
 		    (&(struct pol_health){ .interval = 2000, .timeout = 2000, .rise = 2, .fall = 3,
 		        .slow_start = 30000, .flap_changes = 3, .flap_window = 60000,
-		        .flap_hold = 60000, .hang = 30000 }),
+		        .flap_hold = 60000, .hang = 30000, .logon_fall = 3, .logon_hold = 60000 }),
 		    sizeof(x->health));
 		assert_memory_equal(&x->limits,
 		    (&(struct pol_limits){ 5000, 10000, 30000, 16384, 12288, 1000, 10000 }),

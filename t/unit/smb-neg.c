@@ -788,6 +788,58 @@ neg1_refusal(void **state)
 	free(want);
 }
 
+/* What probes of nodes that may know SMB1 alone send is what any server can read. */
+static void
+neg1_probe(void **state)
+{
+	uint8_t p[128];
+	struct wr w = wr_init(p, sizeof(p));
+	struct neg1_req r;
+
+	(void)state;
+	neg1_probe_put(&w);
+	assert_true(wr_ok(&w));
+	assert_int_equal(neg1_req_get(&r, p, wr_len(&w)), 0);
+	assert_int_equal(r.ndialects, 3);
+	assert_true(r.smb2_any && r.smb2_002);
+	assert_false(neg1_resp_good(p, wr_len(&w)));
+}
+
+static void
+neg1_answers(void **state)
+{
+	/* words and DialectIndex behind a header that is right, and what is changed in that. */
+	static const struct {
+		uint8_t words;
+		uint16_t index;
+		size_t at;
+		uint8_t to;
+		bool good;
+	} rows[] = {
+		{ 17, 0, 4, SMB1_COM_NEGOTIATE, true },
+		{ 13, 5, 4, SMB1_COM_NEGOTIATE, true },
+		{ 1, 0xffff, 4, SMB1_COM_NEGOTIATE, false },
+		{ 0, 0, 4, SMB1_COM_NEGOTIATE, false },
+		{ 17, 0, 4, SMB1_COM_SESSION_SETUP_ANDX, false },
+		{ 17, 0, 5, 0x0d, false },		/* a status */
+		{ 17, 0, 9, 0, false },			/* a request */
+		{ 17, 0, 0, 0xfe, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		uint8_t p[SMB1_HDR_LEN + 3] = { 0xff, 'S', 'M', 'B', SMB1_COM_NEGOTIATE };
+
+		p[9] = SMB1_FLAGS_REPLY;
+		p[SMB1_HDR_LEN] = rows[i].words;
+		le16(p + SMB1_HDR_LEN + 1, rows[i].index);
+		p[rows[i].at] = rows[i].to;
+		assert_int_equal(neg1_resp_good(p, sizeof(p)), rows[i].good);
+		for (size_t n = 0; n < sizeof(p); n++)
+			assert_false(neg1_resp_good(p, n));
+	}
+}
+
 int
 main(void)
 {
@@ -810,6 +862,8 @@ main(void)
 		cmocka_unit_test(neg1_dialects),
 		cmocka_unit_test(neg1_header),
 		cmocka_unit_test(neg1_refusal),
+		cmocka_unit_test(neg1_probe),
+		cmocka_unit_test(neg1_answers),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
