@@ -420,7 +420,7 @@ run(struct load *l)
 	if (l->ops_limit > 0) {
 		while (l->ops + l->errors < l->ops_limit)
 			turn(l, 1000);
-		end = l->run_us = 0;
+		l->run_us = 0;
 	} else {
 		for (begin = clock_us(); clock_us() - begin < l->warm_us;)
 			turn(l, 100);

@@ -263,7 +263,7 @@ main(int argc, char **argv)
 
 	if (argc != 2 || s == NULL || addrport_parse(&a, argv[1], 445) == -1) {
 		fprintf(stderr, "usage: null ADDRESS:PORT\n");
-		return 2;
+		exit(2);
 	}
 	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
 		rl.rlim_cur = rl.rlim_max;
@@ -279,7 +279,7 @@ main(int argc, char **argv)
 	if (s->payload == NULL || bind(fd, (struct sockaddr *)&ss, addrport_to_sa(&a, &ss)) == -1 ||
 	    listen(fd, 4096) == -1 || epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &e) == -1) {
 		perror(argv[1]);
-		return 1;
+		exit(EXIT_FAILURE);
 	}
 	/* Real pages: those of a fresh calloc() are all one. */
 	memset(s->payload, 'x', PAYLOAD_MAX);

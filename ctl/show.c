@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COLUMNS(heads) sizeof(heads) / sizeof((heads)[0])
+#define COLUMNS(heads) (sizeof(heads) / sizeof((heads)[0]))
 
 /* "45s", "12m03s", "3h05m", "2d04h" */
 static const char *

@@ -7,6 +7,7 @@
 #include "keyd/krb5.h"
 #include "keyd/ntlm.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,6 +100,7 @@ drop(struct exchanges *e, struct exchange *x)
 {
 	e->nwaiting -= is_waiting(x);
 	e->n--;
+	assert(e->by_id != NULL);
 	HASH_DEL(e->by_id, x);
 	TAILQ_REMOVE(&e->by_age, x, entry);
 	kerb_ap_free(&x->ap);

@@ -310,11 +310,10 @@ keyd_new(struct kerb *kerb, unsigned workers)
 	if (d == NULL)
 		return NULL;
 	d->kerb = kerb;
-	d->nchannels = workers;
 	d->channels = calloc(workers, sizeof(*d->channels));
 	d->polls = calloc(1 + workers, sizeof(*d->polls));
 	if (d->channels == NULL || d->polls == NULL)
-		return NULL;
+		goto fail;
 	for (unsigned i = 0; i < workers; i++) {
 		struct channel *ch = &d->channels[i];
 
@@ -322,11 +321,19 @@ keyd_new(struct kerb *kerb, unsigned workers)
 		ch->fd = KEYD_GUARD_FD + 1 + (int)i;
 		STAILQ_INIT(&ch->answers);
 		ch->exchanges = exchanges_new(kerb, answer_cb, ch);
+		d->nchannels++;
 		if (ch->exchanges == NULL)
-			return NULL;
+			goto fail;
 		answer_cb(ch, &(struct keymsg){ .type = KEYMSG_HELLO, .id = KEYMSG_VERSION });
 	}
 	return d;
+fail:
+	for (unsigned i = 0; i < d->nchannels; i++)
+		close_channel(&d->channels[i], NULL);
+	free(d->polls);
+	free(d->channels);
+	free(d);
+	return NULL;
 }
 
 static int

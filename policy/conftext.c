@@ -87,6 +87,19 @@ string_end(char *s)
 	return s + 1;
 }
 
+/* Behind the string or the variable that begins at s, which ends on its line, or behind a byte. */
+static char *
+behind(char *s)
+{
+	char *end = NULL;
+
+	if (*s == '"' || *s == '\'')
+		end = string_end(s);
+	else if (is_variable(s))
+		end = variable_end(s);
+	return end != NULL ? end : s + 1;
+}
+
 static void
 lose(struct conftext *t, int from, int to)
 {
@@ -360,16 +373,11 @@ conftext_pass(struct conftext *t, int line)
 
 	/* A brace that closes what began before stays, and so does one behind. */
 	s += strspn(s, " \t\r}");
-	for (c = s; *c != '\0'; c++) {
-		if (*c == '"' || *c == '\'')
-			c = string_end(c) - 1;
-		else if (is_variable(c))
-			c = variable_end(c) - 1;
-		else if (*c == '{')
+	for (c = s; *c != '\0'; c = behind(c)) {
+		if (*c == '{')
 			depth++;
-		else if (*c == '}' && depth-- == 0)
-			break;
-		else if (*c == '\n' && depth == 0 && c[strspn(c, " \t\r\n")] != '{')
+		else if ((*c == '}' && depth-- == 0) ||
+		    (*c == '\n' && depth == 0 && c[strspn(c, " \t\r\n")] != '{'))
 			break;
 		else if (*c == '\n')
 			to++;

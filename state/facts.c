@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,7 @@ fact_forget(struct facts *f, struct fact *x)
 	struct fact *head;
 
 	HASH_FIND(hh, f->by_sid, x->item.sid, NAMES_ID_LEN, head);
+	assert(head != NULL);
 	if (head == x) {
 		struct fact *rest = x->same;
 

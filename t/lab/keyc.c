@@ -114,7 +114,7 @@ command(struct shell *s, char *line)
 		guard_reload(s->guard);
 		return;
 	}
-	if (what == NULL)
+	if (worker == NULL || what == NULL)
 		return;
 	l = logon(s, (unsigned)atoi(worker), name);
 	n = unhex(s->token, hex == NULL ? "" : hex);

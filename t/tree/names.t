@@ -40,7 +40,7 @@ def made(length, static=True):
 
 # (name, the functions, is it to be found?)
 PLANTS = [
-    ("two statics of one name", {"proxy/a.c": [made(9)], "inspect/b.c": [made(30)]}, True),
+    ("two static functions of one name", {"proxy/a.c": [made(9)], "inspect/b.c": [made(30)]}, True),
     ("a long one and a tiny one", {"proxy/a.c": [made(9)], "proxy/b.c": [made(1)]}, True),
     ("a static and a public one", {"proxy/a.c": [made(9)], "proxy/b.c": [made(9, False)]}, True),
     ("one of smbgate-keyd and one that it links",

@@ -1210,7 +1210,8 @@ same(const struct policy *a, const struct policy *b)
 	if (a->nnodes != b->nnodes || a->addresses->n != b->addresses->n ||
 	    a->ninterfaces != b->ninterfaces || a->smb1 != b->smb1 || a->unkeyed != b->unkeyed ||
 	    a->gmac != b->gmac || a->compression != b->compression || a->vcnumber != b->vcnumber ||
-	    a->vc_reset != b->vc_reset || memcmp(&a->auth, &b->auth, sizeof(a->auth)) != 0 ||
+	    a->vc_reset != b->vc_reset || a->auth.ntlm != b->auth.ntlm ||
+	    a->auth.guest != b->auth.guest || a->auth.min_dialect != b->auth.min_dialect ||
 	    a->pin_linger != b->pin_linger || a->source != b->source ||
 	    a->rebalance != b->rebalance || a->npool != b->npool ||
 	    (a->npool > 0 && memcmp(a->pool, b->pool, a->npool * sizeof(struct addr)) != 0) ||

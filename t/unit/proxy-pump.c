@@ -344,10 +344,10 @@ test_commands(void **state)
 	struct frame f;
 
 	(void)state;
-	for (uint16_t c = SMB2_NEGOTIATE; c <= SMB2_OPLOCK_BREAK; c++) {
+	for (unsigned c = SMB2_NEGOTIATE; c <= SMB2_OPLOCK_BREAK; c++) {
 		bool seen = c == SMB2_NEGOTIATE || c == SMB2_SESSION_SETUP || c == SMB2_LOGOFF;
 
-		f = frame(c, 0, 5, 100);
+		f = frame((uint16_t)c, 0, 5, 100);
 		expect(&t, C2S, &f, seen ? VERDICT_HOLD : VERDICT_PASS, f.n);
 		expect(&t, S2C, &f, seen ? VERDICT_HOLD : VERDICT_PASS, f.n);
 	}

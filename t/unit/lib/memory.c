@@ -7,13 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The linker's --wrap leads the calls of strdup() and so on here; __real_ is what they meant. */
+/*
+ * The linker's --wrap leads the calls of strdup() and so on here; __real_ is what they meant. The
+ * names are its own.
+ */
+/* NOLINTBEGIN(bugprone-reserved-identifier) */
 char *__real_strdup(const char *s);
 void *__real_calloc(size_t n, size_t size);
 void *__real_reallocarray(void *p, size_t n, size_t size);
 char *__wrap_strdup(const char *s);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_reallocarray(void *p, size_t n, size_t size);
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 static int left = -1;
 static bool failed;
