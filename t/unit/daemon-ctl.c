@@ -50,6 +50,7 @@ struct fixture {
 	struct mailbox *mailbox;
 	struct ctl_status status;
 	struct ctl_env env;
+	struct stats main_stats;
 	struct ctl *ctl;
 };
 
@@ -133,6 +134,7 @@ setup(void **state)
 	};
 	f->status.policy = one_node_policy();
 	f->env = (struct ctl_env){
+		.stats = &f->main_stats,
 		.base = event_base_new(),
 		.workers = &f->worker,
 		.nworkers = 1,
