@@ -176,6 +176,7 @@ E2E_TESTS = \
 	t/e2e/keyed-opaque.t \
 	t/e2e/keyed-smbtorture.t \
 	t/e2e/nodes-blackhole.t \
+	t/e2e/nodes-evidence.t \
 	t/e2e/nodes-health.t \
 	t/e2e/nodes-placement.t \
 	t/e2e/redis-faults.t \

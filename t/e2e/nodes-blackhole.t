@@ -4,6 +4,7 @@ import ctypes
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import gate
@@ -63,6 +64,14 @@ class Far:
         run(*self.prefix, "ip", "neigh", "replace", HERE, "lladdr", "02:00:00:00:00:01", "dev",
             "v1", "nud", "permanent")
 
+    def down(self):
+        """Its interface is gone."""
+        run(*self.prefix, "ip", "link", "set", "v1", "down")
+
+    def up(self):
+        run(*self.prefix, "ip", "link", "set", "v1", "up")
+        self.mend()
+
     def inside(self, fn):
         """Call fn with this thread in the far namespace: sockets made there belong there."""
         back = os.open("/proc/self/ns/net", os.O_RDONLY)
@@ -95,6 +104,99 @@ def clients_of(g, want, count):
         else:
             c.close()
     return out
+
+
+class Eager:
+    """A client that comes again as soon as it is closed, with an answer owed to it or without."""
+
+    def __init__(self, g, want, busy):
+        self.g, self.busy = g, busy
+        self.c, = clients_of(g, want, 1)
+        self.closed = self.served = self.where = None
+        self.tries = 0
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        try:
+            while self.c.is_open():
+                if self.busy:
+                    self.c.echo()
+                time.sleep(0.02)
+        except (smb2.Closed, OSError):
+            pass
+        self.closed = time.monotonic()
+        while self.where is None and self.tries < 2000:
+            self.tries += 1
+            try:
+                with smb2.Conn("127.0.0.1", self.g.port) as x:
+                    self.where = which(x.negotiate([0x0302], guid=self.c.guid))
+                    self.served = time.monotonic()
+            except (smb2.Closed, OSError):
+                time.sleep(0.02)
+
+
+def vanishes(t, far, n1, n2, how, cut, mend):
+    """With the policy as it comes."""
+    g = gate.Gate(t, [n1, n2], health={"slow-start": "0s"}).start()
+    idle = [Eager(g, "n1", False) for _ in range(6)]
+    busy = [Eager(g, "n1", True) for _ in range(6)]
+    rest = [Eager(g, "n2", True) for _ in range(3)]
+    two = smb2.Conn("127.0.0.1", g.port).negotiate([0x0302], guid=idle[0].c.guid)
+    t.same(which(two), "n1", how + ": one of the clients has two connections")
+    two.login()
+    before = g.closes()
+    cut()
+    start = time.monotonic()
+    for x in idle + busy:
+        x.thread.join(25)
+    for name, some, limit in (("idle", idle, 12), ("busy", busy, 8)):
+        took = [x.closed - start if x.closed else 99 for x in some]
+        t.ok(max(took) <= limit, "%s: %s clients are closed after %.1f to %.1f s" % (
+            how, name, min(took), max(took)), g.log()[-2000:])
+        later = max((x.served or 1e9) - x.closed for x in some if x.closed)
+        t.ok(all(x.where == "n2" for x in some), "%s: %s clients are served elsewhere, %.2f s "
+             "later, after at most %d tries" % (how, name, later, max(x.tries for x in some)),
+             g.log()[-2000:])
+    t.ok(not two.is_open(), how + ": so is the second connection of a client")
+    t.same(g.node_states()["n1"], "down", how + ": show nodes says down")
+    got = g.closed_since(before)
+    t.ok(got.get("node_down") == len(idle + busy) + 1, how + ": counted: %s" % got)
+    t.ok(all(x.closed is None for x in rest), how + ": the other node's clients go on")
+    mend()
+    tap.wait_for(lambda: g.node_states()["n1"] == "up", 10, message="not up again")
+    t.same(g.stop(), 0, how + ": smbgate ends with status 0")
+
+
+def nowhere_to_go(t, far, n1, n2):
+    """No other node takes clients: closing leads nowhere, however long it takes."""
+    g = gate.Gate(t, [n1, (n2, {"state": "drain"})], tcp={
+        "keepalive-idle": "1s", "keepalive-interval": "1s", "keepalive-count": 2,
+        "node-timeout": "4s"}).start()
+    idle, busy = clients_of(g, "n1", 3), clients_of(g, "n1", 3)
+    before = g.closes()
+    far.cut()
+    tap.wait_for(lambda: g.node_states()["n1"] == "down", 5, message="not down")
+    for c in busy:
+        c.send_frame(c.build(smb2.ECHO, b"\4\0\0\0"))
+    start = time.monotonic()
+    tap.wait_for(lambda: not all(c.is_open() for c in idle + busy) or
+                 time.monotonic() - start > 9, 12)
+    t.ok(all(c.is_open() for c in idle + busy), "vanished, and no other node takes clients: nobody "
+         "is closed", g.closed_since(before))
+    far.mend()
+    for c in busy:
+        c.sock.settimeout(25)
+        t.same(c.recv()[0].status, 0, "mended: the answer comes")
+    for c in idle:
+        c.echo()
+    tap.wait_for(lambda: g.node_states()["n1"] == "up", 10, message="not up again")
+    far.cut()
+    g.reload(nodes=[n1, n2])
+    t.ok(tap.wait_for(lambda: not any(c.is_open() for c in idle + busy), 15),
+         "vanished, and another node does: closed")
+    far.mend()
+    t.same(g.stop(), 0, "smbgate ends with status 0")
 
 
 def main(t):
@@ -149,6 +251,10 @@ def main(t):
     tap.wait_for(lambda: g.node_states()["n1"] == "up", 10, message="not up again")
     t.ok(True, "mended: up again")
     t.same(g.stop(), 0, "smbgate ends with status 0")
+
+    vanishes(t, far, n1, n2, "vanished", far.cut, far.mend)
+    vanishes(t, far, n1, n2, "interface down", far.down, far.up)
+    nowhere_to_go(t, far, n1, n2)
 
     g = gate.Gate(t, [n1], health={"interval": "60s", "timeout": "1s", "rise": 1, "fall": 9},
                   tcp={"node-timeout": "2s"}).start()

@@ -162,6 +162,21 @@ def hung(t, nodes):
     n1.cont()
     state(g, n1, "up")
     t.ok(all(x.works() for x in idle), "and goes on")
+
+    g.ctl_run("drain", n2.name)
+    before = g.closes()
+    n1.pause()
+    state(g, n1, "hung")
+    waiting = idle[0]
+    waiting.c.send_frame(waiting.c.build(smb2.ECHO, b"\4\0\0\0"))
+    start = time.monotonic()
+    tap.wait_for(lambda: not waiting.c.is_open() or time.monotonic() - start > 6, 10)
+    t.ok(waiting.c.is_open(), "hung, and no other node takes clients: who waits is not closed",
+         g.closed_since(before))
+    n1.cont()
+    t.ok(waiting.c.recv()[0].status == 0, "and gets the answer")
+    g.ctl_run("undrain", n2.name)
+    state(g, n1, "up")
     for x in cl:
         x.close()
     t.same(g.stop(), 0, "hung: smbgate ends with status 0")

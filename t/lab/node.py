@@ -230,6 +230,20 @@ class Node:
             todo += kids.get(p, [])
         return out
 
+    def listener(self):
+        """The process that accepts connections: the first of those that have the socket."""
+        want = "%08X:%04X" % (struct.unpack("=I", socket.inet_aton(self.addr))[0], self.port)
+        with open("/proc/thread-self/net/tcp") as f:
+            inode, = [x[9] for x in map(str.split, f) if x[1] == want and x[3] == "0A"]
+        for pid in sorted(self.pids()):
+            try:
+                for fd in os.listdir("/proc/%d/fd" % pid):
+                    if os.readlink("/proc/%d/fd/%s" % (pid, fd)) == "socket:[%s]" % inode:
+                        return pid
+            except OSError:
+                pass
+        raise RuntimeError("nobody listens for %s" % self.name)
+
     def _signal(self, sig):
         for p in self.pids()[1:]:
             try:
