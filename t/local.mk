@@ -165,6 +165,7 @@ E2E_TESTS = \
 	t/e2e/channels-bind.t \
 	t/e2e/channels-ifinfo.t \
 	t/e2e/contrib-cluster.t \
+	t/e2e/contrib-keepalived.t \
 	t/e2e/contrib-quickstart.t \
 	t/e2e/contrib-vpn-gateway.t \
 	t/e2e/daemon-ctl.t \

@@ -95,8 +95,9 @@ class Machine:
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=20).stdout)
 
     def healthy(self):
-        """What keepalived asks."""
-        return subprocess.run([self.etc + "/check-smbgate"], env=self.env).returncode == 0
+        """Whether smbgate answers and has a node, as keepalived asks."""
+        return all(subprocess.run([self.etc + "/check-smbgate", mode], env=self.env).returncode == 0
+                   for mode in ("alive", "nodes"))
 
     def connected(self):
         try:
