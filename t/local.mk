@@ -168,6 +168,7 @@ E2E_TESTS = \
 	t/e2e/contrib-keepalived.t \
 	t/e2e/contrib-quickstart.t \
 	t/e2e/contrib-vpn-gateway.t \
+	t/e2e/crowd-strangers.t \
 	t/e2e/daemon-ctl.t \
 	t/e2e/daemon-log.t \
 	t/e2e/daemon-reload.t \
