@@ -40,7 +40,7 @@ void
 show_nodes(const json_t *answer, bool all, FILE *out)
 {
 	static const char *const heads[] = { "NODE", "STATE", "SINCE", "ADDRESS", ">WEIGHT",
-		">CONNS", ">PORTS", ">CLIENTS", ">LOST LOGONS", ">PROBES", ">FAILED", ">ANSWERS IN" };
+		">CONNS", ">PORTS", ">CLIENTS", ">LOST", ">PROBES", ">FAILED", ">ANSWERS IN" };
 	struct table t = { .heads = heads, .ncols = COLUMNS(heads) };
 	const json_t *o;
 	size_t i;
