@@ -151,8 +151,8 @@ enum dialling { DIALLING, DIAL_BAD_SOURCE, DIAL_FAILED };
 
 /* A connection is under way: *fd; otherwise *err says why not. */
 static enum dialling
-dial(const struct conn *c, const struct addrport *to, enum source source, const struct addr *from,
-    int *fd, int *err)
+dial_from(const struct conn *c, const struct addrport *to, enum source source,
+    const struct addr *from, int *fd, int *err)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = addrport_to_sa(to, &ss);
@@ -191,7 +191,7 @@ connect_node(struct conn *c)
 		stats_add(c->env->stats, STAT_source_misfit, 1);
 	conn_enter(c, CONN_CONNECT, clock_ms() + p->tcp.connect_timeout);
 	do
-		r = dial(c, &to, source, &from, &fd, &err);
+		r = dial_from(c, &to, source, &from, &fd, &err);
 	while (r == DIAL_FAILED && dial_fault(err, true) == DIAL_PORTS && source == SOURCE_POOL &&
 	    source_next(p, c->env->route.hash, client, &to.addr, &from));
 	if (r == DIAL_BAD_SOURCE) {
