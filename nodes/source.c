@@ -25,19 +25,22 @@ fits(const struct addr *from, const struct addr *node)
 }
 
 /*
- * Rendezvous hashing: the highest draw of those that fit. The node counts: an address that is busy
- * toward one, with many clients behind one NAT, is not toward the others.
+ * Rendezvous hashing: the highest draw of those that fit; of those below that of *after, if it is not
+ * NULL. The node counts: an address that is busy toward one, with many clients behind one NAT, is
+ * not toward the others.
  */
 static bool
-pool_draw(const struct policy *p, struct keyhash *hash, const struct addr *client,
-    const struct addr *node, struct addr *from)
+source_draw(const struct policy *p, struct keyhash *hash, const struct addr *client,
+    const struct addr *node, const struct addr *after, struct addr *from)
 {
 	uint8_t pair[sizeof(client->b) + sizeof(node->b)];
-	uint64_t best = 0;
-	bool found = false;
+	const struct addr *found = NULL;
+	uint64_t best = 0, below = UINT64_MAX;
 
 	memcpy(pair, client->b, sizeof(client->b));
 	memcpy(pair + sizeof(client->b), node->b, sizeof(node->b));
+	if (after != NULL)
+		below = keyhash(hash, pair, sizeof(pair), after->b, sizeof(after->b));
 	for (size_t i = 0; i < p->npool; i++) {
 		const struct addr *a = &p->pool[i];
 		uint64_t h;
@@ -45,13 +48,23 @@ pool_draw(const struct policy *p, struct keyhash *hash, const struct addr *clien
 		if (!fits(a, node))
 			continue;
 		h = keyhash(hash, pair, sizeof(pair), a->b, sizeof(a->b));
-		if (!found || h > best) {
-			found = true;
+		if ((found == NULL || h > best) && (after == NULL || h < below)) {
 			best = h;
-			*from = *a;
+			found = a;
 		}
 	}
-	return found;
+	if (found != NULL)
+		*from = *found;
+	return found != NULL;
+}
+
+bool
+source_next(const struct policy *p, struct keyhash *hash, const struct addr *client,
+    const struct addr *node, struct addr *from)
+{
+	const struct addr after = *from;
+
+	return source_draw(p, hash, client, node, &after, from);
 }
 
 enum source
@@ -65,7 +78,7 @@ source_choose(const struct policy *p, struct keyhash *hash, const struct addr *c
 		*from = *client;
 		return SOURCE_CLIENT;
 	case POL_SOURCE_POOL:
-		return pool_draw(p, hash, client, node, from) ? SOURCE_POOL : SOURCE_MISFIT;
+		return source_draw(p, hash, client, node, NULL, from) ? SOURCE_POOL : SOURCE_MISFIT;
 	default:
 		return SOURCE_OWN;
 	}
@@ -105,8 +118,8 @@ source_bind(int fd, enum source s, const struct addr *from)
 	if (s == SOURCE_CLIENT && source_transparent(fd, ss.ss_family) == -1)
 		return -1;
 	/*
-	 * The port is chosen by connect(), which knows the peer: bind() would give each local port
-	 * of an address to one connection only. IPv6 has no option of its own for it.
+	 * The port is chosen by connect(), which knows the peer: bind() would give each local port of
+	 * an address to one connection only. IPv6 has no option of its own for it.
 	 */
 	if (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) == -1)
 		return -1;

@@ -24,6 +24,10 @@ enum source {
 enum source source_choose(const struct policy *p, struct keyhash *hash, const struct addr *client,
     const struct addr *node, struct addr *from);
 
+/* Pure. SOURCE_POOL: no port of *from is left. The next address for that client; false: none. */
+bool source_next(const struct policy *p, struct keyhash *hash, const struct addr *client,
+    const struct addr *node, struct addr *from);
+
 /* Pure. From how many addresses that node is dialled; 0: from as many as there are clients. */
 size_t source_addresses(const struct policy *p, const struct addr *node);
 

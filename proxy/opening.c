@@ -135,13 +135,11 @@ node_address(const struct conn *c)
 
 /* That is a fault on our side: the health checks need not look at the node. */
 static void
-source_failed(struct conn *c, int fd, const struct addr *from)
+source_failed(struct conn *c, int err, const struct addr *from)
 {
-	int err = errno;
 	char text[ADDR_STRLEN];
 	unsigned left_out;
 
-	close(fd);
 	if (log_allow(&c->env->log, clock_ms(), &left_out))
 		log_error("source = %s: cannot dial node %s from %s: %s",
 		    pol_source_str(c->env->policy->source), c->node->name, addr_str(from, text),
@@ -149,43 +147,63 @@ source_failed(struct conn *c, int fd, const struct addr *from)
 	conn_end(c, CLOSE_SOURCE_ADDRESS);
 }
 
+enum dialling { DIALLING, DIAL_BAD_SOURCE, DIAL_FAILED };
+
+/* A connection is under way: *fd; otherwise *err says why not. */
+static enum dialling
+dial_from(const struct conn *c, const struct addrport *to, enum source source,
+    const struct addr *from, int *fd, int *err)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = addrport_to_sa(to, &ss);
+	enum dialling r = DIAL_FAILED;
+
+	*fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (*fd == -1)
+		goto fail;
+	leg_tcp(*fd, c->env->policy->tcp.node_timeout);
+	if (source >= SOURCE_CLIENT && source_bind(*fd, source, from) == -1) {
+		r = DIAL_BAD_SOURCE;
+		goto fail;
+	}
+	if (connect(*fd, (struct sockaddr *)&ss, len) == 0 || errno == EINPROGRESS)
+		return DIALLING;
+fail:
+	*err = errno;
+	if (*fd != -1)
+		close(*fd);
+	return r;
+}
+
 static void
 connect_node(struct conn *c)
 {
-	const struct pol_tcp *tcp = &c->env->policy->tcp;
+	const struct policy *p = c->env->policy;
+	const struct addr *client = &c->mediate.self.client.addr;
 	struct side *s = &c->side[S2C];
 	struct addrport to = node_address(c);
 	struct addr from;
-	enum source source = source_choose(c->env->policy, c->env->route.hash,
-	    &c->mediate.self.client.addr, &to.addr, &from);
-	struct sockaddr_storage ss;
-	socklen_t len = addrport_to_sa(&to, &ss);
-	int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), err;
+	enum source source = source_choose(p, c->env->route.hash, client, &to.addr, &from);
+	enum dialling r;
+	int fd, err = 0;
 
-	if (fd == -1) {
-		dial_failed(c, errno, true, NULL);
-		return;
-	}
-	leg_tcp(fd, tcp->node_timeout);
 	if (source == SOURCE_MISFIT)
 		stats_add(c->env->stats, STAT_source_misfit, 1);
-	if (source >= SOURCE_CLIENT && source_bind(fd, source, &from) == -1) {
-		source_failed(c, fd, &from);
-		return;
-	}
-	conn_enter(c, CONN_CONNECT, clock_ms() + tcp->connect_timeout);
-	if (connect(fd, (struct sockaddr *)&ss, len) == -1 && errno != EINPROGRESS) {
-		err = errno;
-		close(fd);
+	conn_enter(c, CONN_CONNECT, clock_ms() + p->tcp.connect_timeout);
+	do
+		r = dial_from(c, &to, source, &from, &fd, &err);
+	while (r == DIAL_FAILED && dial_fault(err, true) == DIAL_PORTS && source == SOURCE_POOL &&
+	    source_next(p, c->env->route.hash, client, &to.addr, &from));
+	if (r == DIAL_BAD_SOURCE) {
+		source_failed(c, err, &from);
+	} else if (r == DIAL_FAILED) {
 		dial_failed(c, err, true, source >= SOURCE_CLIENT ? &from : NULL);
-		return;
-	}
-	if (leg_open(&s->leg, c->env->base, fd, c->env->ops->leg, s) == -1) {
+	} else if (leg_open(&s->leg, c->env->base, fd, c->env->ops->leg, s) == -1) {
 		close(fd);
 		conn_end(c, CLOSE_NO_MEMORY);
-		return;
+	} else {
+		conn_arm(c);
 	}
-	conn_arm(c);
 }
 
 static void
@@ -208,6 +226,28 @@ routed_cb(void *arg, struct node *node, enum close_reason why)
 	connect_node(c);
 }
 
+/*
+ * Whoever dialled a node's very address has reached this listener: that node is smbgate itself, from
+ * now on. A client that was sent there comes back here once, and not until descriptors are out.
+ */
+static void
+mark_loop(const struct conn *c)
+{
+	const struct addrport *local = &c->mediate.self.local;
+	const struct pol_node *pn = c->listener->intercept ? NULL
+	                                                   : policy_node_at(c->env->policy, local);
+	struct node *n;
+
+	if (pn == NULL || pn->address.port != local->port ||
+	    !addr_equal(&pn->address.addr, &local->addr))
+		return;
+	n = nodes_find_policy(c->env->route.nodes, pn);
+	if (n != NULL && atomic_exchange(&n->health, NODE_LOOP) != NODE_LOOP)
+		log_error("node %s is not used: its address is smbgate's own listener \"%s\"", n->name,
+		    c->listener->name);
+	node_unref(&n);
+}
+
 static struct outcome
 wait_for_node(struct conn *c, const struct first *f)
 {
@@ -215,6 +255,7 @@ wait_for_node(struct conn *c, const struct first *f)
 	                                   : route_key_addr(&c->mediate.self.client.addr);
 	const struct pol_node *pn = c->env->policy->rebalance ? NULL : dialled(c);
 
+	mark_loop(c);
 	conn_enter(c, CONN_ROUTE, 0);
 	route_start(&c->route, &c->env->route, &key,
 	    pn == NULL ? NULL : nodes_find_policy(c->env->route.nodes, pn), routed_cb, c);

@@ -244,7 +244,7 @@ def bad_address(t, lab, g):
             held.append(lab.conn(vpn.GW4))
         except smb2.Closed:
             pass
-    t.same((len(held), g.closed_since(closed)), (4, {"source_address": 1}),
+    t.same((len(held), g.closed_since(closed)), (4, {"own_ports": 1}),
            "four ports: four connections, and the next one ends for that reason")
     t.same(g.node_list()["n1"]["probes"], probes, "the node is not suspected for it")
     for c in held:

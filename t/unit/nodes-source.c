@@ -152,6 +152,31 @@ test_spread(void **state)
 	policy_unref(&p);
 }
 
+/* Where one has no port left the others follow, each once, and the first as if it were not there. */
+static void
+test_next(void **state)
+{
+	static const char *const all[POOL] = { "10.2.0.1", "10.2.0.2", "10.2.0.3", "10.2.0.4" };
+	struct policy *p = policy(POL_SOURCE_POOL, all, POOL);
+	struct addr node = address("10.2.0.11");
+
+	(void)state;
+	for (unsigned n = 0; n < 100; n++) {
+		const uint8_t v4[4] = { 10, 8, 0, (uint8_t)n };
+		struct addr c = addr_from_v4(v4), from;
+		unsigned seen = 0;
+
+		assert_int_equal(source_choose(p, hash, &c, &node, &from), SOURCE_POOL);
+		for (unsigned i = 0; i < POOL; i++) {
+			assert_false((seen & 1u << from.b[15]) != 0);
+			seen |= 1u << from.b[15];
+			assert_int_equal(source_next(p, hash, &c, &node, &from), i < POOL - 1);
+		}
+		assert_int_equal(seen, 0x1e);
+	}
+	policy_unref(&p);
+}
+
 static void
 test_addresses(void **state)
 {
@@ -244,6 +269,7 @@ main(void)
 		cmocka_unit_test(test_families),
 		cmocka_unit_test(test_pool),
 		cmocka_unit_test(test_spread),
+		cmocka_unit_test(test_next),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_secret),
 		cmocka_unit_test(test_mode),
