@@ -28,6 +28,10 @@ daemon_libdaemon_a_SOURCES = \
 	daemon/guard_start.h \
 	daemon/json.c \
 	daemon/json.h \
+	daemon/minute.c \
+	daemon/minute.h \
+	daemon/places.c \
+	daemon/places.h \
 	daemon/privs.c \
 	daemon/privs.h \
 	daemon/report.c \

@@ -13,6 +13,7 @@
 #include "nodes/route.h"
 
 struct conn;
+struct held;
 struct limits;
 struct policy;
 struct splice_pool;
@@ -52,6 +53,8 @@ struct conn_env {
 	unsigned id_step;		/* as many workers count */
 	const struct conn_ops *ops;
 	struct worker *worker;		/* for ops->vc_reset() alone */
+	unsigned patience;		/* with those without a logon: proxy/patience.h */
+	struct held *held;		/* proxy/held.c's */
 	struct log_limit log;
 	struct route_env route;
 	struct mediate_env mediate;

@@ -7,6 +7,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/env.h \
 	proxy/first.c \
 	proxy/first.h \
+	proxy/held.c \
+	proxy/held.h \
 	proxy/leg.c \
 	proxy/leg.h \
 	proxy/limits.c \
@@ -17,6 +19,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/mailbox.h \
 	proxy/opening.c \
 	proxy/opening.h \
+	proxy/patience.c \
+	proxy/patience.h \
 	proxy/ppheader.c \
 	proxy/ppheader.h \
 	proxy/prelude.c \

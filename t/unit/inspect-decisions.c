@@ -215,7 +215,7 @@ test_query_request(void **state)
 		struct decision d;
 
 		f.n = rows[i].messages;
-		d = query_request(&t.c.mediate, &f, &msg);
+		d = query_request(&t.conn.mediate, &f, &msg);
 		assert_int_equal(d.act, rows[i].act);
 		assert_int_equal(d.why, rows[i].why);
 		assert_int_equal(d.status, rows[i].status);
@@ -288,11 +288,11 @@ query_answers(const char *policy)
 		else
 			put_list_resp(&m, 5, rows[i].answer == SIGNED ? SMB2_FLAGS_SIGNED : 0,
 			    nodes);
-		o = frame_read(&f, &t.c.mediate, S2C, m.b, made_end(&m));
+		o = frame_read(&f, &t.conn.mediate, S2C, m.b, made_end(&m));
 		assert_int_equal(o.act, OUTCOME_PASS);
 		assert_int_equal(f.n, 1);
 		f.sealed = rows[i].answer == SEALED;
-		d = query_answer(&t.c.mediate, &f, &f.msg[0], &asked, list);
+		d = query_answer(&t.conn.mediate, &f, &f.msg[0], &asked, list);
 		assert_int_equal(d.act, rows[i].act);
 		assert_int_equal(d.query, rows[i].query);
 		if (d.act == DECIDE_CLOSE) {
