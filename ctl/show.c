@@ -70,6 +70,8 @@ show_nodes(const json_t *answer, bool all, FILE *out)
 			table_add(&t, "-");
 	}
 	table_print(&t, out);
+	if (json_is_false(json_object_get(answer, "takes_clients")))
+		fputs("No node takes new clients (see no-node in policy.conf)\n", out);
 }
 
 /* "announced list: 10.1.0.5, 10.1.0.6"; the addresses are texts, or objects that have one. */

@@ -40,6 +40,7 @@ stats_report(const struct ctl_env *env, const struct ctl_later *l, const struct 
 	struct stats sum = { .count = { 0 } };
 	struct report_gauges now = {
 		.connections = n,
+		.places = limits_places(env->limits),
 		.unauthenticated = limits_unauthenticated(env->limits),
 		.sessions_now = report_count_sessions(env->sessions),
 		.reloads = env->status->reloads,

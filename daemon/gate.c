@@ -11,6 +11,7 @@
 #include "daemon/ctl.h"
 #include "daemon/gate_priv.h"
 #include "daemon/guard.h"
+#include "daemon/minute.h"
 #include "inspect/session.h"
 #include "nodes/health.h"
 #include "nodes/node.h"
@@ -181,7 +182,7 @@ gate_make_parts(struct gate *g, const struct secret *secret, const struct gate_s
 		.nodes = nodes_new(),
 		.sessions = sesstab_new(),
 		.claims = local_map_new(GATE_CLAIMS_MAX, clock_ms),
-		.limits = limits_new(),
+		.limits = limits_new(s->places),
 		.secret = secret,
 		.workers = g->workers,
 		.nworkers = s->nworkers,
@@ -203,7 +204,10 @@ gate_make_main(struct gate *g, int control)
 	g->connlist = connlist_new(g->mailbox, g->workers, g->parts.nworkers);
 	if (g->mailbox == NULL || g->state == NULL || g->health == NULL || g->connlist == NULL)
 		return -1;
-	return gate_control(g, control);
+	if (gate_control(g, control) == -1)
+		return -1;
+	g->minute = minute_new(&g->ctl_env);
+	return g->minute == NULL ? -1 : 0;
 }
 
 /* -1: the reason is logged. */
@@ -326,6 +330,7 @@ gate_free(struct gate **gp)
 		mailbox_drain(g->mailbox);
 	if (g->guard_ev != NULL)
 		event_free(g->guard_ev);
+	minute_free(&g->minute);
 	ctl_free(&g->ctl);
 	connlist_free(&g->connlist);
 	health_free(&g->health);

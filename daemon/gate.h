@@ -17,6 +17,7 @@ struct secret;
  */
 struct gate_sockets {
 	unsigned nworkers;
+	unsigned places;		/* clients that there are descriptors for */
 	struct guard *guard;		/* NULL: there is no keytab */
 	bool transparent;		/* may dial from addresses that are not this machine's */
 	int control;			/* listening unix socket */

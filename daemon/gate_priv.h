@@ -24,6 +24,7 @@ struct health;
 struct keeper;
 struct keyhash;
 struct mailbox;
+struct minute;
 struct node;
 struct policy;
 struct secret;
@@ -55,6 +56,7 @@ struct gate {
 	struct health *health;
 	struct ctl_env ctl_env;
 	struct ctl *ctl;
+	struct minute *minute;
 	struct connlist *connlist;
 	struct guard *guard;		/* NULL: there is no keytab; borrowed */
 	struct event *guard_ev;		/* NULL when the guard is gone */

@@ -30,6 +30,10 @@ daemon_libdaemon_a_SOURCES = \
 	daemon/json.h \
 	daemon/listeners.c \
 	daemon/listeners.h \
+	daemon/minute.c \
+	daemon/minute.h \
+	daemon/places.c \
+	daemon/places.h \
 	daemon/privs.c \
 	daemon/privs.h \
 	daemon/report.c \

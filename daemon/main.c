@@ -6,12 +6,12 @@
 #include "daemon/gate.h"
 #include "daemon/guard.h"
 #include "daemon/listeners.h"
+#include "daemon/places.h"
 #include "daemon/privs.h"
 #include "policy/conf.h"
 #include "policy/errlist.h"
 #include "policy/policy.h"
 #include "policy/schema.h"
-#include "proxy/splice.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -172,25 +171,6 @@ check_nodes(const struct conf *conf, const struct policy *p)
 	return r;
 }
 
-/* Descriptors that are not for clients: of the process, and of a worker. */
-#define NOFILE_PROCESS 64
-#define NOFILE_WORKER (2 * SPLICE_PIPES_MAX + 16)
-
-/* Two descriptors a client. The limit is logged, so that nobody has to find out at night. */
-static void
-raise_limits(unsigned workers)
-{
-	rlim_t own = NOFILE_PROCESS + (rlim_t)workers * NOFILE_WORKER;
-	struct rlimit rl;
-
-	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)
-		return;
-	rl.rlim_cur = rl.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &rl) == 0)
-		log_info("there are descriptors for about %llu clients",
-		    rl.rlim_cur > own ? (unsigned long long)(rl.rlim_cur - own) / 2 : 0);
-}
-
 /* Only now can CAP_NET_RAW be kept for a policy that will use the clients' addresses. */
 static bool
 wants_raw(const struct conf *conf, const struct policy *p)
@@ -334,7 +314,7 @@ smbgate_serve(const struct options *o, struct conf *conf, struct policy *policy,
 
 	log_open(false, o->verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 	block_signals();
-	raise_limits(conf_workers(conf));
+	sockets.places = places_raise(conf_workers(conf), (unsigned)conf->nlisten);
 	privs_begin();
 	if (o->background && to_background(&ready_fd) == -1) {
 		policy_unref(&policy);

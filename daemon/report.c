@@ -24,6 +24,7 @@ report_nodes(struct nodes *nodes, struct state *claims, const struct policy *p, 
 	struct node *all[NODES_SHOWN_MAX];
 	size_t n = nodes_all(nodes, all, NODES_SHOWN_MAX);
 	json_t *root = json_object(), *list = jset_array(root, "nodes");
+	bool takes = false;
 
 	for (size_t i = 0; i < n; i++) {
 		struct node *x = all[i];
@@ -44,8 +45,10 @@ report_nodes(struct nodes *nodes, struct state *claims, const struct policy *p, 
 		jset_bool(o, "draining", x->drain);
 		jset_bool(o, "held_down", x->held_down);
 		jset_age(o, "since_s", x->changed_ms, now_ms);
+		takes |= node_takes_new(x);
 		node_unref(&all[i]);
 	}
+	jset_bool(root, "takes_clients", takes);
 	return root;
 }
 

@@ -41,7 +41,7 @@ json_t *report_policy(const struct policy *p, const char *path, uint64_t since_m
     uint64_t now_ms);
 
 struct report_gauges {
-	uint64_t connections, unauthenticated, sessions_now;
+	uint64_t connections, places, unauthenticated, sessions_now;
 	uint64_t reloads, reloads_failed, policy_generation;
 	uint64_t workers, uptime_s;
 	bool state_degraded;		/* see report_degraded() */

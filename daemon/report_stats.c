@@ -16,6 +16,7 @@ static const struct {
 } gauges[] = {
 #define GAUGE(name) #name, offsetof(struct report_gauges, name)
 	{ GAUGE(connections), "connections of clients now" },
+	{ GAUGE(places), "connections of clients that there are descriptors for" },
 	{ GAUGE(unauthenticated), "of those, without a logon" },
 	{ GAUGE(sessions_now), "sessions now" },
 	{ GAUGE(reloads), "reloads of policy.conf that succeeded" },

@@ -28,6 +28,7 @@ enum pol_ifmode { POL_IF_ANNOUNCE, POL_IF_FILTER, POL_IF_PASS };
 enum pol_vcnumber { POL_VCNUMBER_RENUMBER, POL_VCNUMBER_PASS };
 enum pol_vc_reset { POL_VC_RESET_OFF, POL_VC_RESET_ADDRESS, POL_VC_RESET_IDENTITY };
 enum pol_source { POL_SOURCE_OWN, POL_SOURCE_TRANSPARENT, POL_SOURCE_POOL };
+enum pol_no_node { POL_NO_NODE_HOLD, POL_NO_NODE_RESET };
 enum pol_nodestate { POL_NODE_ACTIVE, POL_NODE_DRAIN, POL_NODE_MAINT };
 
 struct pol_node {
@@ -111,6 +112,7 @@ struct policy {
 	struct addr *pool;		/* of POL_SOURCE_POOL */
 	bool rebalance;			/* an intercepted client goes where any other would */
 	unsigned pin_linger;		/* ms */
+	enum pol_no_node no_node;	/* what becomes of clients that no node takes */
 	struct pol_health health;
 	struct pol_limits limits;
 	struct pol_tcp tcp;

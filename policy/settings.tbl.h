@@ -27,6 +27,7 @@ SETTING("root", "vcnumber", policy, vcnumber, WORD, "renumber", 0, 0, "renumber"
 SETTING("root", "vc-reset", policy, vc_reset, WORD, "off", 0, 0, "off", "address", "identity")
 SETTING("root", "source", policy, source, WORD, "own", 0, 0, "own", "transparent", "pool")
 SETTING("root", "rebalance", policy, rebalance, BOOL, "false", 0, 0)
+SETTING("root", "no-node", policy, no_node, WORD, "hold", 0, 0, "hold", "reset")
 SETTING("root", "pin-linger", policy, pin_linger, DURATION, "15m", 0, DAY)
 LIST("root", "nat", PREFIX)
 LIST("root", "source-pool", ADDR)
@@ -65,9 +66,9 @@ SETTING("health", "logon-fall", policy, health.logon_fall, NUMBER, "3", 0, 1000)
 SETTING("health", "logon-hold", policy, health.logon_hold, DURATION, "60s", 0, DAY)
 SETTING("health", "hang", policy, health.hang, DURATION, "30s", 1000, DAY)
 
-SETTING("limits", "first-frame", policy, limits.first_frame, DURATION, "5s", 100, DAY)
-SETTING("limits", "negotiate", policy, limits.negotiate, DURATION, "10s", 100, DAY)
-SETTING("limits", "logon", policy, limits.logon, DURATION, "30s", 100, DAY)
+SETTING("limits", "first-frame", policy, limits.first_frame, DURATION, "1m", 100, DAY)
+SETTING("limits", "negotiate", policy, limits.negotiate, DURATION, "1m", 100, DAY)
+SETTING("limits", "logon", policy, limits.logon, DURATION, "5m", 100, DAY)
 SETTING("limits", "unauthenticated", policy, limits.unauthenticated, NUMBER, "16384", 1, 10000000)
 SETTING("limits", "unauthenticated-per-source", policy, limits.unauthenticated_per_source, NUMBER,
     "12288", 1, 10000000)
@@ -78,7 +79,7 @@ SETTING("tcp", "keepalive-idle", policy, tcp.keepalive_idle, SECONDS, "30s", 0, 
 SETTING("tcp", "keepalive-interval", policy, tcp.keepalive_interval, SECONDS, "10s", 1000,
     KEEPALIVE_MAX)
 SETTING("tcp", "keepalive-count", policy, tcp.keepalive_count, NUMBER, "3", 1, 127)
-SETTING("tcp", "client-timeout", policy, tcp.client_timeout, DURATION, "60s", 0, DAY)
+SETTING("tcp", "client-timeout", policy, tcp.client_timeout, DURATION, "15m", 0, DAY)
 SETTING("tcp", "node-timeout", policy, tcp.node_timeout, DURATION, "10s", 0, DAY)
 SETTING("tcp", "connect-timeout", policy, tcp.connect_timeout, DURATION, "3s", 10, DAY)
 

@@ -12,6 +12,7 @@
 #include "proxy/conn_priv.h"
 #include "proxy/env.h"
 #include "proxy/limits.h"
+#include "proxy/patience.h"
 #include "proxy/send.h"
 #include "proxy/splice.h"
 #include "proxy/turn.h"
@@ -73,12 +74,24 @@ ordinary(enum close_reason why)
 	    why == CLOSE_OWN_PROBE;
 }
 
+/* It has not said a word: a load balancer that looks whether somebody listens, as a rule. */
+static bool
+silent(const struct conn *c)
+{
+	return c->stage <= CONN_FIRST && pump_idle(&c->side[C2S].pump) &&
+	    (c->why == CLOSE_CLIENT_EOF || c->why == CLOSE_CLIENT_RESET ||
+	        c->why == CLOSE_FIRST_FRAME_TIMEOUT);
+}
+
 static void
 log_end(struct conn *c)
 {
 	unsigned left_out;
 
-	if (ordinary(c->why)) {
+	if (silent(c))
+		stats_add(c->env->stats, STAT_silent, 1);
+	/* That nobody is taken is said once a minute: daemon/minute.c. */
+	if (ordinary(c->why) || silent(c) || c->why == CLOSE_NO_NODE) {
 		log_conn(LOG_LEVEL_DEBUG, mediate_log(&c->mediate), "closed: %s", close_text(c->why));
 		return;
 	}
@@ -121,6 +134,7 @@ die(struct conn *c, bool reset)
 	/* A stranger leaves nothing in TIME_WAIT toward the node: local ports are few. */
 	leg_close(&c->side[S2C].leg, !c->mediate.track.logged_on);
 	conn_leave_limits(c);
+	limits_give(env->limits);
 	route_fini(&c->route);
 	mediate_fini(&c->mediate);
 	node_leave(c);
@@ -167,6 +181,7 @@ uint64_t
 conn_deadline(const struct conn *c, enum close_reason *why)
 {
 	const struct pol_limits *l = &c->env->policy->limits;
+	unsigned share = c->env->patience;
 
 	/* It is ending: conn_tick() sees to that. */
 	if (c->end_by_ms != 0)
@@ -174,13 +189,13 @@ conn_deadline(const struct conn *c, enum close_reason *why)
 	switch ((enum stage_deadline)stages[c->stage].deadline) {
 	case STAGE_DEADLINE_FIRST_FRAME:
 		*why = CLOSE_FIRST_FRAME_TIMEOUT;
-		return c->accepted_ms + l->first_frame;
+		return c->accepted_ms + patience_of(l->first_frame, share);
 	case STAGE_DEADLINE_NEGOTIATE:
 		*why = CLOSE_NEGOTIATE_TIMEOUT;
-		return c->accepted_ms + l->negotiate;
+		return c->accepted_ms + patience_of(l->negotiate, share);
 	case STAGE_DEADLINE_LOGON:
 		*why = CLOSE_LOGON_TIMEOUT;
-		return c->accepted_ms + l->logon;
+		return c->accepted_ms + patience_of(l->logon, share);
 	case STAGE_DEADLINE_NONE:
 		break;
 	}
@@ -291,11 +306,19 @@ conn_vc(const struct conn *c)
 void
 conn_tick(struct conn *c, uint64_t now_ms)
 {
+	enum close_reason why;
+	uint64_t when;
+
 	if (c->stage == CONN_DEAD)
 		return;
 	if (c->end_by_ms != 0 && now_ms >= c->end_by_ms) {
 		/* A client that closed got what there was; a flush that does not move is given up. */
 		conn_kill(c, c->why == CLOSE_CLIENT_EOF ? CLOSE_CLIENT_EOF : CLOSE_FLUSH_TIMEOUT);
+		return;
+	}
+	when = c->env->patience < PATIENCE_ALL ? conn_deadline(c, &why) : 0;
+	if (when != 0 && now_ms >= when) {
+		conn_end(c, why);
 		return;
 	}
 	leg_keep(&c->side[C2S].leg, &c->env->policy->tcp);
@@ -337,6 +360,7 @@ conn_new(struct conn_env *env, int fd, const struct conf_listen *listener,
 		stats_closed(env->stats, c == NULL ? CLOSE_NO_MEMORY : CLOSE_CLIENT_RESET);
 		if (!proxied)
 			limits_leave(env->limits, &client->addr);
+		limits_give(env->limits);
 		evutil_closesocket(fd);
 		free(c);
 		return;
@@ -360,6 +384,7 @@ conn_new(struct conn_env *env, int fd, const struct conf_listen *listener,
 		stats_closed(env->stats, CLOSE_NO_MEMORY);
 		if (!proxied)
 			limits_leave(env->limits, &client->addr);
+		limits_give(env->limits);
 		mediate_fini(&c->mediate);
 		evutil_closesocket(fd);
 		free(c);

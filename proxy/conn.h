@@ -37,8 +37,8 @@ struct conn_info {
 };
 
 /*
- * Takes over the accepted socket. delay_ms: do not read before. The connection then lives on this
- * worker by itself; listener is borrowed for good.
+ * Takes over the accepted socket, and its place, which limits_take() gave. delay_ms: do not read
+ * before. The connection then lives on this worker by itself; listener is borrowed for good.
  */
 void conn_new(struct conn_env *env, int fd, const struct conf_listen *listener,
     const struct addrport *client, unsigned delay_ms);

@@ -55,6 +55,7 @@ struct conn {
 	bool resume[2];		/* the frame of that direction that waits may be shown again */
 	bool raw;		/* the frame that waits is SMB1 and goes to the node unjudged */
 	bool has_turn;
+	bool was_held;		/* no node took it; the next time it ends */
 	bool half_closed;	/* the client has sent FIN, and the node has been sent ours */
 	enum close_reason send_failed;
 	uint64_t accepted_ms;

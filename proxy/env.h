@@ -14,6 +14,7 @@
 #include "nodes/route.h"
 
 struct conn;
+struct held;
 struct limits;
 struct policy;
 struct splice_pool;
@@ -53,6 +54,8 @@ struct conn_env {
 	unsigned id_step;		/* as many workers count */
 	const struct conn_ops *ops;
 	struct worker *worker;		/* for ops->vc_reset() alone */
+	unsigned patience;		/* with those without a logon: proxy/patience.h */
+	struct held *held;		/* proxy/held.c's */
 	struct log_limit log;
 	struct own own;
 	struct route_env route;

@@ -5,8 +5,10 @@
 
 #include "base/addr.h"
 #include "policy/policy.h"
+#include "proxy/patience.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,15 +33,19 @@ struct limits {
 	struct source *sources;
 	struct source *sweep;
 	unsigned unauthenticated;
+	unsigned places;
+	_Atomic unsigned taken;		/* of them */
 };
 
 struct limits *
-limits_new(void)
+limits_new(unsigned places)
 {
 	struct limits *l = calloc(1, sizeof(*l));
 
-	if (l != NULL)
-		pthread_mutex_init(&l->lock, NULL);
+	if (l == NULL)
+		return NULL;
+	pthread_mutex_init(&l->lock, NULL);
+	l->places = places;
 	return l;
 }
 
@@ -109,6 +115,25 @@ source_get(struct limits *l, const struct addr *src)
 	return s;
 }
 
+/* Places that those with a logon leave to those without. */
+static unsigned
+places_left(const struct limits *l)
+{
+	unsigned taken = l->taken;
+	unsigned settled = taken > l->unauthenticated ? taken - l->unauthenticated : 0;
+
+	return settled < l->places ? l->places - settled : 0;
+}
+
+/* How many connections may be without a logon now. */
+static unsigned
+most(const struct limits *l, const struct pol_limits *p)
+{
+	unsigned left = places_left(l);
+
+	return left < p->unauthenticated ? left : p->unauthenticated;
+}
+
 /* Random early drop: the fuller, the likelier; so a flood cannot keep everybody out. */
 static bool
 unlucky(unsigned used, unsigned max)
@@ -157,6 +182,9 @@ limits_enter(struct limits *l, const struct pol_limits *p, const struct addr *sr
 		*why = CLOSE_NO_MEMORY;
 	} else if (unlucky(l->unauthenticated, p->unauthenticated)) {
 		*why = CLOSE_UNAUTH_LIMIT;
+	} else if (unlucky(l->unauthenticated, places_left(l) + 1)) {
+		/* This one has its place, and is not counted yet. */
+		*why = CLOSE_NO_FILES;
 	} else if (s->unauthenticated >= p->unauthenticated_per_source) {
 		*why = CLOSE_UNAUTH_SOURCE;
 	} else if (!rate_allows(s, p, now_us, delay_ms)) {
@@ -182,6 +210,44 @@ limits_leave(struct limits *l, const struct addr *src)
 		s->unauthenticated--;
 	l->unauthenticated--;
 	pthread_mutex_unlock(&l->lock);
+}
+
+bool
+limits_take(struct limits *l)
+{
+	if (atomic_fetch_add(&l->taken, 1) < l->places)
+		return true;
+	limits_give(l);
+	return false;
+}
+
+void
+limits_give(struct limits *l)
+{
+	atomic_fetch_sub(&l->taken, 1);
+}
+
+unsigned
+limits_patience(struct limits *l, const struct pol_limits *p)
+{
+	unsigned share;
+
+	pthread_mutex_lock(&l->lock);
+	share = patience_share(l->unauthenticated, most(l, p));
+	pthread_mutex_unlock(&l->lock);
+	return share;
+}
+
+unsigned
+limits_places(const struct limits *l)
+{
+	return l->places;
+}
+
+unsigned
+limits_taken(struct limits *l)
+{
+	return l->taken;
 }
 
 unsigned

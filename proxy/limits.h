@@ -11,8 +11,11 @@ struct addr;
 struct limits;
 struct pol_limits;
 
-/* Shared by all workers: a leaf lock, taken at accept, and once more at the logon or the end. */
-struct limits *limits_new(void);
+/*
+ * Shared by all workers: a leaf lock, taken at accept, and once more at the logon or the end.
+ * places: so many connections have descriptors; what is beyond that is not for clients.
+ */
+struct limits *limits_new(unsigned places);
 void limits_free(struct limits **l);
 
 /*
@@ -23,6 +26,17 @@ void limits_free(struct limits **l);
 bool limits_enter(struct limits *l, const struct pol_limits *p, const struct addr *src,
     uint64_t now_ms, unsigned *delay_ms, enum close_reason *why);
 void limits_leave(struct limits *l, const struct addr *src);
+
+/* A place for one more connection, before it is accepted; limits_give() once it is closed. */
+bool limits_take(struct limits *l);
+void limits_give(struct limits *l);
+
+/* How patient to be with connections without a logon now: see proxy/patience.h. */
+unsigned limits_patience(struct limits *l, const struct pol_limits *p);
+
+/* How many places there are, and how many of them are taken. */
+unsigned limits_places(const struct limits *l);
+unsigned limits_taken(struct limits *l);
 
 /* Connections without a logon now. */
 unsigned limits_unauthenticated(struct limits *l);

@@ -118,8 +118,9 @@ listener_resume_cb(evutil_socket_t fd, short what, void *arg)
 }
 
 /*
- * No descriptor is left. The reserve is given up to accept the first of the queue and close it, so
- * that its client knows. Then accepting pauses: a level-triggered listener would spin.
+ * No descriptor is left, or none for clients. The reserve is given up to accept the first of the
+ * queue and close it, so that its client knows. Then accepting pauses: a level-triggered listener
+ * would spin.
  */
 static void
 pause_accept(struct listener *l)
@@ -159,9 +160,16 @@ listener_accept_cb(evutil_socket_t lfd, short what, void *arg)
 		socklen_t len = sizeof(ss);
 		struct addrport client;
 		unsigned delay = 0;
-		int fd = accept4(lfd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd;
+
+		if (!limits_take(l->env->limits)) {
+			pause_accept(l);
+			return;
+		}
+		fd = accept4(lfd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd == -1) {
+			limits_give(l->env->limits);
 			if (out_of_something(errno))
 				pause_accept(l);
 			if (errno == ECONNABORTED || errno == EINTR)
@@ -169,6 +177,7 @@ listener_accept_cb(evutil_socket_t lfd, short what, void *arg)
 			return;
 		}
 		if (addrport_from_sa(&client, (struct sockaddr *)&ss) == -1) {
+			limits_give(l->env->limits);
 			close(fd);
 			continue;
 		}
@@ -176,6 +185,7 @@ listener_accept_cb(evutil_socket_t lfd, short what, void *arg)
 		if (!conf_is_proxy(l->conf, &client.addr) &&
 		    !limits_enter(l->env->limits, &l->env->policy->limits, &client.addr, clock_ms(),
 		        &delay, &why)) {
+			limits_give(l->env->limits);
 			listener_refuse(l, fd, why);
 			continue;
 		}

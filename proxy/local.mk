@@ -9,6 +9,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/evidence.h \
 	proxy/first.c \
 	proxy/first.h \
+	proxy/held.c \
+	proxy/held.h \
 	proxy/leg.c \
 	proxy/leg.h \
 	proxy/limits.c \
@@ -19,6 +21,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/mailbox.h \
 	proxy/opening.c \
 	proxy/opening.h \
+	proxy/patience.c \
+	proxy/patience.h \
 	proxy/ppheader.c \
 	proxy/ppheader.h \
 	proxy/prelude.c \

@@ -13,6 +13,7 @@
 #include "proxy/conn.h"
 #include "proxy/conn_priv.h"
 #include "proxy/env.h"
+#include "proxy/held.h"
 #include "proxy/send.h"
 #include "smb/const.h"
 #include "smb/err2.h"
@@ -217,7 +218,7 @@ routed_cb(void *arg, struct node *node, enum close_reason why)
 		return;
 	}
 	if (node == NULL) {
-		conn_end(c, why);
+		held_or_end(c, why);
 		return;
 	}
 	c->node = node;
@@ -248,18 +249,34 @@ mark_loop(const struct conn *c)
 	node_unref(&n);
 }
 
+static void
+route_conn(struct conn *c, const struct state_key *key)
+{
+	const struct pol_node *pn = c->env->policy->rebalance ? NULL : dialled(c);
+
+	conn_enter(c, CONN_ROUTE, 0);
+	route_start(&c->route, &c->env->route, key,
+	    pn == NULL ? NULL : nodes_find_policy(c->env->route.nodes, pn), routed_cb, c);
+}
+
 static struct outcome
 wait_for_node(struct conn *c, const struct first *f)
 {
 	struct state_key key = f->has_guid ? route_key_guid(&f->guid)
 	                                   : route_key_addr(&c->mediate.self.client.addr);
-	const struct pol_node *pn = c->env->policy->rebalance ? NULL : dialled(c);
 
 	mark_loop(c);
-	conn_enter(c, CONN_ROUTE, 0);
-	route_start(&c->route, &c->env->route, &key,
-	    pn == NULL ? NULL : nodes_find_policy(c->env->route.nodes, pn), routed_cb, c);
+	route_conn(c, &key);
 	return (struct outcome){ .act = OUTCOME_WAIT };
+}
+
+void
+opening_route_again(struct conn *c)
+{
+	const struct state_key key = c->route.key;
+
+	c->route = (struct route){ .env = NULL };
+	route_conn(c, &key);
 }
 
 /* Answer the SMB1 NEGOTIATE with 0x02ff as the node would, and learn the GUID from what follows. */

@@ -21,6 +21,9 @@ struct outcome opening_swallow(struct conn *c, const uint8_t *frame, size_t len)
 /* An event of the node's leg in CONN_CONNECT. The caller has progress_settle() look at it after. */
 void opening_dialled(struct conn *c, short what);
 
+/* In CONN_HELD, its time over: a node is chosen once more. */
+void opening_route_again(struct conn *c);
+
 /* The node cannot be reached, or not in time: another one, or the end. */
 void opening_connect_failed(struct conn *c);
 

@@ -207,6 +207,9 @@ time_over(struct conn *c)
 	case CONN_CONNECT:
 		opening_connect_failed(c);
 		break;
+	case CONN_HELD:
+		opening_route_again(c);
+		break;
 	case CONN_HANDOVER:
 		conn_enter(c, CONN_LOGON, 0);
 		resume_client(c);

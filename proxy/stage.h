@@ -6,11 +6,12 @@
 #include <stdint.h>
 
 /*
- *	HEADER ─► DELAY ─► FIRST ─► SESSION ─► SECOND ─► ROUTE ─► CONNECT ─► REPLAY ─► NEGOTIATE
- *	─► HANDOVER ─► LOGON ─► RELAY ─► FLUSH ─► DEAD
+ *	HEADER ─► DELAY ─► FIRST ─► SESSION ─► SECOND ─► ROUTE ─► HELD ─► CONNECT ─► REPLAY
+ *	─► NEGOTIATE ─► HANDOVER ─► LOGON ─► RELAY ─► FLUSH ─► DEAD
  *
  * Always in this order. HEADER, DELAY, SESSION, SECOND, REPLAY and HANDOVER are skipped by
- * connections that do not need them. CONNECT goes back to ROUTE when the node cannot be reached.
+ * connections that do not need them, as is HELD, which goes back to ROUTE. So does CONNECT when the
+ * node cannot be reached.
  * Any stage may go to FLUSH (something for the client is left) or DEAD.
  */
 enum conn_stage {

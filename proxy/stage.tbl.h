@@ -11,6 +11,8 @@ STAGE(SESSION, "session", FIRST_FRAME, true, false)
 STAGE(SECOND, "second", NEGOTIATE, true, false)
 /* The map of claims is asked. */
 STAGE(ROUTE, "route", NEGOTIATE, true, false)
+/* No node takes it now; one may come back within a moment. */
+STAGE(HELD, "held", NEGOTIATE, true, false)
 /* The node is dialled. */
 STAGE(CONNECT, "connect", NEGOTIATE, true, false)
 /* The SMB1 NEGOTIATE went to the node; its answer is to be swallowed. */

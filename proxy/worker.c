@@ -11,8 +11,11 @@
 #include "policy/conf.h"
 #include "policy/policy.h"
 #include "proxy/conn.h"
+#include "proxy/held.h"
+#include "proxy/limits.h"
 #include "proxy/listen.h"
 #include "proxy/mailbox.h"
+#include "proxy/patience.h"
 #include "proxy/progress.h"
 #include "proxy/recv.h"
 #include "proxy/splice.h"
@@ -36,6 +39,7 @@ worker_tick_cb(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	MAGIC_CHECK(w, WORKER_MAGIC);
+	w->env.patience = limits_patience(w->env.limits, &w->env.policy->limits);
 	for (c = TAILQ_FIRST(&w->env.conns); c != NULL; c = next) {
 		next = conn_next(c);
 		recv_tick(c);
@@ -116,7 +120,9 @@ env_init(struct worker *w)
 	e->base = w->base;
 	e->stats = &w->stats;
 	e->limits = parts->limits;
+	e->patience = PATIENCE_ALL;
 	e->pipes = splice_pool_new();
+	e->held = held_new(e);
 	e->turn = evtimer_new(w->base, worker_turn_cb, w);
 	e->reap = event_new(w->base, -1, 0, worker_reap_cb, w);
 	e->next_id = w->index + 1;
@@ -141,8 +147,8 @@ env_init(struct worker *w)
 static bool
 env_whole(const struct conn_env *e)
 {
-	return e->pipes != NULL && e->turn != NULL && e->reap != NULL && e->route.state != NULL &&
-	    e->route.hash != NULL && e->mediate.crypt != NULL;
+	return e->pipes != NULL && e->held != NULL && e->turn != NULL && e->reap != NULL &&
+	    e->route.state != NULL && e->route.hash != NULL && e->mediate.crypt != NULL;
 }
 
 /*
@@ -226,6 +232,7 @@ worker_free(struct worker **wp)
 	mailbox_free(&w->mailbox);
 	if (w->tick != NULL)
 		event_free(w->tick);
+	held_free(&w->env.held);
 	if (w->env.reap != NULL)
 		event_free(w->env.reap);
 	if (w->env.turn != NULL)

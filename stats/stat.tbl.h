@@ -15,6 +15,8 @@ STAT(claims_moved, "clients moved: their node took no connection, or they dialle
 STAT(claims_refused, "clients placed by the hash alone because the map had no room for them")
 STAT(multi_protocol, "clients that began with SMB1 and offered SMB2; smbgate answered them itself")
 STAT(smb1_refused, "clients refused: policy allows no dialect of their SMB1 NEGOTIATE")
+STAT(no_node_held, "connections held for a moment because no node took them (no-node = hold)")
+STAT(silent, "connections that came, said nothing and ended: health checks of load balancers")
 STAT(node_connect_failed, "failed attempts to connect to a node")
 STAT(own_ports, "attempts to dial a node, for clients or to probe it, that found no local port")
 STAT(own_files, "the same, without a file descriptor")

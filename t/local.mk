@@ -23,6 +23,7 @@ UNIT_TESTS += \
 	t/unit/ctl.t \
 	t/unit/daemon-ctl.t \
 	t/unit/daemon-listeners.t \
+	t/unit/daemon-places.t \
 	t/unit/inspect-decisions.t \
 	t/unit/inspect-keyed.t \
 	t/unit/inspect-logon.t \
@@ -39,6 +40,7 @@ UNIT_TESTS += \
 	t/unit/policy-policy.t \
 	t/unit/proxy-evidence.t \
 	t/unit/proxy-front.t \
+	t/unit/proxy-limits.t \
 	t/unit/proxy-pump.t \
 	t/unit/proxy-split.t \
 	t/unit/proxy-stage.t \
@@ -85,6 +87,8 @@ t_unit_base_t_SOURCES = t/unit/base.c
 t_unit_base_t_LDADD = $(LINK_BASE)
 t_unit_ctl_t_SOURCES = t/unit/ctl.c ctl/nearest.c ctl/show_stats.c ctl/table.c
 t_unit_ctl_t_LDADD = $(LINK_BASE) $(JANSSON_LIBS)
+t_unit_daemon_places_t_SOURCES = t/unit/daemon-places.c
+t_unit_daemon_places_t_LDADD = $(LINK_DAEMON)
 t_unit_daemon_ctl_t_SOURCES = t/unit/daemon-ctl.c
 t_unit_daemon_ctl_t_LDADD = $(LINK_DAEMON)
 t_unit_inspect_decisions_t_SOURCES = t/unit/inspect-decisions.c t/unit/lib/made.c t/unit/lib/made.h \
@@ -126,6 +130,8 @@ t_unit_policy_policy_t_LDADD = $(LINK_POLICY)
 t_unit_policy_policy_t_LDFLAGS = $(AM_LDFLAGS) $(WRAP_MEMORY)
 t_unit_proxy_evidence_t_SOURCES = t/unit/proxy-evidence.c
 t_unit_proxy_evidence_t_LDADD = $(LINK_PROXY)
+t_unit_proxy_limits_t_SOURCES = t/unit/proxy-limits.c
+t_unit_proxy_limits_t_LDADD = $(LINK_PROXY)
 t_unit_proxy_front_t_SOURCES = t/unit/proxy-front.c t/unit/lib/vectors.h t/unit/lib/walkfront.h
 t_unit_proxy_front_t_LDADD = $(LINK_PROXY)
 t_unit_proxy_pump_t_SOURCES = t/unit/proxy-pump.c
@@ -162,6 +168,7 @@ t_keyc_LDADD = $(GATE_LIBS) $(GATE_EXTLIBS)
 # End to end: t/lab/start runs these, and each says what it wants of the machine.
 E2E_TESTS = \
 	t/e2e/admission-logons.t \
+	t/e2e/admission-patience.t \
 	t/e2e/channels-bind.t \
 	t/e2e/channels-ifinfo.t \
 	t/e2e/contrib-cluster.t \
@@ -186,7 +193,9 @@ E2E_TESTS = \
 	t/e2e/nodes-blackhole.t \
 	t/e2e/nodes-evidence.t \
 	t/e2e/nodes-health.t \
+	t/e2e/nodes-none.t \
 	t/e2e/nodes-placement.t \
+	t/e2e/proxy-reserve.t \
 	t/e2e/redis-faults.t \
 	t/e2e/redis-many-claims.t \
 	t/e2e/redis-placement.t \

@@ -128,7 +128,7 @@ setup(void **state)
 		.nodes = nodes_new(),
 		.sessions = sesstab_new(),
 		.claims = local_map_new(100, clock_ms),
-		.limits = limits_new(),
+		.limits = limits_new(1000),
 		.secret = &f->secret,
 		.nworkers = 1,
 	};

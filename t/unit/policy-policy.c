@@ -313,7 +313,7 @@ static const char full[] =
     "smb1 = allow unkeyed = \"refuse\"\n"
     "gmac=resign compression = pass\n"
     "auth { ntlm = refuse guest = \"refuse\" min-dialect = 3.0.2 }\n"
-    "pin-linger = \"1h\"\n"
+    "pin-linger = \"1h\" no-node = reset\n"
     "health { interval = 50ms timeout = \"1s\" rise = 1 fall = 2 slow-start = 0\n"
     "\tflap-changes = 4 flap-window = \"61s\" flap-hold = \"62s\"\n"
     "\tlogon-fall = 5 logon-hold = \"63s\" hang = \"33s\" }\n"
@@ -396,6 +396,7 @@ test_full(void **state)
 	assert_int_equal(p->auth.guest, POL_AUTH_REFUSE);
 	assert_int_equal(p->auth.min_dialect, 0x0302);
 	assert_int_equal(p->pin_linger, 3600000);
+	assert_int_equal(p->no_node, POL_NO_NODE_RESET);
 	assert_memory_equal(&p->health,
 	    (&(struct pol_health){ .interval = 50, .timeout = 1000, .rise = 1, .fall = 2,
 	        .slow_start = 0, .flap_changes = 4, .flap_window = 61000, .flap_hold = 62000,
@@ -432,16 +433,17 @@ test_defaults(void **state)
 		assert_int_equal(x->auth.guest, POL_AUTH_ALLOW);
 		assert_int_equal(x->auth.min_dialect, 0x0202);
 		assert_int_equal(x->pin_linger, 900000);
+		assert_int_equal(x->no_node, POL_NO_NODE_HOLD);
 		assert_memory_equal(&x->health,
 		    (&(struct pol_health){ .interval = 2000, .timeout = 2000, .rise = 2, .fall = 3,
 		        .slow_start = 30000, .flap_changes = 3, .flap_window = 60000,
 		        .flap_hold = 60000, .hang = 30000, .logon_fall = 3, .logon_hold = 60000 }),
 		    sizeof(x->health));
 		assert_memory_equal(&x->limits,
-		    (&(struct pol_limits){ 5000, 10000, 30000, 16384, 12288, 1000, 10000 }),
+		    (&(struct pol_limits){ 60000, 60000, 300000, 16384, 12288, 1000, 10000 }),
 		    sizeof(x->limits));
 		assert_memory_equal(&x->tcp,
-		    (&(struct pol_tcp){ 30000, 10000, 3, 60000, 10000, 3000 }), sizeof(x->tcp));
+		    (&(struct pol_tcp){ 30000, 10000, 3, 900000, 10000, 3000 }), sizeof(x->tcp));
 	}
 	policy_unref(&p);
 	policy_unref(&d);
@@ -1346,7 +1348,7 @@ static const struct {
 	{ NODE, NODE "smb1 = allow gmac = resign unkeyed = refuse",
 	    "smb1: refuse -> allow\nunkeyed: pass -> refuse\ngmac: pass -> resign\n" },
 	{ NODE, NODE "health { rise = 1 } limits { accept-rate = 0 } tcp { client-timeout = 0 }",
-	    "health rise: 2 -> 1\nlimits accept-rate: 1000 -> 0\ntcp client-timeout: 1m -> 0\n" },
+	    "health rise: 2 -> 1\nlimits accept-rate: 1000 -> 0\ntcp client-timeout: 15m -> 0\n" },
 	{ NODE, NODE "interfaces lan { mode = filter }", "interfaces lan added (filter)\n" },
 	{ NODE "interfaces lan { mode = filter }", NODE, "interfaces lan removed\n" },
 	{ NODE "interfaces lan { mode = filter }", NODE "interfaces lan { mode = pass }",
