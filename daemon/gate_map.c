@@ -113,7 +113,8 @@ gate_share_map(struct gate *g, const struct secret *secret)
 		return -1;
 	g->seal = (struct record_seal){ .arg = g->cluster, .mac = cluster_mac };
 	if (secret->len == 0)
-		log_warn("no cluster-secret: smbgate trusts all that Redis has, and shares no keys");
+		log_warn(
+		    "no cluster-secret: smbgate trusts all that Redis has, and shares no keys");
 	redis_conf(&g->redis, &g->conf->redis);
 	g->parts.shared = shared_new(&g->redis, &g->seal, GATE_CLAIMS_MAX);
 	if (g->parts.shared == NULL)

@@ -52,8 +52,9 @@ gate_warn(const struct conf *conf, const struct policy *p)
 	}
 	for (size_t i = 0; i < p->nnodes; i++)
 		if (p->nodes[i].public)
-			log_warn("node \"%s\": its address is in a deny-file. CTDB moves public addresses from "
-			         "node to node: give it one that stays", p->nodes[i].name);
+			log_warn("node \"%s\": its address is in a deny-file. CTDB moves public "
+			         "addresses from node to node: give it one that stays",
+			    p->nodes[i].name);
 }
 
 static void

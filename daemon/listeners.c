@@ -90,8 +90,8 @@ add_error(void *arg, const struct pol_node *n, const char *listener)
 	struct check *c = arg;
 	char text[ADDR_STRLEN];
 
-	errlist_add(c->e, c->path, n->line, "node \"%s\": %s is smbgate's own listener \"%s\"", n->name,
-	    addrport_str(&n->address, text), listener);
+	errlist_add(c->e, c->path, n->line, "node \"%s\": %s is smbgate's own listener \"%s\"",
+	    n->name, addrport_str(&n->address, text), listener);
 }
 
 void
@@ -110,8 +110,8 @@ mark_node(void *arg, const struct pol_node *pn, const char *listener)
 	if (n == NULL)
 		return;
 	if (n->health != NODE_LOOP)
-		log_error("node %s is not used: its address is smbgate's own listener \"%s\"", n->name,
-		    listener);
+		log_error("node %s is not used: its address is smbgate's own listener \"%s\"",
+		    n->name, listener);
 	n->health = NODE_LOOP;
 	node_unref(&n);
 }

@@ -89,7 +89,8 @@ say_no_files(struct minute *m, const struct stats *sum, uint64_t now)
 
 	if (n == 0)
 		return;
-	log_warn("out of descriptors for clients: %" PRIu64 " connections refused since this was said "
+	log_warn("out of descriptors for clients: %" PRIu64
+	         " connections refused since this was said "
 	         "last; %u of %u places are taken; LimitNOFILE (systemd) or ulimit -n gives more",
 	    n, limits_taken(m->env->limits), limits_places(m->env->limits));
 }

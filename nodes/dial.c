@@ -31,7 +31,9 @@ dial_fault(int err, bool at_once)
 		return at_once ? DIAL_NETWORK : DIAL_NODE;
 	case EACCES:
 	case EPERM:
-		/* Later it is a router's or the node's word: ICMPv6 "administratively prohibited". */
+		/*
+		 * Later it is a router's or the node's word: ICMPv6 "administratively prohibited".
+		 */
 		return at_once ? DIAL_DENIED : DIAL_NODE;
 	default:
 		return DIAL_NODE;
@@ -43,7 +45,8 @@ dial_cure(enum dial_fault f)
 {
 	switch (f) {
 	case DIAL_PORTS:
-		return "widen net.ipv4.ip_local_port_range, or give smbgate more addresses (source = pool)";
+		return "widen net.ipv4.ip_local_port_range, or give smbgate more addresses "
+		       "(source = pool)";
 	case DIAL_FILES:
 		return "raise the limit of open files (LimitNOFILE in the unit, fs.file-max)";
 	case DIAL_MEMORY:

@@ -20,9 +20,9 @@ enum dial_fault {
 };
 
 /*
- * err: of socket(2), bind(2) or connect(2), or SO_ERROR; at_once: the call itself failed, so nothing
- * was heard of the network. A route that is missing here is told apart so from one that a router
- * says is missing.
+ * err: of socket(2), bind(2) or connect(2), or SO_ERROR; at_once: the call itself failed, so
+ * nothing was heard of the network. A route that is missing here is told apart so from one that a
+ * router says is missing.
  */
 enum dial_fault dial_fault(int err, bool at_once);
 

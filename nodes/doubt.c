@@ -29,7 +29,8 @@ another_answers(struct nodes *all, const struct node *n, uint64_t since_ms)
 	for (size_t i = 0; i < count; i++) {
 		const struct node *o = list[i];
 
-		found |= o != n && node_takes_new(o) && o->doubt_ms == 0 && o->answered_ms >= since_ms;
+		found |=
+		    o != n && node_takes_new(o) && o->doubt_ms == 0 && o->answered_ms >= since_ms;
 		node_unref(&list[i]);
 	}
 	return found;

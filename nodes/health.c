@@ -258,7 +258,8 @@ warn_ports(struct watch *w)
 	uint64_t fit = ports_fit(w->h->policy, w->node), used = w->node->connections;
 
 	if (ports_scarce(used, fit) && may_hint(&w->ports_hint_ms, clock_ms()))
-		log_warn("node %s: %" PRIu64 " of about %" PRIu64 " local ports toward it are in use: %s",
+		log_warn("node %s: %" PRIu64 " of about %" PRIu64
+		         " local ports toward it are in use: %s",
 		    w->node->name, used, fit, dial_cure(DIAL_PORTS));
 }
 

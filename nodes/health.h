@@ -11,8 +11,8 @@ struct stats;
 
 /*
  * Runs on the main thread's loop. doubt(arg, node) is called when a node's live connections are to
- * be looked at: it does not answer, and another one does. stats: the main thread's. NULL when out of
- * memory.
+ * be looked at: it does not answer, and another one does. stats: the main thread's. NULL when out
+ * of memory.
  */
 struct health *health_new(struct event_base *base, struct nodes *nodes, struct stats *stats,
     void (*doubt)(void *arg, struct node *node), void *arg);

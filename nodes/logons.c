@@ -22,10 +22,14 @@ logons_lost(struct node *n, const struct policy *p, uint64_t waited_ms, uint64_t
 	run = atomic_fetch_add(&n->logons_lost, 1) + 1;
 	if (h->logon_fall == 0 || run < h->logon_fall)
 		return;
-	/* Once for a run, and again when the first after the hold is lost too: that is enough then. */
+	/*
+	 * Once for a run, and again when the first after the hold is lost too: that is enough then.
+	 */
 	if (!logons_held(n, now_ms))
-		log_warn("node %s left %u logons in a row without an answer: new clients go elsewhere "
-		         "for %u s, or until a logon succeeds there", n->name, run, h->logon_hold / 1000);
+		log_warn(
+		    "node %s left %u logons in a row without an answer: new clients go elsewhere "
+		    "for %u s, or until a logon succeeds there",
+		    n->name, run, h->logon_hold / 1000);
 	atomic_store(&n->logon_hold_ms, now_ms + h->logon_hold);
 }
 

@@ -19,9 +19,13 @@ struct policy;
 #define NODE_BLOB_MAX 1024
 
 enum node_health {
-	NODE_UNKNOWN,		/* no probe has told yet: taken for up, a failed connection tells soon */
+	/* no probe has told yet: taken for up, a failed connection tells soon */
+	NODE_UNKNOWN,
 	NODE_UP,
-	/* In either state nothing new is placed there, and live connections stay: see proxy/watch.h. */
+	/*
+	 * In either state nothing new is placed there, and live connections stay: see
+	 * proxy/watch.h.
+	 */
 	NODE_DOWN,		/* cannot be reached */
 	NODE_HUNG,		/* accepts and does not answer */
 	NODE_LOOP,		/* is one of smbgate's own listeners: never used */
@@ -57,16 +61,19 @@ struct node {
 	_Atomic uint64_t suspect_ms;	/* a connection failed then: probe soon; 0 = no */
 	_Atomic uint64_t answered_ms;	/* a probe, the last time; 0 = never. See nodes/doubt.h */
 	_Atomic uint64_t doubt_ms;	/* no probe was answered since then; 0 = no doubt */
-	_Atomic uint64_t way_out_ms;	/* and clients would be served elsewhere since then; 0 = no */
+	/* and clients would be served elsewhere since then; 0 = no */
+	_Atomic uint64_t way_out_ms;
 	_Atomic uint64_t trusted_ms;	/* the last doubt was over then; 0 = there was none */
-	_Atomic bool gone;		/* a connection was found dead, and no probe answered since */
+	/* a connection was found dead, and no probe answered since */
+	_Atomic bool gone;
 	_Atomic uint64_t probes, probe_failures;
 	_Atomic uint64_t probe_us;	/* the last answer took so long */
 
 	struct node *next;		/* the table's lock */
 	struct nodes *table;
 	_Atomic uint32_t capabilities;	/* of its NEGOTIATE answer, read without the lock */
-	bool probing;			/* a probe with that ClientGuid is out; under the table's lock */
+	/* a probe with that ClientGuid is out; under the table's lock */
+	bool probing;
 	struct guid probe;
 	bool answered;			/* there is one; the rest of it, under the table's lock: */
 	struct neg2_resp answer;	/* without what depends on the dialect, and times */

@@ -94,7 +94,8 @@ probe_read(struct probe *p)
 	if (nbss_get(&nb, p->answer, p->have) == -1)
 		return;
 	if (nb.type == NBSS_NEGATIVE) {
-		probe_over(p, PROBE_DENIED, "it refuses this machine's address (see its hosts allow)");
+		probe_over(p, PROBE_DENIED,
+		    "it refuses this machine's address (see its hosts allow)");
 		return;
 	}
 	if (nb.type != NBSS_MESSAGE || nb.len > sizeof(p->answer) - NBSS_HDR_LEN) {
@@ -148,8 +149,8 @@ probe_send(struct probe *p)
 	}
 	p->sent = true;
 	/*
-	 * A few hundred bytes always fit into a new connection's buffer. Who closes at once may have
-	 * said why: that is read.
+	 * A few hundred bytes always fit into a new connection's buffer. Who closes at once may
+	 * have said why: that is read.
 	 */
 	if (send(p->fd, out, wr_len(&w), MSG_NOSIGNAL) != (ssize_t)wr_len(&w))
 		probe_read(p);

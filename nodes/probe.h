@@ -16,7 +16,8 @@ struct own;
 
 enum probe_end {
 	PROBE_ANSWERED,
-	PROBE_NO_WAY,		/* connect() was refused, or the network said that nobody is there */
+	/* connect() was refused, or the network said that nobody is there */
+	PROBE_NO_WAY,
 	PROBE_UNHEARD,		/* no connection in time: dead, or the listening queue is full */
 	PROBE_SILENT,		/* connected, and no answer in time */
 	PROBE_IMPROPER,		/* an answer that is none */

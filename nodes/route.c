@@ -114,8 +114,9 @@ candidates(struct route *r, struct node *const *all, size_t n, struct node **fit
 				.hash = keyhash(env->hash, r->key.b, sizeof(r->key.b), all[i]->name,
 				    strlen(all[i]->name)),
 				/* What only this proxy knows would lead the others elsewhere. */
-				.weight = shared ? all[i]->weight
-				                 : node_weight(all[i], env->policy->health.slow_start, now),
+				.weight = shared
+				    ? all[i]->weight
+				    : node_weight(all[i], env->policy->health.slow_start, now),
 				.load = shared ? 0 : state_clients(env->state, all[i]->id),
 			};
 		}

@@ -25,9 +25,9 @@ fits(const struct addr *from, const struct addr *node)
 }
 
 /*
- * Rendezvous hashing: the highest draw of those that fit; of those below that of *after, if it is not
- * NULL. The node counts: an address that is busy toward one, with many clients behind one NAT, is
- * not toward the others.
+ * Rendezvous hashing: the highest draw of those that fit; of those below that of *after, if it is
+ * not NULL. The node counts: an address that is busy toward one, with many clients behind one NAT,
+ * is not toward the others.
  */
 static bool
 source_draw(const struct policy *p, struct keyhash *hash, const struct addr *client,
@@ -118,8 +118,8 @@ source_bind(int fd, enum source s, const struct addr *from)
 	if (s == SOURCE_CLIENT && source_transparent(fd, ss.ss_family) == -1)
 		return -1;
 	/*
-	 * The port is chosen by connect(), which knows the peer: bind() would give each local port of
-	 * an address to one connection only. IPv6 has no option of its own for it.
+	 * The port is chosen by connect(), which knows the peer: bind() would give each local port
+	 * of an address to one connection only. IPv6 has no option of its own for it.
 	 */
 	if (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) == -1)
 		return -1;

@@ -58,8 +58,8 @@ load_root(struct load *l)
 	load_fields(l, l->f.cfg, c);
 	if (c->control != NULL && strlen(c->control) >= sizeof(sun.sun_path))
 		errlist_add(&l->e, l->path, conffile_line(&l->f, l->f.cfg, "control", 0),
-		    "control: %s is too long: the path of a socket has at most %zu bytes", c->control,
-		    sizeof(sun.sun_path) - 1);
+		    "control: %s is too long: the path of a socket has at most %zu bytes",
+		    c->control, sizeof(sun.sun_path) - 1);
 }
 
 /* The option exists so that those who try it get a better answer than "no such option". */
@@ -82,9 +82,10 @@ load_proxies(struct load *l, cfg_t *sec, struct conf_listen *n)
 			if (n->proxies.n < ACL_RULES_MAX)
 				out_of_memory(l);
 			else
-				errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "proxy-protocol", i),
-				    "listen \"%s\": proxy-protocol has more than %d prefixes", cfg_title(sec),
-				    ACL_RULES_MAX);
+				errlist_add(&l->e, l->path,
+				    conffile_line(&l->f, sec, "proxy-protocol", i),
+				    "listen \"%s\": proxy-protocol has more than %d prefixes",
+				    cfg_title(sec), ACL_RULES_MAX);
 			return;
 		}
 	}
@@ -108,7 +109,8 @@ load_listen(struct load *l, cfg_t *sec)
 		errlist_add(&l->e, l->path, conffile_begin(sec),
 		    "listen \"%s\": " CONFFILE_NAME_RULE, name);
 	if (conffile_lacks(&l->f, sec, "address"))
-		errlist_add(&l->e, l->path, conffile_begin(sec), "listen \"%s\" has no address", name);
+		errlist_add(&l->e, l->path, conffile_begin(sec), "listen \"%s\" has no address",
+		    name);
 	load_fields(l, sec, n);
 	load_proxies(l, sec, n);
 	if (address == NULL || addrport_parse(&n->address, address, n->netbios ? 139 : 445) == -1)
@@ -117,7 +119,8 @@ load_listen(struct load *l, cfg_t *sec)
 		if (addr_equal(&c->listen[i].address.addr, &n->address.addr) &&
 		    c->listen[i].address.port == n->address.port)
 			errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "address", 0),
-			    "listen \"%s\" has the same address as listen \"%s\"", name, c->listen[i].name);
+			    "listen \"%s\" has the same address as listen \"%s\"", name,
+			    c->listen[i].name);
 	snprintf(n->name, sizeof(n->name), "%s", name);
 	c->nlisten++;
 }
@@ -150,21 +153,23 @@ load_server(struct load *l, cfg_t *sec, unsigned i)
 
 	if (i >= CONF_SERVERS_MAX) {
 		if (i == CONF_SERVERS_MAX)
-			errlist_add(&l->e, l->path, line, "state \"redis\": servers has more than %d entries",
-			    CONF_SERVERS_MAX);
+			errlist_add(&l->e, l->path, line,
+			    "state \"redis\": servers has more than %d entries", CONF_SERVERS_MAX);
 		return;
 	}
 	if (text[0] == '/') {
 		if (strlen(text) >= sizeof(s->path)) {
 			errlist_add(&l->e, l->path, line,
-			    "servers: %s is too long: the path of a socket has at most %zu bytes", text,
-			    sizeof(s->path) - 1);
+			    "servers: %s is too long: the path of a socket has at most %zu bytes",
+			    text, sizeof(s->path) - 1);
 			return;
 		}
 		snprintf(s->path, sizeof(s->path), "%s", text);
-	} else if (addrport_parse(&s->address, text, cfg_getstr(sec, "sentinel") ? 26379 : 6379) == -1) {
+	} else if (addrport_parse(&s->address, text, cfg_getstr(sec, "sentinel") ? 26379 : 6379) ==
+	    -1) {
 		errlist_add(&l->e, l->path, line,
-		    "servers: \"%s\" is neither ADDRESS:PORT nor the absolute path of a socket", text);
+		    "servers: \"%s\" is neither ADDRESS:PORT nor the absolute path of a socket",
+		    text);
 		return;
 	}
 	r->nservers++;
@@ -184,7 +189,8 @@ load_state(struct load *l)
 		    "more than one state section");
 	if (strcmp(cfg_title(sec), "redis") != 0) {
 		errlist_add(&l->e, l->path, conffile_begin(sec),
-		    "state \"%s\": the only kind is \"redis\"; without the section the map is in memory",
+		    "state \"%s\": the only kind is \"redis\"; without the section the map is in "
+		    "memory",
 		    cfg_title(sec));
 		return;
 	}

@@ -73,9 +73,11 @@ struct pol_health {
 
 struct pol_limits {
 	unsigned first_frame, negotiate, logon;		/* absolute deadlines, ms */
-	unsigned unauthenticated;			/* connections before logon, all and per source */
+	/* connections before logon, all and per source */
+	unsigned unauthenticated;
 	unsigned unauthenticated_per_source;
-	unsigned accept_rate, accept_burst;		/* per source and second; rate 0 = no limit */
+	/* per source and second; rate 0 = no limit */
+	unsigned accept_rate, accept_burst;
 };
 
 struct pol_tcp {

@@ -31,7 +31,8 @@ load_rules(struct schema *l, cfg_t *sec, const char *name, struct acl *to, bool 
 				schema_no_memory(l, line);
 			else
 				errlist_add(&l->e, l->path, line,
-				    "%s: too many address rules: at most %d are allowed", name, ACL_RULES_MAX);
+				    "%s: too many address rules: at most %d are allowed", name,
+				    ACL_RULES_MAX);
 			return;
 		}
 	}
@@ -103,14 +104,16 @@ load_source(struct schema *l)
 
 		if (addr_parse(a, text) == -1)
 			continue;
-		schema_unicast(l, a, conffile_line(&l->f, sec, "source-pool", i), "source-pool", text);
+		schema_unicast(l, a, conffile_line(&l->f, sec, "source-pool", i), "source-pool",
+		    text);
 		l->p->npool++;
 	}
 }
 
 /* The options of the whole file, as libconfuse wants them. */
 struct policy_options {
-	struct conffile_section node, addresses, address, interfaces, auth, health, limits, tcp, root;
+	struct conffile_section node, addresses, address, interfaces, auth, health, limits, tcp,
+	    root;
 };
 
 static void
@@ -147,8 +150,8 @@ static void
 schema_load_all(struct schema *l)
 {
 	for (const char *const *name = policy_sections; *name != NULL; name++)
-		schema_fields(l, strcmp(*name, "root") == 0 ? l->f.cfg : cfg_getsec(l->f.cfg, *name),
-		    l->p);
+		schema_fields(l,
+		    strcmp(*name, "root") == 0 ? l->f.cfg : cfg_getsec(l->f.cfg, *name), l->p);
 	schema_nodes(l);
 	load_addresses(l);
 	schema_interfaces(l);

@@ -21,8 +21,9 @@ check_node_address(struct schema *l, cfg_t *sec, const struct pol_node *n, int l
 	for (size_t i = 0; i < l->p->nnodes; i++)
 		if (addr_equal(&l->p->nodes[i].address.addr, &n->address.addr) &&
 		    l->p->nodes[i].address.port == n->address.port)
-			errlist_add(&l->e, l->path, line, "node \"%s\" has the same address as node \"%s\"",
-			    cfg_title(sec), l->p->nodes[i].name);
+			errlist_add(&l->e, l->path, line,
+			    "node \"%s\" has the same address as node \"%s\"", cfg_title(sec),
+			    l->p->nodes[i].name);
 }
 
 /* An intercepted client that dials such an address must mean one node. */
@@ -38,9 +39,10 @@ check_others(struct schema *l, cfg_t *sec)
 		for (size_t k = 0; k < l->p->nnodes; k++)
 			if (strcmp(l->p->nodes[k].name, cfg_title(sec)) != 0 &&
 			    pol_node_has(&l->p->nodes[k], &a))
-				errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "other-addresses", i),
-				    "node \"%s\": %s is also an address of node \"%s\"", cfg_title(sec), text,
-				    l->p->nodes[k].name);
+				errlist_add(&l->e, l->path,
+				    conffile_line(&l->f, sec, "other-addresses", i),
+				    "node \"%s\": %s is also an address of node \"%s\"",
+				    cfg_title(sec), text, l->p->nodes[k].name);
 	}
 }
 
@@ -58,7 +60,8 @@ load_others(struct schema *l, cfg_t *sec, struct pol_node *n)
 		snprintf(what, sizeof(what), "node \"%.*s\"", POL_NAME_MAX, cfg_title(sec));
 		schema_unicast(l, &a, line, what, text);
 		if (n->nothers == POL_NODE_OTHERS_MAX) {
-			errlist_add(&l->e, l->path, line, "%s: other-addresses has more than %d entries", what,
+			errlist_add(&l->e, l->path, line,
+			    "%s: other-addresses has more than %d entries", what,
 			    POL_NODE_OTHERS_MAX);
 			return;
 		}
@@ -76,7 +79,8 @@ load_node(struct schema *l, cfg_t *sec)
 		errlist_add(&l->e, l->path, conffile_begin(sec),
 		    "node \"%s\": " CONFFILE_NAME_RULE, name);
 	if (conffile_lacks(&l->f, sec, "address"))
-		errlist_add(&l->e, l->path, conffile_begin(sec), "node \"%s\" has no address", name);
+		errlist_add(&l->e, l->path, conffile_begin(sec), "node \"%s\" has no address",
+		    name);
 	if (address == NULL || addrport_parse(&n->address, address, 445) == -1)
 		return;
 	n->line = conffile_line(&l->f, sec, "address", 0);

@@ -2,15 +2,15 @@
 /*
  * SETTING(section, option, structure, field, kind, default, least, most, words...)
  *	one value, in a field of struct policy or of the part of it that a section describes. A new
- *	one needs this row, its field, and its row in doc/policy.conf.5.md; that it is read, checked,
+ *	one needs this row, its field, and its row in doc/policy.conf.5.md; that it is read,
  *	printed, compared and reported follows.
  * LIST(section, option, kind)
  *	values that the code of the section takes one by one.
  * OTHER(section, option, kind)
  *	one value that the code of the section takes itself.
  *
- * kind is an enum setting_kind without SETTING_, the default stands as the file would have it, times
- * have their bounds in ms. The words of a WORD are in the order of its enum in policy.h.
+ * kind is an enum setting_kind without SETTING_, the default stands as the file would have it,
+ * times have their bounds in ms. The words of a WORD are in the order of its enum in policy.h.
  */
 
 #define DAY 86400000

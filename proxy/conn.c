@@ -92,7 +92,8 @@ log_end(struct conn *c)
 		stats_add(c->env->stats, STAT_silent, 1);
 	/* That nobody is taken is said once a minute: daemon/minute.c. */
 	if (ordinary(c->why) || silent(c) || c->why == CLOSE_NO_NODE) {
-		log_conn(LOG_LEVEL_DEBUG, mediate_log(&c->mediate), "closed: %s", close_text(c->why));
+		log_conn(LOG_LEVEL_DEBUG, mediate_log(&c->mediate), "closed: %s",
+		    close_text(c->why));
 		return;
 	}
 	if (!log_allow(&c->env->log, clock_ms(), &left_out))
@@ -237,8 +238,9 @@ conn_end(struct conn *c, enum close_reason why)
 		if (c->stage != CONN_FLUSH)
 			c->why = why;
 		/* RST tells the client soonest, but destroys bytes that are on their way. */
-		die(c, (why == CLOSE_NODE_RESET || why == CLOSE_NODE_DOWN || why == CLOSE_NODE_HUNG) &&
-		    send_owed(s2c) == 0 && leg_sent_all(&c->side[C2S].leg));
+		die(c,
+		    (why == CLOSE_NODE_RESET || why == CLOSE_NODE_DOWN || why == CLOSE_NODE_HUNG) &&
+		        send_owed(s2c) == 0 && leg_sent_all(&c->side[C2S].leg));
 		return;
 	}
 	/* Answers that the node gave are delivered, whatever else went wrong. */
@@ -312,7 +314,9 @@ conn_tick(struct conn *c, uint64_t now_ms)
 	if (c->stage == CONN_DEAD)
 		return;
 	if (c->end_by_ms != 0 && now_ms >= c->end_by_ms) {
-		/* A client that closed got what there was; a flush that does not move is given up. */
+		/*
+		 * A client that closed got what there was; a flush that does not move is given up.
+		 */
 		conn_kill(c, c->why == CLOSE_CLIENT_EOF ? CLOSE_CLIENT_EOF : CLOSE_FLUSH_TIMEOUT);
 		return;
 	}

@@ -43,7 +43,8 @@ struct conn_env {
 	struct stats *stats;
 	struct limits *limits;		/* of all workers */
 	struct splice_pool *pipes;
-	struct event *turn;		/* for connections that had more to read than one turn takes */
+	/* for connections that had more to read than one turn takes */
+	struct event *turn;
 	struct event *reap;		/* frees what died in this turn of the loop */
 	struct conn_list conns;
 	struct conn_list dead;

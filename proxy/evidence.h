@@ -20,12 +20,14 @@ struct evidence {
 	struct leg_news news;
 	bool owed;			/* the client waits for an answer ... */
 	uint64_t owed_for_ms;		/* ... and no byte has come for so long */
-	uint64_t hang_ms;		/* policy: longer than that it does not wait for a hung node */
+	/* policy: longer than that it does not wait for a hung node */
+	uint64_t hang_ms;
 };
 
 enum evidence_act {
 	EVIDENCE_CARE,		/* nothing but the care */
-	EVIDENCE_GONE,		/* close it: the machine at the other end does not answer any more */
+	/* close it: the machine at the other end does not answer any more */
+	EVIDENCE_GONE,
 	EVIDENCE_HUNG,		/* close it: the server there does not answer, its machine may */
 };
 

@@ -72,8 +72,8 @@ leg_recv(struct leg *l, void *dst, size_t n)
 		l->ready = false;
 	} else if (r > 0 && (size_t)r < n && !l->ended) {
 		/*
-		 * That was all; what comes later is another edge. But a reset that came together with the
-		 * bytes was in the same edge, and libevent does not report it apart.
+		 * That was all; what comes later is another edge. But a reset that came together
+		 * with the bytes was in the same edge, and libevent does not report it apart.
 		 */
 		l->ready = false;
 		l->recheck = true;

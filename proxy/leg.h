@@ -16,13 +16,16 @@ struct pol_tcp;
 enum leg_care {
 	LEG_NEW,		/* no keepalives yet */
 	LEG_AS_POLICY,		/* keepalives and TCP_USER_TIMEOUT as policy has them */
-	LEG_ASKING,		/* a keepalive a second, and no time-out for minutes: see proxy/watch.h */
-	LEG_PATIENT,		/* no keepalives and no time-out: bytes are repeated as long as TCP does */
+	/* a keepalive a second, and no time-out for minutes: see proxy/watch.h */
+	LEG_ASKING,
+	/* no keepalives and no time-out: bytes are repeated as long as TCP does */
+	LEG_PATIENT,
 };
 
 /* What a leg's kernel has heard of its peer. */
 struct leg_news {
-	unsigned unanswered;	/* keepalives, window probes, repeats of bytes: since the last answer */
+	/* keepalives, window probes, repeats of bytes: since the last answer */
+	unsigned unanswered;
 	unsigned silence_ms;	/* since then */
 	bool unacked;		/* bytes are on their way */
 	bool stalled;		/* bytes wait, none is on its way: the peer has no room for them */

@@ -31,8 +31,8 @@
 
 /*
  *	SMB2 NEGOTIATE ─────────────────────────────┐
- *	SMB1 with "SMB 2.???" ─ 0x02ff ─ NEGOTIATE ─┤ route ─► connect ─┬─────────────────────────► relay
- *	SMB1 with "SMB 2.002" ──────────────────────┤                   └ replay SMB1, swallow 0x02ff ┘
+ *	SMB1 with "SMB 2.???" ─ 0x02ff ─ NEGOTIATE ─┤ route ─► connect ─┬────────────────────► relay
+ *	SMB1 with "SMB 2.002" ──────────────────────┤                   └ replay, swallow 0x02ff ┘
  *	SMB1 alone ─ refused, or (policy) ──────────┘
  */
 
@@ -119,7 +119,8 @@ opening_dialled(struct conn *c, short what)
 static const struct pol_node *
 dialled(const struct conn *c)
 {
-	return c->listener->intercept ? policy_node_at(c->env->policy, &c->mediate.self.local) : NULL;
+	return c->listener->intercept ? policy_node_at(c->env->policy, &c->mediate.self.local)
+	                              : NULL;
 }
 
 /* The address that was dialled, where it is one of this node's; else the one that policy gives. */
@@ -228,8 +229,9 @@ routed_cb(void *arg, struct node *node, enum close_reason why)
 }
 
 /*
- * Whoever dialled a node's very address has reached this listener: that node is smbgate itself, from
- * now on. A client that was sent there comes back here once, and not until descriptors are out.
+ * Whoever dialled a node's very address has reached this listener: that node is smbgate itself,
+ * from now on. A client that was sent there comes back here once, and not until descriptors are
+ * out.
  */
 static void
 mark_loop(const struct conn *c)
@@ -244,8 +246,8 @@ mark_loop(const struct conn *c)
 		return;
 	n = nodes_find_policy(c->env->route.nodes, pn);
 	if (n != NULL && atomic_exchange(&n->health, NODE_LOOP) != NODE_LOOP)
-		log_error("node %s is not used: its address is smbgate's own listener \"%s\"", n->name,
-		    c->listener->name);
+		log_error("node %s is not used: its address is smbgate's own listener \"%s\"",
+		    n->name, c->listener->name);
 	node_unref(&n);
 }
 
@@ -291,7 +293,10 @@ answer_multi(struct conn *c, const uint8_t *frame, size_t len)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_NO_MEMORY };
 	nodes_answer(c->env->route.nodes, &r, blob);
 	r.dialect = SMB2_DIALECT_2FF;
-	/* What 2.1 knows, [MS-SMB2] 3.3.5.3.1: the rest depends on a dialect that is not chosen yet. */
+	/*
+	 * What 2.1 knows, [MS-SMB2] 3.3.5.3.1: the rest depends on a dialect that is not chosen
+	 * yet.
+	 */
 	r.capabilities &= SMB2_GLOBAL_CAP_DFS | SMB2_GLOBAL_CAP_LEASING | SMB2_GLOBAL_CAP_LARGE_MTU;
 	wr_zero(&w, NBSS_HDR_LEN);
 	neg2_resp_put(&w, &r);

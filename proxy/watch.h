@@ -14,8 +14,8 @@ struct conn;
  *	                                        connection of which nothing is answered is closed
  *	they would not				nothing is closed, and no time-out of TCP's ends one
  *
- * Once a second, and when the way out is found. For a node that is not in doubt it costs nothing, but
- * where the node has no room for the client's bytes: that ends no connection either.
+ * Once a second, and when the way out is found. For a node that is not in doubt it costs nothing,
+ * but where the node has no room for the client's bytes: that ends no connection either.
  */
 void watch_tick(struct conn *c, uint64_t now_ms);
 

@@ -47,7 +47,8 @@ struct worker {
 	const struct worker_parts *parts;
 	struct event_base *base;
 	struct mailbox *mailbox;
-	struct event *tick;		/* once a second: peers that died unnoticed, nodes in doubt */
+	/* once a second: peers that died unnoticed, nodes in doubt */
+	struct event *tick;
 	struct keyc *keyc;		/* NULL: there is no keytab */
 	struct listener **listeners;
 	size_t nlisteners;

@@ -44,11 +44,13 @@ int neg1_req_get(struct neg1_req *r, const uint8_t *msg, size_t len)
 void neg1_refuse_put(struct wr *w, const struct hdr1 *req);
 
 /*
- * Appends a NEGOTIATE request that offers SMB1, and SMB2 as [MS-SMB2] 3.2.4.2.2.1 has it: the health
- * probe of nodes that may know SMB1 alone.
+ * Appends a NEGOTIATE request that offers SMB1, and SMB2 as [MS-SMB2] 3.2.4.2.2.1 has it: the
+ * health probe of nodes that may know SMB1 alone.
  */
 void neg1_probe_put(struct wr *w);
-/* msg: from the SMB1 header on. Is it the answer of a server that has chosen one of the dialects? */
+/*
+ * msg: from the SMB1 header on. Is it the answer of a server that has chosen one of the dialects?
+ */
 bool neg1_resp_good(const uint8_t *msg, size_t len);
 
 #endif

@@ -91,8 +91,8 @@ t_unit_daemon_places_t_SOURCES = t/unit/daemon-places.c
 t_unit_daemon_places_t_LDADD = $(LINK_DAEMON)
 t_unit_daemon_ctl_t_SOURCES = t/unit/daemon-ctl.c
 t_unit_daemon_ctl_t_LDADD = $(LINK_DAEMON)
-t_unit_inspect_decisions_t_SOURCES = t/unit/inspect-decisions.c t/unit/lib/made.c t/unit/lib/made.h \
-	t/unit/lib/talk.c t/unit/lib/talk.h
+t_unit_inspect_decisions_t_SOURCES = t/unit/inspect-decisions.c t/unit/lib/made.c \
+	t/unit/lib/made.h t/unit/lib/talk.c t/unit/lib/talk.h
 t_unit_inspect_decisions_t_LDADD = $(LINK_PROXY)
 t_unit_inspect_keyed_t_SOURCES = t/unit/inspect-keyed.c t/unit/lib/made.c t/unit/lib/made.h \
 	t/unit/lib/talk.c t/unit/lib/talk.h
@@ -256,5 +256,5 @@ t/fuzz/fuzz-redis: FUZZ_MORE = $(FUZZ_REDIS:%=$(top_srcdir)/%) $(HIREDIS_CFLAGS)
 fuzz: $(FUZZ_TARGETS)
 $(FUZZ_TARGETS):
 	@$(MKDIR_P) t/fuzz
-	$(AM_V_GEN)$(FUZZ_CC) -std=gnu11 $(FUZZ_CFLAGS) -I$(top_srcdir) -I$(top_builddir) -I. -o $@ \
-		$(top_srcdir)/$@.c $(FUZZ_COMMON) $(FUZZ_MORE)
+	$(AM_V_GEN)$(FUZZ_CC) -std=gnu11 $(FUZZ_CFLAGS) -I$(top_srcdir) -I$(top_builddir) -I. \
+		-o $@ $(top_srcdir)/$@.c $(FUZZ_COMMON) $(FUZZ_MORE)

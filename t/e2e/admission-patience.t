@@ -96,7 +96,8 @@ def slowloris(t, n, g):
     t.ok(ages and 2.5 < min(ages) < 8, "slowloris: each had a tenth of the time: %.1f to %.1f s"
          % (min(ages), max(ages)))
     # where strangers have every place, one is free after a tenth of 30 s and a tick, at the latest
-    t.ok(max(w[0] for w in waits) < 4.5, "slowloris: a newcomer is in after at most %.2f s, %d tries;"
+    t.ok(max(w[0] for w in waits) < 4.5,
+         "slowloris: a newcomer is in after at most %.2f s, %d tries;"
          " %d came" % (max(w[0] for w in waits), max(w[1] for w in waits), len(waits)))
     t.ok(not person.is_open(), "slowloris: who was there before, without a logon, went too")
     t.ok(friend.is_open(), "slowloris: who has logged on goes on")

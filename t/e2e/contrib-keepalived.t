@@ -2,7 +2,6 @@
 # contrib-keepalived.t: contrib/cluster's keepalived.conf and check-smbgate: where is the address?
 import os
 import re
-import shutil
 import signal
 import subprocess
 import threading

@@ -180,8 +180,9 @@ def syslog(t, n1):
     s = Syslog()
     d = Daemon(t, n1)
     t.ok(tap.wait_for(lambda: "is ready" in s.read(), 5), "syslog: hears of the start", s.text)
-    t.ok(re.search(r"^<30>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d smbgate\[%d\]: smbgate \S+ is ready$" %
-                   d.pid, s.text, re.M), "syslog: in the form of RFC 3164", s.text)
+    t.ok(re.search(r"^<30>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d smbgate\[%d\]: "
+                   r"smbgate \S+ is ready$" % d.pid, s.text, re.M),
+         "syslog: in the form of RFC 3164", s.text)
     conns = clients(t, d.g)
     nonsense(d.g, 150)      # the queue of a datagram socket holds few
     t.same(working(conns), CLIENTS, "syslog hangs: all clients work")

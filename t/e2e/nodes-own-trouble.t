@@ -89,7 +89,8 @@ def direct_ports(t, n):
             got.append(Client(n.addr, n.port))
         t.ok(False, "direct: ports end")
     except OSError as e:
-        t.same(e.errno, errno.EADDRNOTAVAIL, "direct: %d connected, then no port is left" % len(got))
+        t.same(e.errno, errno.EADDRNOTAVAIL,
+               "direct: %d connected, then no port is left" % len(got))
     t.same(working(got), len(got), "direct: who is connected goes on")
     for c in got:
         c.close()
@@ -108,7 +109,8 @@ def ports(t, host, nodes, pool):
     more = dict(source="pool", source_pool=pool) if pool else {}
     g = gate.Gate(t, nodes, **more).start()
     fit = PORTS * max(1, len(pool or ()))
-    t.same({n["ports"] for n in g.node_list().values()}, {fit}, "%s: show nodes: %d ports" % (what, fit))
+    t.same({n["ports"] for n in g.node_list().values()}, {fit},
+           "%s: show nodes: %d ports" % (what, fit))
     closed = g.closes()
     live = fill(g, 2 * fit + 5, closed)
     gone = g.closed_since(closed)
@@ -116,7 +118,8 @@ def ports(t, host, nodes, pool):
          % (what, len(live)), gone)
     before = g.stats()
     t.ok(before["own_ports"] > 0, "%s: counted" % what)
-    t.same(before["node_connect_failed"], 0, "%s: and no connect counted as failed by a node" % what)
+    t.same(before["node_connect_failed"], 0,
+           "%s: and no connect counted as failed by a node" % what)
     # a crowd at the door does no harm, nor do the probes that find no port
     crowd(g, 60, 600)
     failed = g.closed_since(closed)
@@ -128,7 +131,8 @@ def ports(t, host, nodes, pool):
                      message="own: no probe ran out of ports")
     well(t, g, live, what)
     lines = re.findall(r"cannot dial node .*ip_local_port_range.*source = pool", g.log())
-    t.ok(0 < len(lines) <= 3, "%s: said with the cure, once a minute and thread" % what, g.log()[-3000:])
+    t.ok(0 < len(lines) <= 3, "%s: said with the cure, once a minute and thread" % what,
+         g.log()[-3000:])
     t.ok(re.search(r"\d+ of about %d local ports toward it are in use" % fit, g.log()),
          "%s: warned of before" % what, g.log()[-3000:])
     # the cure
@@ -249,7 +253,8 @@ def flood(t):
         n = fake.FakeNode(t, "f1", "127.0.0.41").start()
         g = gate.Gate(t, [n]).start()
         count = strangers(n.addr, n.port, 1, 100, True)
-        t.ok(time_waits(n.addr) > count / 2, "direct: %d strangers leave %d ports in TIME_WAIT, their own"
+        t.ok(time_waits(n.addr) > count / 2,
+             "direct: %d strangers leave %d ports in TIME_WAIT, their own"
              % (count, time_waits(n.addr)))
         live = []
         for i in range(20):
@@ -275,11 +280,13 @@ def flood(t):
         stop.set()
         worker.join()
         tap.wait_for(lambda: g.live_connections() == 20, 5)
-        t.ok(n.accepts - asked > a / 2, "%d strangers a second came to the node through smbgate, %d a "
+        t.ok(n.accepts - asked > a / 2,
+             "%d strangers a second came to the node through smbgate, %d a "
              "second said nothing" % (a / 5, b / 3), n.accepts - asked)
         t.ok(time_waits(n.addr) <= waits, "they leave no port toward the node in TIME_WAIT",
              waits, time_waits(n.addr))
-        t.same(cut, [], "20 live clients worked meanwhile; the longest answer took %.2f s" % worst[0])
+        t.same(cut, [],
+               "20 live clients worked meanwhile; the longest answer took %.2f s" % worst[0])
         t.same(g.node_states()["f1"], "up", "the node is up")
         for c, _ in live:
             c.close()

@@ -88,7 +88,8 @@ def hosts_allow(t):
         n = node.Node(node.Lab(t), "n1", "10.2.0.11", extra=["hosts allow = 10.8.0.0/24"],
                       interfaces=["10.2.0.11/24"]).start()
         t.same(served(n.port, src="10.8.0.2", addr=n.addr), "n1", "direct: clients are let in")
-        t.same(served(n.port, src="10.2.0.1", addr=n.addr), None, "direct: smbgate's address is not")
+        t.same(served(n.port, src="10.2.0.1", addr=n.addr), None,
+               "direct: smbgate's address is not")
         # what leaves this machine for the node has that address, as on a machine between them
         host.ip("route", "replace", "local", "10.2.0.11", "dev", "lo", "src", "10.2.0.1", "table",
                 "local")
@@ -142,7 +143,8 @@ def smb1_only(t, nodes):
     old = node.Node(lab, "old", "127.0.0.14", extra=["server max protocol = NT1"]).start()
 
     def smbclient(addr, port):
-        r = subprocess.run(["smbclient", "//%s/data" % addr, "-p", str(port), "-U", "alice%Alice-pw-1",
+        r = subprocess.run(["smbclient", "//%s/data" % addr, "-p", str(port), "-U",
+                            "alice%Alice-pw-1",
                             "-m", "NT1", "--option=client min protocol=NT1", "-c", "ls"], text=True,
                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                            stderr=subprocess.STDOUT, timeout=30)
@@ -166,7 +168,8 @@ def smb1_only(t, nodes):
     g.reload(smb1="refuse", nodes=[old, nodes[0]])
     state(g, "old", "hung")
     live = Live(g.port, 4)
-    t.same(set(crowd(g.port, some(20))), {"n1"}, "smb1 = refuse: it is hung, all are served elsewhere")
+    t.same(set(crowd(g.port, some(20))), {"n1"},
+           "smb1 = refuse: it is hung, all are served elsewhere")
     t.ok(live.works(), "smb1 = refuse: bystanders go on")
     live.close()
     t.same(g.stop(), 0, "SMB1: smbgate ends with status 0")
@@ -183,7 +186,8 @@ def hung_logons(t, nodes):
             return b""
         return None
     f = fake.FakeNode(t, "bad", "127.0.0.42", on_message=on_message).start()
-    t.same(served(f.port, timeout=1, addr=f.addr), None, "direct: it leaves logons without an answer")
+    t.same(served(f.port, timeout=1, addr=f.addr), None,
+           "direct: it leaves logons without an answer")
     g = gate.Gate(t, [nodes[0], f], limits={"logon": "1s"},
                   health=dict(gate.FAST, logon_hold="3s")).start()
     live = Live(g.port, 0)
@@ -197,7 +201,8 @@ def hung_logons(t, nodes):
     again = crowd(g.port, lost[:8])
     t.same(again, ["n1"] * len(again), "hung logons: the same clients come again, and are served")
     t.same(set(crowd(g.port, some(24))), {"n1"}, "hung logons: so is everybody new")
-    t.ok("left 3 logons in a row without an answer" in g.log(), "hung logons: said", g.log()[-2000:])
+    t.ok("left 3 logons in a row without an answer" in g.log(), "hung logons: said",
+         g.log()[-2000:])
     live.close()
     hangs.clear()
 
@@ -336,7 +341,8 @@ def unknown(t, nodes):
         except socket.timeout:
             kinds.append("open")
         c.close()
-    t.ok(kinds.count("reset") >= total - 1 and "end" not in kinds, "each of %d probes ended with a reset"
+    t.ok(kinds.count("reset") >= total - 1 and "end" not in kinds,
+         "each of %d probes ended with a reset"
          % total, kinds)
     t.ok(live.works(), "bystanders go on")
     t.same(set(crowd(g.port, some(20))), {"n1"}, "everybody is served elsewhere")

@@ -10,8 +10,8 @@ SOCKETS = r"sys/(socket|un|epoll|select)\.h$|netinet/|arpa/|net/|netdb\.h$|poll\
 
 # Headers of libraries, the files that may include them (rooms end in "/"), and one to plant.
 LIBRARIES = [
-    (r"event2/|event\.h$", ["daemon/", "proxy/", "nodes/health.c", "nodes/probe.c", "auth/keyc.c", "state/keeper.c",
-                             "state/link.c", "state/redis.c"], "event2/event.h"),
+    (r"event2/|event\.h$", ["daemon/", "proxy/", "nodes/health.c", "nodes/probe.c", "auth/keyc.c",
+                             "state/keeper.c", "state/link.c", "state/redis.c"], "event2/event.h"),
     (r"openssl/", ["auth/", "keyd/"], "openssl/evp.h"),
     (r"confuse\.h$", ["policy/"], "confuse.h"),
     (r"jansson\.h$", ["daemon/json.h", "daemon/report.h", "ctl/"], "jansson.h"),

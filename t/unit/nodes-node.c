@@ -27,7 +27,8 @@ policy(void)
 		struct pol_node *n = &p->nodes[p->nnodes++];
 
 		snprintf(n->name, sizeof(n->name), "n%zu", i + 1);
-		assert_int_equal(addrport_parse(&n->address, i == 0 ? "127.0.0.11" : "127.0.0.12", 445), 0);
+		assert_int_equal(addrport_parse(&n->address, i == 0 ? "127.0.0.11" : "127.0.0.12",
+		    445), 0);
 		n->weight = 100;
 	}
 	return p;

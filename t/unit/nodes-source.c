@@ -152,7 +152,9 @@ test_spread(void **state)
 	policy_unref(&p);
 }
 
-/* Where one has no port left the others follow, each once, and the first as if it were not there. */
+/*
+ * Where one has no port left the others follow, each once, and the first as if it were not there.
+ */
 static void
 test_next(void **state)
 {

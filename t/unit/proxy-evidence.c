@@ -83,7 +83,9 @@ answered(void **state)
 
 	(void)state;
 	e.hung = false;
-	/* However old the node's last word, one that was not asked again has not failed to answer. */
+	/*
+	 * However old the node's last word, one that was not asked again has not failed to answer.
+	 */
 	e.news.unanswered = 0;
 	assert_int_equal(care(e), LEG_ASKING);
 	e.news.unanswered = 2;
