@@ -53,8 +53,9 @@ show_nodes(const json_t *answer, bool all, FILE *out)
 		char since[32];
 
 		table_add(&t, "%s", text_of(o, "name"));
-		table_add(&t, "%s%s%s", state, also ? ",drain" : "",
-		    bool_of(o, "held_down") || bool_of(o, "logons_held") ? ",held" : "");
+		table_add(&t, "%s%s%s%s", state, also ? ",drain" : "",
+		    bool_of(o, "held_down") || bool_of(o, "logons_held") ? ",held" : "",
+		    bool_of(o, "unreached") ? ",unreached" : "");
 		table_add(&t, "%s", duration(int_of(o, "since_s"), since));
 		table_add(&t, "%s", text_of(o, "address"));
 		table_add(&t, "%lld", int_of(o, "weight"));

@@ -44,6 +44,7 @@ report_nodes(struct nodes *nodes, struct state *claims, const struct policy *p, 
 		jset_bool(o, "logons_held", logons_held(x, now_ms));
 		jset_bool(o, "draining", x->drain);
 		jset_bool(o, "held_down", x->held_down);
+		jset_bool(o, "unreached", x->unreached);
 		jset_age(o, "since_s", x->changed_ms, now_ms);
 		takes |= node_takes_new(x);
 		node_unref(&all[i]);

@@ -241,6 +241,7 @@ judge(struct watch *w, enum probe_end end, const char *why)
 		set_health(w, NODE_LOOP, "its address is one of smbgate's own listeners");
 		return;
 	}
+	n->unreached = end == PROBE_OWN;
 	if (end == PROBE_OWN)
 		return;
 	n->probes++;

@@ -50,6 +50,7 @@ struct node {
 	_Atomic bool maint;		/* policy says so */
 	_Atomic bool drain_policy;	/* policy says so */
 	_Atomic bool drain;		/* the operator says so */
+	_Atomic bool unreached;		/* the last probe failed for this machine's own trouble */
 	_Atomic bool held_down;		/* flaps: stays down until its hold is over */
 	_Atomic uint64_t up_since_ms;	/* came back then (slow start), 0 = from the start */
 	_Atomic uint64_t changed_ms;	/* of the last change of health */

@@ -175,7 +175,7 @@ def before_the_first_answer(t, site):
         states.add(n["state"])
         if px.check("nodes") == 0:
             bad.append(n)
-        return n["probe_failures"] >= 3
+        return n["probe_failures"] >= 3 or n["unreached"]
     t.ok(tap.wait_for(looked, 30) and not bad,
          "a node that has never answered is none (called %s)" % "/".join(sorted(states)), bad[:1])
     px.host.ip("link", "set", "eth1", "up")
