@@ -68,6 +68,8 @@ class Lab:
         tap.wait_for(lambda: not self.v.peers(0), 5, message="the node has others")
         with self.conn(addr, who, src) as c:
             c.login()
+            # A probe may be there for a moment, too.
+            tap.wait_for(lambda: len(self.v.peers(0)) == 1, 3)
             peers = self.v.peers(0)
         return peers[0] if len(peers) == 1 else peers
 
