@@ -19,14 +19,14 @@
 #include <openssl/rand.h>
 
 #define KEY_LEN 32
-#define NONCE_LEN 12
+#define SALT_LEN 24
 #define TAG_LEN 16
 #define LABELS_MAX 8
 #define LABEL_MAX 16
 
 struct purpose {
 	char label[LABEL_MAX];
-	EVP_MAC_CTX *ctx;	/* NULL: not used yet */
+	EVP_MAC_CTX *ctx;	/* with its key, to be copied; NULL: not used yet */
 };
 
 struct cluster {
@@ -134,25 +134,35 @@ cluster_mac(const void *cluster, const char *label, const void *a, size_t an, co
 		len[i] = (uint8_t)(an >> (8 * i));
 	pthread_mutex_lock(&c->lock);
 	ctx = context_of(c, label);
-	/* Without a key: with the one that it has. */
-	good = ctx != NULL && EVP_MAC_init(ctx, NULL, 0, NULL) == 1 &&
-	    EVP_MAC_update(ctx, len, sizeof(len)) == 1 && EVP_MAC_update(ctx, a, an) == 1 &&
-	    (bn == 0 || EVP_MAC_update(ctx, b, bn) == 1) && EVP_MAC_final(ctx, out, &n, 32) == 1;
+	/* A copy: before 3.0.3, OpenSSL's HMAC does not begin anew without being given its key. */
+	ctx = ctx == NULL ? NULL : EVP_MAC_CTX_dup(ctx);
 	pthread_mutex_unlock(&c->lock);
+	good = ctx != NULL && EVP_MAC_update(ctx, len, sizeof(len)) == 1 &&
+	    EVP_MAC_update(ctx, a, an) == 1 && (bn == 0 || EVP_MAC_update(ctx, b, bn) == 1) &&
+	    EVP_MAC_final(ctx, out, &n, 32) == 1;
+	EVP_MAC_CTX_free(ctx);
 	return good ? 0 : -1;
 }
 
+/*
+ * With a key of this one text's: the cluster has one secret for years, and random nonces under one
+ * key would meet after some billion texts. So the salt is long, and the nonce needs no value.
+ */
 static EVP_CIPHER_CTX *
-wrap_context(const struct secret *s, const uint8_t *nonce, int encrypt)
+wrap_context(const struct secret *s, const uint8_t salt[SALT_LEN], int encrypt)
 {
+	static const uint8_t nonce[12];
 	EVP_CIPHER_CTX *ctx = s->len == 0 ? NULL : EVP_CIPHER_CTX_new();
-	uint8_t key[KEY_LEN];
+	uint8_t all[KEY_LEN], key[KEY_LEN];
+	unsigned len = sizeof(key);
 
-	if (ctx != NULL && (derive_purpose(s, "wrap", key) == -1 ||
+	if (ctx != NULL && (derive_purpose(s, "wrap", all) == -1 ||
+	    HMAC(EVP_sha256(), all, sizeof(all), salt, SALT_LEN, key, &len) == NULL ||
 	    EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, nonce, encrypt) != 1)) {
 		EVP_CIPHER_CTX_free(ctx);
 		ctx = NULL;
 	}
+	OPENSSL_cleanse(all, sizeof(all));
 	OPENSSL_cleanse(key, sizeof(key));
 	return ctx;
 }
@@ -164,13 +174,13 @@ cluster_wrap(const struct secret *s, const void *ad, size_t ad_len, const uint8_
 	EVP_CIPHER_CTX *ctx;
 	int len, r = -1;
 
-	if (RAND_bytes(out, NONCE_LEN) != 1)
+	if (RAND_bytes(out, SALT_LEN) != 1)
 		return -1;
 	ctx = wrap_context(s, out, 1);
 	if (ctx != NULL && EVP_EncryptUpdate(ctx, NULL, &len, ad, (int)ad_len) == 1 &&
-	    EVP_EncryptUpdate(ctx, out + NONCE_LEN, &len, text, (int)n) == 1 &&
-	    EVP_EncryptFinal_ex(ctx, out + NONCE_LEN + n, &len) == 1 &&
-	    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG_LEN, out + NONCE_LEN + n) == 1)
+	    EVP_EncryptUpdate(ctx, out + SALT_LEN, &len, text, (int)n) == 1 &&
+	    EVP_EncryptFinal_ex(ctx, out + SALT_LEN + n, &len) == 1 &&
+	    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG_LEN, out + SALT_LEN + n) == 1)
 		r = 0;
 	EVP_CIPHER_CTX_free(ctx);
 	return r;
@@ -187,10 +197,10 @@ cluster_unwrap(const struct secret *s, const void *ad, size_t ad_len, const uint
 	if (n < CLUSTER_WRAP_EXTRA)
 		return -1;
 	n -= CLUSTER_WRAP_EXTRA;
-	memcpy(tag, wrapped + NONCE_LEN + n, TAG_LEN);
+	memcpy(tag, wrapped + SALT_LEN + n, TAG_LEN);
 	ctx = wrap_context(s, wrapped, 0);
 	if (ctx != NULL && EVP_DecryptUpdate(ctx, NULL, &len, ad, (int)ad_len) == 1 &&
-	    EVP_DecryptUpdate(ctx, out, &len, wrapped + NONCE_LEN, (int)n) == 1 &&
+	    EVP_DecryptUpdate(ctx, out, &len, wrapped + SALT_LEN, (int)n) == 1 &&
 	    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG_LEN, tag) == 1 &&
 	    EVP_DecryptFinal_ex(ctx, out + n, &len) == 1)
 		r = 0;

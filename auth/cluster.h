@@ -17,7 +17,7 @@ void cluster_free(struct cluster **c);
 /* Longest input of cluster_mac(), both parts together. */
 #define CLUSTER_MAC_MAX 512
 /* What cluster_wrap() adds. */
-#define CLUSTER_WRAP_EXTRA 28
+#define CLUSTER_WRAP_EXTRA 40
 
 /*
  * HMAC-SHA256 of a, b (their lengths count) under a key that is derived from the secret for this
@@ -28,8 +28,9 @@ int cluster_mac(const void *cluster, const char *label, const void *a, size_t an
     size_t bn, uint8_t out[32]);
 
 /*
- * AES-256-GCM under a key derived from the secret, with a random nonce: n + CLUSTER_WRAP_EXTRA
- * bytes to out. ad is what the text is bound to. -1 when it cannot be done, or the secret is empty.
+ * AES-256-GCM under a key derived from the secret and a random salt, for this text alone: n +
+ * CLUSTER_WRAP_EXTRA bytes to out. ad is what the text is bound to. -1 when it cannot be done, or
+ * the secret is empty.
  */
 int cluster_wrap(const struct secret *s, const void *ad, size_t ad_len, const uint8_t *text,
     size_t n, uint8_t *out) __attribute__((warn_unused_result));

@@ -10,8 +10,10 @@
 
 /* Tags, [X.690] 8.1.2 and 8.14: universal ones, and how the others are made. All have one octet. */
 #define DER_INTEGER 0x02
+#define DER_BIT_STRING 0x03
 #define DER_OCTETS 0x04
 #define DER_OID 0x06
+#define DER_GENERALIZED_TIME 0x18
 #define DER_GENERAL_STRING 0x1b
 #define DER_SEQUENCE 0x30
 #define DER_APPLICATION(n) (0x60 | (n))

@@ -11,12 +11,12 @@ struct keyhash;
 /*
  * SipHash-2-4 under a key derived from the cluster secret, so that nobody can choose ClientGuids
  * that all end up on one node. Without a secret (len 0) the key is a constant: placement is then
- * still the same after a restart. One thread's. NULL when memory or the algorithm is missing.
+ * still the same after a restart. For any thread. NULL when memory is out.
  */
 struct keyhash *keyhash_new(const struct secret *s);
 void keyhash_free(struct keyhash **k);
 
 /* The hash of a[0..an) followed by b[0..bn). */
-uint64_t keyhash(struct keyhash *k, const void *a, size_t an, const void *b, size_t bn);
+uint64_t keyhash(const struct keyhash *k, const void *a, size_t an, const void *b, size_t bn);
 
 #endif

@@ -3,12 +3,13 @@
 
 #include "auth/keymsg.h"
 
+#include "auth/nokey.h"
 #include "base/rd.h"
 #include "base/wr.h"
 
 /*
- * On the wire: type (1 byte), mutual (1), length of the key or token (4), length of the text (2),
- * id (8), then the one and the other.
+ * On the wire: type (1 byte), mutual or cause (1), length of the key or token (4), length of the
+ * text (2), id (8), then the one and the other.
  */
 static const struct {
 	const char *name;
@@ -22,7 +23,7 @@ static const struct {
 	[KEYMSG_NTLM_CHALLENGE] = { "NTLM_CHALLENGE", true, 1, KEYMSG_TOKEN_MAX, 0 },
 	[KEYMSG_NTLM_AUTH] = { "NTLM_AUTH", true, 1, KEYMSG_TOKEN_MAX, 0 },
 	[KEYMSG_FORGET] = { "FORGET", true, 0, 0, 0 },
-	[KEYMSG_KEY] = { "KEY", false, 1, KEYMSG_KEY_MAX, KEYMSG_TEXT_MAX },
+	[KEYMSG_KEY] = { "KEY", false, 0, KEYMSG_KEY_MAX, KEYMSG_TEXT_MAX },
 	[KEYMSG_FAIL] = { "FAIL", false, 0, 0, KEYMSG_TEXT_MAX },
 };
 
@@ -37,7 +38,8 @@ keymsg_possible(const struct keymsg *m)
 {
 	return known(m->type) && m->len >= types[m->type].data_min &&
 	    m->len <= types[m->type].data_max && m->text_len <= types[m->type].text_max &&
-	    (!m->mutual || m->type == KEYMSG_KEY);
+	    (m->type == KEYMSG_KEY ? m->mutual || m->len > 0 : !m->mutual) &&
+	    m->cause < (m->type == KEYMSG_FAIL ? NOKEY_CAUSES : 1);
 }
 
 size_t
@@ -48,7 +50,7 @@ keymsg_put(uint8_t *dst, size_t cap, const struct keymsg *m)
 	if (!keymsg_possible(m))
 		return 0;
 	wr_u8(&w, (uint8_t)m->type);
-	wr_u8(&w, m->mutual);
+	wr_u8(&w, m->type == KEYMSG_FAIL ? m->cause : m->mutual);
 	wr_u32(&w, (uint32_t)m->len);
 	wr_u16(&w, (uint16_t)m->text_len);
 	wr_u64(&w, m->id);
@@ -63,10 +65,14 @@ int
 keymsg_get(struct keymsg *m, const uint8_t *p, size_t n)
 {
 	struct rd r = rd_init(p, n);
-	uint8_t mutual;
+	uint8_t mutual;		/* or the cause */
 
 	*m = (struct keymsg){ .type = (enum keymsg_type)rd_u8(&r) };
 	mutual = rd_u8(&r);
+	if (m->type == KEYMSG_FAIL) {
+		m->cause = mutual;
+		mutual = 0;
+	}
 	m->mutual = mutual == 1;
 	m->len = rd_u32(&r);
 	m->text_len = rd_u16(&r);

@@ -20,8 +20,12 @@
  *				<-	KEY id or FAIL id
  *	FORGET id		->				not answered
  *
- * An id is used for one exchange and grows from one to the next. After FAIL, a KEY that is not
- * mutual, or the answer to AP_REP or NTLM_AUTH, smbgate-keyd knows the id no more.
+ * An id is the worker's choice, and used for one exchange. After FAIL, a KEY that is not mutual, or
+ * the answer to AP_REP or NTLM_AUTH, smbgate-keyd knows the id no more. A KEY that is mutual has no
+ * bytes where the client wants the service to prove itself: there is no key without that proof, the
+ * AP_REP. Messages of different exchanges come in any order; one that its exchange does not expect
+ * ends that exchange. Each AP_REQ, AP_REP and NTLM_AUTH is answered once, whatever becomes of its
+ * exchange.
  */
 enum keymsg_type {
 	KEYMSG_HELLO = 1,
@@ -36,7 +40,7 @@ enum keymsg_type {
 };
 
 /* Of both programs, which are installed together: a mismatch is an upgrade that was half done. */
-#define KEYMSG_VERSION 1
+#define KEYMSG_VERSION 4
 
 /* A SecurityBuffer has 16 bits of length; several can make up one token, but none is this long. */
 #define KEYMSG_TOKEN_MAX 65536
@@ -50,6 +54,7 @@ struct keymsg {
 	enum keymsg_type type;
 	uint64_t id;			/* HELLO: the version */
 	bool mutual;			/* KEY */
+	uint8_t cause;			/* FAIL: enum nokey_cause */
 	const uint8_t *data;		/* a token; KEY: the key */
 	size_t len;
 	const char *text;		/* KEY: the principal, FAIL: why; without a NUL */
@@ -74,10 +79,29 @@ const char *keymsg_name(enum keymsg_type type);
  */
 #define KEYTAB_FILE 'F'		/* to smbgate-keyd: here it is, a descriptor comes with it */
 #define KEYTAB_ABSENT 'A'	/* to smbgate-keyd: the text says why there is none */
+#define KEYTAB_REFUSED 'R'	/* to smbgate-keyd: the text says why it is not to be believed */
 #define KEYTAB_SAME 'E'		/* to smbgate-keyd, when it wanted it: it is what was given last */
 #define KEYTAB_WANTED 'W'	/* to the guard: give it again */
 #define KEYD_SERVES 'S'		/* to the guard, once: a keytab has been looked at, good or bad */
 #define KEYD_UNFIT 'U'		/* to the guard: it cannot work, the text says why */
+#define KEYD_PING 'P'		/* to smbgate-keyd: is it alive? */
+#define KEYD_PONG 'O'		/* to the guard: it is; KEYD_COUNTS numbers of 8 bytes follow */
+#define KEYD_LOST 'L'		/* to the guard: a worker's index (2 bytes): its socket is closed */
+#define KEYD_WORKER 'C'		/* to smbgate-keyd: such an index, its new socket comes with it */
+#define KEYD_LEVEL 'G'		/* to smbgate-keyd: how much it logs, an enum log_level (1 byte) */
 #define KEYD_GUARD_FD 3
+
+/* What smbgate-keyd has counted since it began, little-endian, in this order. */
+enum keyd_count {
+	KEYD_ASKED,			/* AP_REQ and NTLM_AUTH messages */
+	KEYD_KEYS,			/* keys that were given */
+	KEYD_OTHER_SERVICE,		/* refused: for a service that is not configured */
+	KEYD_OLD,			/* refused: more than a day old, or ahead */
+	KEYD_AGAIN,			/* refused: answered before */
+	KEYD_NO_REPLY,			/* given up: their service's AP-REP did not come */
+	KEYD_SLOWED,			/* read late, for a worker had asked too much */
+	KEYD_COUNTS,
+};
+#define KEYD_PONG_LEN (1 + 8 * KEYD_COUNTS)
 
 #endif

@@ -45,6 +45,7 @@ ntlm_auth_get(struct ntlm_auth *a, const uint8_t *p, size_t n)
 	a->flags = rd_u32(&r);
 	if (!rd_ok(&r))
 		return -1;
+	a->lm = lm.base;
 	a->lm_len = lm.len;
 	a->nt = nt.base;
 	a->nt_len = nt.len;
@@ -61,7 +62,24 @@ ntlm_auth_get(struct ntlm_auth *a, const uint8_t *p, size_t n)
 }
 
 bool
+ntlm_challenge_unicode(const uint8_t *p, size_t n)
+{
+	struct rd r = rd_init(p, n);
+
+	/* Behind the mark, the type and TargetName. */
+	rd_skip(&r, 20);
+	return (rd_u32(&r) & NTLMSSP_NEGOTIATE_UNICODE) != 0;
+}
+
+bool
+ntlm_names(const struct ntlm_auth *a, bool unicode)
+{
+	return a->user_len > 0 &&
+	    (a->user[0] != 0 || (unicode && a->user_len > 1 && a->user[1] != 0));
+}
+
+bool
 ntlm_anonymous(const struct ntlm_auth *a)
 {
-	return a->user_len == 0 && a->nt_len == 0 && a->lm_len <= 1;
+	return !ntlm_names(a, a->unicode) && a->nt_len == 0 && a->lm_len <= 1;
 }

@@ -4,55 +4,37 @@
 #include "auth/secret.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <openssl/crypto.h>
 
-static int
-secret_read(struct secret *s, int fd, const char **why_r)
+int
+secret_load(struct secret *s, const char *path, const struct keyfile_user *also,
+    char why[KEYFILE_WHY])
 {
+	int fd = keyfile_open(path, also, why);
 	uint8_t bytes[SECRET_MAX + 2];
-	struct stat st;
 	ssize_t n;
 
-	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode)) {
-		*why_r = "not a regular file";
+	s->len = 0;
+	if (fd == -1)
 		return -1;
-	}
-	if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-		*why_r = "others can read or write it: chmod 600";
-		return -1;
-	}
 	n = read(fd, bytes, sizeof(bytes));
 	if (n > 0 && bytes[n - 1] == '\n')
 		n--;
-	if (n < SECRET_MIN || n > SECRET_MAX) {
-		*why_r = n < 0 ? strerror(errno) : "must have 16 to 1024 bytes";
-		OPENSSL_cleanse(bytes, sizeof(bytes));
-		return -1;
+	if (n < 0) {
+		snprintf(why, KEYFILE_WHY, "%s", strerror(errno));
+	} else if (n < SECRET_MIN || n > SECRET_MAX) {
+		snprintf(why, KEYFILE_WHY, "must have 16 to 1024 bytes");
+	} else {
+		memcpy(s->bytes, bytes, (size_t)n);
+		s->len = (size_t)n;
 	}
-	memcpy(s->bytes, bytes, (size_t)n);
-	s->len = (size_t)n;
 	OPENSSL_cleanse(bytes, sizeof(bytes));
-	return 0;
-}
-
-int
-secret_load(struct secret *s, const char *path, const char **why_r)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), r;
-
-	s->len = 0;
-	if (fd == -1) {
-		*why_r = strerror(errno);
-		return -1;
-	}
-	r = secret_read(s, fd, why_r);
 	close(fd);
-	return r;
+	return s->len == 0 ? -1 : 0;
 }
 
 void

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/keyfile.h"
+
 #define SECRET_MIN 16
 #define SECRET_MAX 1024
 
@@ -15,11 +17,11 @@ struct secret {
 };
 
 /*
- * Reads a file of SECRET_MIN..SECRET_MAX bytes (one newline at the end does not count) that only
- * its owner can read. 0, or -1 with a static text that says what is wrong.
+ * Reads a file of SECRET_MIN..SECRET_MAX bytes (one newline at the end does not count), which
+ * keyfile_open() has to find good. 0, or -1 and *why says what is wrong.
  */
-int secret_load(struct secret *s, const char *path, const char **why_r)
-    __attribute__((warn_unused_result));
+int secret_load(struct secret *s, const char *path, const struct keyfile_user *also,
+    char why[KEYFILE_WHY]) __attribute__((warn_unused_result));
 void secret_fini(struct secret *s);
 
 #endif

@@ -17,6 +17,7 @@
 #define TAG_INIT DER_CONTEXT(0)			/* negTokenInit, [RFC 4178] 4.2 */
 #define TAG_RESP DER_CONTEXT(1)			/* negTokenResp */
 #define TAG_TOKEN DER_CONTEXT(2)		/* mechToken and responseToken alike */
+#define TAG_MIC DER_CONTEXT(3)			/* the last field of both */
 
 static const uint8_t oid_spnego[] = { 0x2b, 0x06, 0x01, 0x05, 0x05, 0x02 };
 static const uint8_t oid_krb5[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x12, 0x01, 0x02, 0x02 };
@@ -41,11 +42,12 @@ token_of(enum token_kind kind, const struct rd *r)
 }
 
 static const struct token nothing = { .kind = TOKEN_NONE };
+static const struct token unread = { .kind = TOKEN_UNREAD };
 
 static struct token
 ntlm_token(const struct rd *in)
 {
-	static const enum token_kind kinds[] = { TOKEN_NONE, TOKEN_NTLM_NEGOTIATE,
+	static const enum token_kind kinds[] = { TOKEN_UNREAD, TOKEN_NTLM_NEGOTIATE,
 		TOKEN_NTLM_CHALLENGE, TOKEN_NTLM_AUTHENTICATE };
 	struct rd r = *in;
 	uint32_t type;
@@ -53,8 +55,15 @@ ntlm_token(const struct rd *in)
 	rd_skip(&r, 8);
 	type = rd_u32(&r);
 	if (!rd_ok(&r) || type == 0 || type >= sizeof(kinds) / sizeof(kinds[0]))
-		return nothing;
+		return unread;
 	return token_of(kinds[type], in);
+}
+
+/* [MS-NLMP] 2.2.1: what all its messages begin with. */
+static bool
+is_ntlm(const struct rd *r)
+{
+	return r->len >= 8 && memcmp(r->base, "NTLMSSP", 8) == 0;
 }
 
 static bool
@@ -83,58 +92,33 @@ krb5_token(struct rd *in)
 	return nothing;
 }
 
-static struct token bare_token(struct rd r, bool outer);
-
-/* negTokenInit and negTokenResp are sequences of tagged fields; [2] is the token in both. */
+/* What follows the mechanism's name in GSS framing; of another mechanism it is not read. */
 static struct token
-spnego_fields(struct rd *in)
+gss_token(struct rd *in)
 {
-	struct rd seq = der_of(in, DER_SEQUENCE), value, octets;
-	uint8_t tag;
+	struct rd oid = der_of(in, DER_OID);
 
-	while (rd_left(&seq) > 0) {
-		value = der_next(&seq, &tag);
-		if (tag != TAG_TOKEN || !rd_ok(&value))
-			continue;
-		octets = der_of(&value, DER_OCTETS);
-		return rd_ok(&octets) ? bare_token(octets, false) : nothing;
-	}
-	return nothing;
+	return is_oid(&oid, oid_krb5, sizeof(oid_krb5)) ||
+	        is_oid(&oid, oid_ms_krb5, sizeof(oid_ms_krb5))
+	    ? krb5_token(in)
+	    : nothing;
 }
 
-/* What follows the mechanism's name in GSS framing. */
+/* A mechanism's own token, by its first bytes. */
 static struct token
-gss_token(struct rd *in, bool outer)
-{
-	struct rd oid = der_of(in, DER_OID), init;
-
-	if (outer && is_oid(&oid, oid_spnego, sizeof(oid_spnego))) {
-		init = der_of(in, TAG_INIT);
-		return spnego_fields(&init);
-	}
-	if (is_oid(&oid, oid_krb5, sizeof(oid_krb5)) ||
-	    is_oid(&oid, oid_ms_krb5, sizeof(oid_ms_krb5)))
-		return krb5_token(in);
-	return nothing;
-}
-
-/* A token by its first bytes; outer: it may be SPNEGO, which is never within SPNEGO. */
-static struct token
-bare_token(struct rd r, bool outer)
+mech_token(struct rd r)
 {
 	struct rd whole = r, in;
 	uint8_t tag;
 
-	if (r.len >= 8 && memcmp(r.base, "NTLMSSP", 8) == 0)
+	if (is_ntlm(&r))
 		return ntlm_token(&r);
 	in = der_next(&r, &tag);
 	if (!rd_ok(&in))
 		return nothing;
 	switch (tag) {
 	case TAG_GSS:
-		return gss_token(&in, outer);
-	case TAG_RESP:
-		return outer ? spnego_fields(&in) : nothing;
+		return gss_token(&in);
 	case TAG_AP_REQ:
 		return token_of(TOKEN_AP_REQ, &whole);
 	case TAG_AP_REP:
@@ -146,8 +130,64 @@ bare_token(struct rd r, bool outer)
 	}
 }
 
+/*
+ * negTokenInit and negTokenResp are sequences of tagged fields in their order, and nothing else is
+ * in there; [2] is the token in both.
+ */
+static struct token
+spnego_fields(struct rd *in)
+{
+	struct rd seq = der_of(in, DER_SEQUENCE), value, octets = rd_init(NULL, 0);
+	uint8_t tag, least = DER_CONTEXT(0);
+
+	while (rd_left(&seq) > 0) {
+		value = der_next(&seq, &tag);
+		if (!rd_ok(&value) || tag < least || tag > TAG_MIC)
+			return unread;
+		least = tag + 1;
+		if (tag != TAG_TOKEN)
+			continue;
+		octets = der_of(&value, DER_OCTETS);
+		if (!rd_ok(&octets) || rd_left(&value) > 0)
+			return unread;
+	}
+	if (!rd_ok(&seq) || rd_left(in) > 0)
+		return unread;
+	return octets.len == 0 ? nothing : mech_token(octets);
+}
+
+/* SPNEGO's first message, or what goes without SPNEGO. */
+static struct token
+first_token(struct rd r)
+{
+	const struct rd whole = r;
+	struct rd in, next;
+	struct token t;
+
+	if (der_is(&r, TAG_GSS)) {
+		in = der_of(&r, TAG_GSS);
+		next = der_of(&in, DER_OID);
+		if (is_oid(&next, oid_spnego, sizeof(oid_spnego))) {
+			next = der_of(&in, TAG_INIT);
+			return rd_ok(&next) && rd_left(&in) == 0 ? spnego_fields(&next) : unread;
+		}
+	}
+	t = mech_token(whole);
+	return t.kind == TOKEN_NONE ? unread : t;
+}
+
 struct token
 spnego_token(const uint8_t *p, size_t n)
 {
-	return bare_token(rd_init(p, n), true);
+	struct rd r = rd_init(p, n), resp;
+
+	if (n == 0)
+		return nothing;
+	/* Without SPNEGO: looked for first, for it is cheap to tell. */
+	if (is_ntlm(&r))
+		return ntlm_token(&r);
+	if (!der_is(&r, TAG_RESP))
+		return first_token(r);
+	resp = der_of(&r, TAG_RESP);
+	return rd_ok(&resp) ? spnego_fields(&resp) : unread;
 }

@@ -6,7 +6,8 @@
 #include <stdint.h>
 
 enum token_kind {
-	TOKEN_NONE,		/* nothing about a key: a MIC, a bare state, an unknown mechanism */
+	TOKEN_NONE,		/* nothing about a key: a MIC, a bare state, another mechanism's */
+	TOKEN_UNREAD,		/* not well formed, or others could read it otherwise */
 	TOKEN_AP_REQ,		/* [RFC 4121] 4.1 */
 	TOKEN_AP_REP,
 	TOKEN_KRB_ERROR,
@@ -27,7 +28,11 @@ size_t spnego_len(const uint8_t *p, size_t n);
 /*
  * The token in the security buffer of a SESSION_SETUP, [MS-SMB2] 3.2.4.2.3: SPNEGO's first or
  * later message [RFC 4178] 4.2, a mechanism's own token in GSS framing [RFC 2743] 3.1, bare (DCE
- * style), or raw NTLMSSP. What cannot be parsed is TOKEN_NONE: an observer does not judge.
+ * style), or raw NTLMSSP.
+ *
+ * Servers read more than DER has: lengths of no octet and of nine, a field twice, of which the
+ * last one counts. What they could read otherwise than it is read here is TOKEN_UNREAD, never
+ * another kind: t/fuzz/fuzz-door.c compares it with Samba's rules.
  */
 struct token spnego_token(const uint8_t *p, size_t n);
 

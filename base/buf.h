@@ -34,6 +34,13 @@ buf_len(const struct buf *b)
 	return b->mem == NULL ? 0 : b->mem->len - b->mem->done;
 }
 
+/* The memory that it has. */
+static inline size_t
+buf_size(const struct buf *b)
+{
+	return b->mem == NULL ? 0 : sizeof(*b->mem) + b->mem->cap;
+}
+
 /* The first byte; NULL when there is none. */
 static inline uint8_t *
 buf_head(const struct buf *b)

@@ -18,7 +18,10 @@ clock_us(void)
 static inline uint64_t
 clock_ms(void)
 {
-	return clock_us() / 1000 + 1;
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000 + 1;
 }
 
 #endif

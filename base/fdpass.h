@@ -1,4 +1,4 @@
-/* fdpass.h: a packet, and with it a descriptor, over a unix socket */
+/* fdpass.h: a packet, and with it descriptors, over a unix socket */
 #ifndef BASE_FDPASS_H
 #define BASE_FDPASS_H
 
@@ -17,6 +17,11 @@ int fdpass_send(int to, const void *p, size_t n, int fd, int flags);
  * The length, 0 at the end, -1 with errno.
  */
 ssize_t fdpass_recv(int from, void *p, size_t cap, int *fd, int flags)
+    __attribute__((warn_unused_result));
+
+/* The same with two descriptors: both, or none, and then both are -1. */
+int fdpass_send2(int to, const void *p, size_t n, const int fds[2], int flags);
+ssize_t fdpass_recv2(int from, void *p, size_t cap, int fds[2], int flags)
     __attribute__((warn_unused_result));
 
 #endif

@@ -3,86 +3,104 @@
 
 #include "base/log.h"
 
-#include "base/addr.h"
+#include "base/clock.h"
+#include "base/logline.h"
 #include "base/logsink.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
-#include <string.h>
-#include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
-/* A line longer than this is cut: long enough for an error with a path and a reason. */
-#define LINE_MAX_LEN 1024
-
-/* What a line about a connection begins with: the names of nodes are short. */
-#define LOG_PREFIX_MAX 192
-
-/* Enough to see what happens, too few to fill a disk or to slow a worker down. */
-#define BUDGET_LINES 100
 #define BUDGET_MS 1000
 
-/* The one setting of the process: written by log_open() before threads exist, then only read. */
+/* What is written of one event, by all threads. */
+struct budget {
+	_Atomic uint64_t since_ms;	/* its second */
+	_Atomic unsigned used;		/* of it, or more */
+	_Atomic uint64_t unsaid;	/* lines left out since that was said last */
+	_Atomic uint64_t lost;		/* lines in no log, since the start */
+};
+
+/* The one setting of the process: written by log_open() before threads exist. */
 static struct {
 	struct logsink to;
-	enum log_level max;
+	_Atomic enum log_level max;
+	struct budget budgets[LOG_EVENTS];
 } sink = { .to = { .fd = STDERR_FILENO }, .max = LOG_LEVEL_INFO };
-
-static const struct {
-	const char *word;
-	int priority;
-} levels[] = {
-	[LOG_LEVEL_ERROR] = { "error", LOG_ERR },
-	[LOG_LEVEL_WARN] = { "warning", LOG_WARNING },
-	[LOG_LEVEL_INFO] = { "info", LOG_INFO },
-	[LOG_LEVEL_DEBUG] = { "debug", LOG_DEBUG },
-};
 
 bool
 log_wants(enum log_level level)
 {
-	return level <= sink.max;
+	return level <= atomic_load_explicit(&sink.max, memory_order_relaxed);
 }
 
-static void __attribute__((format(printf, 3, 0)))
-emit(enum log_level level, const char *prefix, const char *fmt, va_list ap)
+static bool
+within_budget(enum log_event e)
 {
-	/* One byte behind the text and its NUL is left for the newline. */
-	char line[LINE_MAX_LEN + 2];
-	int saved = errno, head, n;
-	size_t len;
+	const unsigned most = log_event_budget(e);
+	struct budget *b = &sink.budgets[e];
+	uint64_t now, since;
 
-	if (level > sink.max)
-		return;
-	head = snprintf(line, LINE_MAX_LEN, "%s: %s", levels[level].word, prefix);
-	/* "%m" in fmt means the caller's errno. */
-	errno = saved;
-	n = vsnprintf(line + head, LINE_MAX_LEN - (size_t)head, fmt, ap);
-	if (n < 0) {
-		errno = saved;
-		return;
-	}
-	len = strlen(line);
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)line[i];
-
-		if (c < 0x20 || c == 0x7f)
-			line[i] = '?';
-	}
-	line[len] = '\n';
-	logsink_write(&sink.to, levels[level].priority, line, len + 1,
-	    strlen(levels[level].word) + strlen(": "));
-	errno = saved;
+	if (most == 0)
+		return true;
+	now = clock_ms();
+	since = atomic_load(&b->since_ms);
+	/* Another thread's now may be a little later than ours. */
+	if (now > since && now - since >= BUDGET_MS &&
+	    atomic_compare_exchange_strong(&b->since_ms, &since, now))
+		atomic_store(&b->used, 0);
+	if (atomic_fetch_add(&b->used, 1) < most)
+		return true;
+	atomic_fetch_add(&b->unsaid, 1);
+	atomic_fetch_add(&b->lost, 1);
+	return false;
 }
+
+/* False: nobody will read it. */
+static bool __attribute__((format(printf, 4, 0)))
+emit(enum log_level level, const struct log_fields *f, bool prefix, const char *fmt, va_list ap)
+{
+	char msg[LOGLINE_MSG_MAX], line[LOGLINE_MAX];
+	struct log_record r = { .level = level, .fields = f, .prefix = prefix, .msg = msg };
+	bool written = true;
+	int saved = errno;
+	size_t len, text;
+
+	/* "%m" in fmt means the caller's errno. */
+	if (vsnprintf(msg, sizeof(msg), fmt, ap) >= 0) {
+		clock_gettime(CLOCK_REALTIME, &r.ts);
+		len = logline_make(line, &sink.to.style, &r, &text);
+		written = logsink_write(&sink.to, logline_priority(level), line, len, text);
+		if (!written)
+			atomic_fetch_add(&sink.budgets[f->event].lost, 1);
+	}
+	errno = saved;
+	return written;
+}
+
+static const struct log_fields nothing;
 
 int
-log_open(bool use_syslog, enum log_level max)
+log_open(bool use_syslog, enum log_format format, enum log_level max)
 {
-	sink.max = max;
-	return logsink_open(&sink.to, use_syslog);
+	log_set_level(max);
+	return logsink_open(&sink.to, use_syslog, format);
+}
+
+void
+log_set_level(enum log_level max)
+{
+	atomic_store(&sink.max, max);
+}
+
+enum log_level
+log_get_level(void)
+{
+	return atomic_load(&sink.max);
 }
 
 bool
@@ -98,18 +116,12 @@ log_close(void)
 }
 
 void
-log_catch_up(void)
-{
-	logsink_catch_up(&sink.to);
-}
-
-void
 log_error(const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
-	emit(LOG_LEVEL_ERROR, "", fmt, ap);
+	emit(LOG_LEVEL_ERROR, &nothing, false, fmt, ap);
 	va_end(ap);
 }
 
@@ -118,8 +130,10 @@ log_warn(const char *fmt, ...)
 {
 	va_list ap;
 
+	if (!log_wants(LOG_LEVEL_WARN))
+		return;
 	va_start(ap, fmt);
-	emit(LOG_LEVEL_WARN, "", fmt, ap);
+	emit(LOG_LEVEL_WARN, &nothing, false, fmt, ap);
 	va_end(ap);
 }
 
@@ -128,8 +142,10 @@ log_info(const char *fmt, ...)
 {
 	va_list ap;
 
+	if (!log_wants(LOG_LEVEL_INFO))
+		return;
 	va_start(ap, fmt);
-	emit(LOG_LEVEL_INFO, "", fmt, ap);
+	emit(LOG_LEVEL_INFO, &nothing, false, fmt, ap);
 	va_end(ap);
 }
 
@@ -138,42 +154,84 @@ log_debug(const char *fmt, ...)
 {
 	va_list ap;
 
+	if (!log_wants(LOG_LEVEL_DEBUG))
+		return;
 	va_start(ap, fmt);
-	emit(LOG_LEVEL_DEBUG, "", fmt, ap);
+	emit(LOG_LEVEL_DEBUG, &nothing, false, fmt, ap);
+	va_end(ap);
+}
+
+static bool
+may(enum log_level level, enum log_event e)
+{
+	return log_wants(level) && (level == LOG_LEVEL_DEBUG || within_budget(e));
+}
+
+void
+log_about(enum log_level level, struct log_fields f, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!may(level, f.event))
+		return;
+	va_start(ap, fmt);
+	emit(level, &f, false, fmt, ap);
 	va_end(ap);
 }
 
 void
-log_conn(enum log_level level, struct log_conn c, const char *fmt, ...)
+log_conn(enum log_level level, struct log_fields f, const char *fmt, ...)
 {
-	char prefix[LOG_PREFIX_MAX], client[ADDR_STRLEN];
 	va_list ap;
 
-	if (!log_wants(level))
+	if (!may(level, f.event))
 		return;
-	snprintf(prefix, sizeof(prefix), "conn %" PRIu64 " %s%s%s: ", c.id,
-	    addrport_str(c.client, client), c.node != NULL ? " > " : "",
-	    c.node != NULL ? c.node : "");
 	va_start(ap, fmt);
-	emit(level, prefix, fmt, ap);
+	emit(level, &f, true, fmt, ap);
 	va_end(ap);
 }
 
-bool
-log_allow(struct log_limit *l, uint64_t now_ms, unsigned *suppressed)
+static bool __attribute__((format(printf, 3, 4)))
+say(enum log_level level, const struct log_fields *f, const char *fmt, ...)
 {
-	if (now_ms - l->window_ms >= BUDGET_MS) {
-		l->window_ms = now_ms;
-		l->used = 0;
-	}
-	if (l->used >= BUDGET_LINES) {
-		if (l->suppressed < UINT_MAX)
-			l->suppressed++;
-		*suppressed = 0;
-		return false;
-	}
-	l->used++;
-	*suppressed = l->suppressed;
-	l->suppressed = 0;
-	return true;
+	bool written;
+	va_list ap;
+
+	va_start(ap, fmt);
+	written = emit(level, f, false, fmt, ap);
+	va_end(ap);
+	return written;
+}
+
+/* How many lines of e were left out is owed until a reader has it. */
+static void
+say_left_out(enum log_event e)
+{
+	const uint64_t n = atomic_exchange(&sink.budgets[e].unsaid, 0);
+	const struct log_fields f = {
+		.event = LOG_EVENT_SUPPRESSED,
+		.count = n,
+		.code = log_event_str(e),
+	};
+
+	/* What wants errors alone has this as well: nothing is missing silently. */
+	if (n > 0 && !say(log_wants(LOG_LEVEL_WARN) ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, &f,
+	    "%" PRIu64 " lines left out: more than %u of \"%s\" in a second", n,
+	    log_event_budget(e), log_event_str(e)))
+		atomic_fetch_add(&sink.budgets[e].unsaid, n);
+}
+
+void
+log_catch_up(void)
+{
+	if (!logsink_catch_up(&sink.to))
+		return;
+	for (int e = LOG_EVENT_NONE + 1; e < LOG_EVENTS; e++)
+		say_left_out((enum log_event)e);
+}
+
+uint64_t
+log_suppressed(enum log_event e)
+{
+	return atomic_load(&sink.budgets[e].lost);
 }

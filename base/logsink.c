@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -119,28 +120,56 @@ deliver(struct logsink *s, int priority, const char *line, size_t len, size_t te
 	return n > 0;
 }
 
-void
+bool
 logsink_catch_up(struct logsink *s)
 {
-	unsigned long n = atomic_exchange(&s->dropped, 0);
-	char line[128];
-	int len;
+	unsigned long n = atomic_load(&s->dropped) == 0 ? 0 : atomic_exchange(&s->dropped, 0);
+	const struct log_fields f = { .event = LOG_EVENT_SUPPRESSED, .count = n };
+	char line[LOGLINE_MAX], msg[80];
+	struct log_record r = { .level = LOG_LEVEL_WARN, .fields = &f, .msg = msg };
+	size_t len, text;
 
 	if (n == 0)
-		return;
-	len = snprintf(line, sizeof(line),
-	    "warning: log lines dropped because nobody read the log: %lu\n", n);
-	if (!deliver(s, LOG_WARNING, line, (size_t)len, strlen("warning: ")))
-		atomic_fetch_add(&s->dropped, n);
+		return true;
+	snprintf(msg, sizeof(msg), "log lines dropped because nobody read the log: %lu", n);
+	clock_gettime(CLOCK_REALTIME, &r.ts);
+	len = logline_make(line, &s->style, &r, &text);
+	if (deliver(s, LOG_WARNING, line, len, text))
+		return true;
+	atomic_fetch_add(&s->dropped, n);
+	return false;
 }
 
-void
+bool
 logsink_write(struct logsink *s, int priority, const char *line, size_t len, size_t text)
 {
-	logsink_catch_up(s);
 	/* Lines stay in order: none overtakes the one that says what is missing before it. */
-	if (atomic_load(&s->dropped) > 0 || !deliver(s, priority, line, len, text))
-		atomic_fetch_add(&s->dropped, 1);
+	if (logsink_catch_up(s) && deliver(s, priority, line, len, text))
+		return true;
+	atomic_fetch_add(&s->dropped, 1);
+	return false;
+}
+
+/* Is it what systemd has connected to the journal? systemd.exec(5): JOURNAL_STREAM=DEV:INODE */
+static bool
+is_journal(const struct stat *st)
+{
+	const char *s = getenv("JOURNAL_STREAM");
+	char *end;
+
+	return s != NULL && strtoull(s, &end, 10) == st->st_dev && *end == ':' &&
+	    strtoull(end + 1, NULL, 10) == st->st_ino;
+}
+
+static void
+stderr_style(struct logline_style *style, const struct stat *st)
+{
+	const bool terminal = isatty(STDERR_FILENO) == 1;
+
+	style->priority = is_journal(st);
+	style->time = !style->priority && (terminal || S_ISREG(st->st_mode));
+	/* See no-color.org. */
+	style->colour = !style->priority && terminal && getenv("NO_COLOR") == NULL;
 }
 
 /*
@@ -156,6 +185,7 @@ stderr_open(struct logsink *s)
 	s->fd = STDERR_FILENO;
 	if (fstat(STDERR_FILENO, &st) == -1)
 		return;
+	stderr_style(&s->style, &st);
 	s->socket = S_ISSOCK(st.st_mode);
 	if (!S_ISFIFO(st.st_mode) && !S_ISCHR(st.st_mode))
 		return;
@@ -172,14 +202,16 @@ logsink_close(struct logsink *s)
 		close(s->fd);
 	s->fd = STDERR_FILENO;
 	s->syslog = s->socket = s->poll = false;
+	s->style = (struct logline_style){ .format = s->style.format };
 }
 
 int
-logsink_open(struct logsink *s, bool use_syslog)
+logsink_open(struct logsink *s, bool use_syslog, enum log_format format)
 {
 	int fd = -1, saved = 0;
 
 	logsink_close(s);
+	s->style.format = format;
 	/* Now, for smbgate-keyd can open no file later. */
 	tzset();
 	if (use_syslog && (fd = syslog_connect()) == -1)

@@ -3,22 +3,12 @@
 
 #include "base/rd.h"
 
-#include <string.h>
-
 uint16_t
 rd_be16(struct rd *r)
 {
 	const uint8_t *p = rd_bytes(r, 2);
 
 	return p == NULL ? 0 : (uint16_t)(p[0] << 8 | p[1]);
-}
-
-uint32_t
-rd_be24(struct rd *r)
-{
-	const uint8_t *p = rd_bytes(r, 3);
-
-	return p == NULL ? 0 : (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
 }
 
 uint32_t
@@ -32,19 +22,6 @@ rd_be32(struct rd *r)
 }
 
 void
-rd_copy(struct rd *r, void *dst, size_t n)
-{
-	const uint8_t *p = rd_bytes(r, n);
-
-	if (n == 0)
-		return;
-	if (p == NULL)
-		memset(dst, 0, n);
-	else
-		memcpy(dst, p, n);
-}
-
-void
 rd_seek(struct rd *r, size_t off)
 {
 	if (r->bad || off > r->len) {
@@ -52,14 +29,4 @@ rd_seek(struct rd *r, size_t off)
 		return;
 	}
 	r->pos = off;
-}
-
-struct rd
-rd_sub(struct rd *r, size_t off, size_t n)
-{
-	if (r->bad || off > r->len || n > r->len - off) {
-		r->bad = true;
-		return (struct rd){ .bad = true };
-	}
-	return rd_init(r->base + off, n);
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /*
  * A reader never touches a byte outside its range. The first access that would do so marks it
@@ -100,13 +101,31 @@ rd_skip(struct rd *r, size_t n)
 	(void)rd_bytes(r, n);
 }
 
+/* Copies n bytes to dst; fills dst with zeros when bad. */
+static inline void
+rd_copy(struct rd *r, void *dst, size_t n)
+{
+	const uint8_t *p = rd_bytes(r, n);
+
+	if (n == 0)
+		return;
+	if (p == NULL)
+		memset(dst, 0, n);
+	else
+		memcpy(dst, p, n);
+}
+
 /* Big-endian, for what is not SMB: the header on TCP, PROXY headers, keytabs. */
 uint16_t rd_be16(struct rd *r);
-uint32_t rd_be24(struct rd *r);
 uint32_t rd_be32(struct rd *r);
 
-/* Copies n bytes to dst; fills dst with zeros when bad. */
-void rd_copy(struct rd *r, void *dst, size_t n);
+static inline uint32_t
+rd_be24(struct rd *r)
+{
+	const uint8_t *p = rd_bytes(r, 3);
+
+	return p == NULL ? 0 : (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
+}
 
 /* Moves to an absolute position of the range; off == len is allowed (nothing left). */
 void rd_seek(struct rd *r, size_t off);
@@ -115,6 +134,14 @@ void rd_seek(struct rd *r, size_t off);
  * The sub-range [off, off+n) of the same bytes as a reader of its own. Where it does not fit,
  * both r and the result are bad.
  */
-struct rd rd_sub(struct rd *r, size_t off, size_t n);
+static inline struct rd
+rd_sub(struct rd *r, size_t off, size_t n)
+{
+	if (r->bad || off > r->len || n > r->len - off) {
+		r->bad = true;
+		return (struct rd){ .bad = true };
+	}
+	return rd_init(r->base + off, n);
+}
 
 #endif

@@ -4,6 +4,7 @@
 #include "ctl/ask.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,22 +16,35 @@
 /* Longer than smbgate takes to report that a worker does not answer. */
 #define ANSWER_S 30
 
-/* -1: the reason is on stderr. */
+/* The answer in place of one that did not come. */
+static json_t * __attribute__((format(printf, 1, 2)))
+ask_failed(const char *fmt, ...)
+{
+	json_t *o = json_object();
+	va_list ap;
+
+	va_start(ap, fmt);
+	json_object_set_new(o, "error", json_vsprintf(fmt, ap));
+	va_end(ap);
+	return o;
+}
+
+/* -1: *answer is the reason. */
 static int
-ask_connect(const char *path)
+ask_connect(const char *path, json_t **answer)
 {
 	const struct timeval wait = { ANSWER_S, 0 };
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	int fd;
 
 	if (strlen(path) >= sizeof(sun.sun_path)) {
-		fprintf(stderr, "smbgatectl: %s: too long for the path of a socket\n", path);
+		*answer = ask_failed("%s: too long for the path of a socket", path);
 		return -1;
 	}
 	memcpy(sun.sun_path, path, strlen(path) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd == -1) {
-		fprintf(stderr, "smbgatectl: %s\n", strerror(errno));
+		*answer = ask_failed("%s", strerror(errno));
 		return -1;
 	}
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
@@ -38,7 +52,7 @@ ask_connect(const char *path)
 	if (connect(fd, (const struct sockaddr *)&sun, sizeof(sun)) == -1) {
 		int err = errno;
 
-		fprintf(stderr, "smbgatectl: cannot connect to %s: %s%s\n", path, strerror(err),
+		*answer = ask_failed("cannot connect to %s: %s%s", path, strerror(err),
 		    err == ENOENT || err == ECONNREFUSED ? "; is smbgate running?" : "");
 		close(fd);
 		return -1;
@@ -46,9 +60,9 @@ ask_connect(const char *path)
 	return fd;
 }
 
-/* As one line. -1: the reason is on stderr. */
+/* As one line. -1: *answer is the reason. */
 static int
-ask_send(int fd, const json_t *request)
+ask_send(int fd, const json_t *request, json_t **answer)
 {
 	char *text = json_dumps(request, JSON_COMPACT), *line = NULL;
 	ssize_t n;
@@ -57,20 +71,20 @@ ask_send(int fd, const json_t *request)
 	len = text == NULL ? -1 : asprintf(&line, "%s\n", text);
 	free(text);
 	if (len == -1) {
-		fputs("smbgatectl: out of memory\n", stderr);
+		*answer = ask_failed("out of memory");
 		return -1;
 	}
 	n = send(fd, line, (size_t)len, MSG_NOSIGNAL);
 	free(line);
 	if (n != len) {
-		fprintf(stderr, "smbgatectl: cannot send the request: %s\n",
+		*answer = ask_failed("cannot send the request: %s",
 		    strerror(n == -1 ? errno : EMSGSIZE));
 		return -1;
 	}
 	return 0;
 }
 
-/* Everything up to the end; takes over fd. NULL: the reason is on stderr. */
+/* Everything up to the end, or the reason why there is none; takes over fd. */
 static json_t *
 ask_read(int fd)
 {
@@ -79,31 +93,55 @@ ask_read(int fd)
 	json_t *answer;
 
 	if (f == NULL) {
-		fprintf(stderr, "smbgatectl: %s\n", strerror(errno));
+		answer = ask_failed("%s", strerror(errno));
 		close(fd);
-		return NULL;
+		return answer;
 	}
 	errno = 0;
 	answer = json_loadf(f, 0, &why);
 	if (answer == NULL && ferror(f))
-		fprintf(stderr, "smbgatectl: no answer: %s\n",
+		answer = ask_failed("no answer: %s",
 		    errno == EAGAIN ? "smbgate takes too long" : strerror(errno));
 	else if (answer == NULL)
-		fprintf(stderr, "smbgatectl: the answer is not JSON: %s\n", why.text);
+		answer = ask_failed("the answer is not JSON: %s", why.text);
 	fclose(f);
 	return answer;
+}
+
+int
+ask_begin(const char *path, const json_t *request, json_t **answer)
+{
+	int fd = ask_connect(path, answer);
+
+	if (fd != -1 && ask_send(fd, request, answer) == -1) {
+		close(fd);
+		return -1;
+	}
+	return fd;
 }
 
 json_t *
 ask(const char *path, const json_t *request)
 {
-	int fd = ask_connect(path);
+	json_t *answer = NULL;
+	int fd = ask_begin(path, request, &answer);
 
+	return fd == -1 ? answer : ask_read(fd);
+}
+
+pid_t
+ask_pid(const char *path)
+{
+	json_t *why = NULL;
+	int fd = ask_connect(path, &why);
+	struct ucred peer = { .pid = -1 };
+	socklen_t len = sizeof(peer);
+
+	json_decref(why);
 	if (fd == -1)
-		return NULL;
-	if (ask_send(fd, request) == -1) {
-		close(fd);
-		return NULL;
-	}
-	return ask_read(fd);
+		return -1;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == -1)
+		peer.pid = -1;
+	close(fd);
+	return peer.pid;
 }

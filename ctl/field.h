@@ -3,6 +3,7 @@
 #define CTL_FIELD_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include <jansson.h>
 
@@ -25,6 +26,21 @@ static inline bool
 bool_of(const json_t *o, const char *key)
 {
 	return json_is_true(json_object_get(o, key));
+}
+
+/* "45s", "12m03s", "3h05m", "2d04h" */
+static inline const char *
+duration(long long s, char dst[32])
+{
+	if (s < 60)
+		snprintf(dst, 32, "%llds", s);
+	else if (s < 3600)
+		snprintf(dst, 32, "%lldm%02llds", s / 60, s % 60);
+	else if (s < 86400)
+		snprintf(dst, 32, "%lldh%02lldm", s / 3600, s / 60 % 60);
+	else
+		snprintf(dst, 32, "%lldd%02lldh", s / 86400, s / 3600 % 24);
+	return dst;
 }
 
 #endif

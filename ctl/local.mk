@@ -1,16 +1,66 @@
 # smbgatectl
 bin_PROGRAMS += ctl/smbgatectl
 ctl_smbgatectl_SOURCES = \
+	ctl/anonymous.c \
+	ctl/anonymous.h \
 	ctl/ask.c \
 	ctl/ask.h \
+	ctl/capture.c \
+	ctl/capture.h \
+	ctl/check.c \
+	ctl/check.h \
+	ctl/check_route.c \
+	ctl/check_route.h \
+	ctl/command.c \
+	ctl/command.h \
+	ctl/commands.tbl.h \
 	ctl/field.h \
-	ctl/nearest.c \
-	ctl/nearest.h \
+	ctl/found.c \
+	ctl/found.h \
+	ctl/loglevel.c \
+	ctl/loglevel.h \
+	ctl/negotiate.c \
+	ctl/negotiate.h \
+	ctl/operate.c \
+	ctl/operate.h \
+	ctl/options.c \
+	ctl/options.h \
+	ctl/options.tbl.h \
+	ctl/packets.c \
+	ctl/packets.h \
+	ctl/pcapng.c \
+	ctl/pcapng.h \
+	ctl/program.c \
+	ctl/program.h \
+	ctl/rows.c \
+	ctl/rows.h \
+	ctl/setup.c \
+	ctl/setup.h \
+	ctl/setup_bypass.c \
+	ctl/setup_kdc.c \
+	ctl/setup_keytab.c \
+	ctl/setup_nodes.c \
+	ctl/setup_priv.h \
+	ctl/setup_redis.c \
 	ctl/show.c \
 	ctl/show.h \
+	ctl/show_explain.c \
+	ctl/show_old.c \
 	ctl/show_stats.c \
 	ctl/smbgatectl.c \
+	ctl/stream.c \
+	ctl/stream.h \
+	ctl/syn.c \
+	ctl/syn.h \
 	ctl/table.c \
-	ctl/table.h
+	ctl/table.h \
+	ctl/talk.c \
+	ctl/talk.h \
+	ctl/tproxy.c \
+	ctl/tproxy.h \
+	ctl/upgrade.c \
+	ctl/upgrade.h \
+	ctl/watch.c \
+	ctl/watch.h
 ctl_smbgatectl_LDADD = policy/libpolicy.a base/libbase.a \
 	$(CONFUSE_LIBS) $(JANSSON_LIBS)

@@ -11,21 +11,6 @@
 
 #define COLUMNS(heads) (sizeof(heads) / sizeof((heads)[0]))
 
-/* "45s", "12m03s", "3h05m", "2d04h" */
-static const char *
-duration(long long s, char dst[32])
-{
-	if (s < 60)
-		snprintf(dst, 32, "%llds", s);
-	else if (s < 3600)
-		snprintf(dst, 32, "%lldm%02llds", s / 60, s % 60);
-	else if (s < 86400)
-		snprintf(dst, 32, "%lldh%02lldm", s / 3600, s / 60 % 60);
-	else
-		snprintf(dst, 32, "%lldd%02lldh", s / 86400, s / 3600 % 24);
-	return dst;
-}
-
 /* How many of the local ports toward a node its connections have. */
 static void
 ports_cell(struct table *t, long long used, long long fit)
@@ -34,6 +19,29 @@ ports_cell(struct table *t, long long used, long long fit)
 		table_add(t, "%lld%%", used * 100 / fit);
 	else
 		table_add(t, "-");
+}
+
+/* Those that say anything but that all is well. */
+static void
+show_agents(const json_t *answer, FILE *out)
+{
+	const json_t *o, *a;
+	size_t i;
+
+	json_array_foreach(json_object_get(answer, "nodes"), i, o) {
+		const char *why;
+
+		a = json_object_get(o, "agent");
+		if (!json_is_object(a) ||
+		    (strcmp(text_of(a, "says"), "up") == 0 && int_of(a, "weight_percent") == 100))
+			continue;
+		why = json_string_value(json_object_get(a, "why"));
+		fprintf(out, "%s: its agent says %s, weight %lld%%%s%s", text_of(o, "name"),
+		    text_of(a, "says"), int_of(a, "weight_percent"), why != NULL ? ": " : "",
+		    why != NULL ? why : "");
+		fprintf(out, " (%lld of %lld times no answer)\n", int_of(a, "failures"),
+		    int_of(a, "asked"));
+	}
 }
 
 void
@@ -71,6 +79,7 @@ show_nodes(const json_t *answer, bool all, FILE *out)
 			table_add(&t, "-");
 	}
 	table_print(&t, out);
+	show_agents(answer, out);
 	if (json_is_false(json_object_get(answer, "takes_clients")))
 		fputs("No node takes new clients (see no-node in policy.conf)\n", out);
 }
@@ -122,24 +131,28 @@ add_interfaces(struct table *t, const json_t *sessions)
 	free(text);
 }
 
+/* What libraries send that make up no ClientGuid. */
+static const char no_guid[] = "00000000-0000-0000-0000-000000000000";
+
 void
 show_clients(const json_t *answer, bool all, FILE *out)
 {
-	static const char *const heads[] = { "CLIENT", "ADDRESS", "NODE", ">CONNS", ">SESSIONS",
-		"CLAIM", "TOLD" };
+	static const char *const heads[] = { "CLIENT", "ADDRESS", "DIALLED", "NODE", ">CONNS",
+		">SESSIONS", "CLAIM", "TOLD" };
 	struct table t = { .heads = heads, .ncols = COLUMNS(heads) };
+	bool zeros = false;
 	const json_t *o;
 	size_t i;
 
 	(void)all;
 	json_array_foreach(json_object_get(answer, "clients"), i, o) {
 		const json_t *sessions = json_object_get(o, "sessions");
-		const json_t *first = json_array_get(json_object_get(o, "connections_list"), 0);
 		long long linger = int_of(o, "linger_s");
 		char left[32];
 
 		table_add(&t, "%s", text_of(o, "client"));
-		table_add(&t, "%s", text_of(first, "client_address"));
+		table_add(&t, "%s", text_of(o, "address"));
+		table_add(&t, "%s", text_of(o, "dialled"));
 		table_add(&t, "%s", text_of(o, "node"));
 		table_add(&t, "%lld", int_of(o, "connections"));
 		table_add(&t, "%zu", json_array_size(sessions));
@@ -149,15 +162,19 @@ show_clients(const json_t *answer, bool all, FILE *out)
 		else
 			table_add(&t, "%s", bool_of(o, "firm") ? "firm" : "provisional");
 		add_interfaces(&t, sessions);
+		zeros |= strcmp(text_of(o, "client"), no_guid) == 0;
 	}
 	table_print(&t, out);
+	if (zeros)
+		fprintf(out, "%s: all clients that send this GUID share a node, as nodes take them "
+		    "for one.\n", no_guid);
 }
 
 void
 show_sessions(const json_t *answer, bool all, FILE *out)
 {
-	static const char *const heads[] = { "SESSION", "NODE", "CLIENT", "USER", "DIALECT",
-		"SIGNING", "CIPHER", ">CHANNELS", "AGE", "PROTECTION", "TOLD" };
+	static const char *const heads[] = { "SESSION", "DIALLED", "NODE", "CLIENT", "USER",
+		"DIALECT", "SIGNING", "CIPHER", ">CHANNELS", "AGE", "PROTECTION", "TOLD" };
 	struct table t = { .heads = heads, .ncols = COLUMNS(heads) };
 	const json_t *o;
 	size_t i;
@@ -166,16 +183,17 @@ show_sessions(const json_t *answer, bool all, FILE *out)
 	json_array_foreach(json_object_get(answer, "sessions"), i, o) {
 		const json_t *channels = json_object_get(o, "channels");
 		const char *why = json_string_value(json_object_get(o, "why"));
-		const char *principal = json_string_value(json_object_get(o, "principal"));
+		const char *user = json_string_value(json_object_get(o, "user"));
 		char age[32];
 		json_t *one;
 
 		table_add(&t, "%s", text_of(o, "session_id"));
+		table_add(&t, "%s", text_of(o, "dialled"));
 		table_add(&t, "%s", text_of(o, "node"));
 		table_add(&t, "%s", text_of(json_array_get(channels, 0), "client_address"));
 		table_add(&t, "%s", bool_of(o, "anonymous") ? "anonymous"
 		        : bool_of(o, "guest")               ? "guest"
-		        : principal != NULL                 ? principal
+		        : user != NULL                      ? user
 		                                            : "logged on");
 		table_add(&t, "%s", text_of(o, "dialect"));
 		table_add(&t, "%s%s", text_of(o, "signing_algorithm"),
@@ -193,26 +211,6 @@ show_sessions(const json_t *answer, bool all, FILE *out)
 		json_decref(one);
 	}
 	table_print(&t, out);
-}
-
-void
-show_explain(const json_t *answer, bool all, FILE *out)
-{
-	const json_t *sessions = json_object_get(answer, "sessions"), *o, *text;
-	size_t i, k;
-
-	(void)all;
-	if (json_array_size(sessions) == 0)
-		fputs("No such session: nothing live has that address, GUID, id or user.\n", out);
-	json_array_foreach(sessions, i, o) {
-		const json_t *first = json_array_get(json_object_get(o, "channels"), 0);
-
-		fprintf(out, "session %s of %s, %s, on node %s, %s, %s\n", text_of(o, "session_id"),
-		    text_of(o, "principal"), text_of(first, "client_address"), text_of(o, "node"),
-		    text_of(o, "dialect"), text_of(o, "protection"));
-		json_array_foreach(json_object_get(o, "findings"), k, text)
-			fprintf(out, "  - %s\n", json_string_value(text));
-	}
 }
 
 void
@@ -248,9 +246,43 @@ show_drain(const json_t *answer, bool all, FILE *out)
 }
 
 void
+show_ready(const json_t *answer, bool all, FILE *out)
+{
+	bool live = json_object_get(answer, "live") != NULL;
+
+	(void)all;
+	if (bool_of(answer, "good"))
+		fprintf(out, live ? "smbgate works.\n" : "smbgate takes new clients.\n");
+	else
+		fprintf(out, "%s: %s\n", live ? "not alive" : "not ready",
+		    text_of(answer, "why"));
+}
+
+void
 show_reload(const json_t *answer, bool all, FILE *out)
 {
 	(void)all;
 	fprintf(out, "Policy reloaded: generation %lld is in force.\n",
 	    int_of(answer, "generation"));
+}
+
+void
+show_check(const json_t *answer, bool all, FILE *out)
+{
+	static const char *const heads[] = { "", "CHECK", "WHAT", "FOUND" };
+	struct table t = { .heads = heads, .ncols = COLUMNS(heads) };
+	const json_t *o;
+	size_t i;
+
+	(void)all;
+	json_array_foreach(json_object_get(answer, "checks"), i, o) {
+		const char *fix = json_string_value(json_object_get(o, "fix"));
+
+		table_add(&t, "%s", text_of(o, "result"));
+		table_add(&t, "%s", text_of(o, "id"));
+		table_add(&t, "%s", text_of(o, "what"));
+		table_add(&t, "%s%s%s", text_of(o, "text"), fix == NULL ? "" : ". To mend it: ",
+		    fix == NULL ? "" : fix);
+	}
+	table_print(&t, out);
 }

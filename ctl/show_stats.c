@@ -38,6 +38,8 @@ show_stats(const json_t *answer, bool all, FILE *out)
 	json_t *descriptions = json_object_get(answer, "descriptions");
 
 	print_counters(o, descriptions, "", all, out);
+	if (json_is_string(json_object_get(o, "keyd")))
+		fprintf(out, "smbgate-keyd is %s\n", text_of(o, "keyd"));
 	fputs("closed connections, by reason:\n", out);
 	print_counters(json_object_get(o, "closed"), json_object_get(descriptions, "closed"), "  ",
 	    all, out);
@@ -58,9 +60,41 @@ static const struct {
 	{ "wait_us_mean", "wait, mean us" },
 	{ "wait_us_max", "wait, longest us" },
 	{ "commands", "commands sent" },
-	{ "said_again", "claims sent again" },
+	{ "refused", "clients refused" },
+	{ "said_again", "claims asked and said" },
 	{ "lost", "claims lost" },
 };
+
+static void
+show_peers(const json_t *peers, FILE *out)
+{
+	static const char *const heads[] = { "PEER", "VERSION", "SECRET", "NODES", "HEARD OF" };
+	struct table t = { .heads = heads, .ncols = 5 };
+	json_t *p;
+	size_t i;
+
+	if (json_array_size(peers) == 0)
+		return;
+	json_array_foreach(peers, i, p) {
+		table_add(&t, "%s", text_of(p, "name"));
+		table_add(&t, "%s", text_of(p, "version"));
+		table_add(&t, "%s", bool_of(p, "same_secret") ? "same" : "other");
+		table_add(&t, "%s", bool_of(p, "same_nodes") ? "same" : "other");
+		table_add(&t, "%lld ms ago", int_of(p, "age_ms"));
+	}
+	table_print(&t, out);
+}
+
+/* The smbgate that was there before, while it still has clients. */
+static void
+show_before(const json_t *before, FILE *out)
+{
+	if (json_is_object(before))
+		fprintf(out, "Process %lld, from which this one took over, still has %lld "
+		    "connections (%s); it ends within %lld s.\n", int_of(before, "pid"),
+		    int_of(before, "connections"), text_of(before, "why"),
+		    int_of(before, "remaining_s"));
+}
 
 void
 show_map(const json_t *answer, bool all, FILE *out)
@@ -71,6 +105,7 @@ show_map(const json_t *answer, bool all, FILE *out)
 	bool sentinel = json_is_string(json_object_get(o, "sentinel"));
 	size_t i;
 
+	show_before(json_object_get(o, "before"), out);
 	if (strcmp(text_of(o, "backend"), "redis") != 0) {
 		fputs("The map of claims is in memory.\n", out);
 		return;
@@ -78,9 +113,17 @@ show_map(const json_t *answer, bool all, FILE *out)
 	fprintf(out, "The map of claims is in Redis, %s since %lld s: %s, role %s.\n",
 	    bool_of(o, "connected") ? "connected" : "out of reach", int_of(o, "since_s"),
 	    text_of(o, "server"), text_of(o, "role"));
-	if (bool_of(o, "degraded"))
-		fprintf(out, "DEGRADED: %lld of %lld workers reach it; others place clients by the "
-		    "hash.\n", int_of(o, "workers_ready"), int_of(o, "workers"));
+	if (bool_of(o, "refusing"))
+		fputs("REFUSING: a proxy of another version is there; new clients are sent "
+		      "away.\n", out);
+	else if (bool_of(o, "degraded"))
+		fputs("DEGRADED: clients are placed by the hash.\n", out);
+	if (json_is_string(json_object_get(o, "trouble")))
+		fprintf(out, "What was met last: %s\n", text_of(o, "trouble"));
+	if (json_is_string(json_object_get(o, "eviction")) &&
+	    strcmp(text_of(o, "eviction"), "noeviction") != 0)
+		fprintf(out, "Its maxmemory-policy is %s: it forgets clients when it is full. "
+		    "Right is noeviction.\n", text_of(o, "eviction"));
 	json_array_foreach(servers, i, s) {
 		table_add(&t, "%s", sentinel ? "sentinel" : i == 0 ? "servers" : "");
 		table_add(&t, "%s", json_string_value(s));
@@ -90,6 +133,7 @@ show_map(const json_t *answer, bool all, FILE *out)
 		table_add(&t, "%lld", int_of(o, map_rows[i].key));
 	}
 	table_print(&t, out);
+	show_peers(json_object_get(o, "peers"), out);
 	fputs("errors, by kind:\n", out);
 	print_counters(json_object_get(o, "errors"), NULL, "  ", all, out);
 }

@@ -2,188 +2,52 @@
 #include "config.h"
 
 #include "ctl/ask.h"
-#include "ctl/nearest.h"
+#include "ctl/capture.h"
+#include "ctl/check.h"
+#include "ctl/command.h"
+#include "ctl/found.h"
+#include "ctl/loglevel.h"
+#include "ctl/operate.h"
+#include "ctl/options.h"
+#include "ctl/rows.h"
+#include "ctl/setup.h"
 #include "ctl/show.h"
+#include "ctl/upgrade.h"
+#include "ctl/watch.h"
+#include "base/addr.h"
 #include "policy/conf.h"
 #include "policy/errlist.h"
+#include "policy/units.h"
 
 #include <errno.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
-#define DEFAULT_SOCKET "/run/smbgate/control.sock"
-#define EXIT_USAGE 2
-
-struct options {
-	const char *socket, *conf;
-	bool json, all, describe;
-};
-
-/*
- * Every command there is. what: the object of show, as it is typed; sent: as the request has it;
- * arg: the key of the argument that follows.
- */
-static const struct command {
-	const char *word, *what, *sent, *arg, *arg_help;
-	void (*show)(const json_t *answer, bool all, FILE *out);
-} commands[] = {
-	{ "show", "nodes", "nodes", NULL, NULL, show_nodes },
-	{ "show", "clients", "clients", NULL, NULL, show_clients },
-	{ "show", "sessions", "sessions", NULL, NULL, show_sessions },
-	{ "show", "policy", "policy", NULL, NULL, show_policy },
-	/* "state" is what an older smbgate calls it, and what scripts still do. */
-	{ "show", "map", "state", NULL, NULL, show_map },
-	{ "show", "state", "state", NULL, NULL, show_map },
-	{ "show", "stats", "stats", NULL, NULL, show_stats },
-	{ "explain", NULL, NULL, "who", "an address, a GUID, a session or a user", show_explain },
-	{ "drain", NULL, NULL, "node", "the name of a node", show_drain },
-	{ "undrain", NULL, NULL, "node", "the name of a node", show_drain },
-	{ "reload", NULL, NULL, NULL, NULL, show_reload },
-};
-
-#define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
+/* It is not smbgate that does it: what it answers to "show" is the beginning. */
+static bool
+is_check(const struct command *c)
+{
+	return c->show == show_check;
+}
 
 static void
 usage(FILE *out)
 {
-	fputs("usage: smbgatectl [-s SOCKET | -c smbgate.conf] [--json] COMMAND\n"
-	      "\n"
-	      "  show nodes          nodes, their state and load\n"
-	      "  show clients        clients, their node, and what they were told\n"
-	      "  show sessions       sessions, their protection, and what they were told\n"
-	      "  show policy         the policy in force\n"
-	      "  show map            the map of claims, Redis if it is there; or show state\n"
-	      "  show stats          counters; --all: with zeros, --describe: what each means\n"
-	      "  explain WHO         why a client has one channel or several; WHO is its address\n"
-	      "                      or GUID, a session, or a part of a user's name\n"
-	      "  drain NODE          no new clients for a node; live ones stay\n"
-	      "  undrain NODE        new clients again\n"
-	      "  reload              reload policy.conf; one with errors changes nothing\n"
-	      "\n"
-	      "  -s, --socket PATH   the control socket (default " DEFAULT_SOCKET ")\n"
-	      "  -c, --config FILE   take the path of the socket from this smbgate.conf\n"
-	      "  -j, --json          print the answer as JSON\n"
-	      "  -a, --all           with show stats and show map: counters that are zero, too\n"
-	      "  -d, --describe      with show stats: what each counter means\n"
-	      "  -V, --version       print the version, and exit\n"
-	      "  -h, --help          print this, and exit\n"
-	      "\n"
+	fputs("usage: smbgatectl [-s SOCKET | -c smbgate.conf] [--json] COMMAND\n\n", out);
+	commands_help(out);
+	fputc('\n', out);
+	options_help(out);
+	fputs("\n"
 	      "SMBGATE_CONTROL names the socket where neither -s nor -c does.\n"
-	      "Exit status: 0 success, 1 failure, 2 a wrong command line.\n",
+	      "Exit status: 0 success, 1 failure, or faults that a check found, 2 a wrong\n"
+	      "command line.\n",
 	    out);
-}
-
-static void __attribute__((noreturn, format(printf, 1, 2)))
-usage_error(const char *fmt, ...)
-{
-	va_list ap;
-
-	fputs("smbgatectl: ", stderr);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputs("\nsmbgatectl: see smbgatectl --help\n", stderr);
-	exit(EXIT_USAGE);
-}
-
-/* The options; the words that are left are at argv[optind]. Ends the program where that is due. */
-static void
-parse_options(struct options *o, int argc, char **argv)
-{
-	static const struct option longs[] = {
-		{ "socket", required_argument, NULL, 's' },
-		{ "config", required_argument, NULL, 'c' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "all", no_argument, NULL, 'a' },
-		{ "describe", no_argument, NULL, 'd' },
-		{ "version", no_argument, NULL, 'V' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
-	int c;
-
-	while ((c = getopt_long(argc, argv, "s:c:jadVh", longs, NULL)) != -1) {
-		switch (c) {
-		case 's':
-			o->socket = optarg;
-			break;
-		case 'c':
-			o->conf = optarg;
-			break;
-		case 'j':
-			o->json = true;
-			break;
-		case 'a':
-			o->all = true;
-			break;
-		case 'd':
-			o->describe = true;
-			break;
-		case 'V':
-			puts("smbgatectl " PACKAGE_VERSION);
-			exit(EXIT_SUCCESS);
-		case 'h':
-			usage(stdout);
-			exit(EXIT_SUCCESS);
-		default:
-			/* getopt_long() has said what is wrong. */
-			fputs("smbgatectl: see smbgatectl --help\n", stderr);
-			exit(EXIT_USAGE);
-		}
-	}
-	if (o->socket != NULL && o->conf != NULL)
-		usage_error("-s and -c exclude each other");
-}
-
-/* Nothing is called that; word: which command's object is meant, NULL: the command itself. */
-static void __attribute__((noreturn))
-unknown_word(const char *typed, const char *word)
-{
-	const char *words[NCOMMANDS];
-	char list[256];
-	bool near;
-
-	for (size_t i = 0; i < NCOMMANDS; i++)
-		words[i] = word == NULL                    ? commands[i].word
-		    : strcmp(commands[i].word, word) == 0 ? commands[i].what
-		                                          : NULL;
-	near = nearest(list, sizeof(list), typed, words, NCOMMANDS);
-	usage_error("unknown %s \"%s\"; %s %s", word == NULL ? "command" : "object of show", typed,
-	    near ? "you may have meant" : "it is one of", list);
-}
-
-/* The command of these words, of which there is at least one. Ends the program when it is none. */
-static const struct command *
-parse_words(int n, char **words)
-{
-	const struct command *c = NULL;
-	int wanted;
-
-	for (size_t i = 0; i < NCOMMANDS; i++) {
-		if (strcmp(words[0], commands[i].word) != 0)
-			continue;
-		c = &commands[i];
-		if (c->what == NULL || n < 2 || strcmp(words[1], c->what) == 0)
-			break;
-	}
-	if (c == NULL)
-		unknown_word(words[0], NULL);
-	if (c->what != NULL && n < 2)
-		usage_error("show needs one of nodes, clients, sessions, policy, map and stats");
-	if (c->what != NULL && strcmp(words[1], c->what) != 0)
-		unknown_word(words[1], c->word);
-	if (c->arg != NULL && n < 2)
-		usage_error("%s needs %s", c->word, c->arg_help);
-	wanted = 1 + (c->what != NULL) + (c->arg != NULL);
-	if (n > wanted)
-		usage_error("unexpected argument \"%s\"", words[wanted]);
-	return c;
 }
 
 /* For the caller to free; NULL: the reason is on stderr. */
@@ -195,11 +59,11 @@ socket_path(const struct options *o)
 	struct conf *conf;
 	char *path = NULL;
 
-	if (o->conf == NULL)
-		return strdup(o->socket != NULL        ? o->socket
-		        : env != NULL && env[0] != '\0' ? env
-		                                        : DEFAULT_SOCKET);
-	conf = conf_load(o->conf, &e);
+	if (!option_given(o, OPT_CONFIG))
+		return strdup(option_given(o, OPT_SOCKET) ? o->value[OPT_SOCKET]
+		        : env != NULL && env[0] != '\0'   ? env
+		                                          : DEFAULT_SOCKET);
+	conf = conf_load(o->value[OPT_CONFIG], &e);
 	if (conf != NULL)
 		path = strdup(conf->control);
 	for (size_t i = 0; i < e.n; i++)
@@ -220,56 +84,217 @@ print_error(const json_t *answer)
 	fprintf(stderr, "smbgatectl: %s\n", json_string_value(json_object_get(answer, "error")));
 }
 
-/* The exit status. */
-static int
-ctl_run(const struct options *o, const struct command *c, const char *arg)
+/* words: of the command's arguments. NULL: one is not UTF-8 text. */
+static json_t *
+make_request(const struct options *o, const struct command *c, char *const *words)
 {
-	json_t *request = json_pack("{s:s, s:s*, s:s*}", "cmd", c->word, "what", c->sent,
-	    c->arg == NULL ? "arg" : c->arg, arg);
-	char *path = socket_path(o);
-	json_t *answer = NULL;
-	bool good;
+	const char *arg = c->arg == NULL ? NULL : words[0];
+	json_t *request = json_pack("{s:s, s:s*, s:s*, s:s*}", "cmd",
+	    is_check(c) ? "show" : c->word, "what", c->sent, c->arg == NULL ? "arg" : c->arg,
+	    is_check(c) ? NULL : arg, c->arg2 == NULL ? "arg2" : c->arg2,
+	    c->arg2 == NULL ? NULL : words[1]);
 
 	if (request == NULL)
-		fprintf(stderr, "smbgatectl: \"%s\" is not UTF-8 text\n", arg == NULL ? "" : arg);
-	else if (o->describe)
-		json_object_set_new(request, "describe", json_true());
-	if (request != NULL && path != NULL)
-		answer = ask(path, request);
-	json_decref(request);
-	free(path);
-	if (answer == NULL)
-		return EXIT_FAILURE;
-	good = json_object_get(answer, "error") == NULL;
-	if (o->json) {
+		return NULL;
+	options_request(o, request);
+	if (rows_are(c->what))
+		rows_request(o, c->what, request);
+	return request;
+}
+
+/* What smbgatectl makes of an answer; takes it over. NULL: out of memory. */
+static json_t *
+finish_answer(const struct command *c, const char *path, json_t *answer)
+{
+	json_t *made = NULL;
+
+	if (answer == NULL || json_object_get(answer, "error") != NULL)
+		return answer;
+	if (c->show != show_moved)
+		return answer;
+	made = operate_moved(path, answer);
+	json_decref(answer);
+	return made;
+}
+
+/* The file to check, NULL: none is named, and a socket is; or there is none. */
+static const char *
+conf_to_check(const struct options *o)
+{
+	const char *env = getenv("SMBGATE_CONTROL");
+
+	if (option_given(o, OPT_CONFIG))
+		return o->value[OPT_CONFIG];
+	if (option_given(o, OPT_SOCKET) || (env != NULL && env[0] != '\0') ||
+	    access(DEFAULT_CONF, F_OK) == -1)
+		return NULL;
+	return DEFAULT_CONF;
+}
+
+/* smbgate's answer, taken over, or one in its place: it need not run where there is a file. */
+static json_t *
+check(const struct options *o, const char *path, const char *client, json_t *answer)
+{
+	const bool runs = json_object_get(answer, "error") == NULL;
+	struct check c = { .good = true };
+	const struct setup_ask ask = { .conf = conf_to_check(o), .socket = runs ? path : NULL,
+		.names = o->names, .nnames = o->nnames, .kdc = o->value[OPT_KDC] };
+	json_t *made;
+
+	if (!runs && ask.conf == NULL)
+		return answer;
+	c.list = json_array();
+	if (runs)
+		check_machine(&c, answer, client);
+	json_decref(answer);
+	if (ask.conf != NULL && setup_check(&c, &ask) == -1) {
+		json_decref(c.list);
+		return json_pack("{s:s}", "error", "the files have errors");
+	}
+	made = json_pack("{s:b, s:o}", "good", c.good, "checks", c.list);
+	return made;
+}
+
+/* False: it could not be written. */
+static bool
+print_answer(const struct options *o, const struct command *c, const json_t *answer, bool good)
+{
+	const bool json = option_given(o, OPT_JSON), all = option_given(o, OPT_ALL);
+
+	if (json && option_given(o, OPT_WAIT))
+		json_dumpf(answer, stdout, JSON_COMPACT);
+	else if (json)
 		json_dumpf(answer, stdout, JSON_INDENT(2));
+	if (json)
 		putchar('\n');
-	} else if (good) {
-		c->show(answer, o->all, stdout);
-	} else {
+	else if (good && option_given(o, OPT_COLUMNS))
+		rows_print(answer, c->what, o->value[OPT_COLUMNS], stdout);
+	else if (good)
+		(option_given(o, OPT_OLD) ? show_old : c->show)(answer, all, stdout);
+	else
 		print_error(answer);
+	if (!json && good && rows_are(c->what))
+		rows_left_out(answer, c->what, stdout);
+	if (fflush(stdout) != EOF && !ferror(stdout))
+		return true;
+	fprintf(stderr, "smbgatectl: cannot write: %s\n", strerror(errno));
+	return false;
+}
+
+/* The exit status. */
+static int
+ctl_run(const struct options *o, const struct command *c, char *const *words)
+{
+	const char *arg = c->arg == NULL ? NULL : words[0];
+	json_t *request = make_request(o, c, words), *answer = NULL;
+	char *path = socket_path(o);
+	bool good = false;
+
+	if (request == NULL)
+		answer = json_pack("{s:s}", "error", "the argument is not UTF-8 text");
+	else if (path == NULL)
+		answer = json_pack("{s:s}", "error", "there is no path of a socket to be had");
+	else if (is_check(c))
+		answer = check(o, path, arg, ask(path, request));
+	else
+		answer = finish_answer(c, path, ask(path, request));
+	json_decref(request);
+	if (answer != NULL) {
+		good = json_object_get(answer, "error") == NULL;
+		good = print_answer(o, c, answer, good) && good &&
+		    !json_is_false(json_object_get(answer, "good")) &&
+		    !(c->show == show_explain && show_explained(answer) == 0);
 	}
 	json_decref(answer);
-	if (fflush(stdout) == EOF || ferror(stdout)) {
-		fprintf(stderr, "smbgatectl: cannot write: %s\n", strerror(errno));
-		return EXIT_FAILURE;
-	}
+	if (good && option_given(o, OPT_WAIT))
+		good = operate_wait(path, arg, option_given(o, OPT_JSON)) == EXIT_SUCCESS;
+	free(path);
 	return good ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int
+ctl_watch(const struct options *o, const char *what)
+{
+	char *path;
+	int status;
+
+	watch_check(what);
+	path = socket_path(o);
+	status = path == NULL ? EXIT_FAILURE : watch_run(path, what);
+	free(path);
+	return status;
+}
+
+/* Its answer goes on for a while. The exit status. */
+static int
+stream_run(const struct options *o, const struct command *c, char *const *words)
+{
+	struct capture k = { o->value[OPT_WRITE], CAPTURE_SIZE, option_given(o, OPT_FORCE),
+		option_given(o, OPT_JSON) };
+	const char *size = o->value[OPT_SIZE];
+	const bool captures = strcmp(c->word, "capture") == 0;
+	json_t *request = make_request(o, c, words);
+	char *path = socket_path(o);
+	int status = EXIT_FAILURE;
+
+	if (captures && k.file == NULL)
+		usage_error("capture needs --write FILE");
+	if (size != NULL && (units_speed(&k.size, size) == -1 || k.size == 0))
+		usage_error("\"%s\" is not a number of bytes, such as 100M", size);
+	if (request == NULL)
+		usage_error("\"%s\" is not UTF-8 text", words[0]);
+	if (path != NULL)
+		status = captures ? capture_run(path, request, &k)
+		                  : trace_run(path, request, k.json);
+	json_decref(request);
+	free(path);
+	return status;
+}
+
+/* Who is meant, or what: one of them. Ends the program where it is none, or several. */
+static void
+match_explain(const struct options *o, const char *who)
+{
+	const int n = (who != NULL) + option_given(o, OPT_ADDRESS) + option_given(o, OPT_GUID);
+
+	if (n != 1)
+		usage_error("explain needs one of WHO, --address and --guid");
+	if (who != NULL && option_given(o, OPT_LISTENER))
+		usage_error("--listener goes with --address and --guid");
 }
 
 int
 main(int argc, char **argv)
 {
-	struct options o = { .socket = NULL };
+	struct options o = { .value = { NULL } };
 	const struct command *c;
+	struct addr a;
+	char **words;
 
-	parse_options(&o, argc, argv);
+	options_read(&o, argc, argv);
+	if (option_given(&o, OPT_VERSION)) {
+		puts("smbgatectl " PACKAGE_VERSION);
+		return EXIT_SUCCESS;
+	}
+	if (option_given(&o, OPT_HELP)) {
+		usage(stdout);
+		return EXIT_SUCCESS;
+	}
 	if (optind == argc) {
 		usage(stderr);
 		return EXIT_USAGE;
 	}
-	c = parse_words(argc - optind, argv + optind);
-	if (o.describe && c->show != show_stats)
-		usage_error("--describe goes with show stats");
-	return ctl_run(&o, c, c->arg != NULL ? argv[optind + 1] : NULL);
+	c = command_find(argc - optind, argv + optind, &words);
+	command_match(c, &o);
+	if (c->show == show_explain)
+		match_explain(&o, words[0]);
+	if (is_check(c) && words[0] != NULL && addr_parse(&a, words[0]) == -1)
+		usage_error("\"%s\" is not an IPv4 or IPv6 address", words[0]);
+	if (c->show == show_log_level)
+		loglevel_check(&o, words[0]);
+	if (strcmp(c->word, "upgrade") == 0)
+		return upgrade_run(o.value[OPT_CONFIG]);
+	if (c->show == show_watch)
+		return ctl_watch(&o, words[0]);
+	return c->show == NULL ? stream_run(&o, c, words) : ctl_run(&o, c, words);
 }

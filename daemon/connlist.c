@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/magic.h"
+#include "inspect/filter.h"
 #include "proxy/conn.h"
 #include "proxy/mailbox.h"
 #include "proxy/worker.h"
@@ -15,21 +16,29 @@
 
 #define CONNLIST_PART_MAGIC 0x434c5054u
 
-/* The connections of one worker: filled in on its thread, handed over by the mailbox. */
+struct conn_parts {
+	size_t n;
+	struct {
+		struct conn_info *list;
+		size_t n;
+	} part[];
+};
+
+/* Where a worker's connections go: filled in on its thread, handed over by the mailbox. */
 struct connlist_part {
 	MAGIC_MEMBER
 	struct connlist_query *query;
-	struct conn_info *list;
-	size_t n;
+	size_t at;
 };
 
 struct connlist_query {
 	struct connlist *owner;
-	connlist_done_f done;	/* NULL: whoever asked is gone */
+	connlist_taken_f taken;	/* NULL: whoever asked is gone */
 	void *arg;
+	struct filter filter;
+	struct conn_parts *got;
 	size_t missing;
 	LIST_ENTRY(connlist_query) entry;
-	size_t nparts;
 	struct connlist_part parts[];
 };
 
@@ -55,37 +64,46 @@ connlist_new(struct mailbox *mailbox, struct worker *const *workers, size_t nwor
 	return l;
 }
 
-static void
-query_free(struct connlist_query *q)
+void
+conn_parts_free(struct conn_parts **pp)
 {
-	LIST_REMOVE(q, entry);
-	q->owner->nqueries--;
-	for (size_t i = 0; i < q->nparts; i++) {
-		MAGIC_CLEAR(&q->parts[i]);
-		free(q->parts[i].list);
-	}
-	free(q);
+	struct conn_parts *p = *pp;
+
+	for (size_t i = 0; p != NULL && i < p->n; i++)
+		free(p->part[i].list);
+	free(p);
+	*pp = NULL;
 }
 
-/* All parts as one list, for the caller to free; NULL when memory is out, here or at a worker. */
-static struct conn_info *
-query_merge(const struct connlist_query *q, size_t *n_r)
+struct conn_info *
+conn_parts_merge(const struct conn_parts *p, size_t *n_r)
 {
 	struct conn_info *all;
 	size_t n = 0;
 
 	*n_r = 0;
-	for (size_t i = 0; i < q->nparts; i++) {
-		if (q->parts[i].list == NULL)
+	for (size_t i = 0; i < p->n; i++) {
+		if (p->part[i].list == NULL)
 			return NULL;
-		n += q->parts[i].n;
+		n += p->part[i].n;
 	}
 	all = calloc(n + 1, sizeof(*all));
-	for (size_t i = 0; all != NULL && i < q->nparts; i++) {
-		memcpy(all + *n_r, q->parts[i].list, q->parts[i].n * sizeof(*all));
-		*n_r += q->parts[i].n;
+	for (size_t i = 0; all != NULL && i < p->n; i++) {
+		memcpy(all + *n_r, p->part[i].list, p->part[i].n * sizeof(*all));
+		*n_r += p->part[i].n;
 	}
 	return all;
+}
+
+static void
+query_free(struct connlist_query *q)
+{
+	LIST_REMOVE(q, entry);
+	q->owner->nqueries--;
+	for (size_t i = 0; i < q->owner->nworkers; i++)
+		MAGIC_CLEAR(&q->parts[i]);
+	conn_parts_free(&q->got);
+	free(q);
 }
 
 /* On the thread of the mailbox. */
@@ -94,17 +112,16 @@ part_arrived(void *arg)
 {
 	struct connlist_part *part = arg;
 	struct connlist_query *q;
-	struct conn_info *all;
-	size_t n;
+	struct conn_parts *got;
 
 	MAGIC_CHECK(part, CONNLIST_PART_MAGIC);
 	q = part->query;
 	if (--q->missing > 0)
 		return;
-	if (q->done != NULL) {
-		all = query_merge(q, &n);
-		q->done(q->arg, all, n);
-		free(all);
+	if (q->taken != NULL) {
+		got = q->got;
+		q->got = NULL;
+		q->taken(q->arg, got);
 	}
 	query_free(q);
 }
@@ -116,15 +133,16 @@ part_done(void *arg, struct conn_info *list, size_t n)
 	struct connlist_part *part = arg;
 
 	MAGIC_CHECK(part, CONNLIST_PART_MAGIC);
-	part->list = list;
-	part->n = n;
+	part->query->got->part[part->at].list = list;
+	part->query->got->part[part->at].n = n;
 	/* The query then stays until connlist_free(); who asked has a deadline of their own. */
 	if (mailbox_post(part->query->owner->mailbox, part_arrived, part) == -1)
 		log_error("out of memory: a worker's list of connections is lost");
 }
 
-struct connlist_query *
-connlist_ask(struct connlist *l, connlist_done_f done, void *arg, const char **why_r)
+/* NULL: nothing was asked yet. */
+static struct connlist_query *
+query_new(struct connlist *l, void *arg, const char **why_r)
 {
 	struct connlist_query *q;
 
@@ -132,22 +150,49 @@ connlist_ask(struct connlist *l, connlist_done_f done, void *arg, const char **w
 		*why_r = "the workers have not answered earlier requests yet";
 		return NULL;
 	}
+	*why_r = "out of memory";
 	q = calloc(1, sizeof(*q) + l->nworkers * sizeof(q->parts[0]));
-	if (q == NULL) {
-		*why_r = "out of memory";
+	if (q == NULL)
+		return NULL;
+	q->got = calloc(1, sizeof(*q->got) + l->nworkers * sizeof(q->got->part[0]));
+	if (q->got == NULL) {
+		free(q);
 		return NULL;
 	}
 	q->owner = l;
-	q->done = done;
 	q->arg = arg;
-	q->missing = q->nparts = l->nworkers;
+	q->missing = q->got->n = l->nworkers;
 	LIST_INSERT_HEAD(&l->queries, q, entry);
 	l->nqueries++;
-	for (size_t i = 0; i < q->nparts; i++) {
+	return q;
+}
+
+static void
+query_start(struct connlist_query *q, const struct filter *f)
+{
+	struct connlist *l = q->owner;
+
+	if (f != NULL)
+		q->filter = *f;
+	for (size_t i = 0; i < l->nworkers; i++) {
 		q->parts[i].query = q;
+		q->parts[i].at = i;
 		MAGIC_SET(&q->parts[i], CONNLIST_PART_MAGIC);
-		worker_describe(l->workers[i], part_done, &q->parts[i]);
+		worker_describe(l->workers[i], f == NULL ? NULL : &q->filter, part_done,
+		    &q->parts[i]);
 	}
+}
+
+struct connlist_query *
+connlist_take(struct connlist *l, const struct filter *f, connlist_taken_f taken, void *arg,
+    const char **why_r)
+{
+	struct connlist_query *q = query_new(l, arg, why_r);
+
+	if (q == NULL)
+		return NULL;
+	q->taken = taken;
+	query_start(q, f);
 	return q;
 }
 
@@ -155,7 +200,7 @@ void
 connlist_forget(struct connlist_query **q)
 {
 	if (*q != NULL)
-		(*q)->done = NULL;
+		(*q)->taken = NULL;
 	*q = NULL;
 }
 

@@ -5,8 +5,10 @@
 #include <stddef.h>
 
 struct conn_info;
+struct conn_parts;
 struct connlist;
 struct connlist_query;
+struct filter;
 struct mailbox;
 struct worker;
 
@@ -22,16 +24,20 @@ struct connlist *connlist_new(struct mailbox *mailbox, struct worker *const *wor
 /* When no worker runs and the mailbox is read no more: what is under way is dropped. */
 void connlist_free(struct connlist **l);
 
-/* list is lent; NULL: memory was out, here or at a worker. */
-typedef void (*connlist_done_f)(void *arg, const struct conn_info *list, size_t n);
-
 /*
- * Asks every worker; done(arg, ...) comes later, on the loop of the mailbox, and the query is gone
- * then. NULL, with a static text: nothing was asked.
+ * Asks every worker; taken(arg, ...) comes later, on the loop of the mailbox, and the query is gone
+ * then. What each worker has said is not yet put together: parts are whoever's is called, and
+ * conn_parts_merge() is for a thread that may take its time. f: what is wanted, copied; NULL: all.
+ * NULL, with a static text: nothing was asked.
  */
-struct connlist_query *connlist_ask(struct connlist *l, connlist_done_f done, void *arg,
-    const char **why_r) __attribute__((warn_unused_result));
-/* done will not be called. Clears the caller's pointer. */
+typedef void (*connlist_taken_f)(void *arg, struct conn_parts *parts);
+struct connlist_query *connlist_take(struct connlist *l, const struct filter *f,
+    connlist_taken_f taken, void *arg, const char **why_r) __attribute__((warn_unused_result));
+/* As one list, for the caller to free; NULL: memory is out, or was at a worker. */
+struct conn_info *conn_parts_merge(const struct conn_parts *parts, size_t *n_r);
+void conn_parts_free(struct conn_parts **parts);
+
+/* taken will not be called. Clears the caller's pointer. */
 void connlist_forget(struct connlist_query **q);
 
 #endif

@@ -3,10 +3,17 @@
 
 #include "daemon/ctl.h"
 
+#include "base/clock.h"
 #include "base/magic.h"
+#include "daemon/census.h"
 #include "daemon/connlist.h"
 #include "daemon/ctl_env.h"
+#include "daemon/ctl_later.h"
 #include "daemon/ctl_request.h"
+#include "daemon/scribe.h"
+#include "daemon/tapping.h"
+#include "policy/policy.h"
+#include "proxy/conn.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,10 +28,12 @@
 
 /*
  *	REQUEST ──► GATHER ──► ANSWER ──► LINGER ──► freed
- *	   └───────────────────►
+ *	   ├───────────────────►
+ *	   └──► STREAM ────────►
  *
  * GATHER is for answers that need the connections of all workers. A peer that goes away meanwhile
- * forgets its query.
+ * forgets its query. STREAM is for captures and traces, which end by themselves, or when their peer
+ * sends no more.
  */
 
 /* Further clients wait in the listen queue. */
@@ -36,6 +45,12 @@
 #define GATHER_S 10
 #define ANSWER_S 30
 #define LINGER_S 1
+/* Of a capture: no more is taken from the workers while so much has not been read. */
+#define STREAM_FULL (1024 * 1024)
+#define STREAM_LOW (256 * 1024)
+#define STREAM_WRITE (128 * 1024)
+/* For those who keep others waiting: a check of smbgate must not fail for them. */
+#define CROWDED_MS 300
 
 #define CTL_MAGIC 0x43544c30u
 #define PEER_MAGIC 0x43544c31u
@@ -43,8 +58,21 @@
 enum peer_state {
 	PEER_REQUEST,
 	PEER_GATHER,
+	PEER_STREAM,
 	PEER_ANSWER,
 	PEER_LINGER,	/* all is sent: a close now could cost the client what it has not read */
+};
+
+struct peer;
+
+/* One that is made apart; it outlives a peer that has gone. */
+struct long_answer {
+	struct scribe_job job;		/* the first member */
+	struct peer *peer;		/* NULL: it has gone */
+	const struct ctl_env *env;
+	struct ctl_later later;
+	struct conn_parts *parts;	/* NULL: none are needed */
+	char *text;			/* NULL: memory was out */
 };
 
 struct peer {
@@ -54,8 +82,15 @@ struct peer {
 	struct bufferevent *bev;
 	struct event *deadline;
 	struct connlist_query *query;	/* of PEER_GATHER */
+	struct census *census;		/* the same */
 	struct ctl_later later;		/* the same */
+	struct long_answer *answer;	/* the same: it is being made */
+	struct tapping *tapping;	/* of PEER_STREAM */
+	json_t *first;			/* of the same: the line that says that it has begun */
 	bool eof;			/* it sends no more; it may still read */
+	uid_t uid;			/* whose it is */
+	bool hurried;			/* it has CROWDED_MS, if there is no room then */
+	uint64_t end_ms;		/* of its state, if it is not hurried */
 	LIST_ENTRY(peer) entry;
 };
 
@@ -65,9 +100,18 @@ struct ctl {
 	int fd;
 	struct event *accept;
 	struct event *retry;	/* when accepting failed for want of descriptors */
-	size_t npeers;
+	size_t npeers, nstreams;
 	LIST_HEAD(, peer) peers;
 };
+
+static void
+stream_free(struct peer *p)
+{
+	tapping_free(&p->tapping);
+	json_decref(p->first);
+	p->first = NULL;
+	p->ctl->nstreams--;
+}
 
 static void
 peer_free(struct peer *p)
@@ -75,6 +119,11 @@ peer_free(struct peer *p)
 	struct ctl *ctl = p->ctl;
 
 	connlist_forget(&p->query);
+	census_forget(&p->census);
+	if (p->answer != NULL)
+		p->answer->peer = NULL;
+	if (p->tapping != NULL)
+		stream_free(p);
 	LIST_REMOVE(p, entry);
 	if (p->deadline != NULL)
 		event_free(p->deadline);
@@ -92,24 +141,59 @@ peer_enter(struct peer *p, enum peer_state state, int seconds)
 	const struct timeval tv = { seconds, 0 };
 
 	p->state = state;
+	p->hurried = false;
+	p->end_ms = clock_ms() + (uint64_t)seconds * 1000;
 	event_add(p->deadline, &tv);
 }
 
-/* Takes over the answer; NULL: memory was out, and that is the answer. */
 static void
-peer_answer(struct peer *p, json_t *o)
+text_free(const void *data, size_t len, void *arg)
+{
+	(void)data;
+	(void)len;
+	free(arg);
+}
+
+/* Takes over a line of text; NULL: memory was out, and that is said. */
+static void
+peer_text(struct peer *p, char *text)
 {
 	struct evbuffer *out = bufferevent_get_output(p->bev);
+
+	/* It may be long: it is not copied. */
+	if (text != NULL &&
+	    evbuffer_add_reference(out, text, strlen(text), text_free, text) == -1) {
+		free(text);
+		text = NULL;
+	}
+	if (text == NULL)
+		evbuffer_add_printf(out, "{\"error\":\"out of memory\"}");
+	evbuffer_add(out, "\n", 1);
+}
+
+/* The whole of an answer; as peer_text(). */
+static void
+peer_send(struct peer *p, char *text)
+{
+	peer_enter(p, PEER_ANSWER, ANSWER_S);
+	peer_text(p, text);
+}
+
+/* Takes over an object, or the whole of an answer; NULL: memory was out, and that is said. */
+static void
+peer_line(struct peer *p, json_t *o)
+{
 	char *text = o == NULL ? NULL : json_dumps(o, JSON_COMPACT);
 
 	json_decref(o);
+	peer_text(p, text);
+}
+
+static void
+peer_answer(struct peer *p, json_t *o)
+{
 	peer_enter(p, PEER_ANSWER, ANSWER_S);
-	if (text != NULL)
-		evbuffer_add(out, text, strlen(text));
-	else
-		evbuffer_add_printf(out, "{\"error\":\"out of memory\"}");
-	evbuffer_add(out, "\n", 1);
-	free(text);
+	peer_line(p, o);
 }
 
 static void
@@ -119,31 +203,181 @@ peer_error(struct peer *p, const char *text)
 }
 
 static void
-gathered_cb(void *arg, const struct conn_info *conns, size_t n)
+met_cb(void *arg, const struct census_found *found)
+{
+	struct peer *p = arg;
+
+	MAGIC_CHECK(p, PEER_MAGIC);
+	p->census = NULL;
+	peer_answer(p, found == NULL ? NULL : p->later.meet(p->ctl->env, &p->later, found));
+}
+
+/* On the scribe's thread. */
+static void
+answer_work(struct scribe_job *j)
+{
+	struct long_answer *a = (struct long_answer *)j;
+	size_t n = 0;
+	struct conn_info *conns = a->parts == NULL ? NULL : conn_parts_merge(a->parts, &n);
+	json_t *o = conns == NULL && a->parts != NULL
+	    ? NULL
+	    : a->later.report(a->env, &a->later, conns, n);
+
+	a->text = o == NULL ? NULL : json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	free(conns);
+	conn_parts_free(&a->parts);
+}
+
+static void
+answer_done(struct scribe_job *j, bool dropped)
+{
+	struct long_answer *a = (struct long_answer *)j;
+	struct peer *p = a->peer;
+
+	if (p != NULL)
+		p->answer = NULL;
+	if (p == NULL || dropped)
+		free(a->text);
+	else
+		peer_send(p, a->text);
+	conn_parts_free(&a->parts);
+	policy_unref(&a->later.policy);
+	free(a);
+}
+
+/* Takes over the parts. */
+static void
+answer_begin(struct peer *p, struct conn_parts *parts)
+{
+	const struct ctl_env *env = p->ctl->env;
+	struct long_answer *a = calloc(1, sizeof(*a));
+
+	if (a == NULL) {
+		conn_parts_free(&parts);
+		peer_answer(p, NULL);
+		return;
+	}
+	a->job = (struct scribe_job){ .work = answer_work, .done = answer_done };
+	a->peer = p;
+	a->env = env;
+	a->later = p->later;
+	a->later.policy = policy_ref(env->status->policy);
+	a->parts = parts;
+	p->answer = a;
+	peer_enter(p, PEER_GATHER, ANSWER_S);
+	if (!scribe_ask(env->scribe, &a->job)) {
+		answer_work(&a->job);
+		answer_done(&a->job, false);
+	}
+}
+
+static void
+taken_cb(void *arg, struct conn_parts *parts)
 {
 	struct peer *p = arg;
 
 	MAGIC_CHECK(p, PEER_MAGIC);
 	p->query = NULL;
-	peer_answer(p, conns == NULL ? NULL : p->later.report(p->ctl->env, &p->later, conns, n));
+	answer_begin(p, parts);
+}
+
+/* What workers have seen goes on, as far as it is read. */
+static void
+stream_more(void *arg)
+{
+	struct peer *p = arg;
+	struct evbuffer *out;
+
+	MAGIC_CHECK(p, PEER_MAGIC);
+	out = bufferevent_get_output(p->bev);
+	if (p->first != NULL) {
+		if (!tapping_ready(p->tapping))
+			return;
+		peer_line(p, p->first);
+		p->first = NULL;
+	}
+	if (!tapping_is_over(p->tapping) && evbuffer_get_length(out) >= STREAM_FULL)
+		return;
+	if (tapping_pull(p->tapping, out))
+		return;
+	stream_free(p);
+	bufferevent_setwatermark(p->bev, EV_WRITE, 0, 0);
+	peer_enter(p, PEER_ANSWER, ANSWER_S);
+}
+
+/* Takes over the first line of the answer. */
+static void
+peer_stream(struct peer *p, json_t *first)
+{
+	const char *why = "there are as many captures and traces as there may be";
+
+	if (p->ctl->nstreams < TAPS_MAX)
+		p->tapping = tapping_new(p->ctl->env, &p->later.tap, p->later.for_ms, p->uid,
+		    stream_more, p, &why);
+	if (p->tapping == NULL) {
+		json_decref(first);
+		peer_error(p, why);
+		return;
+	}
+	p->ctl->nstreams++;
+	p->first = first;
+	p->state = PEER_STREAM;
+	p->hurried = false;
+	event_del(p->deadline);
+	bufferevent_setwatermark(p->bev, EV_WRITE, STREAM_LOW, 0);
+	bufferevent_set_max_single_write(p->bev, STREAM_WRITE);
+}
+
+/* It wants the clients, or the connections, of all workers. */
+static void
+peer_gather(struct peer *p)
+{
+	const struct ctl_env *env = p->ctl->env;
+	const struct census_env census = { env->connlist, env->scribe, env->sessions };
+	const struct who *who = p->later.who.text[0] == '\0' ? NULL : &p->later.who;
+	const char *why;
+
+	if (p->later.meet != NULL)
+		p->census = census_ask(&census, who != NULL, who, met_cb, p, &why);
+	else
+		p->query = connlist_take(env->connlist, &p->later.view.filter, taken_cb, p, &why);
+	if (p->census != NULL || p->query != NULL)
+		peer_enter(p, PEER_GATHER, GATHER_S);
+	else
+		peer_error(p, why);
 }
 
 static void
 peer_serve(struct peer *p, const char *line, size_t len)
 {
-	const struct ctl_env *env = p->ctl->env;
-	json_t *answer = ctl_request(env, line, len, &p->later);
-	const char *why;
+	json_t *answer = ctl_request(p->ctl->env, p->uid, line, len, &p->later);
 
-	if (p->later.report == NULL) {
-		peer_answer(p, answer);
+	if (p->later.for_ms > 0) {
+		peer_stream(p, answer);
 		return;
 	}
-	p->query = connlist_ask(env->connlist, gathered_cb, p, &why);
-	if (p->query != NULL)
-		peer_enter(p, PEER_GATHER, GATHER_S);
+	if (p->later.report == NULL && p->later.meet == NULL)
+		peer_answer(p, answer);
+	else if (p->later.no_conns)
+		answer_begin(p, NULL);
 	else
-		peer_error(p, why);
+		peer_gather(p);
+}
+
+/* No room is left: who neither asks nor reads goes. */
+static void
+hurry_peers(struct ctl *ctl)
+{
+	const struct timeval tv = { 0, CROWDED_MS * 1000 };
+	struct peer *p;
+
+	LIST_FOREACH(p, &ctl->peers, entry) {
+		if (p->hurried || p->state == PEER_GATHER || p->state == PEER_STREAM)
+			continue;
+		p->hurried = true;
+		event_add(p->deadline, &tv);
+	}
 }
 
 static void
@@ -182,7 +416,9 @@ peer_write_cb(struct bufferevent *bev, void *arg)
 	struct peer *p = arg;
 
 	MAGIC_CHECK(p, PEER_MAGIC);
-	if (p->state != PEER_ANSWER)
+	if (p->state == PEER_STREAM)
+		stream_more(p);
+	if (p->state != PEER_ANSWER || evbuffer_get_length(bufferevent_get_output(bev)) > 0)
 		return;
 	if (p->eof || shutdown(bufferevent_getfd(bev), SHUT_WR) == -1)
 		peer_free(p);
@@ -213,10 +449,33 @@ peer_event_cb(struct bufferevent *bev, short what, void *arg)
 	case PEER_LINGER:
 		peer_free(p);
 		break;
+	case PEER_STREAM:
+		tapping_stop(p->tapping);
+		stream_more(p);
+		break;
 	case PEER_GATHER:
 	case PEER_ANSWER:
 		break;
 	}
+}
+
+/* It goes if it still keeps others waiting; else it has its time. */
+static void
+peer_hurried(struct peer *p)
+{
+	static const char late[] = "{\"error\":\"no request came in time\"}\n";
+	uint64_t now = clock_ms(), left = p->end_ms > now ? p->end_ms - now : 0;
+	const struct timeval tv = { (time_t)(left / 1000), (suseconds_t)(left % 1000) * 1000 };
+
+	if (p->ctl->npeers < PEERS_MAX) {
+		p->hurried = false;
+		event_add(p->deadline, &tv);
+		return;
+	}
+	if (p->state == PEER_REQUEST)
+		(void)send(bufferevent_getfd(p->bev), late, sizeof(late) - 1,
+		    MSG_DONTWAIT | MSG_NOSIGNAL);
+	peer_free(p);
 }
 
 static void
@@ -227,19 +486,40 @@ peer_deadline_cb(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	MAGIC_CHECK(p, PEER_MAGIC);
+	if (p->hurried) {
+		peer_hurried(p);
+		return;
+	}
 	switch (p->state) {
 	case PEER_REQUEST:
 		peer_error(p, "no request came in time");
 		break;
 	case PEER_GATHER:
 		connlist_forget(&p->query);
-		peer_error(p, "a worker does not answer");
+		census_forget(&p->census);
+		if (p->answer != NULL)
+			p->answer->peer = NULL;
+		peer_error(p, p->answer != NULL ? "the answer takes too long"
+		                                : "a worker does not answer");
+		p->answer = NULL;
+		break;
+	case PEER_STREAM:
 		break;
 	case PEER_ANSWER:
 	case PEER_LINGER:
 		peer_free(p);
 		break;
 	}
+}
+
+/* Who it is, at the time of its connect(). Whoever cannot be told is nobody special. */
+static uid_t
+peer_uid(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 ? peer.uid : (uid_t)-1;
 }
 
 /* Takes over fd. */
@@ -254,6 +534,7 @@ peer_new(struct ctl *ctl, int fd)
 	}
 	MAGIC_SET(p, PEER_MAGIC);
 	p->ctl = ctl;
+	p->uid = peer_uid(fd);
 	LIST_INSERT_HEAD(&ctl->peers, p, entry);
 	if (++ctl->npeers == PEERS_MAX)
 		event_del(ctl->accept);
@@ -271,6 +552,8 @@ peer_new(struct ctl *ctl, int fd)
 	peer_enter(p, PEER_REQUEST, REQUEST_S);
 	if (bufferevent_enable(p->bev, EV_READ | EV_WRITE) == -1)
 		peer_free(p);
+	else if (ctl->npeers == PEERS_MAX)
+		hurry_peers(ctl);
 }
 
 static void

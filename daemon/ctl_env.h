@@ -5,19 +5,34 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
+struct conf;
 struct connlist;
+struct drainer;
 struct errlist;
 struct event_base;
+struct guard;
 struct keeper;
+struct keywatch;
+struct lasts;
+struct letgo;
 struct limits;
+struct loglevel;
+struct mailbox;
+struct mover;
 struct node;
 struct nodes;
 struct policy;
+struct refused;
+struct scribe;
+struct secret;
 struct sesstab;
 struct shared;
+struct stand;
 struct state;
 struct stats;
+struct takeover;
 struct worker;
 
 /* What a reload changes. */
@@ -25,29 +40,45 @@ struct ctl_status {
 	struct policy *policy;		/* in force */
 	uint64_t policy_since_ms;
 	uint64_t reloads, reloads_failed;
+	bool last_reload_ok;		/* the start counts as one */
+	time_t last_reload;
 };
 
 /* Everything is borrowed, and belongs to the thread that runs base, but what the workers share. */
 struct ctl_env {
 	struct event_base *base;
+	struct mailbox *mailbox;	/* the main thread's */
 	struct worker *const *workers;
 	size_t nworkers;
 	struct connlist *connlist;
 	struct nodes *nodes;
 	struct sesstab *sessions;
 	struct limits *limits;
+	struct refused *refused;	/* NULL: nobody keeps them */
 	struct state *claims;
+	struct lasts *lasts;
+	struct scribe *scribe;		/* NULL: long answers keep others waiting */
 	struct shared *shared;		/* NULL: the map of claims is in memory */
+	const struct secret *secret;	/* by which clients are placed */
 	struct stats *stats;		/* the main thread's */
 	struct keeper *keeper;		/* the same */
+	const struct guard *guard;	/* NULL: there is no keytab */
+	const struct keywatch *keywatch;
 	const struct ctl_status *status;
-	const char *policy_path;
+	const struct conf *conf;
+	const struct takeover *takeover;	/* NULL: of nobody */
 	uint64_t started_ms;
+	struct drainer *drainer;
+	struct letgo *letgo;
+	struct mover *mover;
+	struct loglevel *loglevel;
 
 	void *arg;			/* of these: */
 	/* As gate_reload(). */
 	int (*reload)(void *arg, struct errlist *e);
-	void (*drain)(void *arg, struct node *n, bool drain);
+	void (*drain)(void *arg, struct node *n, const struct stand *s);
+	/* smbgate ends: without a deadline at once, else once its clients have gone. */
+	void (*leave)(void *arg, const struct stand *s);
 };
 
 #endif

@@ -4,28 +4,19 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "daemon/json.h"
 
-struct conn_info;
 struct ctl_env;
-
-/* A request that wants the connections of all workers before it can be answered. */
-struct ctl_later {
-	/* NULL: the answer is there. */
-	json_t *(*report)(const struct ctl_env *env, const struct ctl_later *l,
-	    const struct conn_info *conns, size_t n);
-	bool describe;			/* what each counter means, too */
-};
+struct ctl_later;
 
 /*
- * Carries out one request, a line of JSON. Its answer, for the caller; an error is an answer, too.
+ * Carries out one request, a line of JSON, of a peer who is that user: root and smbgate's own user
+ * may ask everything, others may look. Its answer, for the caller; an error is an answer, too.
  * NULL: memory is out, or *later says what makes the answer.
  */
-json_t *ctl_request(const struct ctl_env *env, const char *line, size_t len,
+json_t *ctl_request(const struct ctl_env *env, uid_t uid, const char *line, size_t len,
     struct ctl_later *later);
-
-/* {"error": text} */
-json_t *ctl_error(const char *text);
 
 #endif

@@ -9,23 +9,36 @@
 #include "base/log.h"
 #include "daemon/connlist.h"
 #include "daemon/ctl.h"
+#include "daemon/drainer.h"
 #include "daemon/gate_priv.h"
 #include "daemon/guard.h"
+#include "daemon/handing.h"
+#include "daemon/http.h"
+#include "daemon/letgo.h"
+#include "daemon/listening.h"
+#include "daemon/loglevel.h"
 #include "daemon/minute.h"
+#include "daemon/mover.h"
+#include "daemon/nodewatch.h"
+#include "daemon/scribe.h"
+#include "daemon/service.h"
+#include "daemon/takeover.h"
 #include "inspect/session.h"
 #include "nodes/health.h"
+#include "nodes/last.h"
 #include "nodes/node.h"
 #include "policy/conf.h"
 #include "policy/errlist.h"
 #include "policy/policy.h"
 #include "proxy/limits.h"
 #include "proxy/mailbox.h"
-#include "state/keeper.h"
 #include "state/local.h"
 #include "state/shared.h"
 #include "state/state.h"
+#include "stats/refused.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -52,6 +65,15 @@ node_doubt_cb(void *arg, struct node *n)
 		worker_node_doubt(g->workers[i], n);
 }
 
+static void
+node_file_cb(void *arg)
+{
+	struct gate *g = arg;
+
+	MAGIC_CHECK(g, GATE_MAGIC);
+	gate_reload_nodes(g);
+}
+
 static void *
 thread_main(void *arg)
 {
@@ -67,11 +89,12 @@ static int
 start_threads(struct gate *g)
 {
 	sigset_t all, old;
-	int err = 0;
+	int err;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	for (; g->nrunning < g->nworkers; g->nrunning++) {
+	err = scribe_start(g->scribe);
+	for (; err == 0 && g->nrunning < g->nworkers; g->nrunning++) {
 		struct gate_thread *t = &g->threads[g->nrunning];
 
 		MAGIC_SET(t, GATE_THREAD_MAGIC);
@@ -98,18 +121,43 @@ keyd_cb(void *arg, unsigned worker, int fd)
 		close(fd);
 }
 
+/*
+ * Workers ask about logons that a node has accepted, once: smbgate-keyd cannot have counted more,
+ * unless somebody else asks it in their name.
+ */
+static void
+match_answers(struct gate *g)
+{
+	uint64_t asked = guard_state(g->guard)->count[KEYD_ASKED],
+	         accepted = atomic_load(&g->keywatch.accepted),
+	         known = atomic_load(&g->keywatch.unmatched);
+
+	if (asked <= accepted + known)
+		return;
+	atomic_store(&g->keywatch.unmatched, asked - accepted);
+	log_about(LOG_LEVEL_ERROR, log_of(LOG_EVENT_KEYD),
+	    "smbgate-keyd was asked about %" PRIu64 " logons that no node has accepted: "
+	          "somebody asks in the name of a worker", asked - accepted);
+}
+
 static void
 guard_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct gate *g = arg;
+	int r;
 
 	(void)fd;
 	(void)what;
 	MAGIC_CHECK(g, GATE_MAGIC);
-	if (guard_read(g->guard) == 0)
+	r = guard_read(g->guard);
+	match_answers(g);
+	/* No logon is to wait for it; a worker that hears of it again knows it first. */
+	atomic_store(&g->keywatch.silent, guard_state(g->guard)->keyd == GUARD_KEYD_SILENT);
+	if (r == 0)
 		return;
-	log_error("the guard of the keytab died: no new session gets keys before smbgate is "
-	          "restarted");
+	log_about(LOG_LEVEL_ERROR, log_of(LOG_EVENT_KEYD),
+	    "the guard of the keytab and its stand-in died: no new session gets keys before "
+	          "smbgate is restarted");
 	event_free(g->guard_ev);
 	g->guard_ev = NULL;
 }
@@ -136,39 +184,120 @@ reload_verb(void *arg, struct errlist *e)
 }
 
 static void
-drain_verb(void *arg, struct node *n, bool drain)
+drain_verb(void *arg, struct node *n, const struct stand *s)
 {
 	struct gate *g = arg;
 
 	MAGIC_CHECK(g, GATE_MAGIC);
-	gate_drain(g, n, drain, GATE_OPERATOR_HERE);
+	gate_drain(g, n, s, GATE_OPERATOR_HERE, 0);
 }
 
-/* Takes over the control socket. -1: out of memory. */
+/* Nobody new comes from now on; the loop ends when nobody is left. */
+static void
+leave_verb(void *arg, const struct stand *s)
+{
+	/* Who asked is to have the answer. */
+	const struct timeval answered = { 0, 100000 };
+	struct gate *g = arg;
+
+	MAGIC_CHECK(g, GATE_MAGIC);
+	if (s->deadline_ms == 0) {
+		log_about(LOG_LEVEL_INFO, log_of(LOG_EVENT_STOP),
+		    "stopping: by the operator");
+		event_base_loopexit(g->base, &answered);
+		return;
+	}
+	log_about(LOG_LEVEL_INFO, log_of(LOG_EVENT_STOP),
+	    "stopping: by the operator, once the clients have gone");
+	for (size_t i = 0; i < g->nworkers; i++)
+		worker_unlisten(g->workers[i]);
+	drainer_leave(g->drainer, s);
+}
+
+static void
+left_cb(void *arg)
+{
+	struct gate *g = arg;
+
+	MAGIC_CHECK(g, GATE_MAGIC);
+	log_about(LOG_LEVEL_INFO, log_of(LOG_EVENT_STOP),
+	    "stopping: no client is left");
+	event_base_loopbreak(g->base);
+}
+
+/* Those who end connections for operators. -1: out of memory. */
 static int
-gate_control(struct gate *g, int fd)
+gate_make_operator(struct gate *g)
+{
+	const struct letgo_env letgo = {
+		.base = g->base,
+		.mailbox = g->mailbox,
+		.workers = g->workers,
+		.nworkers = g->parts.nworkers,
+		.state = g->state,
+		.secret = g->parts.secret,
+		.shared = g->parts.shared,
+		.keeper = &g->keeper,
+	};
+	struct drainer_env drainer = {
+		.base = g->base,
+		.connlist = g->connlist,
+		.scribe = g->scribe,
+		.sessions = g->parts.sessions,
+		.left = left_cb,
+		.arg = g,
+	};
+	struct mover_env mover = {
+		.base = g->base,
+		.state = g->state,
+		.nodes = g->parts.nodes,
+		.hash = g->hash,
+	};
+
+	g->letgo = drainer.letgo = letgo_new(&letgo);
+	if (g->letgo == NULL)
+		return -1;
+	g->drainer = drainer_new(&drainer);
+	mover.letgo = g->letgo;
+	g->mover = mover_new(&mover);
+	g->loglevel = loglevel_new(g->base, g->guard, log_get_level());
+	return g->drainer == NULL || g->mover == NULL || g->loglevel == NULL ? -1 : 0;
+}
+
+static void
+gate_ctl_env(struct gate *g)
 {
 	g->ctl_env = (struct ctl_env){
 		.base = g->base,
+		.mailbox = g->mailbox,
 		.workers = g->workers,
 		.nworkers = g->parts.nworkers,
 		.connlist = g->connlist,
 		.nodes = g->parts.nodes,
 		.sessions = g->parts.sessions,
 		.limits = g->parts.limits,
+		.refused = g->parts.refused,
 		.claims = g->state,
 		.shared = g->parts.shared,
-		.keeper = g->keeper,
+		.secret = g->parts.secret,
 		.stats = &g->stats,
 		.status = &g->status,
-		.policy_path = g->conf->policy,
+		.guard = g->guard,
+		.keywatch = &g->keywatch,
+		.conf = g->conf,
 		.started_ms = clock_ms(),
 		.arg = g,
 		.reload = reload_verb,
 		.drain = drain_verb,
+		.leave = leave_verb,
+		.drainer = g->drainer,
+		.letgo = g->letgo,
+		.mover = g->mover,
+		.loglevel = g->loglevel,
+		.lasts = g->parts.lasts,
+		.scribe = g->scribe,
+		.takeover = g->takeover,
 	};
-	g->ctl = ctl_new(&g->ctl_env, fd);
-	return g->ctl == NULL ? -1 : 0;
 }
 
 /* What the workers share. -1: out of memory. */
@@ -183,44 +312,61 @@ gate_make_parts(struct gate *g, const struct secret *secret, const struct gate_s
 		.sessions = sesstab_new(),
 		.claims = local_map_new(GATE_CLAIMS_MAX, clock_ms),
 		.limits = limits_new(s->places),
+		.refused = refused_new(),
+		.lasts = lasts_new(),
 		.secret = secret,
 		.workers = g->workers,
 		.nworkers = s->nworkers,
-		.keyed = s->guard != NULL,
+		.keywatch = s->guard == NULL ? NULL : &g->keywatch,
 	};
 	if (g->base == NULL || g->workers == NULL || g->threads == NULL || g->parts.nodes == NULL ||
-	    g->parts.sessions == NULL || g->parts.claims == NULL || g->parts.limits == NULL)
+	    g->parts.sessions == NULL || g->parts.claims == NULL || g->parts.limits == NULL ||
+	    g->parts.refused == NULL || g->parts.lasts == NULL)
 		return -1;
-	return gate_share_map(g, secret);
+	return gate_share_map(g, secret, s->tls);
 }
 
 /* What runs on the main thread. -1: out of memory. */
 static int
-gate_make_main(struct gate *g, int control)
+gate_make_main(struct gate *g)
 {
 	g->mailbox = mailbox_new(g->base);
-	g->state = worker_state(&g->parts, NULL);
+	g->scribe = g->mailbox == NULL ? NULL : scribe_new(g->mailbox);
+	g->state = worker_state(&g->parts, g->base);
 	g->health = health_new(g->base, g->parts.nodes, &g->stats, node_doubt_cb, g);
+	g->nodewatch = nodewatch_new(g->base, node_file_cb, g);
 	g->connlist = connlist_new(g->mailbox, g->workers, g->parts.nworkers);
-	if (g->mailbox == NULL || g->state == NULL || g->health == NULL || g->connlist == NULL)
+	if (g->mailbox == NULL || g->scribe == NULL || g->state == NULL || g->health == NULL ||
+	    g->nodewatch == NULL || g->connlist == NULL)
 		return -1;
-	if (gate_control(g, control) == -1)
+	if (gate_make_operator(g) == -1)
 		return -1;
+	gate_ctl_env(g);
 	g->minute = minute_new(&g->ctl_env);
-	return g->minute == NULL ? -1 : 0;
+	g->service = service_new(&g->ctl_env);
+	return g->minute == NULL || g->service == NULL ? -1 : 0;
 }
 
 /* -1: the reason is logged. */
 static int
-gate_make_workers(struct gate *g, struct policy *policy, const int *fds)
+gate_make_workers(struct gate *g, struct policy *policy, const struct gate_sockets *s)
 {
 	const struct conf *conf = g->conf;
 
 	for (; g->nworkers < g->parts.nworkers; g->nworkers++) {
 		g->workers[g->nworkers] = worker_new((unsigned)g->nworkers, &g->parts, policy,
-		    &fds[g->nworkers * conf->nlisten], conf->listen, conf->nlisten);
+		    conf->listen, conf->nlisten);
 		if (g->workers[g->nworkers] == NULL)
 			return -1;
+	}
+	for (size_t i = 0; i < s->nlistening; i++) {
+		const struct listening *l = &s->listening[i];
+
+		if (worker_add_listener(g->workers[l->worker], l->fd, &conf->listen[l->listener]) ==
+		    -1) {
+			log_error("cannot set up a listener: out of memory or descriptors");
+			return -1;
+		}
 	}
 	return 0;
 }
@@ -237,6 +383,8 @@ gate_new(const struct conf *conf, struct policy *policy, const struct secret *se
 	MAGIC_SET(g, GATE_MAGIC);
 	g->conf = conf;
 	g->guard = s->guard;
+	g->sockets = s;
+	g->takeover = s->takeover;
 	g->transparent = s->transparent;
 	gate_check(g, policy, &e);
 	if (e.total > 0) {
@@ -244,13 +392,15 @@ gate_new(const struct conf *conf, struct policy *policy, const struct secret *se
 		errlist_fini(&e);
 		goto fail;
 	}
-	if (gate_make_parts(g, secret, s) == -1 || gate_make_main(g, s->control) == -1)
+	if (gate_make_parts(g, secret, s) == -1 || gate_make_main(g) == -1)
 		goto nomem;
-	if (gate_make_workers(g, policy, s->fds) == -1)
+	if (gate_make_workers(g, policy, s) == -1)
 		goto fail;
 	gate_enforce(g, policy);
+	g->status.last_reload = time(NULL);
+	g->status.last_reload_ok = true;
 	policy = NULL;
-	if (listen_to_guard(g) == -1)
+	if (listen_to_guard(g) == -1 || gate_keep_map(g) == -1)
 		goto nomem;
 	if (start_threads(g) == -1)
 		goto fail;
@@ -270,7 +420,8 @@ stop_cb(evutil_socket_t sig, short what, void *arg)
 
 	(void)what;
 	MAGIC_CHECK(g, GATE_MAGIC);
-	log_info("stopping: %s", sig == SIGINT ? "SIGINT" : "SIGTERM");
+	log_about(LOG_LEVEL_INFO, log_of(LOG_EVENT_STOP),
+	    "stopping: %s", sig == SIGINT ? "SIGINT" : "SIGTERM");
 	event_base_loopbreak(g->base);
 }
 
@@ -287,8 +438,8 @@ reload_cb(evutil_socket_t sig, short what, void *arg)
 	errlist_fini(&e);
 }
 
-void
-gate_run(struct gate *g, void (*ready)(void *arg), void *arg)
+int
+gate_run(struct gate *g, void (*begin)(void *arg), void (*ready)(void *arg), void *arg)
 {
 	struct event *ev[3] = {
 		evsignal_new(g->base, SIGTERM, stop_cb, g),
@@ -296,7 +447,10 @@ gate_run(struct gate *g, void (*ready)(void *arg), void *arg)
 		evsignal_new(g->base, SIGHUP, reload_cb, g),
 	};
 	sigset_t handled;
+	int r;
 
+	g->ready = ready;
+	g->ready_arg = arg;
 	for (int i = 0; i < 3; i++)
 		if (ev[i] == NULL || event_add(ev[i], NULL) == -1)
 			log_error("out of memory: a signal will be ignored");
@@ -305,11 +459,23 @@ gate_run(struct gate *g, void (*ready)(void *arg), void *arg)
 	sigaddset(&handled, SIGINT);
 	sigaddset(&handled, SIGHUP);
 	sigprocmask(SIG_UNBLOCK, &handled, NULL);
-	ready(arg);
-	event_base_dispatch(g->base);
+	begin(arg);
+	r = g->takeover != NULL ? gate_take_over(g) : gate_serve(g);
+	if (r == 0)
+		event_base_dispatch(g->base);
+	/* Who has handed over is not who stops. */
+	if (g->serving && !g->handed)
+		service_stopping();
 	for (int i = 0; i < 3; i++)
 		if (ev[i] != NULL)
 			event_free(ev[i]);
+	return r == -1 || g->failed || !g->serving ? -1 : 0;
+}
+
+bool
+gate_owns(const struct gate *g)
+{
+	return (g->takeover == NULL || g->serving) && !g->handed;
 }
 
 void
@@ -319,10 +485,18 @@ gate_free(struct gate **gp)
 
 	if (g == NULL)
 		return;
+	if (g->letgo != NULL)
+		letgo_close(g->letgo);
 	for (size_t i = 0; i < g->nrunning; i++)
 		worker_stop(g->workers[i]);
 	for (size_t i = 0; i < g->nrunning; i++)
 		pthread_join(g->threads[i].thread, NULL);
+	/* With it end captures, of which the workers are told. */
+	ctl_free(&g->ctl);
+	if (!g->serving && g->sockets->control != -1)
+		close(g->sockets->control);
+	if (!g->serving && g->sockets->http != -1)
+		close(g->sockets->http);
 	/* Orders that no loop has carried out hold references; lists of connections wait, too. */
 	for (size_t i = 0; i < g->nworkers; i++)
 		mailbox_drain(g->workers[i]->mailbox);
@@ -330,18 +504,29 @@ gate_free(struct gate **gp)
 		mailbox_drain(g->mailbox);
 	if (g->guard_ev != NULL)
 		event_free(g->guard_ev);
+	handing_free(&g->handing);
+	takeover_free(&g->takeover);
+	gate_kept_free(g);
+	service_free(&g->service);
 	minute_free(&g->minute);
-	ctl_free(&g->ctl);
+	http_free(&g->http);
+	scribe_free(&g->scribe);
+	drainer_free(&g->drainer);
+	mover_free(&g->mover);
+	loglevel_free(&g->loglevel);
 	connlist_free(&g->connlist);
+	nodewatch_free(&g->nodewatch);
 	health_free(&g->health);
-	keeper_free(&g->keeper);
+	gate_leave_map(g);
+	letgo_free(&g->letgo);
 	for (size_t i = 0; i < g->nworkers; i++)
 		worker_free(&g->workers[i]);
 	state_free(&g->state);
 	mailbox_free(&g->mailbox);
 	policy_unref(&g->status.policy);
 	limits_free(&g->parts.limits);
-	keyhash_free(&g->hash);
+	refused_free(&g->parts.refused);
+	lasts_free(&g->parts.lasts);
 	shared_free(&g->parts.shared);
 	cluster_free(&g->cluster);
 	local_map_free(&g->parts.claims);

@@ -6,15 +6,27 @@
 #include "auth/cluster.h"
 #include "auth/keyhash.h"
 #include "auth/secret.h"
+#include "auth/tls.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "daemon/drainer.h"
+#include "daemon/letgo.h"
+#include "daemon/stand.h"
+#include "daemon/talk.h"
+#include "inspect/ended.h"
+#include "inspect/vc_reset.h"
 #include "nodes/home.h"
 #include "nodes/node.h"
 #include "policy/conf.h"
 #include "policy/policy.h"
+#include "proxy/mailbox.h"
 #include "state/keeper.h"
+#include "state/orders.h"
 #include "state/shared.h"
 #include "state/state.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void
@@ -27,76 +39,255 @@ claim_lost_cb(void *arg, const struct state_key *key)
 		worker_claim_lost(g->workers[i], key);
 }
 
+/* Where clients belong: the nodes to choose from, as they are now, each with a reference. */
 struct homes {
-	struct node *all[POL_NODES_MAX];
 	size_t n;
-	struct keyhash *hash;
+	struct node *all[POL_NODES_MAX];
 };
 
-static const char *
-home_cb(void *arg, const struct state_key *key)
+static void
+homes_free(struct homes *h)
 {
-	struct homes *h = arg;
-	const struct node *n = home_of(h->all, h->n, h->hash, key);
+	if (h == NULL)
+		return;
+	for (size_t i = 0; i < h->n; i++)
+		node_unref(&h->all[i]);
+	free(h);
+}
 
-	return n == NULL ? NULL : n->id;
+/* On the keeper's thread, which takes new ones over when it sees them. */
+static void
+home_cb(void *arg, const struct state_key *key, const char *home[2])
+{
+	struct gate *g = arg;
+	struct homes *next = atomic_exchange(&g->homes_next, NULL);
+
+	if (next != NULL) {
+		homes_free(g->homes);
+		g->homes = next;
+	}
+	for (int i = 0; i < 2; i++) {
+		const struct node *n = g->homes == NULL ? NULL
+		    : home_of(g->homes->all, g->homes->n, g->hash, key, i == 1);
+
+		home[i] = n == NULL ? NULL : n->id;
+	}
+}
+
+/* Not keyed: who has another secret, and the same nodes, is to be seen. */
+static uint64_t
+nodes_hash(const struct gate *g)
+{
+	struct node *all[POL_NODES_MAX];
+	size_t n = nodes_all(g->parts.nodes, all, POL_NODES_MAX);
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		char text[16];
+		bool out = all[i]->maint || all[i]->drain || all[i]->drain_policy;
+		int len = snprintf(text, sizeof(text), " %u %d", all[i]->weight, out);
+
+		/* In whatever order. */
+		if (all[i]->listed)
+			sum += keyhash(g->plain_hash, all[i]->id, strlen(all[i]->id), text,
+			    (size_t)len);
+		node_unref(&all[i]);
+	}
+	return sum;
 }
 
 void
 gate_rehome(struct gate *g)
 {
-	struct homes h = { .hash = g->hash };
+	struct homes *h = g->keeper == NULL ? NULL : malloc(sizeof(*h));
 
-	if (g->keeper == NULL)
+	if (h == NULL)
 		return;
-	h.n = nodes_all(g->parts.nodes, h.all, POL_NODES_MAX);
-	shared_rehome(g->parts.shared, home_cb, &h);
-	keeper_hurry(g->keeper);
-	for (size_t i = 0; i < h.n; i++)
-		node_unref(&h.all[i]);
+	/* Before it knows of others, a proxy can only go by what it has. */
+	if (!g->agreed)
+		nodes_agree(g->parts.nodes);
+	h->n = nodes_all(g->parts.nodes, h->all, POL_NODES_MAX);
+	homes_free(atomic_exchange(&g->homes_next, h));
+	keeper_nodes(g->keeper, nodes_hash(g));
+}
+
+static const char *
+stand_words(enum stand_kind kind)
+{
+	return kind == STAND_ACTIVE ? "no longer drained" :
+	    kind == STAND_DRAIN     ? "drained"
+	                            : "put into maintenance";
 }
 
 void
-gate_drain(struct gate *g, struct node *n, bool drain, enum gate_operator by)
+gate_drain(struct gate *g, struct node *n, const struct stand *s, enum gate_operator by,
+    uint64_t age_ms)
 {
-	bool changed = n->drain != drain;
+	const bool drain = s->kind != STAND_ACTIVE, maint = s->kind == STAND_MAINT;
+	bool changed = n->drain != drain || n->maint_operator != maint;
+	char text[STAND_TEXT];
 
 	if (changed)
-		log_info("node %s: %s by the operator%s", n->name,
-		    drain ? "drained" : "no longer drained",
+		log_about(LOG_LEVEL_INFO, log_of_node(LOG_EVENT_DRAIN, n->name),
+		    "node %s: %s by the operator%s", n->name, stand_words(s->kind),
 		    by == GATE_OPERATOR_ELSEWHERE ? " of another proxy" : "");
 	n->drain = drain;
+	/* Much may have become of a node that was not probed. */
+	if (n->maint_operator && !maint)
+		n->suspect_ms = clock_ms();
+	n->maint_operator = maint;
+	drainer_node(g->drainer, n, s, by == GATE_OPERATOR_ELSEWHERE, age_ms);
 	if (by == GATE_OPERATOR_HERE && g->keeper != NULL)
-		keeper_drain(g->keeper, n->id, drain);
+		keeper_drain(g->keeper, n->id, stand_text(s, text));
 	if (changed || by == GATE_OPERATOR_HERE)
 		gate_rehome(g);
 }
 
-/* Out of Redis, also for what this proxy put there itself. */
+/* The last word on a node, this proxy's own included. */
 static void
-drain_elsewhere_cb(void *arg, const char *id, bool drain)
+drain_elsewhere(void *arg, const struct order_said *said)
 {
 	struct gate *g = arg;
 	struct node *n;
+	struct stand s;
 
 	MAGIC_CHECK(g, GATE_MAGIC);
-	n = nodes_find(g->parts.nodes, id);
-	if (n != NULL)
-		gate_drain(g, n, drain, GATE_OPERATOR_ELSEWHERE);
+	n = nodes_find(g->parts.nodes, said->node);
+	s = stand_read(said->stand);
+	/* What is known goes on as it is: repeated after each reload, in no order. */
+	if (n != NULL && (s.kind != STAND_ACTIVE ? !drainer_has(g->drainer, n, &s) : n->drain))
+		gate_drain(g, n, &s, GATE_OPERATOR_ELSEWHERE, said->age_ms);
 	node_unref(&n);
 }
 
-static const struct keeper_ops keeper_ops = { .lost = claim_lost_cb, .drain = drain_elsewhere_cb };
+void
+gate_repeat_drains(struct gate *g)
+{
+	if (g->keeper != NULL)
+		keeper_each_drain(g->keeper, drain_elsewhere, g);
+}
+
+/* What the keeper has to say to the main thread. */
+#define NEWS_MAGIC 0x6d617077u
+
+struct map_news {
+	MAGIC_MEMBER
+	struct gate *g;
+	bool is_drain, is_talk;
+	struct talk talk;
+	uint64_t nodes;
+};
+
+static void
+news_call(void *arg)
+{
+	struct map_news *x = arg;
+	struct gate *g = x->g;
+
+	MAGIC_CHECK(x, NEWS_MAGIC);
+	MAGIC_CHECK(g, GATE_MAGIC);
+	if (x->is_drain) {
+		/* Not what came: meanwhile an operator here may have said something else. */
+		gate_repeat_drains(g);
+	} else if (x->is_talk) {
+		letgo_heard(g->letgo, &x->talk);
+	} else if (x->nodes == nodes_hash(g)) {
+		g->agreed = true;
+		if (nodes_agree(g->parts.nodes))
+			gate_rehome(g);
+	}
+	MAGIC_CLEAR(x);
+	free(x);
+}
+
+static void
+news_post(struct map_news news)
+{
+	struct map_news *x = malloc(sizeof(*x));
+
+	if (x == NULL)
+		return;
+	*x = news;
+	MAGIC_SET(x, NEWS_MAGIC);
+	if (mailbox_post(x->g->mailbox, news_call, x) == -1)
+		free(x);
+}
+
+static void
+drain_cb(void *arg, const struct order_said *said)
+{
+	(void)said;
+	news_post((struct map_news){ .g = arg, .is_drain = true });
+}
+
+static void
+agreed_cb(void *arg, uint64_t nodes)
+{
+	news_post((struct map_news){ .g = arg, .nodes = nodes });
+}
+
+/*
+ * The proxies' clocks are compared over Redis, and a client may open connections through two of
+ * them at once: what began about then is not older.
+ */
+#define RESET_MARGIN_MS 1000
+
+static void
+reset_elsewhere_cb(void *arg, const struct state_reset *said)
+{
+	const uint64_t now = clock_ms(), age = said->age_ms + RESET_MARGIN_MS;
+	struct vc_reset r = { .key = said->key, .before_ms = now > age ? now - age : 0 };
+	struct gate *g = arg;
+
+	MAGIC_CHECK(g, GATE_MAGIC);
+	for (size_t i = 0; i < g->nworkers; i++)
+		worker_vc_reset(g->workers[i], &r);
+}
+
+/* A session is over: its channels here give it up with their next tick. Or clients are to go. */
+static bool
+told_elsewhere_cb(void *arg, const void *bytes, size_t len)
+{
+	struct gate *g = arg;
+	struct map_news x = { .g = g, .is_talk = true };
+	struct ended_session e;
+	int known;
+
+	MAGIC_CHECK(g, GATE_MAGIC);
+	if (talk_read(g->parts.secret, bytes, len, &x.talk) == 0) {
+		news_post(x);
+		return true;
+	}
+	known = ended_heard(g->parts.secret, g->parts.sessions, g->parts.nodes, bytes, len, &e);
+	if (known == 1)
+		shared_fact_drop(g->parts.shared, e.session_id, e.node, true);
+	return known != -1;
+}
+
+static const struct keeper_ops keeper_ops = {
+	.lost = claim_lost_cb,
+	.drain = drain_cb,
+	.reset = reset_elsewhere_cb,
+	.told = told_elsewhere_cb,
+	.agreed = agreed_cb,
+	.home = home_cb,
+};
 
 /* What smbgate.conf says of Redis, as state/ takes it; the texts stay the configuration's. */
 static void
-redis_conf(struct link_conf *dst, const struct conf_redis *src)
+redis_conf(struct link_conf *dst, const struct conf *conf, const struct wire_tls *tls)
 {
-	_Static_assert(LINK_SERVERS_MAX >= CONF_SERVERS_MAX && LINK_PATH_MAX >= CONF_SOCKET_MAX,
-	    "a configuration fits into the link");
+	const struct conf_redis *src = &conf->redis;
+
+	_Static_assert(LINK_SERVERS_MAX >= CONF_SERVERS_MAX && WIRE_PATH_MAX >= CONF_SOCKET_MAX &&
+	    TLS_WHY <= FAULT_WORDS, "a configuration fits into the link");
 
 	*dst = (struct link_conf){ .nservers = src->nservers, .sentinel = src->sentinel,
-		.user = src->user, .password = src->password, .timeout_ms = src->timeout_ms };
+		.tls = tls, .timeout_ms = src->timeout_ms };
+	/* Who may not read a file any more stays with what it was at the start. */
+	dst->at = (struct login){ src->user, src->password, conf->redis_password };
+	dst->at_sentinel = (struct login){ src->sentinel_user, src->sentinel_password,
+		conf->sentinel_password };
 	for (size_t i = 0; i < src->nservers; i++) {
 		dst->servers[i].address = src->servers[i].address;
 		memcpy(dst->servers[i].path, src->servers[i].path, sizeof(src->servers[i].path));
@@ -104,7 +295,7 @@ redis_conf(struct link_conf *dst, const struct conf_redis *src)
 }
 
 int
-gate_share_map(struct gate *g, const struct secret *secret)
+gate_share_map(struct gate *g, const struct secret *secret, struct tls *tls)
 {
 	if (g->conf->redis.nservers == 0)
 		return 0;
@@ -115,13 +306,39 @@ gate_share_map(struct gate *g, const struct secret *secret)
 	if (secret->len == 0)
 		log_warn(
 		    "no cluster-secret: smbgate trusts all that Redis has, and shares no keys");
-	redis_conf(&g->redis, &g->conf->redis);
+	g->tls = (struct wire_tls){ .arg = tls, .open = tls_open, .why = tls_why,
+		.write_last = tls_write_last };
+	redis_conf(&g->redis, g->conf, tls == NULL ? NULL : &g->tls);
 	g->parts.shared = shared_new(&g->redis, &g->seal, GATE_CLAIMS_MAX);
 	if (g->parts.shared == NULL)
 		return -1;
 	g->hash = keyhash_new(secret);
-	if (g->hash == NULL)
+	g->plain_hash = keyhash_new(&(struct secret){ .len = 0 });
+	return g->hash == NULL || g->plain_hash == NULL ? -1 : 0;
+}
+
+int
+gate_keep_map(struct gate *g)
+{
+	if (g->parts.shared == NULL)
+		return 0;
+	g->keeper = keeper_new(g->parts.shared, &keeper_ops, g);
+	if (g->keeper == NULL)
 		return -1;
-	g->keeper = keeper_new(g->base, g->parts.shared, &keeper_ops, g);
-	return g->keeper == NULL ? -1 : 0;
+	g->ctl_env.keeper = g->keeper;
+	gate_rehome(g);
+	return 0;
+}
+
+void
+gate_leave_map(struct gate *g)
+{
+	keeper_free(&g->keeper);
+	/* What it still had to say. */
+	if (g->mailbox != NULL)
+		mailbox_drain(g->mailbox);
+	homes_free(g->homes);
+	homes_free(atomic_exchange(&g->homes_next, NULL));
+	keyhash_free(&g->hash);
+	keyhash_free(&g->plain_hash);
 }

@@ -19,9 +19,17 @@ struct guard_keyd {
 void guard_keyd_init(struct guard_keyd *k, const struct guard_start *s);
 
 /*
- * Starts the program. ours[0] becomes the guard's socket to it, ours[1 + i] that of worker i. Its
- * process, or -1: the reason is logged.
+ * Starts the program, and gives smbgate a socket to it for each worker. *keyd_fd becomes the
+ * guard's own. Its process, or -1: the reason is logged.
  */
-pid_t guard_keyd_start(const struct guard_keyd *k, int *ours) __attribute__((warn_unused_result));
+pid_t guard_keyd_start(const struct guard_keyd *k, int *keyd_fd)
+    __attribute__((warn_unused_result));
+
+/* Kills it, whoever it has become by now: as its user, where root may not. */
+void guard_keyd_kill(const struct guard_keyd *k, pid_t pid);
+
+/* A new socket between one worker and the smbgate-keyd at keyd_fd. 0, or -1: not now. */
+int guard_keyd_connect(const struct guard_keyd *k, int keyd_fd, unsigned worker)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -5,10 +5,11 @@
 
 #include "auth/keymsg.h"
 #include "base/fdpass.h"
+#include "base/keyfile.h"
 #include "base/log.h"
+#include "policy/conf.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,9 +21,10 @@
 static const struct keytab_stamp no_stamp = { .error = -1 };
 
 void
-guard_keytab_init(struct guard_keytab *k, const char *path)
+guard_keytab_init(struct guard_keytab *k, const struct conf *conf)
 {
-	*k = (struct guard_keytab){ .path = path, .passed = no_stamp };
+	*k = (struct guard_keytab){ .from = conf->path, .line = conf->keytab_line,
+		.path = conf->keytab, .passed = no_stamp };
 }
 
 static struct keytab_stamp
@@ -45,23 +47,28 @@ same_stamp(const struct keytab_stamp *a, const struct keytab_stamp *b)
 	    a->ctime.tv_sec == b->ctime.tv_sec && a->ctime.tv_nsec == b->ctime.tv_nsec;
 }
 
+static struct keytab_stamp
+stamp_now(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) == -1)
+		return (struct keytab_stamp){ .error = errno };
+	return stamp_of(&st);
+}
+
 bool
 guard_keytab_changed(const struct guard_keytab *k)
 {
-	struct keytab_stamp now;
-	struct stat st;
+	struct keytab_stamp now = stamp_now(k->path);
 
-	if (stat(k->path, &st) == -1)
-		now = (struct keytab_stamp){ .error = errno };
-	else
-		now = stamp_of(&st);
 	return !same_stamp(&now, &k->passed);
 }
 
 static int
-pass_reason(int to, const char *path, const char *why)
+pass_reason(int to, char what, const char *path, const char *why)
 {
-	char packet[REASON_MAX] = { KEYTAB_ABSENT };
+	char packet[REASON_MAX] = { what };
 
 	snprintf(packet + 1, sizeof(packet) - 1, "%s: %s", path, why);
 	return fdpass_send(to, packet, 1 + strlen(packet + 1), -1, MSG_DONTWAIT);
@@ -70,27 +77,28 @@ pass_reason(int to, const char *path, const char *why)
 void
 guard_keytab_pass(struct guard_keytab *k, int to)
 {
-	int fd = open(k->path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC), r;
-	struct stat st = { .st_mode = 0 };
+	const char file = KEYTAB_FILE;
+	char why[KEYFILE_WHY];
+	struct stat st;
+	int fd, r;
 
-	if (fd == -1) {
-		k->passed = (struct keytab_stamp){ .error = errno };
-		r = pass_reason(to, k->path, strerror(errno));
-	} else if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode)) {
-		k->passed = stamp_of(&st);
-		r = pass_reason(to, k->path, "not a regular file");
+	/* Before it is opened: a change that comes between is a change. */
+	k->passed = stamp_now(k->path);
+	fd = keyfile_open(k->path, NULL, why);
+	k->readable = fd != -1;
+	if (fd != -1) {
+		if (fstat(fd, &st) == 0)
+			k->passed = stamp_of(&st);
+		r = fdpass_send(to, &file, 1, fd, MSG_DONTWAIT);
+		close(fd);
+	} else if (errno == EKEYREJECTED) {
+		log_about(LOG_LEVEL_ERROR, log_of(LOG_EVENT_KEYTAB),
+		    "%s:%d: keytab %s: %s", k->from, k->line, k->path, why);
+		r = pass_reason(to, KEYTAB_REFUSED, k->path, why);
 	} else {
-		const char what = KEYTAB_FILE;
-
-		if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-			log_warn("keytab %s: users other than its owner have access: chmod 600",
-			    k->path);
-		k->passed = stamp_of(&st);
-		r = fdpass_send(to, &what, 1, fd, MSG_DONTWAIT);
+		r = pass_reason(to, KEYTAB_ABSENT, k->path, why);
 	}
 	/* A state that no file has: it is passed again. */
 	if (r == -1)
 		k->passed = no_stamp;
-	if (fd != -1)
-		close(fd);
 }

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+struct conf;
+
 /* What tells one state of the file from the next. */
 struct keytab_stamp {
 	int error;			/* errno of stat(); -1: no state at all */
@@ -16,11 +18,15 @@ struct keytab_stamp {
 };
 
 struct guard_keytab {
+	const char *from;		/* where it is named, and the line */
+	int line;
 	const char *path;
 	struct keytab_stamp passed;	/* the state that was passed last */
+	bool readable;			/* it could be opened then */
 };
 
-void guard_keytab_init(struct guard_keytab *k, const char *path);
+/* conf is borrowed for good. */
+void guard_keytab_init(struct guard_keytab *k, const struct conf *conf);
 
 /* Is the file another one than the last that was passed? */
 bool guard_keytab_changed(const struct guard_keytab *k);

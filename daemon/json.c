@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 json_t *
 jtext(const char *text)
@@ -66,6 +67,24 @@ void
 jset_age(json_t *o, const char *key, uint64_t since_ms, uint64_t now_ms)
 {
 	jset_int(o, key, now_ms > since_ms ? (now_ms - since_ms) / 1000 : 0);
+}
+
+void
+jset_time(json_t *o, const char *key, uint64_t at_ms, uint64_t now_ms)
+{
+	const time_t at = time(NULL) - (time_t)(now_ms > at_ms ? (now_ms - at_ms) / 1000 : 0);
+	char text[32] = "";
+	struct tm tm;
+
+	if (gmtime_r(&at, &tm) != NULL)
+		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	jset_text(o, key, text);
+}
+
+void
+jset_seen(json_t *o, const char *key, int64_t v)
+{
+	json_object_set_new(o, key, v < 0 ? json_null() : json_integer(v));
 }
 
 void

@@ -28,6 +28,10 @@ void jset_bool(json_t *o, const char *key, bool v);
 void jset_hex(json_t *o, const char *key, uint64_t v);
 /* Seconds from since_ms to now_ms, 0 if that is in the future. */
 void jset_age(json_t *o, const char *key, uint64_t since_ms, uint64_t now_ms);
+/* The time of day then, in UTC: "2026-11-29T00:30:00Z". */
+void jset_time(json_t *o, const char *key, uint64_t at_ms, uint64_t now_ms);
+/* null: below 0, which cannot be seen */
+void jset_seen(json_t *o, const char *key, int64_t v);
 void jset_addr(json_t *o, const char *key, const struct addr *a);
 void jset_addrport(json_t *o, const char *key, const struct addrport *a);
 

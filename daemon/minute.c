@@ -105,6 +105,8 @@ minute_tick_cb(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	MAGIC_CHECK(m, MINUTE_MAGIC);
+	/* Each second: the log's reader may be back while there is nothing else to say. */
+	log_catch_up();
 	for (size_t i = 0; i < m->env->nworkers; i++)
 		stats_sum(&sum, &m->env->workers[i]->stats);
 	say_no_node(m, &sum, now);

@@ -17,4 +17,13 @@ void privs_begin(void);
 int privs_drop(const struct conf *conf, bool raw, bool *has_raw)
     __attribute__((warn_unused_result));
 
+/* Can a connection be made from a client's own address? */
+bool privs_may_raw(void);
+
+/* The guard's: no capability is left but those to run smbgate-keyd as another user. */
+void privs_guard(void);
+
+/* Becomes conf->user only to see with its eyes, and serves nobody. 0, or -1: that is logged. */
+int privs_try(const struct conf *conf) __attribute__((warn_unused_result));
+
 #endif

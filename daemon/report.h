@@ -8,42 +8,76 @@
 
 #include <jansson.h>
 
+struct channel_info;
+struct conf;
 struct conn_info;
+struct ctl_env;
 struct keeper;
-struct nodes;
 struct policy;
+struct refusal;
+struct refused;
 struct sesstab;
+struct session_info;
 struct shared;
+struct takeover;
 struct state;
 struct stats;
+struct view;
+struct who;
 
 /*
- * Key names are a public interface, described in doc/smbgatectl.8.md: they may be added to, never
- * renamed. All functions run on the main thread and return a new object, or NULL when memory is
- * out; times ending in _s are seconds before now_ms, a time of clock_ms().
+ * Key names are a public interface, described in doc/smbgatectl.1.md: they may be added to, never
+ * renamed. All functions run on the main thread, but for those that say otherwise, and return a new
+ * object, or NULL when memory is out; times ending in _s are seconds before now_ms, a time of
+ * clock_ms().
  */
 
-json_t *report_nodes(struct nodes *nodes, struct state *claims, const struct policy *p,
+struct report_conns {
+	const struct conn_info *all;
+	size_t n;
+};
+
+json_t *report_nodes(const struct ctl_env *env, uint64_t now_ms);
+
+/*
+ * Those of which there may be many, as the view has them; they may be made on any thread. Every
+ * claim, joined with the live connections and with the sessions on these; view NULL: all.
+ */
+json_t *report_clients(const struct ctl_env *env, const struct report_conns *live,
+    const struct view *view, uint64_t now_ms);
+json_t *report_connections(const struct report_conns *live, const struct view *view,
     uint64_t now_ms);
 
-/* Every claim, joined with the n live connections and with the sessions on these. */
-json_t *report_clients(struct state *claims, struct sesstab *sessions,
-    const struct conn_info *conns, size_t n, uint64_t now_ms);
-
-json_t *report_sessions(struct sesstab *sessions, uint64_t now_ms);
-
-/* The sessions that `who` names, see explain_names(), each with its findings. */
-json_t *report_explain(struct sesstab *sessions, const struct policy *p, const char *who,
+/* Whoever speaks SMB1 or SMB 2.0.2, or has logged on by NTLM. */
+json_t *report_old(struct sesstab *sessions, const struct conn_info *conns, size_t n,
     uint64_t now_ms);
 
-/* path is the file that it came from; since_ms when it came into force. */
-json_t *report_policy(const struct policy *p, const char *path, uint64_t since_ms,
+json_t *report_sessions(struct sesstab *sessions, const struct policy *p, const struct view *view,
+    uint64_t now_ms);
+
+/* A row of that, appended to a list and returned, borrowed. */
+json_t *report_session(json_t *rows, const struct policy *p, const struct session_info *si,
+    const struct channel_info *channels, size_t n, uint64_t now_ms);
+
+/* The keys of one refusal. */
+void report_refusal(json_t *o, const struct refusal *r, uint64_t now_ms);
+
+/* What was refused, the newest first; who: only to that address or GUID; NULL: to all. */
+json_t *report_refusals(struct refused *refused, const struct who *who, uint64_t now_ms);
+
+/* With the listeners that it is for; since_ms: when it came into force. */
+json_t *report_policy(const struct policy *p, const struct conf *conf, uint64_t since_ms,
     uint64_t now_ms);
 
 struct report_gauges {
-	uint64_t connections, places, unauthenticated, sessions_now;
+	uint64_t connections, places, unauthenticated, guests, unauthenticated_bytes, sessions_now;
 	uint64_t reloads, reloads_failed, policy_generation;
 	uint64_t workers, uptime_s;
+	uint64_t keyd_restarts, guard_restarts, keyd_timeouts;
+	uint64_t keyd_queue, keyd_answers, keyd_wait_us, keyd_wait_us_max;
+	uint64_t keyd_asked, keyd_keys, keyd_other_service, keyd_old, keyd_again, keyd_no_reply;
+	uint64_t keyd_slowed, keyd_unmatched;
+	const char *keyd;		/* how it stands with smbgate-keyd; NULL: there is none */
 	bool state_degraded;		/* see report_degraded() */
 };
 
@@ -54,12 +88,9 @@ struct report_gauges {
 json_t *report_stats(const struct stats *sum, const struct report_gauges *now, bool describe);
 
 /* The map of claims; m and k are NULL where it is in memory. */
-json_t *report_state(struct shared *m, struct keeper *k);
+json_t *report_state(struct shared *m, struct keeper *k, const struct takeover *t);
 
-/* Is there a worker that does not reach the shared map? */
+/* Is the shared map out of reach? */
 bool report_degraded(struct shared *m);
-
-/* How many sessions there are. */
-size_t report_count_sessions(struct sesstab *sessions);
 
 #endif

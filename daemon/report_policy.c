@@ -5,6 +5,7 @@
 
 #include "daemon/json.h"
 #include "policy/acl.h"
+#include "policy/conf.h"
 #include "policy/policy.h"
 #include "policy/print.h"
 
@@ -30,15 +31,24 @@ policy_text(json_t *o, const struct policy *p)
 static void
 policy_nodes(json_t *o, const struct policy *p)
 {
-	json_t *list = jset_array(o, "nodes");
+	json_t *list = jset_array(o, "nodes"), *others;
+	char text[ADDR_STRLEN];
 
 	for (size_t i = 0; i < p->nnodes; i++) {
 		json_t *n = jadd_object(list);
 
 		jset_text(n, "name", p->nodes[i].name);
 		jset_addrport(n, "address", &p->nodes[i].address);
+		others = jset_array(n, "other_addresses");
+		for (size_t k = 0; k < p->nodes[i].nothers; k++)
+			jadd_text(others, addr_str(&p->nodes[i].others[k], text));
 		jset_int(n, "weight", p->nodes[i].weight);
+		jset_name(n, "cluster", p->nodes[i].cluster);
 		jset_text(n, "state", pol_nodestate_str(p->nodes[i].state));
+		if (p->nodes[i].agent.port != 0)
+			jset_addrport(n, "agent", &p->nodes[i].agent);
+		else
+			jset_text(n, "agent", NULL);
 	}
 }
 
@@ -72,47 +82,72 @@ policy_lists(json_t *o, const struct policy *p)
 			jset_int(a, "speed", s->list[k].speed);
 			jset_bool(a, "rss", s->list[k].rss);
 			jset_int(a, "ifindex", s->list[k].ifindex);
+			jset_bool(a, "elsewhere", s->list[k].elsewhere);
 		}
 	}
 }
 
-/* Every setting that is one value, by its row in policy/settings.tbl.h. */
+/* Every setting of a section that is one value, by its row in policy/settings.tbl.h. */
 static void
-policy_fields(json_t *root, const struct policy *p)
+section_fields(json_t *o, const char *section, const void *base)
 {
 	char key[64], text[SETTING_STRLEN];
 
-	for (const char *const *section = policy_sections; *section != NULL; section++) {
-		json_t *o = strcmp(*section, "root") == 0 ? root : jset_object(root, *section);
+	for (const struct setting *s = policy_settings; (s = setting_next(s, section)) != NULL;
+	     s++) {
+		uint64_t v = setting_get(s, base);
 
-		for (const struct setting *s = policy_settings;
-		     (s = setting_next(s, *section)) != NULL; s++) {
-			uint64_t v = setting_get(s, p);
+		if (s->kind == SETTING_BOOL)
+			jset_bool(o, setting_key(s, key), v != 0);
+		else if (s->words[0] != NULL)
+			jset_text(o, setting_key(s, key), setting_str(s, v, text));
+		else
+			jset_int(o, setting_key(s, key), v);
+	}
+}
 
-			if (s->kind == SETTING_BOOL)
-				jset_bool(o, setting_key(s, key), v != 0);
-			else if (s->words[0] != NULL)
-				jset_text(o, setting_key(s, key), setting_str(s, v, text));
-			else
-				jset_int(o, setting_key(s, key), v);
-		}
+static void
+policy_fields(json_t *root, const struct policy *p)
+{
+	for (const char *const *section = policy_sections; *section != NULL; section++)
+		section_fields(
+		    strcmp(*section, "root") == 0 ? root : jset_object(root, *section), *section,
+		    p);
+}
+
+/* Every listener, and what policy says of its clients. */
+static void
+policy_listeners(json_t *o, const struct policy *p, const struct conf *conf)
+{
+	json_t *list = jset_array(o, "listeners");
+
+	for (size_t i = 0; i < conf->nlisten; i++) {
+		const struct conf_listen *l = &conf->listen[i];
+		json_t *x = jadd_object(list);
+
+		jset_text(x, "name", l->name);
+		jset_addrport(x, "address", &l->address);
+		jset_bool(x, "intercept", l->intercept);
+		section_fields(x, "listener", policy_listener(p, l->name));
 	}
 }
 
 json_t *
-report_policy(const struct policy *p, const char *path, uint64_t since_ms, uint64_t now_ms)
+report_policy(const struct policy *p, const struct conf *conf, uint64_t since_ms, uint64_t now_ms)
 {
 	json_t *root = json_object(), *o = jset_object(root, "policy"), *addresses;
 
 	jset_int(o, "generation", p->generation);
 	jset_age(o, "since_s", since_ms, now_ms);
-	jset_text(o, "path", path);
+	jset_text(o, "path", conf->policy);
+	jset_text(o, "node_file", p->node_file);
 	policy_nodes(o, p);
 	policy_fields(o, p);
 	addresses = jset_object(o, "addresses");
 	policy_rules(addresses, "allow", p->addresses, false);
 	policy_rules(addresses, "deny", p->addresses, true);
 	policy_lists(o, p);
+	policy_listeners(o, p, conf);
 	policy_text(o, p);
 	return root;
 }

@@ -4,16 +4,20 @@
 # To build smbgate.
 PACKAGES_BUILD="autoconf automake make gcc libc6-dev pkg-config libevent-dev libssl-dev
 	libconfuse-dev uthash-dev libhiredis-dev libkrb5-dev libjansson-dev libsystemd-dev
-	libseccomp-dev libcap-dev"
+	libseccomp-dev libcap-dev lowdown"
 # To run two nodes, and clients, on this machine.
 PACKAGES_NODES="samba smbclient python3 mount util-linux"
 # To run the test suite: a second compiler, unit tests, prove, smbtorture, what t/lab imports,
-# networks and NAT made by tests, a KDC, a domain, packet captures and their decoder, other clients,
-# Redis and Sentinel, a load balancer in front of smbgate.
+# networks and NAT made by tests, what makes packages and reads manifests, a KDC, a domain, a
+# cluster, packet captures and their decoder, other clients, Redis and Sentinel, a load balancer in
+# front of smbgate, a machine with a kernel of its own (see packages_kernel), promtool (prometheus).
 PACKAGES_TEST="clang libclang-rt-14-dev libcmocka-dev perl samba-testsuite samba-vfs-modules
-	python3-pycryptodome iproute2 procps binutils git krb5-kdc krb5-admin-server krb5-user
-	samba-dsdb-modules samba-ad-provision python3-samba winbind libnss-winbind tcpdump tshark
-	valgrind nftables curl python3-impacket redis-server redis-sentinel haproxy keepalived"
+	python3-pycryptodome python3-cryptography iproute2 procps binutils git krb5-kdc
+	krb5-admin-server krb5-user samba-dsdb-modules samba-ad-provision python3-samba winbind
+	libnss-winbind ctdb tcpdump tshark systemd valgrind nftables curl python3-impacket
+	redis-server redis-sentinel haproxy keepalived wireguard-tools wireguard-go qemu-system-x86
+	busybox-static kmod prometheus mandoc man-db debhelper dh-apparmor apparmor rpm
+	python3-yaml python3-jinja2"
 # What dev/lint runs.
 PACKAGES_LINT="clang-format clang-tidy cppcheck shellcheck codespell lua5.1 pyflakes3 git"
 
@@ -82,3 +86,17 @@ packages_install() {
 	fi
 	rm -f "$log"
 }
+
+# packages_kernel DIR: Debian's kernel for virtual machines, unpacked into DIR for t/lab/kernel.py
+# (27 MB to fetch, 106 MB). It is not installed, for it is not this machine's.
+packages_kernel() (
+	[ ! -e "$1" ] || exit 0
+	name=$(apt-cache depends linux-image-cloud-amd64 |
+		awk '$1 == "Depends:" { print $2; exit }')
+	[ -n "$name" ] || exit 1
+	new=$(mktemp -d "$1.XXXXXX")
+	trap 'rm -rf "$new"' EXIT
+	cd "$new" || exit
+	apt-get download -q "$name" && dpkg-deb -x "$name"_*.deb tree || exit
+	/sbin/depmod -b tree "${name#linux-image-}" && mv tree "$1"
+)

@@ -4,7 +4,6 @@
 #include "inspect/admission.h"
 
 #include "auth/keys.h"
-#include "auth/ntlm.h"
 #include "auth/sign.h"
 #include "auth/spnego.h"
 #include "inspect/frame.h"
@@ -22,9 +21,9 @@ refuse(uint32_t status, enum counter c, const char *text)
 }
 
 struct decision
-admission_dialect(const struct policy *p, uint16_t dialect)
+admission_dialect(const struct pol_auth *auth, uint16_t dialect)
 {
-	return dialect < p->auth.min_dialect ? decide_close(CLOSE_DIALECT_REFUSED)
+	return dialect < auth->min_dialect ? decide_close(CLOSE_DIALECT_REFUSED)
 	                                     : decide(DECIDE_PASS);
 }
 
@@ -57,43 +56,52 @@ admission_bind_signed(struct crypt *c, const struct smbkeys *session, uint16_t a
 	return good;
 }
 
-static bool
-is_ntlm(const struct token *t)
+bool
+admission_picks(const struct pol_auth *auth)
 {
-	return t->kind == TOKEN_NTLM_NEGOTIATE || t->kind == TOKEN_NTLM_AUTHENTICATE;
+	return auth->ntlm == POL_AUTH_REFUSE || auth->guest == POL_AUTH_REFUSE;
 }
 
 struct decision
-admission_token(const struct policy *p, const struct token *t)
+admission_token(const struct pol_auth *auth, const struct token *t, enum mech mech)
 {
-	struct ntlm_auth n;
-
-	if (is_ntlm(t) && p->auth.ntlm == POL_AUTH_REFUSE)
+	if (auth->ntlm == POL_AUTH_REFUSE && mech_is_ntlm(mech))
 		return refuse(STATUS_NTLM_BLOCKED, STAT_ntlm_refused, "NTLM logon refused");
-	if (t->kind == TOKEN_NTLM_AUTHENTICATE && p->auth.guest == POL_AUTH_REFUSE &&
-	    ntlm_auth_get(&n, t->p, t->len) == 0 && ntlm_anonymous(&n))
+	if (admission_picks(auth) && t->kind == TOKEN_UNREAD)
+		return refuse(STATUS_ACCESS_DENIED, STAT_logons_unread,
+		    "logon refused, its token cannot be read");
+	if (auth->guest == POL_AUTH_REFUSE && t->kind == TOKEN_NTLM_AUTHENTICATE &&
+	    mech != MECH_NTLM_USER)
 		return refuse(STATUS_ACCESS_DENIED, STAT_guests_refused,
 		    "anonymous logon refused");
 	return decide(DECIDE_PASS);
 }
 
-struct decision
-admission_session(const struct policy *p, const struct session_info *si, bool compression,
-    enum pol_ifmode mode)
+static struct decision
+refuse_session(enum close_reason why, enum counter c)
 {
-	struct decision d;
+	struct decision d = decide_close(why);
 
-	if ((si->guest || si->anonymous) && p->auth.guest == POL_AUTH_REFUSE) {
-		d = decide_close(CLOSE_GUEST_REFUSED);
-		decision_count(&d, STAT_guests_refused);
-		return d;
-	}
+	decision_count(&d, c);
+	return d;
+}
+
+struct decision
+admission_logon(const struct pol_auth *auth, const struct session_info *si, enum mech mech)
+{
+	if (auth->guest == POL_AUTH_REFUSE && (si->guest || si->anonymous || mech == MECH_NTLM))
+		return refuse_session(CLOSE_GUEST_REFUSED, STAT_guests_refused);
+	/* A user's NTLM was let in by the policy that the request met. */
+	if (admission_picks(auth) && mech == MECH_UNREAD)
+		return refuse_session(CLOSE_LOGON_UNREAD, STAT_logons_unread);
+	return decide(DECIDE_PASS);
+}
+
+struct decision
+admission_session(const struct policy *p, const struct session_info *si)
+{
 	/* Policy wants every session seen, and this one will hide its messages or seal them. */
 	if (!si->keyed && p->unkeyed == POL_UNKEYED_REFUSE && (si->signing_required || si->sealed))
 		return decide_close(CLOSE_UNKEYED);
-	/* What is compressed cannot be seen, and on this session it must be. */
-	if (si->keyed && compression && p->compression == POL_COMPRESSION_REFUSE &&
-	    mode != POL_IF_PASS)
-		return decide_close(CLOSE_COMPRESSION);
 	return decide(DECIDE_PASS);
 }

@@ -4,6 +4,7 @@
 #include "inspect/announce.h"
 
 #include "base/addr.h"
+#include "inspect/query_seen.h"
 #include "policy/policy.h"
 #include "smb/ifinfo.h"
 
@@ -85,6 +86,33 @@ announce(const struct policy *p, const char *listener, enum pol_ifmode mode,
 	for (size_t i = 0; i < total && k < max; i++) {
 		e = own ? from_policy(&sec->list[i]) : list[i];
 		if (may_announce(p, &e.addr))
+			out[k++] = e;
+	}
+	return k;
+}
+
+static bool
+is_in(const struct ifinfo *list, size_t n, const struct addr *a)
+{
+	for (size_t i = 0; i < n; i++)
+		if (addr_equal(&list[i].addr, a))
+			return true;
+	return false;
+}
+
+size_t
+announce_removed(const struct policy *p, const char *listener, bool intercept,
+    const struct query_lists *l, struct ifinfo *out, size_t max)
+{
+	const struct pol_interfaces *sec = policy_interfaces(p, listener);
+	const size_t own = sec != NULL && announce_mode(p, listener, intercept) == POL_IF_ANNOUNCE
+	    ? sec->n : 0;
+	size_t k = 0;
+
+	for (size_t i = 0; i < own + l->nnode && k < max; i++) {
+		const struct ifinfo e = i < own ? from_policy(&sec->list[i]) : l->node[i - own];
+
+		if (!is_in(l->told, l->ntold, &e.addr) && !is_in(out, k, &e.addr))
 			out[k++] = e;
 	}
 	return k;

@@ -8,6 +8,7 @@
 #include "policy/policy.h"
 
 struct ifinfo;
+struct query_lists;
 
 /*
  * What the listener's section says. Without one: announce; but filter where clients dial the nodes'
@@ -29,5 +30,13 @@ enum pol_ifmode announce_mode(const struct policy *p, const char *listener, bool
 size_t announce(const struct policy *p, const char *listener, enum pol_ifmode mode,
     const struct addr *dialled, const struct ifinfo *list, size_t n, struct ifinfo *out,
     size_t max);
+
+/*
+ * Pure. What the client might have been told and was not, each once: of the listener's list, as far
+ * as it is told that, and of the node's. Writes at most max entries to out and returns their
+ * number.
+ */
+size_t announce_removed(const struct policy *p, const char *listener, bool intercept,
+    const struct query_lists *l, struct ifinfo *out, size_t max);
 
 #endif

@@ -12,6 +12,9 @@ struct frame;
 struct mediate;
 struct message;
 
+/* The command that the node was sent: what the client asked, or what stands in for it. */
+uint16_t carry_sent(const struct pending *asked);
+
 /*
  * PASS: done, and on with the next message of the frame, which ends with frame_finish(); anything
  * else is what becomes of the whole frame.

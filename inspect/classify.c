@@ -8,10 +8,12 @@
 #include "inspect/session.h"
 #include "inspect/track.h"
 #include "smb/chain1.h"
+#include "smb/compress.h"
 #include "smb/const.h"
 #include "smb/hdr2.h"
 #include "smb/ioctl2.h"
 #include "smb/nbss.h"
+#include "smb/raw1.h"
 #include "smb/xform.h"
 
 #include <stdbool.h>
@@ -32,6 +34,13 @@ static struct verdict
 hold(size_t n)
 {
 	return (struct verdict){ .act = VERDICT_HOLD, .n = (uint32_t)n, .frame = (uint32_t)n };
+}
+
+/* It is not judged as a whole: inspect/parts.h. */
+static struct verdict
+by_parts(void)
+{
+	return (struct verdict){ .act = VERDICT_PARTS };
 }
 
 static struct verdict
@@ -66,9 +75,6 @@ must_see(const struct track *t, enum dir dir, const struct hdr2 *h, const uint8_
 	case SMB2_IOCTL:
 		if (dir == S2C && track_asked(t, h->message_id) != NULL)
 			return SEEN_YES;
-		/* An error has no CtlCode; what stands at its place is the error body. */
-		if (dir == S2C && h->status != STATUS_SUCCESS)
-			return SEEN_NO;
 		if (len < IOCTL2_PEEK_LEN)
 			return SEEN_NO;
 		if (avail < IOCTL2_PEEK_LEN) {
@@ -78,76 +84,29 @@ must_see(const struct track *t, enum dir dir, const struct hdr2 *h, const uint8_
 		return ioctl2_peek(p, avail) == FSCTL_QUERY_NETWORK_INTERFACE_INFO ? SEEN_YES
 		                                                                    : SEEN_NO;
 	default:
-		/* An ECHO that stands for a refused request, or an answer with a wrong command. */
+		/* What stood in for another request, or an answer with a wrong command. */
 		if (dir == S2C && t->npending > 0 && track_asked(t, h->message_id) != NULL)
 			return SEEN_YES;
 		return SEEN_NO;
 	}
 }
 
-/* An answer from a client: whoever takes it for a request has been fooled. */
-static bool
-backwards(enum dir dir, const struct hdr2 *h)
+/* One that must be seen is held. A list that goes on whatever it is may be longer than that. */
+static struct verdict
+seen(const struct track *t, enum dir dir, const struct hdr2 *h, size_t frame)
+{
+	const struct pending *p;
+
+	if (frame <= HOLD_MAX)
+		return hold(frame);
+	p = dir == S2C ? track_asked(t, h->message_id) : NULL;
+	return p != NULL && p->way == WAY_PASS ? pass(frame, frame) : end(CLOSE_LONG_FRAME);
+}
+
+bool
+classify_backwards(enum dir dir, const struct hdr2 *h)
 {
 	return dir == C2S && (h->flags & SMB2_FLAGS_SERVER_TO_REDIR) != 0;
-}
-
-/* The parts of a compound that is passed piece by piece; off: bytes in front of p's message. */
-static struct verdict
-classify_piece(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t left,
-    size_t off)
-{
-	struct hdr2 h;
-	size_t n = 0, len;
-
-	if (left < SMB2_HDR_LEN)
-		return end(CLOSE_BAD_CHAIN);
-	if (avail < SMB2_HDR_LEN)
-		return more(off + SMB2_HDR_LEN);
-	if (hdr2_get(&h, p, avail) == -1 || backwards(dir, &h))
-		return end(CLOSE_BAD_MESSAGE);
-	if (h.next != 0 &&
-	    (h.next < SMB2_HDR_LEN || h.next % 8 != 0 || h.next > left - SMB2_HDR_LEN))
-		return end(CLOSE_BAD_CHAIN);
-	len = h.next != 0 ? h.next : left;
-	switch (must_see(t, dir, &h, p, avail, len, &n)) {
-	case SEEN_MORE:
-		return more(off + n);
-	case SEEN_YES:
-		return end(CLOSE_UNSEEN_COMPOUND);
-	case SEEN_NO:
-		break;
-	}
-	return pass(off + len, off + left);
-}
-
-/* The same of an encrypted frame: the head of the part that begins at p is peeked at. */
-static struct verdict
-classify_sealed_piece(const struct track *t, enum dir dir, const uint8_t *p, size_t avail,
-    size_t left, size_t off)
-{
-	const struct sealed_piece *s = t->piece[dir];
-	const struct smbkeys *k = track_keys(t, s->session_id);
-	size_t want = left < IOCTL2_PEEK_LEN ? left : IOCTL2_PEEK_LEN;
-	uint8_t head[IOCTL2_PEEK_LEN];
-
-	/* The session has ended, or become opaque, while the frame was passing. */
-	if (k == NULL || left > s->size)
-		return pass(off + left, off + left);
-	if (avail < want)
-		return more(off + want);
-	if (seal_peek(t->crypt, k, dir == C2S ? SEAL_C2S : SEAL_S2C, s->nonce, p, s->size - left,
-	        want, head) == -1)
-		return end(CLOSE_BAD_MESSAGE);
-	return classify_piece(t, dir, head, want, left, off);
-}
-
-struct verdict
-classify_part(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t left)
-{
-	if (t->piece[dir] != NULL)
-		return classify_sealed_piece(t, dir, p, avail, left, 0);
-	return classify_piece(t, dir, p, avail, left, 0);
 }
 
 static struct verdict
@@ -162,7 +121,7 @@ classify_smb2(const struct track *t, enum dir dir, const uint8_t *p, size_t avai
 		return more(NBSS_HDR_LEN + SMB2_HDR_LEN);
 	p += NBSS_HDR_LEN;
 	avail -= NBSS_HDR_LEN;
-	if (hdr2_get(&h, p, avail) == -1 || backwards(dir, &h))
+	if (hdr2_get(&h, p, avail) == -1 || classify_backwards(dir, &h))
 		return end(CLOSE_BAD_MESSAGE);
 	if (h.next != 0) {
 		/*
@@ -172,75 +131,166 @@ classify_smb2(const struct track *t, enum dir dir, const uint8_t *p, size_t avai
 		 */
 		if (frame <= HOLD_MAX && (dir == C2S || t->npending > 0))
 			return hold(frame);
-		return classify_piece(t, dir, p, avail, len, NBSS_HDR_LEN);
+		return by_parts();
 	}
 	switch (must_see(t, dir, &h, p, avail, len, &n)) {
 	case SEEN_MORE:
 		return more(NBSS_HDR_LEN + n);
 	case SEEN_YES:
-		return frame <= HOLD_MAX ? hold(frame) : end(CLOSE_LONG_FRAME);
+		return seen(t, dir, &h, frame);
 	case SEEN_NO:
 		break;
 	}
+	return pass(frame, frame);
+}
+
+/* Answers concern us while one of them may have to be seen; or, by their heads alone, counted. */
+static bool
+concerns(const struct track *t, enum dir dir)
+{
+	return dir == C2S || t->npending > 0;
+}
+
+static bool
+is_counted(const struct track *t)
+{
+	return t->asked > 0;
+}
+
+/*
+ * A compressed message, of which p has n bytes, COMPRESS_PEEK_LEN or all: what is in it is judged
+ * like what is not compressed. What cannot be read, or held, is left to the policy.
+ */
+static struct verdict
+compressed(const struct track *t, enum dir dir, const uint8_t *p, size_t n, size_t frame,
+    struct hdr2 *peeked)
+{
+	const size_t len = compress_len(t->chained, p, n);
+	uint8_t head[IOCTL2_PEEK_LEN];
+	struct hdr2 h;
+	size_t got, more_n;
+
+	if (!concerns(t, dir) && !is_counted(t))
+		return pass(frame, frame);
+	got = compress_open(t->chained, p, n, head, sizeof(head));
+	if (hdr2_get(&h, head, got) == 0) {
+		if (classify_backwards(dir, &h))
+			return end(CLOSE_BAD_MESSAGE);
+		/* Any message of a compound may be one that must be seen. */
+		if (h.next == 0 && must_see(t, dir, &h, head, got, len, &more_n) == SEEN_NO) {
+			*peeked = h;
+			return pass(frame, frame);
+		}
+	}
+	if (!concerns(t, dir))
+		return pass(frame, frame);
+	if (frame <= HOLD_MAX && len > 0 && len <= HOLD_MAX - NBSS_HDR_LEN)
+		return hold(frame);
+	return t->refuse_compressed ? end(CLOSE_COMPRESSION) : pass(frame, frame);
+}
+
+/* A compressed frame, len bytes behind the transport header p. */
+static struct verdict
+classify_compressed(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t len,
+    struct hdr2 *peeked)
+{
+	const size_t want = len < COMPRESS_PEEK_LEN ? len : COMPRESS_PEEK_LEN;
+
+	peeked->command = HDR2_NO_COMMAND;
+	/* Legal only where the node itself has chosen it. */
+	if (!t->compression)
+		return end(CLOSE_BAD_PROTOCOL);
+	if (avail < NBSS_HDR_LEN + want)
+		return more(NBSS_HDR_LEN + want);
+	return compressed(t, dir, p + NBSS_HDR_LEN, want, NBSS_HDR_LEN + len, peeked);
+}
+
+/* The same of what is sealed, too: p is the transport header. */
+static struct verdict
+classify_sealed_compressed(const struct track *t, enum dir dir, const struct smbkeys *k,
+    const struct xform *x, const uint8_t *p, size_t avail, size_t frame, struct hdr2 *peeked)
+{
+	const size_t front = NBSS_HDR_LEN + SMB2_TRANSFORM_LEN;
+	uint8_t head[COMPRESS_PEEK_LEN];
+	const size_t want = x->original_size < sizeof(head) ? x->original_size : sizeof(head);
+
+	if (avail < front + want)
+		return more(front + want);
+	if (seal_peek(t->crypt, k, dir == C2S ? SEAL_C2S : SEAL_S2C, x->nonce, p + front, 0, want,
+	        head) == -1)
+		return end(CLOSE_BAD_MESSAGE);
+	return compressed(t, dir, head, want, frame, peeked);
+}
+
+/* What is sealed with the keys k, at p behind its TRANSFORM header x. */
+static struct verdict
+classify_keyed(const struct track *t, enum dir dir, const struct smbkeys *k, const struct xform *x,
+    const uint8_t *p, size_t avail, struct hdr2 *peeked)
+{
+	const size_t front = NBSS_HDR_LEN + SMB2_TRANSFORM_LEN, frame = front + x->original_size;
+	uint8_t head[IOCTL2_PEEK_LEN];
+	const size_t want = x->original_size < sizeof(head) ? x->original_size : sizeof(head);
+	struct hdr2 h;
+	size_t n = 0;
+
+	if (!concerns(t, dir) && !is_counted(t))
+		return pass(frame, frame);
+	if (avail < front + want)
+		return more(front + want);
+	if (seal_peek(t->crypt, k, dir == C2S ? SEAL_C2S : SEAL_S2C, x->nonce, p + front, 0, want,
+	        head) == -1)
+		return end(CLOSE_BAD_MESSAGE);
+	/* Compressed before it was encrypted, [MS-SMB2] 3.1.4.4. */
+	if (t->compression && word(head) == SMB2_COMPRESSION_ID)
+		return classify_sealed_compressed(t, dir, k, x, p, avail, frame, peeked);
+	/* Not what these keys should show: whoever holds it can try others. */
+	if (hdr2_get(&h, head, want) == -1)
+		return !concerns(t, dir) ? pass(frame, frame) :
+		    frame <= HOLD_MAX    ? hold(frame) :
+		                           end(CLOSE_BAD_MESSAGE);
+	if (classify_backwards(dir, &h))
+		return end(CLOSE_BAD_MESSAGE);
+	if (h.next != 0)
+		return frame > HOLD_MAX || !concerns(t, dir) ? by_parts() : hold(frame);
+	if (must_see(t, dir, &h, head, want, x->original_size, &n) == SEEN_YES)
+		return seen(t, dir, &h, frame);
+	*peeked = h;
 	return pass(frame, frame);
 }
 
 /* A TRANSFORM frame, len bytes behind the transport header; p has the first four at least. */
 static struct verdict
-classify_sealed(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t len)
+classify_sealed(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, size_t len,
+    struct hdr2 *peeked)
 {
 	const size_t front = NBSS_HDR_LEN + SMB2_TRANSFORM_LEN, frame = NBSS_HDR_LEN + len;
-	uint8_t head[IOCTL2_PEEK_LEN];
 	const struct smbkeys *k;
 	struct xform x;
-	struct hdr2 h;
-	size_t want, n = 0;
 
+	peeked->command = HDR2_NO_COMMAND;
 	/* [MS-SMB2] 3.3.5.2.1.1: encryption came with 3.0. */
 	if (t->dialect < SMB2_DIALECT_300 || t->cipher == 0)
 		return end(CLOSE_BAD_PROTOCOL);
-	if (len < SMB2_TRANSFORM_LEN + SMB2_HDR_LEN)
+	/* Compressed, a message may be shorter than its header. */
+	if (len < SMB2_TRANSFORM_LEN + (t->compression ? COMPRESS_MIN_LEN : SMB2_HDR_LEN))
 		return end(CLOSE_SHORT_FRAME);
 	if (avail < front)
 		return more(front);
 	if (xform_get(&x, p + NBSS_HDR_LEN, avail - NBSS_HDR_LEN) == -1)
 		return end(CLOSE_BAD_MESSAGE);
+	if (x.original_size > len - SMB2_TRANSFORM_LEN)
+		return end(CLOSE_BAD_MESSAGE);
+	if (x.original_size < len - SMB2_TRANSFORM_LEN)
+		return by_parts();
 	k = track_keys(t, x.session_id);
 	if (k == NULL)
 		return t->refuse_sealed ? end(CLOSE_UNKEYED) : pass(frame, frame);
-	if (x.original_size != len - SMB2_TRANSFORM_LEN)
-		return end(CLOSE_BAD_MESSAGE);
-	/* An answer concerns us only while something is asked. */
-	if (dir == S2C && t->npending == 0)
-		return pass(frame, frame);
-	want = x.original_size < sizeof(head) ? x.original_size : sizeof(head);
-	if (avail < front + want)
-		return more(front + want);
-	if (seal_peek(t->crypt, k, dir == C2S ? SEAL_C2S : SEAL_S2C, x.nonce, p + front, 0, want,
-	        head) == -1)
-		return end(CLOSE_BAD_MESSAGE);
-	/* Not what these keys should show: whoever holds it can try others. */
-	if (hdr2_get(&h, head, want) == -1)
-		return frame <= HOLD_MAX ? hold(frame) : end(CLOSE_BAD_MESSAGE);
-	if (backwards(dir, &h))
-		return end(CLOSE_BAD_MESSAGE);
-	if (h.next != 0 && frame > HOLD_MAX)
-		return classify_piece(t, dir, head, want, x.original_size, front);
-	if (h.next != 0)
-		return hold(frame);
-	switch (must_see(t, dir, &h, head, want, x.original_size, &n)) {
-	case SEEN_YES:
-		return frame <= HOLD_MAX ? hold(frame) : end(CLOSE_LONG_FRAME);
-	case SEEN_MORE:
-	case SEEN_NO:
-		break;
-	}
-	return pass(frame, frame);
+	return classify_keyed(t, dir, k, &x, p, avail, peeked);
 }
 
 /*
- * An SMB1 message of len bytes. Held is what may hold a logon: of requests also every chain; of the
- * node's answers a chain that ends a session first.
+ * An SMB1 message of len bytes. Held is what may hold a logon: of requests also every chain, and
+ * what asks for raw mode or encryption; of the node's answers a chain that ends a session first.
  */
 static struct verdict
 classify_smb1(enum dir dir, const uint8_t *p, size_t avail, size_t len)
@@ -253,10 +303,14 @@ classify_smb1(enum dir dir, const uint8_t *p, size_t avail, size_t len)
 		return end(CLOSE_SHORT_FRAME);
 	if (avail < NBSS_HDR_LEN + want)
 		return more(NBSS_HDR_LEN + want);
+	command = p[NBSS_HDR_LEN + 4];
+	if (dir == C2S && command == SMB1_COM_TRANSACTION2)
+		want = len < RAW1_PEEK_LEN ? len : RAW1_PEEK_LEN;
+	if (avail < NBSS_HDR_LEN + want)
+		return more(NBSS_HDR_LEN + want);
 	p += NBSS_HDR_LEN;
-	command = p[4];
 	if (command != SMB1_COM_SESSION_SETUP_ANDX && command != SMB1_COM_LOGOFF_ANDX &&
-	    (dir == S2C || !chain1_more(p, want)))
+	    (dir == S2C || (!raw1_may_ask(p, want) && !chain1_more(p, want))))
 		return pass(frame, frame);
 	if (frame <= HOLD_MAX)
 		return hold(frame);
@@ -289,7 +343,7 @@ classify_first(const struct track *t, const uint8_t *p, size_t avail)
 }
 
 struct verdict
-classify(const struct track *t, enum dir dir, const uint8_t *p, size_t avail)
+classify(const struct track *t, enum dir dir, const uint8_t *p, size_t avail, struct hdr2 *peeked)
 {
 	struct nbss n;
 
@@ -315,12 +369,9 @@ classify(const struct track *t, enum dir dir, const uint8_t *p, size_t avail)
 			return end(CLOSE_BAD_PROTOCOL);
 		return classify_smb2(t, dir, p, avail, n.len);
 	case SMB2_TRANSFORM_ID:
-		return classify_sealed(t, dir, p, avail, n.len);
+		return classify_sealed(t, dir, p, avail, n.len, peeked);
 	case SMB2_COMPRESSION_ID:
-		/* Legal only where the node itself has chosen it: no hiding place otherwise. */
-		if (!t->compression)
-			return end(CLOSE_BAD_PROTOCOL);
-		return pass(NBSS_HDR_LEN + n.len, NBSS_HDR_LEN + n.len);
+		return classify_compressed(t, dir, p, avail, n.len, peeked);
 	case SMB1_PROTOCOL_ID:
 		if (dir == S2C && t->smb1_offered && !t->smb1 && !t->negotiated)
 			return hold(NBSS_HDR_LEN + n.len);

@@ -20,12 +20,17 @@ struct track;
  */
 struct verdict classify_first(const struct track *t, const uint8_t *p, size_t avail);
 
-/* A frame of a connection that has its node. p is the transport header. No side effects. */
-struct verdict classify(const struct track *t, enum dir dir, const uint8_t *p, size_t avail);
+/*
+ * A frame of a connection that has its node. p is the transport header. No side effects.
+ * VERDICT_PARTS: parts_head() is to be asked. peeked is set where a frame passes that is sealed or
+ * compressed: to the header of the one message in it, or, where that was not looked at, to
+ * HDR2_NO_COMMAND.
+ */
+struct verdict classify(const struct track *t, enum dir dir, const uint8_t *p, size_t avail,
+    struct hdr2 *peeked);
 
-/* A later part of a compound that is too long to be held; left bytes of the frame remain. */
-struct verdict classify_part(const struct track *t, enum dir dir, const uint8_t *p, size_t avail,
-    size_t left);
+/* An answer from a client: whoever takes it for a request has been fooled. */
+bool classify_backwards(enum dir dir, const struct hdr2 *h);
 
 /*
  * Must this message of a frame, len bytes long, be seen? p has its first avail bytes, 72 if it has

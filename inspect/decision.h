@@ -15,16 +15,18 @@
  *	             a request                              an answer
  *	PASS         goes on as it is                       goes on as it is
  *	NOTE         goes on; its answer is for us to see   -
- *	STAND_IN     an ECHO goes on in its place; what     -
- *	             the client is told is made of that
- *	             ECHO's answer
+ *	STAND_IN     another request goes on in its place;  -
+ *	             what the client is told is made of
+ *	             the answer to that
  *	REFUSE       the same: the client is told a status  -
  *	CHANGE       SMB1: VcNumber 0 becomes another       our list, or our status, in its place
- *	WAIT         shown again after mediate_wake()       shown again after mediate_wake()
+ *	WAIT         shown again: mediate_wake_request()    shown again: mediate_wake_answer()
  *	CLOSE        the connection ends                    the connection ends
  *
- * Nothing is dropped or inserted: an ECHO takes the MessageId and the credits of what it stands in
- * for, so that the node's MessageId window goes on.
+ * Nothing is dropped or inserted: what stands in has the MessageId and the credits of what it
+ * stands in for, so that the node's MessageId window goes on. It is one that the node always
+ * answers, and that does nothing: a SESSION_SETUP of a session that does not exist in the place of
+ * a SESSION_SETUP, an ECHO in that of anything else.
  */
 enum decision_act {
 	DECIDE_PASS,

@@ -5,31 +5,51 @@
 
 #include "base/clock.h"
 #include "nodes/node.h"
+#include "stats/refused.h"
 
-struct log_conn
-mediate_log(const struct mediate *m)
+#include <stdio.h>
+
+struct log_fields
+mediate_log(const struct mediate *m, enum log_event event)
 {
-	return (struct log_conn){ .id = m->self.conn_id, .client = &m->self.client,
+	return (struct log_fields){ .event = event, .id = m->self.conn_id,
+		.client = &m->self.client, .local = &m->self.local, .listener = m->self.listener,
 		.node = m->node == NULL ? NULL : m->node->name };
 }
 
-bool
-mediate_may_log(struct mediate *m)
+void
+mediate_refused(const struct mediate *m, int kind, const struct guid *guid, uint64_t session_id,
+    const char *user)
 {
-	unsigned left_out;
+	struct refusal r = { .kind = (uint8_t)kind, .client = m->self.client,
+		.local = m->self.local, .guid = *guid, .session_id = session_id,
+		.at_ms = clock_ms() };
 
-	if (!log_allow(&m->env->log, clock_ms(), &left_out))
-		return false;
-	if (left_out > 0)
-		log_warn("%u lines about messages left out", left_out);
-	return true;
+	if (m->env->refused == NULL || kind < 0)
+		return;
+	if (m->node != NULL)
+		snprintf(r.node, sizeof(r.node), "%s", m->node->name);
+	if (user != NULL)
+		snprintf(r.user, sizeof(r.user), "%s", user);
+	else if (!sesstab_user(m->env->sessions, session_id, r.user, sizeof(r.user)))
+		snprintf(r.user, sizeof(r.user), "%s", logons_user(&m->logons));
+	refused_note(m->env->refused, &r);
 }
 
 void
-mediate_wake(void *arg)
+mediate_wake_request(void *arg)
 {
 	struct mediate *m = arg;
 
 	MAGIC_CHECK(m, MEDIATE_MAGIC);
-	m->wake(m->wake_arg);
+	m->env->wake(m->owner, C2S);
+}
+
+void
+mediate_wake_answer(void *arg)
+{
+	struct mediate *m = arg;
+
+	MAGIC_CHECK(m, MEDIATE_MAGIC);
+	m->env->wake(m->owner, S2C);
 }

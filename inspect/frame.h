@@ -12,6 +12,7 @@
 #include "inspect/verdict.h"
 #include "smb/chain2.h"
 
+struct parts;
 struct smbkeys;
 
 enum message_signature {
@@ -22,12 +23,17 @@ enum message_signature {
 	SIGNATURE_BAD,
 };
 
+/* Of MaxOutputResponse: no more can be held. */
+#define OUTPUT_MAX 65536
+
 struct message {
 	struct part2 part;
 	const uint8_t *bytes;	/* part.len of them */
 	enum message_signature signature;
 	enum query_way way;	/* of an interface query of the client's */
-	uint32_t max_output;	/* of the same */
+	bool vouched;		/* its session is asked for in its place */
+	uint32_t max_output;	/* MaxOutputResponse of the same */
+	uint32_t output;	/* what the node is asked for: that, or less */
 };
 
 /*
@@ -54,8 +60,11 @@ struct frame {
 	size_t done;		/* of bytes */
 	size_t start;		/* of the message being written */
 	bool changed;
+	bool fixed;		/* one message out of a frame that goes on: it keeps its length */
+	size_t front;		/* fixed: bytes of that frame's transport header before it */
 	unsigned n;
-	struct message msg[CHAIN2_MAX_PARTS + 1];	/* n; one more to find the end with */
+	unsigned peeked;	/* n is 0: messages whose heads alone were read */
+	struct message *msg;	/* of the worker, until the next frame */
 };
 
 /*
@@ -65,6 +74,22 @@ struct frame {
 struct outcome frame_read(struct frame *f, struct mediate *m, enum dir dir, const uint8_t *bytes,
     size_t len);
 
+/* The same of the part that w holds; bytes are those that its verdict asked for. */
+struct outcome frame_read_part(struct frame *f, struct mediate *m, enum dir dir,
+    const uint8_t *bytes, const struct parts *w);
+
+/* Is this message all that there is in its frame? */
+bool frame_alone(const struct frame *f);
+
+/*
+ * Is there a message of another session, opaque, in a plain frame? smbd answers the whole of it
+ * under the seal of the first session in it that has one.
+ */
+bool frame_foreign(const struct frame *f, const struct track *t, uint64_t session_id);
+
+/* Can all answers to the requests of a frame be held together, most likely? */
+bool frame_answers_fit(const struct frame *f);
+
 /* The signature, checked once. A bad one costs the session its keys, unless they are proven. */
 enum message_signature frame_signature(struct mediate *m, struct message *msg);
 
@@ -73,6 +98,12 @@ bool message_interim(const struct message *msg);
 
 /* When it is changed it goes on sealed with the keys of that session; without keys nothing does. */
 void frame_seal(struct frame *f, const struct track *t, uint64_t session_id);
+
+/* Is the message behind msg related to it? It takes its session and tree from it. */
+bool frame_related_follows(const struct frame *f, const struct message *msg);
+
+/* Is there room for len bytes in the place of msg, and for the rest of the frame behind them? */
+bool frame_fits(const struct frame *f, const struct message *msg, size_t len);
 
 /*
  * Between the two the caller writes what takes the place of msg, header first, to the returned

@@ -95,10 +95,13 @@ identity_principal(struct identity *id, struct keyhash *h, const char *principal
 	const char *at = strrchr(principal, '@');
 	size_t n = at == NULL ? strlen(principal) : (size_t)(at - principal);
 
-	if (n > 0)
-		id->principal = name_hash(h, (const uint8_t *)principal, n,
-		    (const uint8_t *)(at == NULL ? "" : at + 1), at == NULL ? 0 : strlen(at + 1),
-		    false);
+	if (n == 0)
+		return;
+	id->principal = name_hash(h, (const uint8_t *)principal, n,
+	    (const uint8_t *)(at == NULL ? "" : at + 1), at == NULL ? 0 : strlen(at + 1), false);
+	/* [MS-ADTS] 3.1.1.3.2: a computer's account is its NetBIOS name and a dollar sign. */
+	if (n > 1 && principal[n - 1] == '$')
+		id->machine = name_hash(h, (const uint8_t *)principal, n - 1, NULL, 0, false);
 }
 
 void
@@ -108,12 +111,4 @@ identity_take(struct identity *id, const struct identity *from)
 		id->machine = from->machine;
 	if (from->principal != 0)
 		id->principal = from->principal;
-}
-
-bool
-identity_same(const struct identity *a, const struct identity *b)
-{
-	if (a->machine != 0 || b->machine != 0)
-		return a->machine == b->machine;
-	return a->principal != 0 && a->principal == b->principal;
 }

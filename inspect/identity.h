@@ -15,7 +15,8 @@ struct token;
  * for every connection. 0: not known. Case does not count.
  */
 struct identity {
-	uint64_t machine;	/* the workstation of an NTLM logon, or a NetBIOS caller */
+	/* the workstation of an NTLM logon, a NetBIOS caller, or a computer's own Kerberos logon */
+	uint64_t machine;
 	uint64_t principal;	/* the user */
 };
 
@@ -26,11 +27,5 @@ void identity_machine(struct identity *id, struct keyhash *h, const char *name);
 void identity_principal(struct identity *id, struct keyhash *h, const char *principal);
 /* What `from` knows replaces what is there. */
 void identity_take(struct identity *id, const struct identity *from);
-
-/*
- * Of two connections from one address: the same client? By its machine's name; where neither has
- * one, by the user.
- */
-bool identity_same(const struct identity *a, const struct identity *b);
 
 #endif

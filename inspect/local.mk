@@ -5,37 +5,86 @@ inspect_libinspect_a_SOURCES = \
 	inspect/admission.h \
 	inspect/announce.c \
 	inspect/announce.h \
+	inspect/audit.c \
+	inspect/audit.h \
+	inspect/caller.c \
+	inspect/caller.h \
 	inspect/carry.c \
 	inspect/carry.h \
+	inspect/chantab.c \
+	inspect/chantab.h \
 	inspect/classify.c \
 	inspect/classify.h \
 	inspect/decision.h \
+	inspect/ended.c \
+	inspect/ended.h \
 	inspect/env.c \
 	inspect/env.h \
+	inspect/filter.c \
+	inspect/filter.h \
 	inspect/frame.c \
 	inspect/frame.h \
+	inspect/heads.c \
+	inspect/heads.h \
 	inspect/identity.c \
 	inspect/identity.h \
 	inspect/logon.c \
 	inspect/logon.h \
+	inspect/logon1.c \
+	inspect/logon1.h \
 	inspect/logon_keys.c \
 	inspect/logon_keys.h \
+	inspect/logon_list.c \
+	inspect/logon_priv.h \
+	inspect/mech.c \
+	inspect/mech.h \
 	inspect/mediate.c \
 	inspect/mediate.h \
+	inspect/opens.c \
+	inspect/opens.h \
+	inspect/parts.c \
+	inspect/parts.h \
 	inspect/query.c \
 	inspect/query.h \
+	inspect/query_note.c \
+	inspect/query_note.h \
+	inspect/query_seen.c \
+	inspect/query_seen.h \
+	inspect/record.c \
+	inspect/record.h \
 	inspect/session.c \
 	inspect/session.h \
+	inspect/session_each.c \
+	inspect/session_end.c \
 	inspect/session_info.c \
 	inspect/session_info.h \
+	inspect/session_look.c \
+	inspect/session_opens.c \
+	inspect/session_over.c \
+	inspect/session_over.h \
+	inspect/session_record.c \
+	inspect/session_rows.c \
+	inspect/session_rows.h \
+	inspect/session_tally.c \
+	inspect/session_tally.h \
 	inspect/setup.c \
 	inspect/setup.h \
 	inspect/sharing.c \
 	inspect/sharing.h \
+	inspect/shown.c \
+	inspect/shown.h \
 	inspect/smb1.c \
 	inspect/smb1.h \
+	inspect/trace.c \
+	inspect/trace.h \
 	inspect/track.c \
 	inspect/track.h \
+	inspect/unheld.c \
+	inspect/unheld.h \
 	inspect/vc_reset.c \
 	inspect/vc_reset.h \
-	inspect/verdict.h
+	inspect/verdict.h \
+	inspect/who.c \
+	inspect/who.h \
+	inspect/whose.c \
+	inspect/whose.h

@@ -3,12 +3,13 @@
 
 #include "inspect/logon.h"
 
-#include "auth/keyc.h"
+#include "auth/keyx.h"
 #include "auth/ntlm.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/magic.h"
 #include "inspect/logon_keys.h"
+#include "inspect/logon_priv.h"
 #include "inspect/track.h"
 #include "smb/const.h"
 
@@ -18,55 +19,25 @@
 
 /*
  *	NEGOTIATE, its answer ──► hash of the connection ─┐ copied
- *	SESSION_SETUP request ──► hash of the logon ◄─────┘      token ──► smbgate-keyd
- *	  more processing     ──► hash of the logon              token ──► smbgate-keyd
- *	  ...
- *	  success             ── not hashed ── AP-REP ──► key ──► keys, which must have signed this
+ *	SESSION_SETUP request ──► hash of the logon ◄─────┘      token ─┐
+ *	  more processing     ──► hash of the logon              token ─┤
+ *	  ...                                                           ▼
+ *	  success             ── not hashed ── AP-REP ──────────► smbgate-keyd
+ *	                                     keys, which must have signed this ◄── key
  */
 
 /* Windows sends a long token in pieces of what fits a SESSION_SETUP, [MS-SPNG] 3.1.5.4. */
 #define TOKEN_MAX 131072
 /* Messages that wait to be hashed: many a logon ends without anybody asking for its hash. */
 #define UNHASHED_MAX 8192
-
-#define LOGON_MAGIC 0x6c6f676fu
-
-struct logon {
-	MAGIC_MEMBER
-	LIST_ENTRY(logon) entry;
-	struct logons *all;
-	uint64_t message_id;		/* of the last request */
-	uint64_t session_id;		/* 0: not known yet */
-	bool binding;
-	bool anonymous;
-	bool answered;			/* the last answer's token has been taken */
-	uint64_t waits_since_us;	/* the last answer has come, and not yet its key; 0 = no */
-	const char *because;		/* there can be no key; NULL: there may */
-	struct identity seen;
-	struct preauth hash;
-	struct buf unhashed;		/* messages for the hash, each behind its length */
-	struct keyx *keyx;
-	struct buf pieces;		/* of a token */
-	bool whole;			/* they are all there */
-};
+/* The same, and tokens in pieces, of all logons of a connection: the longest one fits. */
+#define ALL_UNHASHED_MAX 65536
+#define ALL_BYTES_MAX (TOKEN_MAX + ALL_UNHASHED_MAX)
 
 void
-logons_init(struct logons *l, struct keyc *keyc, struct crypt *crypt, void (*ready)(void *arg),
-    void *arg)
+logons_init(struct logons *l, const struct logon_env *env, void *arg)
 {
-	*l = (struct logons){ .keyc = keyc, .crypt = crypt, .ready = ready, .arg = arg };
-}
-
-static void
-logon_drop(struct logon *x)
-{
-	LIST_REMOVE(x, entry);
-	MAGIC_CLEAR(x);
-	x->all->n--;
-	keyx_free(&x->keyx);
-	buf_fini(&x->unhashed);
-	buf_fini(&x->pieces);
-	free(x);
+	*l = (struct logons){ .env = env, .arg = arg };
 }
 
 void
@@ -78,34 +49,33 @@ logons_fini(struct logons *l)
 		logon_drop(x);
 }
 
+size_t
+logons_size(const struct logons *l)
+{
+	const struct logon *x;
+	size_t n = 0;
+
+	LIST_FOREACH(x, &l->list, entry) {
+		n += sizeof(*x) + buf_size(&x->unhashed) + buf_size(&x->pieces);
+		if (x->keyx != NULL)
+			n += keyx_size(x->keyx);
+	}
+	return n;
+}
+
 void
 logons_negotiate(struct logons *l, const uint8_t *msg, size_t len)
 {
+	l->hash = (struct preauth){ 0 };
+	logons_negotiated(l, msg, len);
+}
+
+void
+logons_negotiated(struct logons *l, const uint8_t *msg, size_t len)
+{
 	/* Without smbgate-keyd nobody asks what the hash is. */
-	if (l->keyc != NULL && preauth_add(l->crypt, &l->hash, msg, len) == -1)
+	if (l->env->keyc != NULL && preauth_add(l->env->crypt, &l->hash, msg, len) == -1)
 		l->broken = true;
-}
-
-static struct logon *
-by_session(const struct logons *l, uint64_t session_id, bool binding)
-{
-	struct logon *x;
-
-	LIST_FOREACH(x, &l->list, entry)
-		if (session_id != 0 && x->session_id == session_id && x->binding == binding)
-			return x;
-	return NULL;
-}
-
-static struct logon *
-by_message(const struct logons *l, uint64_t message_id)
-{
-	struct logon *x;
-
-	LIST_FOREACH(x, &l->list, entry)
-		if (x->message_id == message_id)
-			return x;
-	return NULL;
 }
 
 static void
@@ -114,27 +84,33 @@ logon_ready_cb(void *arg)
 	struct logon *x = arg;
 
 	MAGIC_CHECK(x, LOGON_MAGIC);
-	x->all->ready(x->all->arg);
+	x->all->env->ready(x->all->arg);
 }
 
 /* NULL when memory is out. */
 static struct logon *
 logon_begin(struct logons *l, const struct setup_msg *s)
 {
-	struct logon *x = calloc(1, sizeof(*x));
+	struct logon *x;
 
+	while (l->n >= LOGONS_MAX && (x = logon_oldest(l, false)) != NULL)
+		logon_forget(x);
+	x = calloc(1, sizeof(*x));
 	if (x == NULL)
 		return NULL;
 	MAGIC_SET(x, LOGON_MAGIC);
 	x->all = l;
 	x->session_id = s->session_id;
 	x->binding = s->binding;
+	x->again = s->again;
+	x->lost = s->session_id != 0 && (l->forgot || (!s->binding && !s->again) ||
+	    logon_by_session(l, s->session_id, !s->binding) != NULL);
 	x->hash = l->hash;
 	if (l->broken)
 		x->because = "out of memory while the logon was watched";
-	if (l->keyc != NULL)
-		x->keyx = keyx_new(l->keyc, logon_ready_cb, x);
-	if (l->keyc != NULL && x->keyx == NULL)
+	if (l->env->keyc != NULL && !s->again)
+		x->keyx = keyx_new(l->env->keyc, s->source, logon_ready_cb, x);
+	if (l->env->keyc != NULL && !s->again && x->keyx == NULL)
 		x->because = "out of memory while the logon was watched";
 	LIST_INSERT_HEAD(&l->list, x, entry);
 	l->n++;
@@ -150,7 +126,7 @@ catch_up(struct logon *x)
 		size_t n;
 
 		memcpy(&n, p, sizeof(n));
-		if (preauth_add(x->all->crypt, &x->hash, p + sizeof(n), n) == -1)
+		if (preauth_add(x->all->env->crypt, &x->hash, p + sizeof(n), n) == -1)
 			return -1;
 		buf_drain(&x->unhashed, sizeof(n) + n);
 	}
@@ -164,16 +140,31 @@ logon_hash(struct logon *x, const struct setup_msg *s)
 
 	if (x->keyx == NULL)
 		return;
-	if (buf_len(&x->unhashed) + s->len <= UNHASHED_MAX)
+	if (buf_len(&x->unhashed) + s->len <= UNHASHED_MAX &&
+	    x->all->bytes + s->len <= ALL_UNHASHED_MAX)
 		good = buf_add(&x->unhashed, &s->len, sizeof(s->len)) == 0 &&
 		    buf_add(&x->unhashed, s->msg, s->len) == 0;
 	else
 		good = catch_up(x) == 0 &&
-		    preauth_add(x->all->crypt, &x->hash, s->msg, s->len) == 0;
+		    preauth_add(x->all->env->crypt, &x->hash, s->msg, s->len) == 0;
 	if (!s->alone)
 		x->because = "its SESSION_SETUP was part of a compound";
 	else if (!good)
 		x->because = "out of memory while the logon was watched";
+	logon_account(x);
+}
+
+/* Room for one more piece of a token: others that never came to an end make it. */
+static bool
+make_room(struct logon *x, size_t n)
+{
+	struct logon *y;
+
+	logon_account(x);
+	while (x->all->bytes + n > ALL_BYTES_MAX && (y = logon_oldest(x->all, true)) != NULL &&
+	    y != x)
+		logon_forget(y);
+	return buf_len(&x->pieces) + n <= TOKEN_MAX;
 }
 
 /* The token of a security buffer, which may be the last piece of several. */
@@ -188,12 +179,12 @@ assemble(struct logon *x, const struct setup_msg *s)
 	if (buf_len(&x->pieces) == 0 && whole <= s->blob_len)
 		return spnego_token(s->blob, s->blob_len);
 	if (buf_len(&x->pieces) == 0 && whole > TOKEN_MAX)
-		return (struct token){ .kind = TOKEN_NONE };
-	if (buf_len(&x->pieces) + s->blob_len > TOKEN_MAX ||
+		return (struct token){ .kind = TOKEN_UNREAD };
+	if (!make_room(x, s->blob_len) ||
 	    buf_add(&x->pieces, s->blob, s->blob_len) == -1) {
 		buf_fini(&x->pieces);
 		x->because = "its token is too long";
-		return (struct token){ .kind = TOKEN_NONE };
+		return (struct token){ .kind = TOKEN_UNREAD };
 	}
 	whole = spnego_len(buf_head(&x->pieces), buf_len(&x->pieces));
 	if (whole > buf_len(&x->pieces))
@@ -205,10 +196,13 @@ assemble(struct logon *x, const struct setup_msg *s)
 static void
 from_client(struct logon *x, const struct token *t)
 {
-	struct ntlm_auth a;
+	struct ntlm_auth room;
+	const struct ntlm_auth *a = mech_ntlm(t, &room);
 
+	x->mech = mech_said(x->mech, t, a, x->unicode);
+	caller_token(&x->by, t, a);
 	if (t->kind == TOKEN_NTLM_AUTHENTICATE)
-		x->anonymous = ntlm_auth_get(&a, t->p, t->len) == 0 && ntlm_anonymous(&a);
+		x->anonymous = a != NULL && ntlm_anonymous(a);
 	if (x->keyx == NULL || x->anonymous)
 		return;
 	/* A client's AP-REP, the third leg of DCE style, carries no key. */
@@ -223,6 +217,10 @@ from_node(struct logon *x, const struct setup_msg *s)
 {
 	const struct token t = spnego_token(s->blob, s->blob_len);
 
+	if (t.kind == TOKEN_NTLM_CHALLENGE) {
+		x->mech = MECH_NTLM;
+		x->unicode = ntlm_challenge_unicode(t.p, t.len);
+	}
 	if (x->keyx == NULL)
 		return;
 	if (t.kind == TOKEN_AP_REP)
@@ -232,62 +230,55 @@ from_node(struct logon *x, const struct setup_msg *s)
 }
 
 int
-logons_request(struct logons *l, const struct setup_msg *s, struct token *t, enum close_reason *why)
+logons_request(struct logons *l, const struct setup_msg *s, struct logon_heard *h)
 {
-	struct logon *x = by_session(l, s->session_id, s->binding);
+	struct logon *x = logon_by_session(l, s->session_id, s->binding);
 
-	if (x == NULL) {
-		if (l->n == LOGONS_MAX) {
-			*why = CLOSE_PENDING_FULL;
-			return -1;
-		}
+	if (x != NULL) {
+		x->begun = true;
+	} else {
 		x = logon_begin(l, s);
+		if (x == NULL)
+			return -1;
+		if (s->session_id != 0 && !s->binding)
+			x->because = "its logon was not seen from its beginning";
 	}
-	if (x == NULL) {
-		*why = CLOSE_NO_MEMORY;
-		return -1;
-	}
+	logon_heard(x);
 	x->message_id = s->message_id;
+	x->asked = true;
 	x->answered = false;
 	logon_hash(x, s);
-	*t = assemble(x, s);
-	from_client(x, t);
+	h->token = assemble(x, s);
+	logon_account(x);
+	from_client(x, &h->token);
+	if (x->lost) {
+		h->token = (struct token){ .kind = TOKEN_UNREAD };
+		x->mech = mech_said(x->mech, &h->token, NULL, false);
+	}
+	h->mech = x->mech;
+	h->seen = x->anonymous ? NULL : &x->seen;
 	return 0;
-}
-
-struct identity *
-logons_seen(struct logons *l, uint64_t message_id)
-{
-	struct logon *x = by_message(l, message_id);
-
-	return x == NULL ? NULL : &x->seen;
 }
 
 void
 logons_more(struct logons *l, const struct setup_msg *s)
 {
-	struct logon *x = by_message(l, s->message_id);
+	struct logon *x = logon_by_message(l, s->message_id);
 
 	if (x == NULL)
 		return;
+	x->asked = false;
 	x->session_id = s->session_id;
+	logon_heard(x);
 	logon_hash(x, s);
 	from_node(x, s);
 }
 
-void
-logons_drop(struct logons *l, uint64_t message_id)
-{
-	struct logon *x = by_message(l, message_id);
-
-	if (x != NULL)
-		logon_drop(x);
-}
-
 static void
-logon_opaque(struct logon_end *e, const char *because)
+logon_opaque(struct logon_end *e, enum nokey_cause cause, const char *because)
 {
 	e->state = LOGON_OPAQUE;
+	e->cause = cause;
 	snprintf(e->because, sizeof(e->because), "%.*s", SESSION_TEXT_MAX - 1, because);
 }
 
@@ -304,12 +295,13 @@ logon_derive(const struct logon *x, const struct keyx_result *r, const struct se
 		.preauth = t->dialect >= SMB2_DIALECT_311 ? &x->hash : NULL,
 	};
 	const char *because = x->binding
-	    ? logon_keys_bound(&f, x->all->crypt, s->msg, s->len, session, &e->signing)
-	    : logon_keys(&f, x->all->crypt, s->msg, s->len, &e->keys, &e->signing);
+	    ? logon_keys_bound(&f, x->all->env->crypt, s->msg, s->len, session, &e->signing)
+	    : logon_keys(&f, x->all->env->crypt, s->msg, s->len, &e->keys, &e->signing);
 
 	e->state = LOGON_KEYED;
 	if (because != NULL)
-		logon_opaque(e, because);
+		logon_opaque(e,
+		    x->binding && session == NULL ? NOKEY_other : NOKEY_wrong_key, because);
 	else if (x->binding)
 		e->keys = smbkeys_ref(session);
 }
@@ -318,18 +310,21 @@ void
 logons_success(struct logons *l, const struct setup_msg *s, const struct track *t,
     struct smbkeys *session, struct logon_end *e)
 {
-	struct logon *x = by_message(l, s->message_id);
+	struct logon *x = logon_by_message(l, s->message_id);
 	const struct keyx_result *r;
 
 	*e = (struct logon_end){ .state = LOGON_OPAQUE };
 	if (x == NULL) {
-		logon_opaque(e, "its logon was not seen");
+		logon_opaque(e, NOKEY_other, "its logon was not seen");
 		return;
 	}
 	e->anonymous = x->anonymous;
 	e->seen = x->seen;
+	e->by = x->by;
 	if (x->because != NULL || x->anonymous || x->keyx == NULL) {
-		logon_opaque(e, x->because == NULL ? "" : x->because);
+		/* Without a keytab there is nobody to ask. */
+		logon_opaque(e, x->all->env->keyc == NULL ? NOKEY_no_keytab : NOKEY_other,
+		    x->because == NULL ? "" : x->because);
 		logon_drop(x);
 		return;
 	}
@@ -337,6 +332,7 @@ logons_success(struct logons *l, const struct setup_msg *s, const struct track *
 	if (!x->answered) {
 		x->answered = true;
 		from_node(x, s);
+		keyx_ask(x->keyx);
 	}
 	r = keyx_result(x->keyx);
 	if (r->state == KEYX_ASKING && s->alone) {
@@ -349,12 +345,14 @@ logons_success(struct logons *l, const struct setup_msg *s, const struct track *
 		e->waited_us = clock_us() - x->waits_since_us;
 	snprintf(e->principal, sizeof(e->principal), "%.*s", SESSION_TEXT_MAX - 1, r->principal);
 	if (r->state == KEYX_READY && t->dialect >= SMB2_DIALECT_311 && catch_up(x) == -1)
-		logon_opaque(e, "out of memory while the logon was watched");
+		logon_opaque(e, NOKEY_other, "out of memory while the logon was watched");
+	else if (r->state == KEYX_READY && r->key_len == 0)
+		logon_opaque(e, NOKEY_other, "the node sent no AP-REP, which the client wanted");
 	else if (r->state == KEYX_READY)
 		logon_derive(x, r, s, t, session, e);
 	else if (r->state == KEYX_FAILED)
-		logon_opaque(e, r->why);
+		logon_opaque(e, r->why.cause, r->why.text);
 	else
-		logon_opaque(e, "neither Kerberos nor NTLM was seen");
+		logon_opaque(e, NOKEY_mechanism, "neither Kerberos nor NTLM was seen");
 	logon_drop(x);
 }

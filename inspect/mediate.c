@@ -3,16 +3,29 @@
 
 #include "inspect/mediate.h"
 
+#include "auth/keys.h"
 #include "inspect/carry.h"
 #include "inspect/frame.h"
+#include "inspect/heads.h"
+#include "inspect/parts.h"
 #include "inspect/query.h"
+#include "inspect/session_over.h"
 #include "inspect/setup.h"
 #include "inspect/sharing.h"
+#include "inspect/shown.h"
 #include "inspect/smb1.h"
+#include "inspect/trace.h"
+#include "inspect/unheld.h"
 #include "smb/const.h"
+#include "smb/err2.h"
 #include "smb/ioctl2.h"
 #include "smb/nbss.h"
 #include "stats/stats.h"
+
+#include <string.h>
+
+/* Offset of Status in the header, [MS-SMB2] 2.2.1. */
+#define HDR2_STATUS 8
 
 /*
  * A held frame is taken apart (frame.c), each of its messages is judged in its turn (setup.c,
@@ -23,7 +36,7 @@
  *	SESSION_SETUP  note, or refuse                channel of a session, its keys
  *	IOCTL          an interface query: query.h    list decided and built anew
  *	LOGOFF         note                           session gone
- *	                                 ECHO's ────► the refusal, or our list
+ *	               what stands in         the refusal, or our list
  *
  * Judges look down only: none of them calls what is above it.
  */
@@ -37,19 +50,42 @@ judge_request(struct mediate *m, const struct frame *f, const struct message *ms
 	case SMB2_SESSION_SETUP:
 		return setup_session(m, f, msg);
 	case SMB2_LOGOFF:
-		return decide_note(PENDING_LOGOFF);
+		return setup_logoff(m, msg);
 	case SMB2_IOCTL:
-		return query_request(m, f, msg);
+		return query_request(f, msg);
 	default:
 		return decide(DECIDE_PASS);
 	}
 }
 
+/*
+ * So much is unanswered that this one is answered alone. In a compound the ECHO would take the
+ * session from the messages related to it.
+ */
+static struct decision
+crowded(struct mediate *m, const struct frame *f, const struct message *msg, struct decision d)
+{
+	if ((d.act != DECIDE_NOTE && d.act != DECIDE_STAND_IN) || !frame_alone(f) || f->lift ||
+	    msg->part.hdr.command == SMB2_NEGOTIATE || msg->part.hdr.command == SMB2_LOGOFF)
+		return d;
+	logons_refused(&m->logons, msg->part.hdr.message_id);
+	return (struct decision){ .act = DECIDE_REFUSE, .status = STATUS_INSUFFICIENT_RESOURCES,
+		.sign = track_channel(&m->track, msg->part.session_id) != NULL };
+}
+
 static struct outcome
 mediate_request(struct mediate *m, struct frame *f, const struct message *msg)
 {
-	const struct decision d = judge_request(m, f, msg);
+	struct decision d;
 
+	if (m->track.bare && !f->sealed && (msg->part.hdr.flags & SMB2_FLAGS_SIGNED) != 0 &&
+	    !shown_message(m, msg->part.session_id, false))
+		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_UNKEYED };
+	d = judge_request(m, f, msg);
+	if (track_crowded(&m->track))
+		d = crowded(m, f, msg, d);
+	if (m->traced)
+		trace_request(m, msg, &d);
 	return carry_request(m, f, msg, &d);
 }
 
@@ -76,39 +112,64 @@ judge_answer(struct mediate *m, const struct frame *f, const struct message *msg
 	return decide(DECIDE_PASS);
 }
 
-/* Most answers of a compound are none of our business; these must not come unasked. */
+/* Most answers are none of our business; these must not come unasked. Refusals change nothing. */
 static bool
 needs_request(const struct message *msg)
 {
+	const uint32_t status = msg->part.hdr.status;
+
 	switch (msg->part.hdr.command) {
 	case SMB2_NEGOTIATE:
 	case SMB2_SESSION_SETUP:
 	case SMB2_LOGOFF:
-		return true;
+		return status == STATUS_SUCCESS || status == STATUS_MORE_PROCESSING_REQUIRED;
 	case SMB2_IOCTL:
-		return msg->part.hdr.status == STATUS_SUCCESS &&
-		    ioctl2_peek(msg->bytes, msg->part.len) == FSCTL_QUERY_NETWORK_INTERFACE_INFO;
+		return ioctl2_peek(msg->bytes, msg->part.len) == FSCTL_QUERY_NETWORK_INTERFACE_INFO;
 	default:
 		return false;
 	}
 }
 
-/* Is it the answer to what the node was asked, and sealed as that was? */
+/*
+ * Is it the answer to what the node was asked, and sealed as that was? A refusal may be plain: it
+ * says nothing that is to be changed. A LOGOFF is answered under another command by some servers;
+ * its MessageId says enough.
+ */
 static bool
 answers(const struct frame *f, const struct message *msg, const struct pending *asked)
 {
-	return msg->part.hdr.command == (asked->stand_in ? SMB2_ECHO : asked->command) &&
-	    (asked->way == WAY_LIFT) == f->lower;
+	const uint16_t command = msg->part.hdr.command;
+
+	return (command == carry_sent(asked) ||
+	        (asked->kind == PENDING_LOGOFF && !needs_request(msg))) &&
+	    ((asked->way == WAY_LIFT) == f->lower ||
+	        (!f->sealed && msg->part.hdr.status != STATUS_SUCCESS &&
+	            err2_is(msg->bytes, msg->part.len)));
+}
+
+/* Of the session, and not of what was asked? A guess that is right for nearly all, and cheap. */
+static bool
+says_ended(const uint8_t *p, size_t avail)
+{
+	static const uint8_t deleted[4] = { 0x03, 0x02, 0x00, 0xc0 };
+	static const uint8_t expired[4] = { 0x5c, 0x03, 0x00, 0xc0 };
+
+	return avail >= SMB2_HDR_LEN && p[HDR2_STATUS + 3] == 0xc0 &&
+	    (memcmp(p + HDR2_STATUS, deleted, sizeof(deleted)) == 0 ||
+	        memcmp(p + HDR2_STATUS, expired, sizeof(expired)) == 0);
 }
 
 static struct outcome
 mediate_answer(struct mediate *m, struct frame *f, const struct message *msg)
 {
 	const struct pending *found = track_asked(&m->track, msg->part.hdr.message_id);
-	struct decision d = decide(DECIDE_PASS);
+	struct decision d;
 	struct ifinfo list[IFINFO_MAX];
 	struct pending asked;
 
+	/* Of frames that pass this is seen in their heads. */
+	if (says_ended(msg->bytes, msg->part.len))
+		session_said(m, msg->bytes, msg->part.len);
 	if (found == NULL && !f->lower && !needs_request(msg))
 		return (struct outcome){ .act = OUTCOME_PASS };
 	if (found == NULL || !answers(f, msg, found))
@@ -116,10 +177,39 @@ mediate_answer(struct mediate *m, struct frame *f, const struct message *msg)
 	asked = *found;
 	if (!message_interim(msg)) {
 		d = judge_answer(m, f, msg, &asked, list);
+		if (m->traced)
+			trace_answer(m, msg, &asked, &d);
 		if (d.act != DECIDE_WAIT)
 			track_answered(&m->track, asked.message_id);
+	} else if (asked.stand_in) {
+		/* Of what the client has asked. */
+		d = (struct decision){ .act = DECIDE_CHANGE, .status = STATUS_PENDING };
+	} else {
+		d = decide(DECIDE_PASS);
 	}
 	return carry_answer(m, f, msg, &asked, &d);
+}
+
+static struct outcome
+mediate_messages(struct mediate *m, struct frame *f)
+{
+	/* An answer in it may end the session that the rest of it is sealed with. */
+	struct smbkeys *keys = f->keys == NULL ? NULL : smbkeys_ref(f->keys);
+	struct outcome o = { .act = OUTCOME_PASS };
+
+	if (f->dir == C2S)
+		query_ways(m, f);
+	for (unsigned i = 0; i < f->n && o.act == OUTCOME_PASS; i++)
+		o = f->dir == C2S ? mediate_request(m, f, &f->msg[i])
+		                  : mediate_answer(m, f, &f->msg[i]);
+	if (o.act == OUTCOME_PASS)
+		o = frame_finish(f, m);
+	/* One that waits is shown again. */
+	if ((o.act == OUTCOME_PASS || o.act == OUTCOME_REPLACE) && !heads_logon(f))
+		heads_frame(m, f);
+	if (keys != NULL)
+		smbkeys_unref(&keys);
+	return o;
 }
 
 static struct outcome
@@ -129,17 +219,27 @@ mediate_smb2(struct mediate *m, enum dir dir, const uint8_t *frame, size_t len)
 	struct frame f;
 
 	o = frame_read(&f, m, dir, frame, len);
-	if (o.act != OUTCOME_PASS || f.n == 0)
+	if (o.act != OUTCOME_PASS)
 		return o;
-	if (dir == C2S)
-		query_ways(m, &f);
-	for (unsigned i = 0; i < f.n; i++) {
-		o = dir == C2S ? mediate_request(m, &f, &f.msg[i])
-		               : mediate_answer(m, &f, &f.msg[i]);
-		if (o.act != OUTCOME_PASS)
-			return o;
-	}
-	return frame_finish(&f, m);
+	if (f.n > 0)
+		return mediate_messages(m, &f);
+	heads_unopened(m, &f);
+	return o;
+}
+
+/* One message out of a frame that passes part by part. */
+static struct outcome
+mediate_part_held(struct mediate *m, enum dir dir, const uint8_t *part, struct parts *w)
+{
+	struct outcome o;
+	struct frame f;
+
+	o = frame_read_part(&f, m, dir, part, w);
+	if (o.act == OUTCOME_PASS)
+		o = mediate_messages(m, &f);
+	if (o.act != OUTCOME_WAIT)
+		parts_taken(w);
+	return o;
 }
 
 static struct outcome
@@ -150,38 +250,121 @@ mediate_smb1(struct mediate *m, enum dir dir, const uint8_t *frame, size_t len)
 	return carry_smb1(m, frame, len, &d);
 }
 
+/* A frame passes as it is. */
+static void
+count_passing(struct mediate *m, enum dir dir, const uint8_t *p)
+{
+	if (p[0] == (SMB2_PROTOCOL_ID & 0xff))
+		heads_plain(m, dir, p);
+	else if (p[0] != (SMB1_PROTOCOL_ID & 0xff))
+		heads_covered(m, dir, &m->env->peeked);
+}
+
+/* v is the verdict on a head that there is more to be said of. */
+static __attribute__((noinline)) struct verdict
+head_judged(struct mediate *m, struct verdict v, enum dir dir, const uint8_t *p, size_t avail)
+{
+	if (dir == S2C && avail > NBSS_HDR_LEN &&
+	    says_ended(p + NBSS_HDR_LEN, avail - NBSS_HDR_LEN))
+		session_said(m, p + NBSS_HDR_LEN, avail - NBSS_HDR_LEN);
+	if (v.act == VERDICT_PARTS) {
+		v = parts_head(&m->track, dir, p, avail);
+		if (v.act == VERDICT_PASS)
+			heads_part(m, dir, m->track.parts[dir]);
+	} else {
+		if (m->track.parts[dir] != NULL)
+			parts_end(&m->track, dir);
+		if (v.act == VERDICT_PASS && v.n > NBSS_HDR_LEN)
+			count_passing(m, dir, p + NBSS_HDR_LEN);
+	}
+	if (m->track.bare && dir == C2S && avail > NBSS_HDR_LEN)
+		v = shown_head(m, v, 0, p + NBSS_HDR_LEN, avail - NBSS_HDR_LEN);
+	return v;
+}
+
 struct verdict
 mediate_head(struct mediate *m, enum dir dir, const uint8_t *p, size_t avail)
 {
-	struct verdict v = classify(&m->track, dir, p, avail);
-	bool piecewise = v.act == VERDICT_PASS && v.n < v.frame;
+	const struct verdict v = classify(&m->track, dir, p, avail, &m->env->peeked);
 
-	/* Only a compound that is too long to be held is asked about again. */
-	if ((piecewise || m->track.piece[dir] != NULL) &&
-	    track_piece(&m->track, dir, piecewise ? p : NULL, avail) == -1)
-		return (struct verdict){ .act = VERDICT_CLOSE, .why = CLOSE_NO_MEMORY };
-	return v;
+	/* Nearly all pass, and there is no more to be said. */
+	if (v.n > NBSS_HDR_LEN && m->track.parts[dir] == NULL && !m->track.bare &&
+	    (v.act == VERDICT_PASS ? heads_plain_common(m, dir, p + NBSS_HDR_LEN)
+	                           : v.act == VERDICT_HOLD && dir == C2S))
+		return v;
+	return head_judged(m, v, dir, p, avail);
+}
+
+struct verdict
+mediate_part(struct mediate *m, enum dir dir, const uint8_t *p, size_t avail, size_t left)
+{
+	/* What is sealed does not begin like a message. */
+	const bool head = m->track.parts[dir]->sealed == 0;
+	struct verdict v = parts_next(&m->track, dir, p, avail, left);
+	struct parts *w = m->track.parts[dir];
+	struct outcome o;
+
+	if (head && dir == S2C && says_ended(p, avail))
+		session_said(m, p, avail);
+	if (head && dir == C2S && m->track.bare)
+		v = shown_head(m, v, w->last_session, p, avail);
+	if (v.act == VERDICT_PASS)
+		heads_part(m, dir, w);
+	if (v.act == VERDICT_CLOSE || !w->peeked)
+		return v;
+	o = unheld(m, dir, w);
+	return o.act == OUTCOME_PASS
+	    ? v
+	    : (struct verdict){ .act = VERDICT_CLOSE, .why = o.why };
 }
 
 struct outcome
 mediate_held(struct mediate *m, enum dir dir, const uint8_t *frame, size_t len)
 {
+	struct parts *w = m->track.parts[dir];
+
 	stats_add(m->env->stats, STAT_held, 1);
+	if (w != NULL && w->holding)
+		return mediate_part_held(m, dir, frame, w);
 	if (frame[NBSS_HDR_LEN] == (SMB1_PROTOCOL_ID & 0xff))
 		return mediate_smb1(m, dir, frame, len);
+	/* It was held before that was known. */
+	if (m->track.smb1)
+		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_BAD_PROTOCOL };
 	return mediate_smb2(m, dir, frame, len);
 }
 
 void
 mediate_init(struct mediate *m, struct mediate_env *env, const char *listener,
-    const struct channel_ends *self, void (*wake)(void *arg), void *arg)
+    const struct channel_ends *self, void *arg)
 {
-	*m = (struct mediate){ .env = env, .listener = listener, .self = *self, .wake = wake,
-		.wake_arg = arg };
+	*m = (struct mediate){ .env = env, .self = *self, .owner = arg };
+	m->self.listener = listener;
 	MAGIC_SET(m, MEDIATE_MAGIC);
 	track_init(&m->track);
 	m->track.crypt = env->crypt;
-	logons_init(&m->logons, env->keyc, env->crypt, mediate_wake, m);
+	env->logon = (struct logon_env){ env->keyc, env->crypt, mediate_wake_answer };
+	logons_init(&m->logons, &env->logon, m);
+	m->ended = sesstab_ended(env->sessions);
+}
+
+size_t
+mediate_size(const struct mediate *m)
+{
+	size_t n = m->track.pending_cap * sizeof(*m->track.pending);
+
+	if (m->logons.n > 0)
+		n += logons_size(&m->logons);
+	return m->smb1 == NULL ? n : n + smb1_size(m->smb1);
+}
+
+void
+mediate_tick(struct mediate *m, uint64_t now_ms)
+{
+	session_sweep(m);
+	if (m->logons.n > 0)
+		logons_expire(&m->logons, now_ms);
+	track_expire(&m->track, now_ms);
 }
 
 void
@@ -193,7 +376,7 @@ mediate_fini(struct mediate *m)
 	sharing_free(&m->sharing);
 	smb1_free(&m->smb1);
 	while ((c = track_channel_any(&m->track)) != NULL)
-		setup_leave(m, &c);
+		session_leave(m, &c);
 	track_fini(&m->track);
 	MAGIC_CLEAR(m);
 }

@@ -4,60 +4,20 @@
 #include "inspect/session.h"
 
 #include "auth/keys.h"
+#include "inspect/opens.h"
+#include "inspect/session_rows.h"
+#include "nodes/node.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
-
-#include <uthash.h>
-
-/*
- * Sharded by SessionId; each shard's lock is a leaf and never held over a callback. Sessions of
- * different nodes may carry the same number (they are unique per server, not per site), so a
- * number leads to a list. A session lives as long as a channel points to it; after LOGOFF it is
- * out of the table while its channels end.
- */
-
-#define SHARDS 64
-
-/* There are as many of these two as clients: what most do not have is kept elsewhere. */
-struct channel {
-	struct session *session;
-	struct signkey *signing;	/* the session's, or its own; NULL: opaque */
-	const struct channel_ends *ends;	/* borrowed */
-	struct channel *next;
-	TAILQ_ENTRY(channel) entry;
-	bool bound;
-	bool owns_signing;		/* signing is the channel's: to be wiped and freed */
-};
-
-struct session {
-	struct session_info info;	/* what it points to is the session's own */
-	struct smbkeys *keys;		/* a reference; NULL: opaque */
-	bool listed;
-	unsigned nchannels;
-	TAILQ_HEAD(, channel) channels;
-	struct session *same;	/* of the same number on other nodes */
-	UT_hash_handle hh;
-};
-
-struct shard {
-	pthread_mutex_t lock;
-	struct session *sessions;	/* by number; each the head of its `same` list */
-};
-
-struct sesstab {
-	struct shard shard[SHARDS];
-};
 
 struct sesstab *
 sesstab_new(void)
 {
 	struct sesstab *t = calloc(1, sizeof(*t));
 
-	for (int i = 0; t != NULL && i < SHARDS; i++)
+	for (int i = 0; t != NULL && i < SESSION_SHARDS; i++)
 		pthread_mutex_init(&t->shard[i].lock, NULL);
 	return t;
 }
@@ -66,81 +26,12 @@ void
 sesstab_free(struct sesstab **t)
 {
 	/* Every channel has left, so every session is gone. */
-	for (int i = 0; *t != NULL && i < SHARDS; i++)
+	for (int i = 0; *t != NULL && i < SESSION_SHARDS; i++) {
 		pthread_mutex_destroy(&(*t)->shard[i].lock);
+		free((*t)->shard[i].tally);
+	}
 	free(*t);
 	*t = NULL;
-}
-
-static struct shard *
-shard_of(struct sesstab *t, uint64_t session_id)
-{
-	/* Numbers may be counters or random in the low half: mix all bits. */
-	return &t->shard[(session_id * 0x9e3779b97f4a7c15ull) >> 58];
-}
-
-static struct session *
-head_of(struct shard *sh, uint64_t session_id)
-{
-	struct session *s;
-
-	HASH_FIND(hh, sh->sessions, &session_id, sizeof(session_id), s);
-	return s;
-}
-
-static void
-list_session(struct shard *sh, struct session *s)
-{
-	struct session *head = head_of(sh, s->info.session_id);
-
-	s->listed = true;
-	if (head != NULL) {
-		s->same = head->same;
-		head->same = s;
-	} else {
-		HASH_ADD(hh, sh->sessions, info.session_id, sizeof(s->info.session_id), s);
-	}
-}
-
-static void
-unlist_session(struct shard *sh, struct session *s)
-{
-	struct session *head = head_of(sh, s->info.session_id);
-
-	if (!s->listed)
-		return;
-	s->listed = false;
-	if (head == s) {
-		struct session *rest = s->same;
-
-		HASH_DEL(sh->sessions, s);
-		if (rest != NULL)
-			HASH_ADD(hh, sh->sessions, info.session_id, sizeof(rest->info.session_id),
-			    rest);
-	} else {
-		while (head->same != s)
-			head = head->same;
-		head->same = s->same;
-	}
-	s->same = NULL;
-}
-
-/* A further channel has its own signing key, and all else of the session. -1 when memory is out. */
-static int
-share_keys(struct session *s, struct channel *c, const struct signkey *signing)
-{
-	if (s->keys == NULL || signing == NULL)
-		return 0;
-	c->signing = &s->keys->signing;
-	if (signing->alg == c->signing->alg &&
-	    memcmp(signing->key, c->signing->key, sizeof(signing->key)) == 0)
-		return 0;
-	c->signing = malloc(sizeof(*c->signing));
-	if (c->signing == NULL)
-		return -1;
-	*c->signing = *signing;
-	c->owns_signing = true;
-	return 0;
 }
 
 static void
@@ -152,6 +43,7 @@ forget_keys(struct channel *c)
 	}
 	c->signing = NULL;
 	c->owns_signing = false;
+	smbkeys_unref(&c->keys);
 }
 
 /* Its shard is locked. */
@@ -159,30 +51,16 @@ static void
 session_free(struct session *s)
 {
 	smbkeys_unref(&s->keys);
+	opens_free(&s->opens);
 	session_info_fini(&s->info);
 	free(s);
-}
-
-static struct session *
-session_new(struct shard *sh, const struct session_info *si, struct smbkeys *keys)
-{
-	struct session *s = calloc(1, sizeof(*s));
-
-	if (s == NULL)
-		return NULL;
-	s->info = *si;
-	session_info_own(&s->info);
-	s->keys = smbkeys_ref(keys);
-	TAILQ_INIT(&s->channels);
-	list_session(sh, s);
-	return s;
 }
 
 struct channel *
 sesstab_join(struct sesstab *t, const struct session_info *si, const struct channel_ends *ends,
     bool bound, struct smbkeys *keys, const struct signkey *signing)
 {
-	struct shard *sh = shard_of(t, si->session_id);
+	struct shard *sh = session_shard(t, si->session_id);
 	struct channel *c = calloc(1, sizeof(*c));
 	struct session *s;
 
@@ -191,20 +69,28 @@ sesstab_join(struct sesstab *t, const struct session_info *si, const struct chan
 	c->ends = ends;
 	c->bound = bound;
 	pthread_mutex_lock(&sh->lock);
-	for (s = head_of(sh, si->session_id); s != NULL; s = s->same)
-		if (s->info.node == si->node)
-			break;
-	if (s == NULL)
+	s = session_find(sh, si->session_id, si->node);
+	if (s != NULL && !bound) {
+		session_end(t, sh, s, 0);
+		s = NULL;
+	}
+	if (s != NULL) {
+		session_count(sh, s, -1);
+	} else {
 		s = session_new(sh, si, keys);
+		if (s != NULL && (bound || si->signing_required))
+			s->must_sign = true;
+	}
 	if (s != NULL) {
 		c->session = s;
-		TAILQ_INSERT_TAIL(&s->channels, c, entry);
-		s->nchannels++;
+		c->keys = smbkeys_ref(s->keys);
+		channel_append(s, c);
+		session_count(sh, s, 1);
 	}
 	pthread_mutex_unlock(&sh->lock);
 	if (s == NULL)
 		free(c);
-	else if (share_keys(s, c, signing) == -1)
+	else if (channel_share_keys(c, signing) == -1)
 		(void)channel_leave(t, &c);
 	return s == NULL ? NULL : c;
 }
@@ -215,34 +101,61 @@ channel_leave(struct sesstab *t, struct channel **cp)
 	struct channel *c = *cp;
 	struct session *s;
 	struct shard *sh;
-	bool over = false;
+	bool last = false, over;
 
 	if (c == NULL)
 		return false;
 	*cp = NULL;
 	s = c->session;
-	sh = shard_of(t, s->info.session_id);
+	sh = session_shard(t, s->info.session_id);
 	forget_keys(c);
 	pthread_mutex_lock(&sh->lock);
-	TAILQ_REMOVE(&s->channels, c, entry);
-	if (--s->nchannels == 0) {
-		over = s->listed;
-		unlist_session(sh, s);
+	over = channel_over(c);
+	if (!over)
+		session_count(sh, s, -1);
+	SLIST_REMOVE(&s->channels, c, channel, entry);
+	s->nchannels--;
+	if (s->nchannels > 0 && !over)
+		session_count(sh, s, 1);
+	if (s->nchannels == 0) {
+		last = !over;
+		if (last)
+			session_unlist(sh, s);
 		session_free(s);
 	}
 	pthread_mutex_unlock(&sh->lock);
 	free(c);
-	return over;
+	return last;
+}
+
+bool
+channel_over(const struct channel *c)
+{
+	return atomic_load_explicit(&c->session->over, memory_order_relaxed);
+}
+
+bool
+channel_must_sign(const struct channel *c)
+{
+	return atomic_load_explicit(&c->session->must_sign, memory_order_relaxed);
 }
 
 void
-channel_logoff(struct sesstab *t, struct channel *c)
+channel_sign_always(struct channel *c)
 {
-	struct shard *sh = shard_of(t, c->session->info.session_id);
+	atomic_store_explicit(&c->session->must_sign, true, memory_order_relaxed);
+}
+
+bool
+channel_shared(struct sesstab *t, const struct channel *c)
+{
+	struct shard *sh = session_shard(t, c->session->info.session_id);
+	bool shared;
 
 	pthread_mutex_lock(&sh->lock);
-	unlist_session(sh, c->session);
+	shared = c->session->nchannels > 1;
 	pthread_mutex_unlock(&sh->lock);
+	return shared;
 }
 
 uint64_t
@@ -260,7 +173,7 @@ channel_next(struct channel *c)
 struct smbkeys *
 channel_keys(const struct channel *c)
 {
-	return c->signing == NULL ? NULL : c->session->keys;
+	return c->signing == NULL ? NULL : c->keys;
 }
 
 const struct signkey *
@@ -269,28 +182,64 @@ channel_signing(const struct channel *c)
 	return c->signing;
 }
 
+bool
+channel_keyless(const struct channel *c)
+{
+	/* Said by its first logon, and never changed. */
+	return c->session->info.guest || c->session->info.anonymous;
+}
+
+/* Its shard is locked. */
+static void
+session_opaque(struct shard *sh, struct session *s, const char *because)
+{
+	bool counted = !atomic_load_explicit(&s->over, memory_order_relaxed);
+
+	if (counted)
+		session_count(sh, s, -1);
+	session_info_opaque(&s->info, because);
+	if (counted)
+		session_count(sh, s, 1);
+}
+
 void
-channel_opaque(struct sesstab *t, struct channel *c, const char *because)
+channel_shows(struct sesstab *t, struct channel *c, const char *because)
 {
 	struct session_info *si = &c->session->info;
-	struct shard *sh = shard_of(t, si->session_id);
+	struct shard *sh = session_shard(t, si->session_id);
+
+	if (c->shown)
+		return;
+	c->shown = true;
+	pthread_mutex_lock(&sh->lock);
+	if (si->opaque_because == NULL)
+		session_opaque(sh, c->session, because);
+	pthread_mutex_unlock(&sh->lock);
+}
+
+void
+channel_opaque(struct sesstab *t, struct channel *c, enum nokey_cause cause, const char *because)
+{
+	struct session_info *si = &c->session->info;
+	struct shard *sh = session_shard(t, si->session_id);
 
 	forget_keys(c);
 	pthread_mutex_lock(&sh->lock);
-	session_info_opaque(si, because);
+	si->cause = (uint8_t)cause;
+	session_opaque(sh, c->session, because);
 	pthread_mutex_unlock(&sh->lock);
 }
 
 struct smbkeys *
 sesstab_keys(struct sesstab *t, uint64_t session_id, const struct node *node)
 {
-	struct shard *sh = shard_of(t, session_id);
+	struct shard *sh = session_shard(t, session_id);
 	struct session *found = NULL;
 	struct smbkeys *keys = NULL;
 	unsigned n = 0;
 
 	pthread_mutex_lock(&sh->lock);
-	for (struct session *s = head_of(sh, session_id); s != NULL; s = s->same) {
+	for (struct session *s = session_head(sh, session_id); s != NULL; s = s->same) {
 		if (node != NULL && s->info.node != node)
 			continue;
 		found = s;
@@ -304,94 +253,57 @@ sesstab_keys(struct sesstab *t, uint64_t session_id, const struct node *node)
 
 void
 channel_query_result(struct sesstab *t, struct channel *c, enum query_result query,
-    const struct ifinfo *list, size_t n)
+    struct query_seen *seen)
 {
 	struct session_info *si = &c->session->info;
-	struct shard *sh = shard_of(t, si->session_id);
+	struct shard *sh = session_shard(t, si->session_id);
 
 	pthread_mutex_lock(&sh->lock);
-	session_info_query(si, query, list, n);
+	session_info_query(si, query, seen);
 	pthread_mutex_unlock(&sh->lock);
+}
+
+bool
+sesstab_user(struct sesstab *t, uint64_t session_id, char *dst, size_t n)
+{
+	struct shard *sh = session_shard(t, session_id);
+	const char *user = NULL;
+
+	pthread_mutex_lock(&sh->lock);
+	for (struct session *s = session_head(sh, session_id); s != NULL && user == NULL;
+	     s = s->same)
+		user = session_info_user(&s->info);
+	if (user != NULL)
+		snprintf(dst, n, "%s", user);
+	pthread_mutex_unlock(&sh->lock);
+	return user != NULL;
 }
 
 bool
 sesstab_has(struct sesstab *t, uint64_t session_id, const struct node *node)
 {
-	struct shard *sh = shard_of(t, session_id);
-	struct session *s;
+	struct shard *sh = session_shard(t, session_id);
+	bool has;
 
 	pthread_mutex_lock(&sh->lock);
-	for (s = head_of(sh, session_id); s != NULL && s->info.node != node; s = s->same)
-		;
+	has = session_find(sh, session_id, node) != NULL;
 	pthread_mutex_unlock(&sh->lock);
-	return s != NULL;
+	return has;
 }
 
 bool
-sesstab_elsewhere(struct sesstab *t, uint64_t session_id, const struct node *node)
+sesstab_elsewhere(struct sesstab *t, uint64_t session_id, const struct node *node, bool intercept)
 {
-	struct shard *sh = shard_of(t, session_id);
+	struct shard *sh = session_shard(t, session_id);
 	bool other = false, here = false;
 
 	pthread_mutex_lock(&sh->lock);
-	for (struct session *s = head_of(sh, session_id); s != NULL; s = s->same) {
+	for (struct session *s = session_head(sh, session_id); s != NULL; s = s->same) {
 		if (s->info.node == node)
 			here = true;
-		else
+		else if (node_same_cluster(s->info.node, node, intercept))
 			other = true;
 	}
 	pthread_mutex_unlock(&sh->lock);
 	return other && !here;
-}
-
-struct copy {
-	struct session_info info;
-	struct channel_info *channels;
-	size_t n;
-};
-
-/* -1 when memory is out. */
-static int
-copy_session(const struct session *s, struct copy *dst)
-{
-	const struct channel *c;
-
-	dst->n = 0;
-	dst->channels = calloc(s->nchannels, sizeof(*dst->channels));
-	if (dst->channels == NULL)
-		return -1;
-	dst->info = s->info;
-	session_info_own(&dst->info);
-	TAILQ_FOREACH(c, &s->channels, entry)
-		dst->channels[dst->n++] = (struct channel_info){ *c->ends, c->bound };
-	return 0;
-}
-
-void
-sesstab_each(struct sesstab *t, void (*f)(void *arg, const struct session_info *,
-    const struct channel_info *, size_t nchannels), void *arg)
-{
-	for (int i = 0; i < SHARDS; i++) {
-		struct shard *sh = &t->shard[i];
-		struct copy *all;
-		struct session *s, *tmp;
-		size_t n = 0, k = 0;
-
-		pthread_mutex_lock(&sh->lock);
-		HASH_ITER(hh, sh->sessions, s, tmp)
-			for (struct session *x = s; x != NULL; x = x->same)
-				n++;
-		all = calloc(n + 1, sizeof(*all));
-		HASH_ITER(hh, sh->sessions, s, tmp)
-			for (struct session *x = s; all != NULL && x != NULL; x = x->same)
-				if (copy_session(x, &all[k]) == 0)
-					k++;
-		pthread_mutex_unlock(&sh->lock);
-		for (size_t j = 0; j < k; j++) {
-			f(arg, &all[j].info, all[j].channels, all[j].n);
-			free(all[j].channels);
-			session_info_fini(&all[j].info);
-		}
-		free(all);
-	}
 }

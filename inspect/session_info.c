@@ -3,6 +3,10 @@
 
 #include "inspect/session_info.h"
 
+#include "inspect/caller.h"
+#include "inspect/query_seen.h"
+#include "smb/const.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,14 +17,49 @@ text_dup(const char *text)
 	return text == NULL ? NULL : strndup(text, SESSION_TEXT_MAX - 1);
 }
 
-static const struct ifinfo *
-list_dup(const struct ifinfo *list, size_t n)
+static const struct caller *
+caller_dup(const struct caller *by)
 {
-	struct ifinfo *copy = n == 0 ? NULL : malloc(n * sizeof(*list));
+	struct caller *copy = by == NULL ? NULL : malloc(sizeof(*copy));
 
 	if (copy != NULL)
-		memcpy(copy, list, n * sizeof(*list));
+		*copy = *by;
 	return copy;
+}
+
+const char *
+session_info_user(const struct session_info *si)
+{
+	if (si->principal != NULL)
+		return si->principal;
+	return si->by != NULL && si->by->user[0] != '\0' ? si->by->user : NULL;
+}
+
+bool
+session_may_be_bound(const struct session_info *si)
+{
+	return si->dialect >= SMB2_DIALECT_300 && !si->guest && !si->anonymous;
+}
+
+enum session_protection
+session_protection(const struct session_info *si)
+{
+	if (si->keyed)
+		return SESSION_KEYED;
+	return si->opaque_because != NULL || si->sealed || si->signing_required ? SESSION_OPAQUE
+	                                                                        : SESSION_UNSIGNED;
+}
+
+const char *
+session_protection_str(enum session_protection p)
+{
+	static const char *const words[SESSION_PROTECTIONS] = {
+		[SESSION_KEYED] = "keyed",
+		[SESSION_UNSIGNED] = "unsigned",
+		[SESSION_OPAQUE] = "opaque",
+	};
+
+	return words[p];
 }
 
 void
@@ -28,9 +67,8 @@ session_info_own(struct session_info *si)
 {
 	si->opaque_because = text_dup(si->opaque_because);
 	si->principal = text_dup(si->principal);
-	si->list = list_dup(si->list, si->nlist);
-	if (si->list == NULL)
-		si->nlist = 0;
+	si->by = caller_dup(si->by);
+	si->asked = si->asked == NULL ? NULL : query_seen_dup(si->asked);
 }
 
 static void
@@ -44,7 +82,8 @@ session_info_fini(struct session_info *si)
 {
 	own_free(si->opaque_because);
 	own_free(si->principal);
-	own_free(si->list);
+	own_free(si->by);
+	own_free(si->asked);
 }
 
 void
@@ -56,15 +95,14 @@ session_info_opaque(struct session_info *si, const char *because)
 }
 
 void
-session_info_query(struct session_info *si, enum query_result query, const struct ifinfo *list,
-    size_t n)
+session_info_query(struct session_info *si, enum query_result query, struct query_seen *seen)
 {
 	si->query = query;
-	own_free(si->list);
-	si->nlist = n < SESSION_LIST_MAX ? (unsigned)n : SESSION_LIST_MAX;
-	si->list = list_dup(list, si->nlist);
-	if (si->list == NULL)
-		si->nlist = 0;
+	if (seen == NULL)
+		return;
+	seen->count = si->asked == NULL ? 1 : si->asked->count + 1;
+	own_free(si->asked);
+	si->asked = seen;
 }
 
 const char *

@@ -8,12 +8,10 @@
 
 #include "base/addr.h"
 #include "base/guid.h"
-#include "smb/ifinfo.h"
 
+struct caller;
 struct node;
-
-/* How many addresses of the last list are remembered for people to look at. */
-#define SESSION_LIST_MAX 16
+struct query_seen;
 
 /* What became of the last interface query of a session. */
 enum query_result {
@@ -41,13 +39,40 @@ struct session_info {
 	bool guest, anonymous, sealed, signing_required;
 	bool client_multichannel, node_multichannel;	/* as said in NEGOTIATE */
 	bool keyed;				/* smbgate has the session's keys */
+	uint8_t how;				/* enum caller_how */
+	uint8_t query;				/* enum query_result */
+	uint8_t cause;				/* enum nokey_cause, of one that is opaque */
 	const char *opaque_because;	/* why not; NULL where there is nothing to have */
 	const char *principal;		/* who logged on; NULL where that is not known */
+	const struct caller *by;	/* as the client says; NULL: it has given no name */
 	struct guid client_guid;
 	uint64_t since_ms;
-	enum query_result query;
-	unsigned nlist;
-	const struct ifinfo *list;	/* nlist of them */
+	const struct query_seen *asked;	/* NULL: for the server's interfaces, never */
+};
+
+/* May its messages be seen, and changed? */
+enum session_protection {
+	SESSION_KEYED,		/* protected, and smbgate has the key */
+	SESSION_UNSIGNED,
+	SESSION_OPAQUE,		/* protected, and smbgate has no key */
+	SESSION_PROTECTIONS
+};
+
+/* Who logged on, as far as that is known, or as the client said; NULL: not known. */
+const char *session_info_user(const struct session_info *si);
+
+/* May there be another channel, perhaps through another proxy? [MS-SMB2] 3.3.5.5. */
+bool session_may_be_bound(const struct session_info *si);
+
+enum session_protection session_protection(const struct session_info *si);
+/* keyed, unsigned, opaque: the value of the key "protection". */
+const char *session_protection_str(enum session_protection p);
+
+/* How many there are of one node. */
+struct session_tally {
+	const struct node *node;
+	uint64_t sessions[SESSION_PROTECTIONS], channels[SESSION_PROTECTIONS];
+	uint64_t files;		/* that are seen to be open */
 };
 
 /* The client's connection that is a channel. */
@@ -55,6 +80,8 @@ struct channel_ends {
 	uint64_t conn_id;
 	struct addrport client;
 	struct addrport local;	/* that the client dialled */
+	const char *listener;	/* its name; borrowed for good */
+	bool intercept;		/* a node's own, therefore */
 };
 
 /* One channel: a connection that has logged on to, or bound itself to, a session. */
@@ -72,7 +99,8 @@ void session_info_fini(struct session_info *si);
 
 /* Each takes the place of what was there, of facts that are owned. */
 void session_info_opaque(struct session_info *si, const char *because);
+/* Takes seen over, and counts it. NULL: memory was out, and what there was stays. */
 void session_info_query(struct session_info *si, enum query_result query,
-    const struct ifinfo *list, size_t n);
+    struct query_seen *seen);
 
 #endif

@@ -4,16 +4,21 @@
 #include "inspect/setup.h"
 
 #include "auth/keys.h"
+#include "auth/keyx.h"
+#include "auth/sign.h"
 #include "base/clock.h"
 #include "inspect/admission.h"
-#include "inspect/announce.h"
+#include "inspect/audit.h"
 #include "inspect/frame.h"
+#include "inspect/session_over.h"
 #include "inspect/sharing.h"
+#include "inspect/trace.h"
 #include "nodes/node.h"
 #include "policy/policy.h"
 #include "smb/const.h"
 #include "smb/neg2.h"
 #include "smb/sess2.h"
+#include "stats/refusals.h"
 #include "stats/stats.h"
 
 #include <inttypes.h>
@@ -24,15 +29,18 @@ struct decision
 setup_negotiate(struct mediate *m, const struct message *msg)
 {
 	struct track *t = &m->track;
+	enum close_reason why;
 	struct neg2_req r;
 
-	/* [MS-SMB2] 3.3.5.4: one NEGOTIATE a connection; a second one ends it. */
+	/* [MS-SMB2] 3.3.5.3.2, 3.3.5.4: once a dialect is chosen, a NEGOTIATE ends it all. */
 	if (t->negotiating || t->negotiated)
 		return decide_close(CLOSE_BAD_SEQUENCE);
 	if (neg2_req_get(&r, msg->bytes, msg->part.len) == -1)
 		return decide_close(CLOSE_BAD_MESSAGE);
-	track_negotiate_req(t, &r);
+	if (track_negotiate_req(t, &r, &why) == -1)
+		return decide_close(why);
 	t->refuse_sealed = m->env->policy->unkeyed == POL_UNKEYED_REFUSE;
+	t->refuse_compressed = m->env->policy->compression == POL_COMPRESSION_REFUSE;
 	logons_negotiate(&m->logons, msg->bytes, msg->part.len);
 	return decide_note(PENDING_NEGOTIATE);
 }
@@ -43,20 +51,23 @@ setup_negotiate_answer(struct mediate *m, const struct message *msg)
 	struct neg2_resp r;
 	struct decision d;
 
+	/* Nothing has been agreed on, and the client may ask again. */
 	if (msg->part.hdr.status != STATUS_SUCCESS) {
 		m->track.negotiating = false;
 		return decide(DECIDE_PASS);
 	}
 	if (neg2_resp_get(&r, msg->bytes, msg->part.len) == -1)
 		return decide_close(CLOSE_BAD_MESSAGE);
-	/* 0x02ff answers an SMB1 NEGOTIATE only, and those are not ours to see here. */
-	if (r.dialect == SMB2_DIALECT_2FF)
-		return decide_close(CLOSE_UNEXPECTED_ANSWER);
-	d = admission_dialect(m->env->policy, r.dialect);
+	/* Nor here: smbd takes 0x02ff for a dialect once, and wants to be asked again. */
+	if (r.dialect == SMB2_DIALECT_2FF) {
+		m->track.negotiating = false;
+		return decide(DECIDE_PASS);
+	}
+	d = admission_dialect(&mediate_rules(m)->auth, r.dialect);
 	if (d.act != DECIDE_PASS)
 		return d;
 	track_negotiate_resp(&m->track, &r);
-	logons_negotiate(&m->logons, msg->bytes, msg->part.len);
+	logons_negotiated(&m->logons, msg->bytes, msg->part.len);
 	return d;
 }
 
@@ -78,7 +89,7 @@ ask_others(struct mediate *m, const struct frame *f, uint64_t session_id)
 	if (f->n > 1 || f->sealed || m->env->state == NULL ||
 	    sesstab_has(m->env->sessions, session_id, m->node))
 		return false;
-	return sharing_ask(&m->sharing, m->env, session_id, m->node->id, mediate_wake, m);
+	return sharing_ask(&m->sharing, m, session_id, mediate_wake_request);
 }
 
 /* A bind that may not go to the node is refused, signed where its own signature is right. */
@@ -87,7 +98,7 @@ judge_bind(struct mediate *m, const struct message *msg)
 {
 	const uint64_t session_id = msg->part.session_id;
 	struct decision d = admission_bind(m->env->policy, &m->self.local.addr,
-	    sesstab_elsewhere(m->env->sessions, session_id, m->node) ||
+	    sesstab_elsewhere(m->env->sessions, session_id, m->node, m->intercept) ||
 	        sharing_elsewhere(m->sharing, session_id));
 	struct smbkeys *keys;
 
@@ -97,6 +108,24 @@ judge_bind(struct mediate *m, const struct message *msg)
 	d.sign = admission_bind_signed(m->env->crypt, keys, m->track.signing, msg);
 	smbkeys_unref(&keys);
 	return d;
+}
+
+/* Is it signed with the keys that are known of its session? Other keys are not the session's. */
+static bool
+bind_keyed(const struct mediate *m, const struct message *msg)
+{
+	struct smbkeys *keys = setup_session_keys(m, msg->part.session_id, m->node);
+	struct signkey k;
+	bool good;
+
+	if (keys == NULL)
+		return false;
+	k = keys->signing;
+	k.alg = m->track.signing;
+	good = sign_good(m->env->crypt, &k, msg->bytes, msg->part.len);
+	explicit_bzero(&k, sizeof(k));
+	smbkeys_unref(&keys);
+	return good;
 }
 
 static struct setup_msg
@@ -109,7 +138,7 @@ setup_msg_of(const struct frame *f, const struct message *msg, const uint8_t *bl
 		.blob_len = blob_len,
 		.message_id = msg->part.hdr.message_id,
 		.session_id = msg->part.hdr.session_id,
-		.alone = f->n == 1 && !f->sealed,
+		.alone = frame_alone(f) && !f->sealed,
 	};
 }
 
@@ -118,47 +147,58 @@ setup_session(struct mediate *m, const struct frame *f, const struct message *ms
 {
 	const uint64_t session_id = msg->part.session_id;
 	struct decision d = decide_note(PENDING_SESSION_SETUP), refused;
-	enum close_reason why;
-	struct identity *seen;
+	struct logon_heard h;
 	struct sess2_req r;
 	struct setup_msg s;
-	struct token t;
 
 	if (sess2_req_get(&r, msg->bytes, msg->part.len) == -1)
 		return decide_close(CLOSE_BAD_MESSAGE);
+	/* Its answer would not be seen. No client sends a logon in such company. */
+	if (frame_foreign(f, &m->track, session_id))
+		return decide_close(CLOSE_UNSEEN_COMPOUND);
 	d.pending.binding = (r.flags & SMB2_SESSION_FLAG_BINDING) != 0;
 	d.pending.signing_required = (r.security_mode & SMB2_NEGOTIATE_SIGNING_REQUIRED) != 0;
+	d.pending.previous_session_id = r.previous_session_id;
 	if (d.pending.binding) {
 		if (ask_others(m, f, session_id))
 			return decide(DECIDE_WAIT);
 		refused = judge_bind(m, msg);
 		if (refused.act != DECIDE_PASS)
 			return refused;
+		d.pending.sign = bind_keyed(m, msg);
 	}
 	s = setup_msg_of(f, msg, r.blob, r.blob_len);
 	s.binding = d.pending.binding;
+	s.source = keyx_source(&m->self.client.addr);
 	/* Reauthentication changes no key, [MS-SMB2] 3.3.5.5.1: only its token is judged. */
-	if (!s.binding && track_channel(&m->track, session_id) != NULL)
-		t = spnego_token(r.blob, r.blob_len);
-	else if (logons_request(&m->logons, &s, &t, &why) == -1)
-		return decide_close(why);
-	seen = logons_seen(&m->logons, s.message_id);
-	if (seen != NULL)
-		identity_token(seen, m->env->hash, &t);
-	refused = admission_token(m->env->policy, &t);
-	if (refused.act == DECIDE_PASS)
+	s.again = !s.binding && session_here(m, session_id) != NULL;
+	if (logons_request(&m->logons, &s, &h) == -1)
+		return decide_close(CLOSE_NO_MEMORY);
+	if (h.seen != NULL)
+		identity_token(h.seen, m->env->hash, &h.token);
+	d.pending.mech = (uint8_t)h.mech;
+	refused = admission_token(&mediate_rules(m)->auth, &h.token, h.mech);
+	if (refused.act == DECIDE_PASS) {
+		if (s.again)
+			session_doubt(m, session_id, true);
 		return d;
-	logons_drop(&m->logons, s.message_id);
+	}
+	audit_refused(m, logons_caller(&m->logons, s.message_id), session_id, &refused);
+	refused.text = NULL;
+	logons_refused(&m->logons, s.message_id);
+	/* The client of a session that has a key believes nothing else. */
+	refused.sign = s.again;
 	return refused;
 }
 
 /* The session as it is shown; what keys it has is added by its logon's end. */
-static struct session_info
+static void
 session_info(const struct mediate *m, const struct message *msg, const struct pending *asked,
-    uint16_t flags)
+    uint16_t flags, struct session_info *si)
 {
 	const struct track *t = &m->track;
-	struct session_info si = {
+
+	*si = (struct session_info){
 		.node = m->node,
 		.session_id = msg->part.hdr.session_id,
 		.dialect = t->dialect,
@@ -173,29 +213,42 @@ session_info(const struct mediate *m, const struct message *msg, const struct pe
 		.since_ms = clock_ms(),
 	};
 
-	si.signing_required = !si.guest && !si.anonymous &&
+	si->signing_required = !si->guest && !si->anonymous &&
 	    (asked->signing_required ||
 	        ((t->server_mode | t->client_mode) & SMB2_NEGOTIATE_SIGNING_REQUIRED) != 0);
-	return si;
 }
 
 static void
 log_session(struct mediate *m, const struct session_info *si)
 {
+	struct log_fields f = mediate_log(m, LOG_EVENT_KEYD);
+
+	f.session = si->session_id;
+	f.user = si->principal;
+	f.reason = si->keyed ? NULL : si->opaque_because;
 	if (si->keyed)
-		log_conn(LOG_LEVEL_DEBUG, mediate_log(m), "session %016" PRIx64 " of %s is keyed",
+		log_conn(LOG_LEVEL_DEBUG, f, "session 0x%016" PRIx64 " of %s is keyed",
 		    si->session_id, si->principal != NULL ? si->principal : "?");
-	else if (m->env->keyc != NULL && si->opaque_because != NULL && mediate_may_log(m))
-		log_conn(LOG_LEVEL_WARN, mediate_log(m), "session %016" PRIx64 "%s%s is opaque: %s",
+	else if (m->env->keyc != NULL && si->opaque_because != NULL)
+		log_conn(LOG_LEVEL_WARN, f, "session 0x%016" PRIx64 "%s%s is opaque: %s",
 		    si->session_id, si->principal != NULL ? " of " : "",
 		    si->principal != NULL ? si->principal : "", si->opaque_because);
 }
 
-/* May there be another channel, perhaps through another proxy? [MS-SMB2] 3.3.5.5. */
-static bool
-may_be_bound(const struct session_info *si)
+/*
+ * One more session than is kept of a connection: it is opaque, and nobody else's business. Where
+ * the policy wants to see all, its connection ends.
+ */
+static struct decision
+session_beyond(struct mediate *m, struct decision d)
 {
-	return si->dialect >= SMB2_DIALECT_300 && !si->guest && !si->anonymous;
+	if (m->env->policy->unkeyed == POL_UNKEYED_REFUSE)
+		return decide_close(CLOSE_SESSIONS_FULL);
+	m->track.unseen = true;
+	node_logon(m->node, true);
+	decision_count(&d, STAT_sessions);
+	decision_count(&d, STAT_channels_opaque);
+	return d;
 }
 
 static struct decision
@@ -203,34 +256,47 @@ session_opened(struct mediate *m, const struct session_info *si, const struct pe
     const struct logon_end *e)
 {
 	struct track *t = &m->track;
-	struct decision d = admission_session(m->env->policy, si, t->compression,
-	    announce_mode(m->env->policy, m->listener, m->intercept));
+	struct decision d = admission_session(m->env->policy, si);
 	struct identity seen = e->seen;
 	bool bound = asked->binding;
-	enum close_reason why;
 	struct channel *c;
 
-	if (d.act != DECIDE_PASS)
+	if (d.act != DECIDE_PASS) {
+		/* Nobody knows its user any more when the connection ends. */
+		mediate_refused(m, refusals_of_close(d.why), &m->track.client_guid, si->session_id,
+		    session_info_user(si));
+		m->refused = true;
 		return d;
+	}
+	if (!session_room(m))
+		return session_beyond(m, d);
 	t->logged_on = true;
+	t->user |= !si->guest && !si->anonymous;
+	t->bare |= !si->keyed && !si->guest && !si->anonymous;
 	if (seen.principal == 0 && si->principal != NULL)
 		identity_principal(&seen, m->env->hash, si->principal);
 	identity_take(&m->identity, &seen);
+	t->named = true;
 	log_session(m, si);
+	if (m->traced)
+		trace_session(m, si, bound);
+	/* Its files are opened and closed through another proxy, too. */
+	t->unseen |= bound && !sesstab_has(m->env->sessions, si->session_id, m->node);
 	c = sesstab_join(m->env->sessions, si, &m->self, bound, e->keys,
 	    e->keys == NULL ? NULL : &e->signing);
 	if (c == NULL)
 		return decide_close(CLOSE_NO_MEMORY);
-	if (track_channel_add(t, c, &why) == -1) {
-		channel_leave(m->env->sessions, &c);
-		return decide_close(why);
-	}
+	track_channel_add(t, c);
+	if (!bound)
+		node_logon(m->node, true);
+	if (!bound)
+		session_replaced(m, asked->previous_session_id, si);
 	/*
 	 * Also of a bound channel: its session may outlive the first one, with another proxy. One
 	 * that lacks the keys says nothing: the others may have them.
 	 */
-	if (may_be_bound(si) && (!bound || e->keys != NULL))
-		sharing_put(m->env, si->session_id, m->node->id, e->keys);
+	if (session_may_be_bound(si) && (!bound || e->keys != NULL))
+		sharing_put(m, si->session_id, e->keys);
 	decision_count(&d, bound ? STAT_channels_bound : STAT_sessions);
 	decision_count(&d, si->keyed ? STAT_channels_keyed : STAT_channels_opaque);
 	return d;
@@ -243,7 +309,8 @@ setup_logon_keys(struct mediate *m, const struct setup_msg *s, const struct pend
 {
 	struct smbkeys *session = NULL;
 
-	if (asked->binding)
+	/* The node goes by the signature too: other keys are of an older session of that number. */
+	if (asked->binding && asked->sign)
 		session = setup_session_keys(m, si->session_id, m->node);
 	logons_success(&m->logons, s, &m->track, session, e);
 	smbkeys_unref(&session);
@@ -263,7 +330,44 @@ setup_logon_keys(struct mediate *m, const struct setup_msg *s, const struct pend
 	if (si->guest || si->anonymous)
 		si->signing_required = false;
 	si->opaque_because = e->because[0] == '\0' ? NULL : e->because;
+	si->cause = (uint8_t)e->cause;
 	si->principal = e->principal[0] == '\0' ? NULL : e->principal;
+	si->how = e->by.how;
+	si->by = e->by.user[0] != '\0' || e->by.machine[0] != '\0' ? &e->by : NULL;
+}
+
+/* The node's no. */
+static struct decision
+session_failed(struct mediate *m, const struct message *msg, const struct pending *asked)
+{
+	const uint32_t status = msg->part.hdr.status;
+	struct decision d = decide(DECIDE_PASS);
+
+	audit_failed(m, logons_caller(&m->logons, asked->message_id), msg->part.hdr.session_id,
+	    asked->binding, status);
+	decision_count(&d, STAT_logon_failures);
+	logons_drop(&m->logons, asked->message_id);
+	if (!asked->binding)
+		node_logon(m->node, false);
+	if (!asked->binding)
+		session_setup_failed(m, asked->session_id, status);
+	return d;
+}
+
+/* Reauthentication of a session that this connection has. */
+static void
+session_again(struct mediate *m, struct session_info *si, const struct pending *asked)
+{
+	struct channel *c = track_channel(&m->track, si->session_id);
+
+	si->by = logons_caller(&m->logons, asked->message_id);
+	si->keyed = channel_keys(c) != NULL;
+	audit_logon(m, si, true);
+	logons_drop(&m->logons, asked->message_id);
+	m->track.user |= !si->guest && !si->anonymous;
+	if (si->signing_required)
+		channel_sign_always(c);
+	session_replaced(m, asked->previous_session_id, si);
 }
 
 struct decision
@@ -277,54 +381,56 @@ setup_session_answer(struct mediate *m, const struct frame *f, const struct mess
 	struct logon_end e;
 	struct setup_msg s;
 
-	if (status != STATUS_SUCCESS && status != STATUS_MORE_PROCESSING_REQUIRED) {
-		decision_count(&d, STAT_logon_failures);
-		logons_drop(&m->logons, asked->message_id);
-		return d;
-	}
+	if (status != STATUS_SUCCESS && status != STATUS_MORE_PROCESSING_REQUIRED)
+		return session_failed(m, msg, asked);
 	if (sess2_resp_get(&r, msg->bytes, msg->part.len) == -1)
 		return decide_close(CLOSE_BAD_MESSAGE);
 	s = setup_msg_of(f, msg, r.blob, r.blob_len);
+	/* A number that the node gives to a new session is no other one's any more. */
+	if (asked->session_id == 0 && !asked->binding)
+		session_renumbered(m, s.session_id);
+	if (!asked->binding)
+		session_doubt(m, asked->session_id, false);
 	if (status == STATUS_MORE_PROCESSING_REQUIRED) {
 		logons_more(&m->logons, &s);
 		return d;
 	}
-	si = session_info(m, msg, asked, r.session_flags);
-	/* Reauthentication of a session that this connection has. */
-	if (track_channel(&m->track, si.session_id) != NULL) {
-		logons_drop(&m->logons, asked->message_id);
+	session_info(m, msg, asked, r.session_flags, &si);
+	d = admission_logon(&mediate_rules(m)->auth, &si, (enum mech)asked->mech);
+	if (d.act != DECIDE_PASS)
+		return d;
+	if (session_here(m, si.session_id) != NULL) {
+		session_again(m, &si, asked);
 		return d;
 	}
 	setup_logon_keys(m, &s, asked, &si, &e);
 	if (e.state == LOGON_WAIT)
 		return decide(DECIDE_WAIT);
 	d = session_opened(m, &si, asked, &e);
+	if (d.act == DECIDE_PASS && asked->binding)
+		audit_bind(m, &si);
+	else if (d.act == DECIDE_PASS)
+		audit_logon(m, &si, false);
 	smbkeys_unref(&e.keys);
 	explicit_bzero(&e.signing, sizeof(e.signing));
 	return d;
 }
 
-void
-setup_leave(struct mediate *m, struct channel **c)
+/* Until it is answered nobody here knows whether the session lives. */
+struct decision
+setup_logoff(struct mediate *m, const struct message *msg)
 {
-	uint64_t session_id = channel_session_id(*c);
-
-	if (channel_leave(m->env->sessions, c))
-		sharing_drop(m->env, session_id, m->node->id);
+	session_doubt(m, msg->part.session_id, true);
+	return decide_note(PENDING_LOGOFF);
 }
 
 struct decision
 setup_logoff_answer(struct mediate *m, const struct message *msg, const struct pending *asked)
 {
-	struct channel *c;
-
-	if (msg->part.hdr.status != STATUS_SUCCESS)
-		return decide(DECIDE_PASS);
-	c = track_channel_take(&m->track, asked->session_id);
-	if (c == NULL)
-		return decide(DECIDE_PASS);
-	channel_logoff(m->env->sessions, c);
-	sharing_drop(m->env, asked->session_id, m->node->id);
-	channel_leave(m->env->sessions, &c);
+	if (msg->part.hdr.status == STATUS_SUCCESS &&
+	    track_channel(&m->track, asked->session_id) != NULL) {
+		audit_logoff(m, asked->session_id);
+		session_over(m, asked->session_id);
+	}
 	return decide(DECIDE_PASS);
 }

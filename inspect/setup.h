@@ -6,7 +6,6 @@
 
 #include "inspect/decision.h"
 
-struct channel;
 struct frame;
 struct mediate;
 struct message;
@@ -22,14 +21,12 @@ struct decision setup_session(struct mediate *m, const struct frame *f, const st
 struct decision setup_negotiate_answer(struct mediate *m, const struct message *msg);
 struct decision setup_session_answer(struct mediate *m, const struct frame *f,
     const struct message *msg, const struct pending *asked);
+struct decision setup_logoff(struct mediate *m, const struct message *msg);
 struct decision setup_logoff_answer(struct mediate *m, const struct message *msg,
     const struct pending *asked);
 
 /* A reference to the keys of a session, here or with another proxy; as sesstab_keys(). */
 struct smbkeys *setup_session_keys(const struct mediate *m, uint64_t session_id,
     const struct node *node);
-
-/* The connection leaves a session. Clears the caller's pointer. */
-void setup_leave(struct mediate *m, struct channel **c);
 
 #endif

@@ -8,6 +8,7 @@
 #include "auth/secret.h"
 #include "base/magic.h"
 #include "inspect/env.h"
+#include "nodes/node.h"
 #include "state/state.h"
 #include "stats/stats.h"
 
@@ -25,18 +26,16 @@
 
 struct sharing {
 	MAGIC_MEMBER
-	struct mediate_env *env;
+	struct mediate *m;
 	uint64_t session_id;
-	char node[STATE_NODE_LEN];
 	struct state_query *query;	/* NULL: nothing is waited for */
 	bool elsewhere;
 	struct smbkeys *keys;
-	void (*wake)(void *arg);
-	void *arg;
+	void (*wake)(void *m);
 };
 
-static bool
-possible(const struct mediate_env *env)
+bool
+sharing_possible(const struct mediate_env *env)
 {
 	return env->state != NULL && env->state->ops->shared && env->secret != NULL &&
 	    env->secret->len > 0;
@@ -51,33 +50,47 @@ bound_to(char *dst, uint64_t session_id, const char *node)
 	return (size_t)n + 1;
 }
 
+static struct state_hold *
+hold_of(const struct mediate *m)
+{
+	return m->env->hold == NULL ? NULL : m->env->hold(m->owner);
+}
+
 void
-sharing_put(struct mediate_env *env, uint64_t session_id, const char *node,
-    const struct smbkeys *keys)
+sharing_put(const struct mediate *m, uint64_t session_id, const struct smbkeys *keys)
 {
 	uint8_t text[TEXT_LEN] = { keys != NULL }, wrapped[WRAPPED_LEN];
 	struct state_fact f = { .bytes = wrapped, .len = sizeof(wrapped) };
+	struct state_hold *hold = hold_of(m);
+	const char *node = m->node->id;
 	char ad[BOUND_MAX];
 
-	if (!possible(env))
+	if (hold == NULL || !sharing_possible(m->env))
 		return;
 	if (keys != NULL)
 		smbkeys_put(keys, text + 1);
 	snprintf(f.node, sizeof(f.node), "%s", node);
-	if (cluster_wrap(env->secret, ad, bound_to(ad, session_id, node), text, sizeof(text),
+	if (cluster_wrap(m->env->secret, ad, bound_to(ad, session_id, node), text, sizeof(text),
 	        wrapped) == 0)
-		state_fact_put(env->state, session_id, &f);
+		state_fact_put(m->env->state, hold, session_id, &f);
 	explicit_bzero(text, sizeof(text));
 }
 
 void
-sharing_drop(struct mediate_env *env, uint64_t session_id, const char *node)
+sharing_drop(struct mediate *m, uint64_t session_id)
 {
-	if (possible(env))
-		state_fact_drop(env->state, session_id, node);
+	if (sharing_possible(m->env))
+		state_fact_drop(m->env->state, session_id, m->node->id, true);
 }
 
-/* One node's fact. False: it is not one of ours. */
+void
+sharing_leave(struct mediate *m, uint64_t session_id)
+{
+	if (sharing_possible(m->env))
+		state_fact_drop(m->env->state, session_id, m->node->id, false);
+}
+
+/* False: it is not one of ours. */
 static bool
 sharing_take(struct sharing *s, const struct state_fact *f)
 {
@@ -85,57 +98,61 @@ sharing_take(struct sharing *s, const struct state_fact *f)
 	char ad[BOUND_MAX];
 
 	if (f->len != WRAPPED_LEN ||
-	    cluster_unwrap(s->env->secret, ad, bound_to(ad, s->session_id, f->node), f->bytes,
+	    cluster_unwrap(s->m->env->secret, ad, bound_to(ad, s->session_id, f->node), f->bytes,
 	        f->len, text) == -1)
 		return false;
-	if (strcmp(f->node, s->node) == 0 && text[0] == 1)
+	if (strcmp(f->node, s->m->node->id) == 0 && text[0] == 1)
 		s->keys = smbkeys_get(text + 1);
 	explicit_bzero(text, sizeof(text));
 	return true;
 }
 
+/* On another node; could the client be there? */
+static bool
+of_its_cluster(const struct mediate *m, const char *id)
+{
+	struct node *n;
+	bool is;
+
+	if (strcmp(id, m->node->id) == 0)
+		return false;
+	n = nodes_find(m->node->table, id);
+	is = n != NULL && node_same_cluster(n, m->node, m->intercept);
+	node_unref(&n);
+	return is;
+}
+
 static void
-sharing_facts_cb(void *arg, const struct state_fact *facts, size_t n)
+sharing_fact_cb(void *arg, const struct state_fact *f)
 {
 	struct sharing *s = arg;
-	bool here = false;
 
 	MAGIC_CHECK(s, SHARING_MAGIC);
 	s->query = NULL;
-	for (size_t i = 0; i < n; i++) {
-		if (!sharing_take(s, &facts[i]))
-			continue;
-		if (strcmp(facts[i].node, s->node) == 0)
-			here = true;
-		else
-			s->elsewhere = true;
-	}
-	if (here)
-		s->elsewhere = false;
+	if (f != NULL && sharing_take(s, f))
+		s->elsewhere = of_its_cluster(s->m, f->node);
 	if (s->keys != NULL)
-		stats_add(s->env->stats, STAT_keys_fetched, 1);
-	s->wake(s->arg);
+		stats_add(s->m->env->stats, STAT_keys_fetched, 1);
+	s->wake(s->m);
 }
 
 bool
-sharing_ask(struct sharing **sp, struct mediate_env *env, uint64_t session_id, const char *node,
-    void (*wake)(void *arg), void *arg)
+sharing_ask(struct sharing **sp, struct mediate *m, uint64_t session_id, void (*wake)(void *m))
 {
+	struct state_hold *hold = hold_of(m);
 	struct sharing *s = *sp;
 
 	if (s != NULL && s->session_id == session_id)
 		return s->query != NULL;
 	sharing_free(sp);
-	if (!possible(env) || (s = calloc(1, sizeof(*s))) == NULL)
+	if (hold == NULL || !sharing_possible(m->env) || (s = calloc(1, sizeof(*s))) == NULL)
 		return false;
 	*sp = s;
 	MAGIC_SET(s, SHARING_MAGIC);
-	s->env = env;
+	s->m = m;
 	s->session_id = session_id;
-	snprintf(s->node, sizeof(s->node), "%s", node);
 	s->wake = wake;
-	s->arg = arg;
-	s->query = state_fact_ask(env->state, session_id, sharing_facts_cb, s);
+	s->query = state_fact_ask(m->env->state, hold, session_id, sharing_fact_cb, s);
 	return s->query != NULL;
 }
 
@@ -158,7 +175,7 @@ sharing_free(struct sharing **sp)
 
 	if (s == NULL)
 		return;
-	state_fact_forget(s->env->state, &s->query);
+	state_fact_forget(s->m->env->state, &s->query);
 	smbkeys_unref(&s->keys);
 	MAGIC_CLEAR(s);
 	free(s);

@@ -5,31 +5,38 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct mediate;
 struct mediate_env;
 struct sharing;
 struct smbkeys;
 
 /*
  * Needs a shared map and a cluster secret; without either nothing is given and nobody is asked. A
- * session's facts are bound to its node and number: put anywhere else they do not open.
+ * session's facts are with its client's claim: its further channels come with the ClientGuid of its
+ * first, [MS-SMB2] 4.8, and servers refuse others. They are bound to the session's node and number:
+ * put anywhere else they do not open.
  */
 
-/* The session lives on node; keys NULL: it is opaque, or keys of it are of no use. */
-void sharing_put(struct mediate_env *env, uint64_t session_id, const char *node,
-    const struct smbkeys *keys);
-/* It is over, or this proxy has no part in it any more. */
-void sharing_drop(struct mediate_env *env, uint64_t session_id, const char *node);
+/* May others have channels of sessions that this proxy knows? */
+bool sharing_possible(const struct mediate_env *env);
+
+/* The session lives on m's node; keys NULL: it is opaque, or keys of it are of no use. */
+void sharing_put(const struct mediate *m, uint64_t session_id, const struct smbkeys *keys);
+/* It is over, for every proxy. */
+void sharing_drop(struct mediate *m, uint64_t session_id);
+/* This proxy has no part in it any more; another one may. */
+void sharing_leave(struct mediate *m, uint64_t session_id);
 
 /*
- * Asks what the others know of the session, for a connection that has reached node. True: wake(arg)
+ * Asks what the others know of the session of m's client, for m, which outlives *s. True: wake(m)
  * will run when that is known; false: it is known, or nobody can be asked. *s is made as needed and
  * remembers the one session that was asked for last.
  */
-bool sharing_ask(struct sharing **s, struct mediate_env *env, uint64_t session_id,
-    const char *node, void (*wake)(void *arg), void *arg);
+bool sharing_ask(struct sharing **s, struct mediate *m, uint64_t session_id,
+    void (*wake)(void *m));
 /* A reference of the caller's to the session's keys on that node, or NULL. */
 struct smbkeys *sharing_keys(const struct sharing *s, uint64_t session_id);
-/* Is it known on another node, and not on that one? */
+/* Is it known on another node of that one's cluster, and not on that one? */
 bool sharing_elsewhere(const struct sharing *s, uint64_t session_id);
 void sharing_free(struct sharing **s);
 

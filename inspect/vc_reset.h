@@ -2,13 +2,12 @@
 #ifndef INSPECT_VC_RESET_H
 #define INSPECT_VC_RESET_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
-#include "base/addr.h"
-#include "inspect/identity.h"
+#include "policy/policy.h"
 
-struct policy;
+struct identity;
+struct keyhash;
 
 /*
  * VcNumber 0 says that the client has lost all its connections, [MS-CIFS] 2.1.3, and the server is
@@ -16,30 +15,18 @@ struct policy;
  * does it. Only after the logon, or anybody could end the connections of others.
  */
 
-/* A connection, and whose it is. */
-struct vc_conn {
-	uint64_t id;
-	uint64_t accepted_ms;
-	struct addr client;
-	struct identity identity;
-};
-
-struct vc_reset {
-	struct vc_conn by;	/* whose logon said VcNumber 0 */
-	bool by_identity;	/* an address may be several clients' */
-};
-
 /*
- *   OFF    the policy wants none
- *   NAT    the policy goes by addresses, and this one is shared by many clients
- *   OLDER  *r says which connections end
+ * Two connections with the same key are the same client's, as far as the policy wants to tell, to
+ * the same cluster, which has that number. The same on all proxies. 0: it is nobody's.
  */
-enum vc_choice { VC_CHOICE_OFF, VC_CHOICE_NAT, VC_CHOICE_OLDER };
+uint64_t vc_reset_key(const struct policy *p, enum pol_vc_reset how, struct keyhash *h,
+    const struct addr *client, const struct identity *id, uint32_t cluster);
 
-enum vc_choice vc_reset_choose(const struct policy *p, const struct vc_conn *by,
-    struct vc_reset *r);
-
-/* Is it one that the same client has given up? */
-bool vc_reset_ends(const struct vc_reset *r, const struct vc_conn *c);
+/* What ends: connections with that key that began before. */
+struct vc_reset {
+	uint64_t key;
+	uint64_t by;			/* the connection that asks, if it is this process's */
+	uint64_t before_ms;
+};
 
 #endif

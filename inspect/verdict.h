@@ -14,10 +14,11 @@ enum dir { C2S, S2C };
  * frame was passed.
  *   MORE   n bytes are needed from here on to judge (more than there were)
  *   PASS   the next n bytes go on unseen; the rest of the frame, if any, is asked about again
- *   HOLD   the whole frame (n bytes) is to be collected and shown
+ *   HOLD   the next n bytes, a whole frame or a part of it, are to be collected and shown
+ *   PARTS  classify() alone: the frame is for parts.c, which says one of the others
  *   CLOSE  the connection ends for the reason `why`
  */
-enum verdict_act { VERDICT_MORE, VERDICT_PASS, VERDICT_HOLD, VERDICT_CLOSE };
+enum verdict_act { VERDICT_MORE, VERDICT_PASS, VERDICT_HOLD, VERDICT_PARTS, VERDICT_CLOSE };
 
 struct verdict {
 	enum verdict_act act;
@@ -27,7 +28,7 @@ struct verdict {
 };
 
 /*
- * What became of a held frame.
+ * What became of a held frame, or of the part of one.
  *   PASS     it goes on as it is
  *   REPLACE  bytes[0..len) go on instead (they stay valid until the next held frame)
  *   DROP     it was consumed

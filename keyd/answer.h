@@ -7,8 +7,9 @@
 #include <stdint.h>
 
 #include "auth/keymsg.h"
+#include "auth/nokey.h"
 
-/* A reason for people: no key, no token. */
+/* What smbgate-keyd itself lacks, for people; of a logon: nokey.h. */
 #define KEYD_WHY 160
 
 /* What became of a token; whoever has it wipes it. */

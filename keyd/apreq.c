@@ -1,4 +1,4 @@
-/* apreq.c: what an AP-REQ says in the clear about the key that it needs */
+/* apreq.c: what an AP-REQ says in the clear, and what is in it */
 #include "config.h"
 
 #include "keyd/apreq.h"
@@ -48,18 +48,37 @@ server_name(struct rd *r, struct apreq *a)
 		r->bad = true;
 }
 
-int
-apreq_get(struct apreq *a, const uint8_t *p, size_t n)
+static void
+encrypted_data(struct rd *r, struct apreq_enc *e)
 {
-	struct rd r = rd_init(p, n), req, ticket, part, realm, name, enc;
+	struct rd enc = der_of(r, DER_SEQUENCE), outer, octets;
 
-	*a = (struct apreq){ .enctype = 0 };
-	req = der_of(&r, DER_APPLICATION(14));
-	req = der_of(&req, DER_SEQUENCE);
-	if (der_u32(&req, DER_CONTEXT(0)) != 5 || der_u32(&req, DER_CONTEXT(1)) != 14)
-		return -1;
-	(void)der_of(&req, DER_CONTEXT(2));
-	part = der_of(&req, DER_CONTEXT(3));
+	e->enctype = der_u32(&enc, DER_CONTEXT(0));
+	if (der_is(&enc, DER_CONTEXT(1)))
+		(void)der_of(&enc, DER_CONTEXT(1));
+	outer = der_of(&enc, DER_CONTEXT(2));
+	octets = der_of(&outer, DER_OCTETS);
+	e->n = rd_left(&octets);
+	e->p = rd_bytes(&octets, e->n);
+	if (!rd_ok(&enc) || !rd_ok(&octets))
+		r->bad = true;
+}
+
+/* APOptions: bit 2 is mutual-required; the first octet says how many bits at the end are none. */
+static bool
+mutual_option(struct rd *r)
+{
+	struct rd bits = der_of(r, DER_BIT_STRING);
+
+	rd_skip(&bits, 1);
+	return (rd_u8(&bits) & 0x20) != 0;
+}
+
+static int
+apreq_ticket(struct apreq *a, struct rd part)
+{
+	struct rd ticket, realm, name, enc, whole;
+
 	part = der_of(&part, DER_APPLICATION(1));
 	ticket = der_of(&part, DER_SEQUENCE);
 	(void)der_u32(&ticket, DER_CONTEXT(0));
@@ -68,12 +87,48 @@ apreq_get(struct apreq *a, const uint8_t *p, size_t n)
 	server_name(&name, a);
 	apreq_append(a, (const uint8_t *)"@", 1);
 	apreq_string(&realm, a);
-	part = der_of(&ticket, DER_CONTEXT(3));
+	part = whole = der_of(&ticket, DER_CONTEXT(3));
+	encrypted_data(&whole, &a->ticket);
 	enc = der_of(&part, DER_SEQUENCE);
 	a->enctype = der_u32(&enc, DER_CONTEXT(0));
 	a->has_kvno = der_is(&enc, DER_CONTEXT(1));
 	if (a->has_kvno)
 		a->kvno = der_u32(&enc, DER_CONTEXT(1));
 	/* A bad part makes everything bad that was taken out of it. */
-	return rd_ok(&enc) && rd_ok(&realm) && rd_ok(&name) ? 0 : -1;
+	return rd_ok(&enc) && rd_ok(&whole) && rd_ok(&realm) && rd_ok(&name) ? 0 : -1;
+}
+
+int
+apreq_get(struct apreq *a, const uint8_t *p, size_t n)
+{
+	struct rd r = rd_init(p, n), req, part;
+
+	*a = (struct apreq){ .enctype = 0 };
+	req = der_of(&r, DER_APPLICATION(14));
+	req = der_of(&req, DER_SEQUENCE);
+	if (der_u32(&req, DER_CONTEXT(0)) != 5 || der_u32(&req, DER_CONTEXT(1)) != 14)
+		return -1;
+	part = der_of(&req, DER_CONTEXT(2));
+	a->mutual = mutual_option(&part);
+	part = der_of(&req, DER_CONTEXT(3));
+	if (!rd_ok(&part) || apreq_ticket(a, part) == -1)
+		return -1;
+	part = der_of(&req, DER_CONTEXT(4));
+	encrypted_data(&part, &a->authenticator);
+	return rd_ok(&part) ? 0 : -1;
+}
+
+int
+aprep_get(struct apreq_enc *e, const uint8_t *p, size_t n)
+{
+	struct rd r = rd_init(p, n), rep, part;
+
+	*e = (struct apreq_enc){ .n = 0 };
+	rep = der_of(&r, DER_APPLICATION(15));
+	rep = der_of(&rep, DER_SEQUENCE);
+	if (der_u32(&rep, DER_CONTEXT(0)) != 5 || der_u32(&rep, DER_CONTEXT(1)) != 15)
+		return -1;
+	part = der_of(&rep, DER_CONTEXT(2));
+	encrypted_data(&part, e);
+	return rd_ok(&part) ? 0 : -1;
 }

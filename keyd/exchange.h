@@ -10,6 +10,7 @@
 struct exchanges;
 struct kerb;
 struct keyd_keys;
+struct rules;
 
 /* The oldest goes when there are more. */
 #define EXCHANGES_MAX 4096
@@ -18,18 +19,28 @@ struct keyd_keys;
 /* So many of them may wait for a newer keytab; others fail at once. */
 #define EXCHANGES_WAITING_MAX 64
 
-/* NULL when memory is out. answer() runs out of the calls below; the message is borrowed. */
-struct exchanges *exchanges_new(struct kerb *k, void (*answer)(void *arg, const struct keymsg *m),
-    void *arg);
+/* What all workers' have in common, borrowed. no_ntlm: why NTLM cannot be done here, or "". */
+struct exchange_env {
+	struct kerb *kerb;
+	struct rules *rules;
+	const char *no_ntlm;
+};
+
+/* answer() runs out of the calls below; the message is borrowed. NULL when memory is out. */
+struct exchanges *exchanges_new(const struct exchange_env *env,
+    void (*answer)(void *arg, const struct keymsg *m), void *arg);
 void exchanges_free(struct exchanges **e);
 
-/* One message of the worker. -1: it must not come now; why says what is wrong. */
-int exchanges_take(struct exchanges *e, struct keyd_keys *keys, const struct keymsg *m,
-    uint64_t now_ms, char why[KEYD_WHY]) __attribute__((warn_unused_result));
+/* A request of the worker, see keymsg.h. What its exchange does not expect ends that alone. */
+void exchanges_take(struct exchanges *e, struct keyd_keys *keys, const struct keymsg *m,
+    uint64_t now_ms);
 
 /* Is there a ticket that none of the keys opened, but perhaps a newer keytab's would? */
 bool exchanges_waiting(const struct exchanges *e);
-/* There is no newer one than this: those that wait are answered. */
+/*
+ * There is no newer one than this: those that wait are answered. NULL: it is the one that did not
+ * open them, and is not tried again.
+ */
 void exchanges_retry(struct exchanges *e, struct keyd_keys *keys);
 
 /* Drops what is too old; are there any left? */

@@ -3,9 +3,10 @@
 
 #include "keyd/keys.h"
 
+#include "base/keytab.h"
 #include "base/log.h"
-#include "keyd/keytab.h"
 #include "keyd/krb5.h"
+#include "keyd/rules.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -23,6 +24,8 @@
 /* Gathered during one load, for the log. */
 struct load {
 	struct keyd_keys *keys;
+	const struct rules *rules;
+	size_t others;			/* entries of other services */
 	size_t entries, nprincipals, principals_cap;
 	uint64_t *principals;		/* hashes of names */
 	uint32_t enctypes;		/* bit n: enctype n */
@@ -77,11 +80,17 @@ add_cb(void *arg, const struct keytab_entry *e)
 	struct load *l = arg;
 	struct keyd_keys *keys = l->keys;
 
+	/* One component: an account, whose key is that of all its services, or a user. */
+	if (e->ncomponents > 1 &&
+	    !rules_is_service(l->rules, e->component[0].p, e->component[0].n)) {
+		l->others++;
+		return 0;
+	}
 	count(l, e);
-	if (kerb_keys_add(keys->kerb, e, keys->why) == -1)
+	if (kerb_keys_add(keys->kerb, e, &keys->why) == -1)
 		return -1;
 	if (nthashes_fits(e) && nthashes_add(&keys->hashes, &keys->arena, e) == -1) {
-		snprintf(keys->why, KEYD_WHY, "keytab: there are too many keys in it");
+		nokey_say(&keys->why, NOKEY_no_keytab, "keytab: there are too many keys in it");
 		return -1;
 	}
 	return 0;
@@ -120,9 +129,11 @@ keys_report(struct load *l, size_t unknown)
 		if ((l->enctypes & 1u << e) != 0)
 			used += (size_t)snprintf(enctypes + used, sizeof(enctypes) - used, " %s",
 			    keytab_enctype_str(e, name));
-	log_info("keytab: %zu entries, %zu principals, kvno%s%s,%s; %zu users' hashes; %zu entries "
-	    "of other kinds left out", l->entries, distinct(l), kvnos, l->more_kvno ? " ..." : "",
-	    enctypes, l->keys->hashes.n, unknown);
+	log_about(LOG_LEVEL_INFO, log_of(LOG_EVENT_KEYTAB),
+	    "keytab: %zu entries, %zu principals, kvno%s%s,%s; %zu users' hashes; left out: "
+	    "%zu entries of other kinds, %zu of services that are not in keytab-services",
+	    l->entries, distinct(l), kvnos, l->more_kvno ? " ..." : "", enctypes,
+	    l->keys->hashes.n, unknown, l->others);
 }
 
 /* The number of bytes in *p, which the arena holds, or -1. */
@@ -141,40 +152,48 @@ read_file(struct keyd_keys *keys, int fd, uint8_t **p)
 			n += (size_t)got;
 	} while ((got > 0 && n <= KEYTAB_FILE_MAX) || (got == -1 && errno == EINTR));
 	if (got == -1)
-		snprintf(keys->why, KEYD_WHY, "keytab: cannot be read: %s", strerror(errno));
+		nokey_say(&keys->why, NOKEY_no_keytab, "keytab: cannot be read: %s",
+		    strerror(errno));
 	else if (n > KEYTAB_FILE_MAX)
-		snprintf(keys->why, KEYD_WHY, "keytab: larger than %d bytes", KEYTAB_FILE_MAX);
+		nokey_say(&keys->why, NOKEY_no_keytab, "keytab: larger than %d bytes",
+		    KEYTAB_FILE_MAX);
 	else
 		return (ssize_t)n;
 	return -1;
 }
 
 static int
-keys_load(struct keyd_keys *keys, struct kerb *k, int fd)
+keys_load(struct keyd_keys *keys, struct kerb *k, const struct rules *rules, int fd)
 {
-	struct load l = { .keys = keys };
+	struct load l = { .keys = keys, .rules = rules };
 	size_t unknown;
 	const char *why;
 	ssize_t n;
 	uint8_t *p;
 	int r = -1;
 
+	_Static_assert(NOKEY_TEXT >= KEYTAB_WHY, "room for what is wrong with a keytab");
 	if (arena_init(&keys->arena, ARENA_SIZE, &why) == -1) {
-		snprintf(keys->why, KEYD_WHY, "keytab: %s", why);
+		nokey_say(&keys->why, NOKEY_no_keytab, "keytab: %s", why);
 		return -1;
 	}
 	keys->kerb = kerb_keys_new(k);
 	if (keys->kerb == NULL) {
-		snprintf(keys->why, KEYD_WHY, "keytab: out of memory");
+		nokey_say(&keys->why, NOKEY_no_keytab, "keytab: out of memory");
 		return -1;
 	}
+	keys->why.cause = NOKEY_no_keytab;
 	n = read_file(keys, fd, &p);
-	if (n >= 0 && keytab_parse(p, (size_t)n, add_cb, &l, &unknown, keys->why) == 0) {
+	if (n >= 0 && keytab_parse(p, (size_t)n, add_cb, &l, &unknown, keys->why.text) == 0) {
 		if (l.entries > 0) {
 			keys_report(&l, unknown);
 			r = 0;
+		} else if (l.others > 0) {
+			nokey_say(&keys->why, NOKEY_no_keytab,
+			    "keytab: its keys are of services that are not in keytab-services");
 		} else {
-			snprintf(keys->why, KEYD_WHY, "keytab: no keys in it that could be used");
+			nokey_say(&keys->why, NOKEY_no_keytab,
+			    "keytab: no keys in it that could be used");
 		}
 	}
 	free(l.principals);
@@ -182,14 +201,14 @@ keys_load(struct keyd_keys *keys, struct kerb *k, int fd)
 }
 
 struct keyd_keys *
-keyd_keys_load(struct kerb *k, int fd)
+keyd_keys_load(struct kerb *k, const struct rules *rules, int fd)
 {
 	struct keyd_keys *keys = calloc(1, sizeof(*keys));
 
 	if (keys == NULL)
 		return NULL;
-	if (keys_load(keys, k, fd) == -1) {
-		log_error("%s", keys->why);
+	if (keys_load(keys, k, rules, fd) == -1) {
+		log_about(LOG_LEVEL_ERROR, log_of(LOG_EVENT_KEYTAB), "%s", keys->why.text);
 		kerb_keys_free(&keys->kerb);
 		keys->hashes = (struct nthashes){ .n = 0 };
 		arena_fini(&keys->arena);
@@ -203,8 +222,8 @@ keyd_keys_none(const char *why)
 	struct keyd_keys *keys = calloc(1, sizeof(*keys));
 
 	if (keys != NULL) {
-		snprintf(keys->why, KEYD_WHY, "keytab: %s", why);
-		log_error("%s", keys->why);
+		nokey_say(&keys->why, NOKEY_no_keytab, "keytab: %s", why);
+		log_about(LOG_LEVEL_ERROR, log_of(LOG_EVENT_KEYTAB), "%s", keys->why.text);
 	}
 	return keys;
 }
@@ -220,13 +239,19 @@ keyd_keys_free(struct keyd_keys **keys)
 	*keys = NULL;
 }
 
+size_t
+keyd_keys_reserve(void)
+{
+	return 2 * ARENA_SIZE;
+}
+
 int
 keyd_keys_selftest(char why[KEYD_WHY])
 {
 	struct arena a;
 	const char *text;
 
-	if (arena_init(&a, 2 * ARENA_SIZE, &text) == -1) {
+	if (arena_init(&a, keyd_keys_reserve(), &text) == -1) {
 		snprintf(why, KEYD_WHY, "%s", text);
 		return -1;
 	}

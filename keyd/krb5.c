@@ -3,8 +3,10 @@
 
 #include "keyd/krb5.h"
 
+#include "base/keytab.h"
 #include "keyd/apreq.h"
-#include "keyd/keytab.h"
+#include "keyd/authent.h"
+#include "keyd/rules.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -33,18 +35,22 @@ struct kerb_keys {
 
 struct kerb_ap {
 	struct kerb *k;
-	krb5_auth_context ac;
-	char principal[KEYMSG_TEXT_MAX + 1];
+	krb5_keyblock *session;		/* the ticket's key */
+	uint64_t digest;
+	bool withheld;			/* the key, until the AP-REP shows that the node agreed */
+	int64_t ctime;			/* of the authenticator: the AP-REP repeats it */
+	uint32_t cusec;
+	struct keyd_answer answer;	/* as it is without the AP-REP */
 };
 
 /*
  * The configuration. That of the machine is not looked at, and cannot be: there are no files in the
- * sandbox. Whether a ticket is in time is for the node to decide; smbgate gives nobody access.
+ * sandbox. libkrb5 does no more here than read tickets and decrypt: whether they are in time, and
+ * which realms they came through, is for the node to decide; smbgate gives nobody access.
  */
 static const struct {
 	const char *name, *value;
 } settings[] = {
-	{ "clockskew", "315360000" },
 	{ "permitted_enctypes", "aes256-cts-hmac-sha384-192 aes128-cts-hmac-sha256-128 "
 	    "aes256-cts-hmac-sha1-96 aes128-cts-hmac-sha1-96 rc4-hmac" },
 	{ "allow_rc4", "true" },
@@ -90,11 +96,12 @@ profile_free_cb(void *arg, char **values)
 }
 
 static void
-explain(struct kerb *k, krb5_error_code e, const char *what, char why[KEYD_WHY])
+explain(struct kerb *k, krb5_error_code e, enum nokey_cause cause, const char *what,
+    struct nokey *why)
 {
 	const char *text = krb5_get_error_message(k->ctx, e);
 
-	snprintf(why, KEYD_WHY, "%s: %s", what, text);
+	nokey_say(why, cause, "%s: %s", what, text);
 	krb5_free_error_message(k->ctx, text);
 }
 
@@ -181,7 +188,7 @@ as_data(const void *p, size_t n)
 }
 
 int
-kerb_keys_add(struct kerb_keys *keys, const struct keytab_entry *e, char why[KEYD_WHY])
+kerb_keys_add(struct kerb_keys *keys, const struct keytab_entry *e, struct nokey *why)
 {
 	krb5_data parts[KEYTAB_COMPONENTS_MAX], key = as_data(e->key, e->key_len);
 	krb5_principal_data principal = {
@@ -208,7 +215,7 @@ kerb_keys_add(struct kerb_keys *keys, const struct keytab_entry *e, char why[KEY
 		parts[i] = as_data(e->component[i].p, e->component[i].n);
 	err = krb5_kt_add_entry(keys->k->ctx, keys->keytab, &entry);
 	if (err != 0) {
-		explain(keys->k, err, "keytab", why);
+		explain(keys->k, err, NOKEY_no_keytab, "keytab", why);
 		return -1;
 	}
 	note_kvno(keys, e);
@@ -218,11 +225,11 @@ kerb_keys_add(struct kerb_keys *keys, const struct keytab_entry *e, char why[KEY
 /* What an operator has to do something about. */
 static void
 explain_no_key(const struct kerb_keys *keys, const struct apreq *req, krb5_error_code err,
-    char why[KEYD_WHY])
+    struct nokey *why)
 {
 	char name[32], kvno[24] = "no kvno", lack[64];
 	uint32_t e = req->enctype;
-	int n;
+	size_t n;
 
 	if (req->has_kvno)
 		snprintf(kvno, sizeof(kvno), "kvno %u", req->kvno);
@@ -233,65 +240,54 @@ explain_no_key(const struct kerb_keys *keys, const struct apreq *req, krb5_error
 		    keys->newest[e]);
 	else
 		snprintf(lack, sizeof(lack), "its key is another one");
-	n = snprintf(why, KEYD_WHY, "keytab: no %s key, %s, for %s: %s",
+	nokey_say(why, NOKEY_no_key_for_ticket, "keytab: no %s key, %s, for %s: %s",
 	    keytab_enctype_str(e, name), kvno, req->server, lack);
-	if (n < KEYD_WHY - 24)
-		snprintf(why + n, KEYD_WHY - (size_t)n, " (krb5 error %ld)", (long)err);
+	n = strlen(why->text);
+	if (n < sizeof(why->text) - 24)
+		snprintf(why->text + n, sizeof(why->text) - n, " (krb5 error %ld)", (long)err);
 }
 
-static bool
-lacks_key(krb5_error_code e)
-{
-	switch (e) {
-	case KRB5_KT_NOTFOUND:
-	case KRB5_KT_KVNONOTFOUND:
-	case KRB5KRB_AP_ERR_NOKEY:
-	case KRB5KRB_AP_ERR_BADKEYVER:
-	case KRB5KRB_AP_WRONG_PRINC:
-	case KRB5KRB_AP_ERR_NOT_US:
-	case KRB5KRB_AP_ERR_BAD_INTEGRITY:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* The subkey that the last message brought, or the ticket's session key. */
+/* The subkey that a message brought, or the ticket's session key. */
 static int
-get_key(struct kerb *k, krb5_auth_context ac, struct keyd_answer *a, char why[KEYD_WHY])
+take_key(struct keyd_answer *a, const struct authent *m, const krb5_keyblock *session,
+    struct nokey *why)
 {
-	krb5_keyblock *key = NULL;
-	krb5_error_code e = krb5_auth_con_getrecvsubkey(k->ctx, ac, &key);
-	int r = -1;
+	const uint8_t *p = m->subkey != NULL ? m->subkey : session->contents;
+	size_t n = m->subkey != NULL ? m->subkey_len : session->length;
 
-	if (e == 0 && key == NULL)
-		e = krb5_auth_con_getkey(k->ctx, ac, &key);
-	if (e != 0) {
-		explain(k, e, "Kerberos: no key", why);
-	} else if (key == NULL || key->length == 0 || key->length > sizeof(a->key)) {
-		snprintf(why, KEYD_WHY, "Kerberos: no key of a possible length");
-	} else {
-		a->key_len = key->length;
-		memcpy(a->key, key->contents, key->length);
-		r = 0;
+	if (n == 0 || n > sizeof(a->key)) {
+		nokey_say(why, NOKEY_other, "Kerberos: no key of a possible length");
+		return -1;
 	}
-	krb5_free_keyblock(k->ctx, key);
-	return r;
+	memcpy(a->key, p, n);
+	a->key_len = n;
+	return 0;
 }
 
 static int
-get_principal(struct kerb *k, const krb5_ticket *ticket, struct keyd_answer *a,
-    char why[KEYD_WHY])
+get_principal(struct kerb *k, const struct authent_ticket *t, struct keyd_answer *a,
+    struct nokey *why)
 {
+	krb5_data parts[AUTHENT_COMPONENTS_MAX];
+	const krb5_principal_data client = {
+		.magic = KV5M_PRINCIPAL,
+		.realm = as_data(t->realm.p, t->realm.n),
+		.data = parts,
+		.length = (krb5_int32)t->ncomponents,
+	};
 	char *name = NULL;
-	krb5_error_code e = krb5_unparse_name(k->ctx, ticket->enc_part2->client, &name);
+	krb5_error_code e;
 
+	for (size_t i = 0; i < t->ncomponents; i++)
+		parts[i] = as_data(t->component[i].p, t->component[i].n);
+	e = krb5_unparse_name(k->ctx, &client, &name);
 	if (e != 0) {
-		explain(k, e, "Kerberos: the client's name", why);
+		explain(k, e, NOKEY_other, "Kerberos: the client's name", why);
 		return -1;
 	}
 	if (strlen(name) >= sizeof(a->principal)) {
-		snprintf(why, KEYD_WHY, "Kerberos: a client's name of %zu bytes", strlen(name));
+		nokey_say(why, NOKEY_other, "Kerberos: a client's name of %zu bytes",
+		    strlen(name));
 		krb5_free_unparsed_name(k->ctx, name);
 		return -1;
 	}
@@ -300,90 +296,249 @@ get_principal(struct kerb *k, const krb5_ticket *ticket, struct keyd_answer *a,
 	return 0;
 }
 
-/* Takes over ac if an AP-REP is to come. */
-static enum kerb_result
-opened(struct kerb *k, krb5_auth_context *ac, const krb5_ticket *ticket, krb5_flags options,
-    struct keyd_answer *a, struct kerb_ap **ap, char why[KEYD_WHY])
+/* *n bytes; the caller wipes and frees them. NULL: why is set. */
+static uint8_t *
+decrypt(struct kerb *k, const krb5_keyblock *key, krb5_keyusage usage, const struct apreq_enc *enc,
+    size_t *n, struct nokey *why)
 {
-	*a = (struct keyd_answer){ .mutual = (options & AP_OPTS_MUTUAL_REQUIRED) != 0 };
-	if (get_key(k, *ac, a, why) == -1 || get_principal(k, ticket, a, why) == -1)
-		return KERB_BAD;
-	if (!a->mutual)
-		return KERB_OPENED;
-	*ap = calloc(1, sizeof(**ap));
-	if (*ap == NULL) {
-		snprintf(why, KEYD_WHY, "out of memory");
-		return KERB_BAD;
+	krb5_enc_data in = {
+		.magic = KV5M_ENC_DATA,
+		.enctype = (krb5_enctype)enc->enctype,
+		.ciphertext = as_data(enc->p, enc->n),
+	};
+	krb5_data out = { .magic = KV5M_DATA, .length = (unsigned)enc->n };
+	krb5_error_code e = ENOMEM;
+
+	out.data = malloc(enc->n + 1);
+	if (out.data != NULL)
+		e = krb5_c_decrypt(k->ctx, key, usage, NULL, &in, &out);
+	if (e != 0) {
+		if (usage == KRB5_KEYUSAGE_AP_REQ_AUTH)
+			explain(k, e, NOKEY_no_key_for_ticket, "Kerberos: AP-REQ", why);
+		else
+			explain(k, e, NOKEY_other, "Kerberos: AP-REP", why);
+		if (out.data != NULL)
+			OPENSSL_cleanse(out.data, enc->n);
+		free(out.data);
+		return NULL;
 	}
-	(*ap)->k = k;
-	(*ap)->ac = *ac;
-	memcpy((*ap)->principal, a->principal, sizeof(a->principal));
-	*ac = NULL;
-	return KERB_OPENED;
+	*n = out.length;
+	return (uint8_t *)out.data;
+}
+
+/* What tells this logon from all others. */
+static uint64_t
+digest_of(const struct rules *rules, const krb5_keyblock *session, const uint8_t *authenticator,
+    size_t n)
+{
+	return seen_digest(&rules->seen, session->contents, session->length, authenticator, n);
+}
+
+/* Is there to be an answer, now that it is known whose logon it is, and how old? */
+static enum kerb_result
+ap_authenticated(struct rules *rules, const struct apreq *req, const struct authent *m,
+    struct kerb_ap *ap, struct nokey *why)
+{
+	struct keyd_answer *a = &ap->answer;
+
+	if (take_key(a, m, ap->session, why) == -1 ||
+	    rules_fresh(rules, m->ctime, a->principal, why) == -1)
+		return KERB_BAD;
+	ap->ctime = m->ctime;
+	ap->cusec = m->cusec;
+	/* Servers go by the flags of GSS-API; without them by ap-options, which nobody protects. */
+	ap->withheld = m->has_flags && (m->flags & AUTHENT_GSS_MUTUAL) != 0;
+	a->mutual = ap->withheld || req->mutual;
+	if (ap->withheld)
+		return rules_unseen(rules, ap->digest, a->principal, why) == 0 ? KERB_OPENED :
+		    KERB_BAD;
+	return rules_once(rules, ap->digest, a->principal, why) == 0 ? KERB_OPENED : KERB_BAD;
+}
+
+/* Of a ticket that is open: who logs on, and by which key. */
+static int
+ap_ticket(struct kerb *k, const uint8_t *plain, size_t n, struct kerb_ap *ap, struct nokey *why)
+{
+	struct authent_ticket t;
+	krb5_keyblock session = { .magic = KV5M_KEYBLOCK };
+
+	if (authent_ticket_get(&t, plain, n) == -1) {
+		nokey_say(why, NOKEY_no_key_for_ticket,
+		    "Kerberos: AP-REQ: its ticket cannot be read");
+		return -1;
+	}
+	if (get_principal(k, &t, &ap->answer, why) == -1)
+		return -1;
+	session.enctype = (krb5_enctype)t.enctype;
+	session.length = (unsigned)t.key_len;
+	session.contents = (krb5_octet *)as_data(t.key, t.key_len).data;
+	if (krb5_copy_keyblock(k->ctx, &session, &ap->session) == 0)
+		return 0;
+	nokey_say(why, NOKEY_other, "out of memory");
+	return -1;
+}
+
+static enum kerb_result
+ap_authenticator(struct kerb *k, struct rules *rules, const struct apreq *req, struct kerb_ap *ap,
+    struct nokey *why)
+{
+	enum kerb_result r = KERB_BAD;
+	struct authent m;
+	size_t n;
+	uint8_t *plain = decrypt(k, ap->session, KRB5_KEYUSAGE_AP_REQ_AUTH, &req->authenticator, &n,
+	    why);
+
+	if (plain == NULL)
+		return KERB_BAD;
+	ap->digest = digest_of(rules, ap->session, plain, n);
+	if (authent_get(&m, plain, n) == 0)
+		r = ap_authenticated(rules, req, &m, ap, why);
+	else
+		nokey_say(why, NOKEY_no_key_for_ticket,
+		    "Kerberos: AP-REQ: its authenticator cannot be read");
+	OPENSSL_cleanse(plain, n);
+	free(plain);
+	return r;
+}
+
+/*
+ * By the key that opens it, whatever its number says. libkrb5 would refuse tickets whose path
+ * through realms it does not know, which is for the node to judge. NULL: why says the reason.
+ */
+static uint8_t *
+open_ticket(struct kerb *k, const struct kerb_keys *keys, const struct apreq *req, size_t *n,
+    struct nokey *why)
+{
+	krb5_error_code e = KRB5_KT_NOTFOUND;
+	krb5_keytab_entry entry;
+	krb5_kt_cursor cursor;
+	uint8_t *plain = NULL;
+
+	if (krb5_kt_start_seq_get(k->ctx, keys->keytab, &cursor) == 0) {
+		while (plain == NULL &&
+		    krb5_kt_next_entry(k->ctx, keys->keytab, &entry, &cursor) == 0) {
+			if ((uint32_t)entry.key.enctype == req->enctype) {
+				plain = decrypt(k, &entry.key, KRB5_KEYUSAGE_KDC_REP_TICKET,
+				    &req->ticket, n, why);
+				e = KRB5KRB_AP_ERR_BAD_INTEGRITY;
+			}
+			krb5_free_keytab_entry_contents(k->ctx, &entry);
+		}
+		krb5_kt_end_seq_get(k->ctx, keys->keytab, &cursor);
+	}
+	if (plain == NULL)
+		explain_no_key(keys, req, e, why);
+	return plain;
+}
+
+static enum kerb_result
+ap_open(struct kerb *k, const struct kerb_keys *keys, struct rules *rules, const struct apreq *req,
+    struct kerb_ap *ap, struct nokey *why)
+{
+	size_t n;
+	uint8_t *plain = open_ticket(k, keys, req, &n, why);
+	int r;
+
+	if (plain == NULL)
+		return KERB_NO_KEY;
+	r = ap_ticket(k, plain, n, ap, why);
+	OPENSSL_cleanse(plain, n);
+	free(plain);
+	return r == -1 ? KERB_BAD : ap_authenticator(k, rules, req, ap, why);
 }
 
 enum kerb_result
-kerb_ap_req(struct kerb *k, struct kerb_keys *keys, const uint8_t *p, size_t n,
-    struct keyd_answer *a, struct kerb_ap **ap, char why[KEYD_WHY])
+kerb_ap_req(struct kerb *k, struct kerb_keys *keys, struct rules *rules, const uint8_t *p,
+    size_t n, struct keyd_answer *a, struct kerb_ap **ap, struct nokey *why)
 {
-	krb5_data data = as_data(p, n);
-	krb5_auth_context ac = NULL;
-	krb5_ticket *ticket = NULL;
-	enum kerb_result r = KERB_BAD;
-	krb5_flags options = 0;
-	krb5_error_code e;
+	enum kerb_result r;
 	struct apreq req;
 
 	*ap = NULL;
 	if (apreq_get(&req, p, n) == -1) {
-		snprintf(why, KEYD_WHY, "Kerberos: not an AP-REQ");
+		nokey_say(why, NOKEY_other, "Kerberos: not an AP-REQ");
 		return KERB_BAD;
 	}
-	e = krb5_auth_con_init(k->ctx, &ac);
-	/* Without DO_TIME there is no replay cache: that is the node's, which sees it as well. */
-	if (e == 0)
-		e = krb5_auth_con_setflags(k->ctx, ac, 0);
-	if (e == 0)
-		e = krb5_rd_req(k->ctx, &ac, &data, NULL, keys->keytab, &options, &ticket);
-	if (e == 0) {
-		r = opened(k, &ac, ticket, options, a, ap, why);
-	} else if (lacks_key(e)) {
-		explain_no_key(keys, &req, e, why);
-		r = KERB_NO_KEY;
-	} else {
-		explain(k, e, "Kerberos: AP-REQ", why);
+	if (rules_service(rules, req.server, why) == -1)
+		return KERB_BAD;
+	*ap = calloc(1, sizeof(**ap));
+	if (*ap == NULL) {
+		nokey_say(why, NOKEY_other, "out of memory");
+		return KERB_BAD;
 	}
-	if (ticket != NULL)
-		krb5_free_ticket(k->ctx, ticket);
-	if (ac != NULL)
-		krb5_auth_con_free(k->ctx, ac);
+	(*ap)->k = k;
+	r = ap_open(k, keys, rules, &req, *ap, why);
+	if (r == KERB_OPENED) {
+		*a = (*ap)->answer;
+		if ((*ap)->withheld) {
+			OPENSSL_cleanse(a->key, sizeof(a->key));
+			a->key_len = 0;
+		}
+	}
+	if (r != KERB_OPENED || !a->mutual)
+		kerb_ap_free(ap);
 	return r;
 }
 
-int
-kerb_ap_rep(struct kerb_ap *ap, const uint8_t *p, size_t n, struct keyd_answer *a,
-    char why[KEYD_WHY])
+/* The node's answer to the authenticator of ap: it goes first, where it brings a key. */
+static int
+reply_key(const struct kerb_ap *ap, const uint8_t *plain, size_t n, struct keyd_answer *a,
+    struct nokey *why)
 {
-	krb5_data data = as_data(p, n);
-	krb5_ap_rep_enc_part *part = NULL;
-	krb5_error_code e = krb5_rd_rep(ap->k->ctx, ap->ac, &data, &part);
+	struct authent m;
 
-	*a = (struct keyd_answer){ .mutual = false };
-	if (part != NULL)
-		krb5_free_ap_rep_enc_part(ap->k->ctx, part);
-	if (e != 0) {
-		explain(ap->k, e, "Kerberos: AP-REP", why);
+	if (authent_reply_get(&m, plain, n) == -1 || m.ctime != ap->ctime || m.cusec != ap->cusec) {
+		nokey_say(why, NOKEY_other, "Kerberos: AP-REP: it answers another AP-REQ");
 		return -1;
 	}
-	memcpy(a->principal, ap->principal, sizeof(a->principal));
-	return get_key(ap->k, ap->ac, a, why);
+	*a = ap->answer;
+	a->mutual = false;
+	return m.subkey == NULL ? 0 : take_key(a, &m, ap->session, why);
+}
+
+int
+kerb_ap_rep(struct kerb_ap *ap, struct rules *rules, const uint8_t *p, size_t n,
+    struct keyd_answer *a, struct nokey *why)
+{
+	struct apreq_enc enc;
+	uint8_t *plain;
+	int r;
+
+	*a = (struct keyd_answer){ .mutual = false };
+	if (aprep_get(&enc, p, n) == -1) {
+		nokey_say(why, NOKEY_other, "Kerberos: AP-REP: it cannot be read");
+		return -1;
+	}
+	plain = decrypt(ap->k, ap->session, KRB5_KEYUSAGE_AP_REP_ENCPART, &enc, &n, why);
+	if (plain == NULL)
+		return -1;
+	r = reply_key(ap, plain, n, a, why);
+	OPENSSL_cleanse(plain, n);
+	free(plain);
+	if (r == 0 && ap->withheld)
+		r = rules_once(rules, ap->digest, a->principal, why);
+	return r;
+}
+
+bool
+kerb_ap_withheld(const struct kerb_ap *ap)
+{
+	return ap->withheld;
+}
+
+const char *
+kerb_ap_principal(const struct kerb_ap *ap)
+{
+	return ap->answer.principal;
 }
 
 void
 kerb_ap_free(struct kerb_ap **ap)
 {
 	if (*ap != NULL) {
-		krb5_auth_con_free((*ap)->k->ctx, (*ap)->ac);
+		if ((*ap)->session != NULL)
+			krb5_free_keyblock((*ap)->k->ctx, (*ap)->session);
+		OPENSSL_cleanse(*ap, sizeof(**ap));
 		free(*ap);
 	}
 	*ap = NULL;

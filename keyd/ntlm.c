@@ -1,25 +1,34 @@
-/* ntlm.c: session keys of NTLMv2 logons, from the NT hashes of a keytab */
+/* ntlm.c: session keys of NTLM logons, from the NT hashes of a keytab */
 #include "config.h"
 
 #include "keyd/ntlm.h"
 
 #include "auth/ntlm.h"
+#include "base/keytab.h"
 #include "base/rd.h"
 #include "keyd/arena.h"
-#include "keyd/keytab.h"
+#include "keyd/ntlmhash.h"
+#include "keyd/rules.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <wctype.h>
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 
 #define CHALLENGE 2
-#define HASH_LEN 16
+#define HASH_LEN NTLM_HASH_LEN
 /* A response without a blob behind its proof is one of the old kind, [MS-NLMP] 2.2.2.6. */
 #define NTLMV1_LEN 24
+/* What is in front of the list in NTLMv2_CLIENT_CHALLENGE, [MS-NLMP] 2.2.2.7, and the list. */
+#define BLOB_FIXED_LEN 28
+#define AV_EOL 0
+#define AV_TIMESTAMP 7
+#define AV_TARGET_NAME 9
+/* FILETIME, [MS-DTYP] 2.3.3: in 100 ns since 1601. */
+#define FILETIME_S 10000000u
+#define FILETIME_1970 11644473600
 /* In UTF-16 units: longer than any directory allows, UPN included. */
 #define NAME_MAX_UNITS 512
 
@@ -36,65 +45,11 @@ struct name {
 	uint16_t unit[NAME_MAX_UNITS];
 };
 
-static int
-hmac_md5(uint8_t out[HASH_LEN], const uint8_t key[HASH_LEN], const uint8_t *p, size_t n)
-{
-	unsigned len = HASH_LEN;
-
-	return HMAC(EVP_md5(), key, HASH_LEN, p, n, out, &len) != NULL && len == HASH_LEN ? 0 : -1;
-}
-
-/* RC4 of one 16-byte key. Own, because a machine's OpenSSL may have come without it. */
-static void
-rc4(uint8_t out[HASH_LEN], const uint8_t key[HASH_LEN], const uint8_t in[HASH_LEN])
-{
-	uint8_t s[256], i, j = 0, swap;
-
-	for (int k = 0; k < 256; k++)
-		s[k] = (uint8_t)k;
-	for (int k = 0; k < 256; k++) {
-		j = (uint8_t)(j + s[k] + key[k % HASH_LEN]);
-		swap = s[k];
-		s[k] = s[j];
-		s[j] = swap;
-	}
-	i = j = 0;
-	for (int k = 0; k < HASH_LEN; k++) {
-		i++;
-		j = (uint8_t)(j + s[i]);
-		swap = s[i];
-		s[i] = s[j];
-		s[j] = swap;
-		out[k] = in[k] ^ s[(uint8_t)(s[i] + s[j])];
-	}
-	OPENSSL_cleanse(s, sizeof(s));
-}
-
 int
 ntlm_selftest(char why[KEYD_WHY])
 {
-	/* RFC 2202, test case 1, and RFC 6229, the key 0102..10. */
-	static const uint8_t key[HASH_LEN] = { 0x0b, 0x0b, 0x0b, 0x0b, 0x0b, 0x0b, 0x0b, 0x0b,
-		0x0b, 0x0b, 0x0b, 0x0b, 0x0b, 0x0b, 0x0b, 0x0b };
-	static const uint8_t want[HASH_LEN] = { 0x92, 0x94, 0x72, 0x7a, 0x36, 0x38, 0xbb, 0x1c,
-		0x13, 0xf4, 0x8e, 0xf8, 0x15, 0x8b, 0xfc, 0x9d };
-	static const uint8_t rc4_key[HASH_LEN] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
-		15, 16 };
-	static const uint8_t rc4_want[HASH_LEN] = { 0x9a, 0xc7, 0xcc, 0x9a, 0x60, 0x9d, 0x1e, 0xf7,
-		0xb2, 0x93, 0x28, 0x99, 0xcd, 0xe4, 0x1b, 0x97 };
-	static const uint8_t zero[HASH_LEN];
-	uint8_t got[HASH_LEN];
-
-	if (hmac_md5(got, key, (const uint8_t *)"Hi There", 8) == -1 ||
-	    memcmp(got, want, HASH_LEN) != 0) {
-		snprintf(why, KEYD_WHY, "OpenSSL here has no MD5 (FIPS?), which NTLM needs");
+	if (ntlm_hash_selftest(why) == -1)
 		return -1;
-	}
-	rc4(got, rc4_key, zero);
-	if (memcmp(got, rc4_want, HASH_LEN) != 0) {
-		snprintf(why, KEYD_WHY, "RC4 is compiled wrongly");
-		return -1;
-	}
 	if (towupper(0xe4) != 0xc4) {
 		snprintf(why, KEYD_WHY, "there is no locale C.UTF-8 to turn names to upper case");
 		return -1;
@@ -210,7 +165,7 @@ nthashes_add(struct nthashes *h, struct arena *a, const struct keytab_entry *e)
 
 int
 ntlm_challenge_get(uint8_t challenge[NTLM_CHALLENGE_LEN], const uint8_t *p, size_t n,
-    char why[KEYD_WHY])
+    struct nokey *why)
 {
 	struct rd r = rd_init(p, n);
 	const uint8_t *mark = rd_bytes(&r, 8);
@@ -220,41 +175,57 @@ ntlm_challenge_get(uint8_t challenge[NTLM_CHALLENGE_LEN], const uint8_t *p, size
 	rd_copy(&r, challenge, NTLM_CHALLENGE_LEN);
 	if (rd_ok(&r) && memcmp(mark, "NTLMSSP", 8) == 0 && type == CHALLENGE)
 		return 0;
-	snprintf(why, KEYD_WHY, "NTLM: not a CHALLENGE message");
+	nokey_say(why, NOKEY_mechanism, "NTLM: not a CHALLENGE message");
 	return -1;
 }
+
+/* Which form of the domain's name is hashed with the user's: clients differ. */
+enum domain_form { DOMAIN_SENT, DOMAIN_UPPER, DOMAIN_NONE, DOMAIN_FORMS };
 
 /* UTF-16LE(UPPER(user) || domain), which NTOWFv2 is made of, [MS-NLMP] 3.3.2. */
 struct identity {
 	struct name user;		/* upper case */
 	size_t plain;			/* so much of it, in units, is before the "@" of a UPN */
-	size_t n;
-	uint8_t bytes[4 * NAME_MAX_UNITS];
+	struct name domain;
 };
 
 static int
 identity_get(struct identity *id, const struct ntlm_auth *m)
 {
-	struct name domain;
-
-	id->n = 0;
 	if (name_from_wire(&id->user, m->user, m->user_len, m->unicode) == -1 ||
-	    name_from_wire(&domain, m->domain, m->domain_len, m->unicode) == -1)
+	    name_from_wire(&id->domain, m->domain, m->domain_len, m->unicode) == -1)
 		return -1;
 	id->plain = id->user.n;
 	for (size_t i = 0; i < id->user.n; i++) {
-		uint16_t u = id->user.unit[i] = upper(id->user.unit[i]);
-
-		if (u == '@' && id->plain == id->user.n)
+		id->user.unit[i] = upper(id->user.unit[i]);
+		if (id->user.unit[i] == '@' && id->plain == id->user.n)
 			id->plain = i;
-		id->bytes[id->n++] = (uint8_t)u;
-		id->bytes[id->n++] = (uint8_t)(u >> 8);
-	}
-	for (size_t i = 0; i < domain.n; i++) {
-		id->bytes[id->n++] = (uint8_t)domain.unit[i];
-		id->bytes[id->n++] = (uint8_t)(domain.unit[i] >> 8);
 	}
 	return 0;
+}
+
+static size_t
+put_unit(uint8_t *dst, uint16_t unit)
+{
+	dst[0] = (uint8_t)unit;
+	dst[1] = (uint8_t)(unit >> 8);
+	return 2;
+}
+
+/* NTOWFv2. -1 where OpenSSL cannot. */
+static int
+identity_hash(uint8_t owf[HASH_LEN], const uint8_t hash[HASH_LEN], const struct identity *id,
+    enum domain_form form)
+{
+	uint8_t bytes[4 * NAME_MAX_UNITS];
+	size_t n = 0;
+
+	for (size_t i = 0; i < id->user.n; i++)
+		n += put_unit(bytes + n, id->user.unit[i]);
+	for (size_t i = 0; form != DOMAIN_NONE && i < id->domain.n; i++)
+		n += put_unit(bytes + n, form == DOMAIN_UPPER ? upper(id->domain.unit[i]) :
+		    id->domain.unit[i]);
+	return ntlm_hmac_md5(owf, hash, bytes, n);
 }
 
 static bool
@@ -264,75 +235,208 @@ is_named(const struct nthash *h, const struct identity *id)
 	    memcmp(h->user, id->user.unit, h->len * sizeof(h->user[0])) == 0;
 }
 
-/* 1: this is the hash, base is the SessionBaseKey. 0: another one. -1: cannot be computed. */
-static int
-try_hash(uint8_t base[HASH_LEN], const struct nthash *h, const struct identity *id,
-    const uint8_t challenge[NTLM_CHALLENGE_LEN], const struct ntlm_auth *m)
-{
-	uint8_t owf[HASH_LEN], proof[HASH_LEN], *temp;
-	size_t n = NTLM_CHALLENGE_LEN + m->nt_len - HASH_LEN;
-	int r = -1;
+/* A logon to be opened. */
+struct attempt {
+	const uint8_t *challenge;
+	const struct ntlm_auth *m;
+	struct identity id;
+	uint8_t *temp;			/* the challenge, and what is behind the proof of NTLMv2 */
+	size_t temp_len;
+};
 
-	temp = OPENSSL_malloc(n);
-	if (temp == NULL)
-		return -1;
-	memcpy(temp, challenge, NTLM_CHALLENGE_LEN);
-	memcpy(temp + NTLM_CHALLENGE_LEN, m->nt + HASH_LEN, m->nt_len - HASH_LEN);
-	if (hmac_md5(owf, h->hash, id->bytes, id->n) == 0 && hmac_md5(proof, owf, temp, n) == 0 &&
-	    hmac_md5(base, owf, proof, HASH_LEN) == 0)
-		r = CRYPTO_memcmp(proof, m->nt, HASH_LEN) == 0;
-	OPENSSL_free(temp);
+/*
+ * Each: 1: this is the hash, base is the KeyExchangeKey. 0: another one. -1: cannot be computed.
+ */
+static int
+try_v2(uint8_t base[HASH_LEN], const uint8_t hash[HASH_LEN], const struct attempt *t)
+{
+	uint8_t owf[HASH_LEN], proof[HASH_LEN];
+	int r = 0;
+
+	for (int form = 0; form < DOMAIN_FORMS && r == 0; form++) {
+		if (identity_hash(owf, hash, &t->id, (enum domain_form)form) == -1 ||
+		    ntlm_hmac_md5(proof, owf, t->temp, t->temp_len) == -1 ||
+		    ntlm_hmac_md5(base, owf, proof, HASH_LEN) == -1)
+			r = -1;
+		else
+			r = CRYPTO_memcmp(proof, t->m->nt, HASH_LEN) == 0;
+	}
 	OPENSSL_cleanse(owf, sizeof(owf));
 	OPENSSL_cleanse(proof, sizeof(proof));
 	return r;
 }
 
-static const char *
-unusable(const struct ntlm_auth *m)
+/* NTLMv1 with extended session security, [MS-NLMP] 3.3.1 and 3.4.5.1. */
+static int
+try_v1(uint8_t base[HASH_LEN], const uint8_t hash[HASH_LEN], const struct attempt *t)
 {
+	uint8_t both[2 * NTLM_CHALLENGE_LEN], mixed[HASH_LEN], response[NTLM_DESL_LEN];
+	uint8_t session[HASH_LEN];
+	int r = -1;
+
+	memcpy(both, t->challenge, NTLM_CHALLENGE_LEN);
+	memcpy(both + NTLM_CHALLENGE_LEN, t->m->lm, NTLM_CHALLENGE_LEN);
+	ntlm_md4(session, hash);
+	if (ntlm_md5(mixed, both, sizeof(both)) == 0 && ntlm_desl(response, hash, mixed) == 0 &&
+	    ntlm_hmac_md5(base, session, both, sizeof(both)) == 0)
+		r = CRYPTO_memcmp(response, t->m->nt, NTLM_DESL_LEN) == 0;
+	OPENSSL_cleanse(session, sizeof(session));
+	return r;
+}
+
+static bool
+is_v1(const struct ntlm_auth *m)
+{
+	return m->nt_len <= NTLMV1_LEN;
+}
+
+/* 0, or -1: why says what is wrong with it. */
+static int
+usable(const struct ntlm_auth *m, struct nokey *why)
+{
+	const uint32_t extended = NTLMSSP_NEGOTIATE_EXTENDED_SESSIONSECURITY;
+
 	if (ntlm_anonymous(m))
-		return "NTLM: an anonymous logon has no key";
-	if (m->nt_len <= NTLMV1_LEN)
-		return "NTLM: NTLMv1 is not supported";
-	if ((m->flags & NTLMSSP_NEGOTIATE_KEY_EXCH) != 0 && m->session_key_len != HASH_LEN)
-		return "NTLM: the session key in it does not have 16 bytes";
+		nokey_say(why, NOKEY_mechanism, "NTLM: an anonymous logon has no key");
+	else if (is_v1(m) && (m->nt_len < NTLMV1_LEN || m->lm_len < NTLM_CHALLENGE_LEN ||
+	             (m->flags & extended) == 0))
+		nokey_say(why, NOKEY_ntlmv1,
+		    "NTLM: NTLMv1 without extended session security is not supported");
+	else if ((m->flags & NTLMSSP_NEGOTIATE_KEY_EXCH) != 0 && m->session_key_len != HASH_LEN)
+		nokey_say(why, NOKEY_mechanism,
+		    "NTLM: the session key in it does not have 16 bytes");
+	else
+		return 0;
+	return -1;
+}
+
+/* The hash that fits, or NULL: why says the reason. */
+static const struct nthash *
+find_hash(uint8_t base[HASH_LEN], const struct nthashes *h, const struct attempt *t,
+    struct nokey *why)
+{
+	nokey_say(why, NOKEY_no_user_hash, "NTLM: the keytab has no rc4-hmac key of that user");
+	for (const struct nthash *one = h->first; one != NULL; one = one->next) {
+		int fits;
+
+		if (!is_named(one, &t->id))
+			continue;
+		fits = is_v1(t->m) ? try_v1(base, one->hash, t) : try_v2(base, one->hash, t);
+		if (fits == 1)
+			return one;
+		if (fits == -1)
+			nokey_say(why, NOKEY_mechanism, "NTLM: OpenSSL cannot compute it");
+		else
+			nokey_say(why, NOKEY_wrong_key,
+			    "NTLM: no rc4-hmac key of that user fits: another password?");
+	}
 	return NULL;
 }
 
-int
-ntlm_open(const struct nthashes *h, const uint8_t challenge[NTLM_CHALLENGE_LEN],
-    const uint8_t *p, size_t n, struct keyd_answer *a, char why[KEYD_WHY])
+/* MsvAvTargetName: "cifs/nas" in UTF-16, where the client has said so. */
+static int
+target_allowed(struct rules *rules, struct rd av, struct nokey *why)
 {
-	const char *text = "NTLM: not an AUTHENTICATE message";
-	uint8_t base[HASH_LEN];
-	struct identity id;
-	struct ntlm_auth m;
+	char text[64];
+	size_t n = 0;
 
-	if (ntlm_auth_get(&m, p, n) == -1 || (text = unusable(&m)) != NULL)
-		goto fail;
-	text = "NTLM: a name that is neither Unicode nor ASCII, or too long";
-	if (identity_get(&id, &m) == -1)
-		goto fail;
-	text = "NTLM: the keytab has no rc4-hmac key of that user";
-	for (const struct nthash *one = h->first; one != NULL; one = one->next) {
-		int fits = is_named(one, &id) ? try_hash(base, one, &id, challenge, &m) : 0;
+	while (rd_left(&av) > 1 && n + 1 < sizeof(text)) {
+		uint16_t unit = rd_u16(&av);
 
-		if (fits == 1) {
-			*a = (struct keyd_answer){ .key_len = HASH_LEN };
-			if ((m.flags & NTLMSSP_NEGOTIATE_KEY_EXCH) != 0)
-				rc4(a->key, base, m.session_key);
-			else
-				memcpy(a->key, base, HASH_LEN);
-			OPENSSL_cleanse(base, sizeof(base));
-			snprintf(a->principal, sizeof(a->principal), "%s", one->principal);
-			return 0;
-		}
-		if (is_named(one, &id))
-			text = fits == -1 ? "NTLM: HMAC-MD5 failed" :
-			    "NTLM: no rc4-hmac key of that user fits: another password?";
+		text[n++] = (char)(unit > ' ' && unit < 0x7f ? unit : '?');
 	}
+	text[n] = '\0';
+	return strchr(text, '/') == NULL ? 0 : rules_service(rules, text, why);
+}
+
+/* MsvAvTimestamp: the node's clock. Those of clients, where it is not there, go as they like. */
+static int
+time_allowed(struct rules *rules, struct rd av, const char *who, struct nokey *why)
+{
+	uint64_t ticks = rd_u64(&av);
+
+	return rules_fresh(rules, (int64_t)(ticks / FILETIME_S) - FILETIME_1970, who, why);
+}
+
+/* What the client says of its logon, and the proof of NTLMv2 protects: [MS-NLMP] 2.2.2.7. */
+static int
+blob_allowed(struct rules *rules, const struct ntlm_auth *m, const char *who, struct nokey *why)
+{
+	struct rd r = rd_init(m->nt, m->nt_len);
+
+	rd_seek(&r, HASH_LEN + BLOB_FIXED_LEN);
+	while (rd_left(&r) >= 4) {
+		uint16_t id = rd_u16(&r), len = rd_u16(&r);
+		struct rd av = rd_sub(&r, r.pos, len);
+
+		rd_skip(&r, len);
+		if (id == AV_EOL || !rd_ok(&r))
+			return 0;
+		if ((id == AV_TARGET_NAME && target_allowed(rules, av, why) == -1) ||
+		    (id == AV_TIMESTAMP && time_allowed(rules, av, who, why) == -1))
+			return -1;
+	}
+	return 0;
+}
+
+/* The key, if there is to be one: this is the user's hash. */
+static int
+open_with(const struct nthash *one, const uint8_t base[HASH_LEN], struct rules *rules,
+    const struct attempt *t, struct keyd_answer *a, struct nokey *why)
+{
+	const struct ntlm_auth *m = t->m;
+	uint64_t digest = seen_digest(&rules->seen, t->challenge, NTLM_CHALLENGE_LEN, m->nt,
+	    is_v1(m) ? NTLM_DESL_LEN : HASH_LEN);
+
+	if ((!is_v1(m) && blob_allowed(rules, m, one->principal, why) == -1) ||
+	    rules_once(rules, digest, one->principal, why) == -1)
+		return -1;
+	*a = (struct keyd_answer){ .key_len = HASH_LEN };
+	if ((m->flags & NTLMSSP_NEGOTIATE_KEY_EXCH) != 0)
+		ntlm_rc4(a->key, base, m->session_key);
+	else
+		memcpy(a->key, base, HASH_LEN);
+	snprintf(a->principal, sizeof(a->principal), "%s", one->principal);
+	return 0;
+}
+
+/* temp is what NTLMv2's proof is made of. -1: out of memory. */
+static int
+attempt_init(struct attempt *t)
+{
+	if (is_v1(t->m))
+		return 0;
+	t->temp_len = NTLM_CHALLENGE_LEN + t->m->nt_len - HASH_LEN;
+	t->temp = malloc(t->temp_len);
+	if (t->temp == NULL)
+		return -1;
+	memcpy(t->temp, t->challenge, NTLM_CHALLENGE_LEN);
+	memcpy(t->temp + NTLM_CHALLENGE_LEN, t->m->nt + HASH_LEN, t->m->nt_len - HASH_LEN);
+	return 0;
+}
+
+int
+ntlm_open(const struct nthashes *h, struct rules *rules,
+    const uint8_t challenge[NTLM_CHALLENGE_LEN], const uint8_t *p, size_t n, struct keyd_answer *a,
+    struct nokey *why)
+{
+	const struct nthash *one = NULL;
+	struct attempt t = { .challenge = challenge };
+	uint8_t base[HASH_LEN];
+	struct ntlm_auth m;
+	int r = -1;
+
+	t.m = &m;
+	nokey_say(why, NOKEY_mechanism, "NTLM: not an AUTHENTICATE message");
+	if (ntlm_auth_get(&m, p, n) == 0 && usable(&m, why) == 0) {
+		nokey_say(why, NOKEY_mechanism,
+		    "NTLM: a name that is neither Unicode nor ASCII, or too long");
+		if (identity_get(&t.id, &m) == 0 && attempt_init(&t) == 0)
+			one = find_hash(base, h, &t, why);
+	}
+	if (one != NULL)
+		r = open_with(one, base, rules, &t, a, why);
 	OPENSSL_cleanse(base, sizeof(base));
-fail:
-	snprintf(why, KEYD_WHY, "%s", text);
-	return -1;
+	free(t.temp);
+	return r;
 }

@@ -1,4 +1,4 @@
-/* ntlm.h: session keys of NTLMv2 logons, from the NT hashes of a keytab */
+/* ntlm.h: session keys of NTLM logons, from the NT hashes of a keytab */
 #ifndef KEYD_NTLM_H
 #define KEYD_NTLM_H
 
@@ -10,6 +10,7 @@
 struct arena;
 struct keytab_entry;
 struct nthash;
+struct rules;
 
 #define NTLM_CHALLENGE_LEN 8
 
@@ -30,11 +31,11 @@ int nthashes_add(struct nthashes *h, struct arena *a, const struct keytab_entry 
 
 /* The server's challenge out of a CHALLENGE message. */
 int ntlm_challenge_get(uint8_t challenge[NTLM_CHALLENGE_LEN], const uint8_t *p, size_t n,
-    char why[KEYD_WHY]) __attribute__((warn_unused_result));
+    struct nokey *why) __attribute__((warn_unused_result));
 
-/* The key that an AUTHENTICATE message has led to. */
-int ntlm_open(const struct nthashes *h, const uint8_t challenge[NTLM_CHALLENGE_LEN],
-    const uint8_t *p, size_t n, struct keyd_answer *a, char why[KEYD_WHY])
-    __attribute__((warn_unused_result));
+/* The key that an AUTHENTICATE message has led to, where the rules allow it. */
+int ntlm_open(const struct nthashes *h, struct rules *rules,
+    const uint8_t challenge[NTLM_CHALLENGE_LEN], const uint8_t *p, size_t n, struct keyd_answer *a,
+    struct nokey *why) __attribute__((warn_unused_result));
 
 #endif

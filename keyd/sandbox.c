@@ -4,16 +4,14 @@
 #include "keyd/sandbox.h"
 
 #include "base/log.h"
+#include "base/syscalls.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -52,16 +50,10 @@ failed(char why[KEYD_WHY], const char *fmt, ...)
 void
 sandbox_prepare(void)
 {
-	const struct rlimit none = { 0, 0 }, all = { RLIM_INFINITY, RLIM_INFINITY };
+	const struct rlimit none = { 0, 0 };
 
 	prctl(PR_SET_DUMPABLE, 0);
 	setrlimit(RLIMIT_CORE, &none);
-	/*
-	 * Where there is no limit, all memory is locked, libkrb5's copies of keys included. With
-	 * one, that would make any allocation fail some day; the arenas, which must be locked, fit.
-	 */
-	if (setrlimit(RLIMIT_MEMLOCK, &all) == 0 && mlockall(MCL_CURRENT | MCL_FUTURE) == -1)
-		log_info("not all memory is locked: %s", strerror(errno));
 }
 
 static int
@@ -94,47 +86,16 @@ change_user(uid_t uid, gid_t gid, char why[KEYD_WHY])
 }
 
 static int
-add_rules(scmp_filter_ctx f)
-{
-	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++) {
-		/* A number below zero: this machine does not have that call. */
-		int r = allowed[i] < 0 ? 0 : seccomp_rule_add(f, SCMP_ACT_ALLOW, allowed[i], 0);
-
-		if (r < 0)
-			return r;
-	}
-	/* Memory, but none to run. */
-	if (seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-	    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) < 0 ||
-	    seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
-	    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) < 0)
-		return -1;
-	/* How the C library asks fstat(). */
-	return seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
-	    SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
-}
-
-static int
 sandbox_filter(char why[KEYD_WHY])
 {
-	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-	int r = f == NULL ? -ENOMEM : add_rules(f);
+	const struct syscalls s = { .list = allowed, .n = sizeof(allowed) / sizeof(allowed[0]) };
 
-	if (r >= 0)
-		r = seccomp_load(f);
-	if (f != NULL)
-		seccomp_release(f);
-	if (r >= 0)
-		return 0;
-	errno = -r;
-	return failed(why, "cannot filter system calls");
+	return syscalls_confine(&s) == 0 ? 0 : failed(why, "cannot filter system calls");
 }
 
 int
 sandbox_enter(bool change_id, uid_t uid, gid_t gid, char why[KEYD_WHY])
 {
-	bool alone = unshare(CLONE_NEWNET) == 0;
-
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		return failed(why, "cannot give up new privileges");
 	if (set_limits(why) == -1 || (change_id && change_user(uid, gid, why) == -1))
@@ -142,8 +103,6 @@ sandbox_enter(bool change_id, uid_t uid, gid_t gid, char why[KEYD_WHY])
 	/* Both are set back when the user changes. */
 	prctl(PR_SET_DUMPABLE, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	log_info("smbgate-keyd is sandboxed as uid %u, %s", (unsigned)geteuid(),
-	    alone ? "in a network namespace of its own" :
-	    "in the network namespace of smbgate, without socket()");
+	log_info("smbgate-keyd is sandboxed as uid %u", (unsigned)geteuid());
 	return sandbox_filter(why);
 }

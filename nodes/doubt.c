@@ -18,7 +18,7 @@ doubt_over(struct node *n, uint64_t now_ms)
 	n->doubt_ms = 0;
 }
 
-/* Does another node take new clients, not in doubt itself, and has it answered since then? */
+/* Does another node of its cluster take new clients, and has answered since then, not in doubt? */
 static bool
 another_answers(struct nodes *all, const struct node *n, uint64_t since_ms)
 {
@@ -29,21 +29,29 @@ another_answers(struct nodes *all, const struct node *n, uint64_t since_ms)
 	for (size_t i = 0; i < count; i++) {
 		const struct node *o = list[i];
 
-		found |=
-		    o != n && node_takes_new(o) && o->doubt_ms == 0 && o->answered_ms >= since_ms;
+		found |= o != n && node_same_cluster(o, n, false) && node_takes_new(o) &&
+		    o->doubt_ms == 0 && o->answered_ms >= since_ms;
 		node_unref(&list[i]);
 	}
 	return found;
 }
 
 bool
+doubt_way_out(struct nodes *all, const struct node *n)
+{
+	return another_answers(all, n, 1);
+}
+
+bool
 doubt_grows(struct nodes *all, struct node *n, uint64_t started_ms, uint64_t now_ms)
 {
-	if (n->doubt_ms == 0)
+	const bool begins = n->doubt_ms == 0;
+
+	if (begins)
 		n->doubt_ms = now_ms;
 	/* What all nodes were out of reach of was nearer to us than any of them. */
 	if (n->way_out_ms != 0 || !another_answers(all, n, started_ms))
-		return false;
+		return begins;
 	n->way_out_ms = now_ms;
 	return true;
 }
@@ -51,7 +59,7 @@ doubt_grows(struct nodes *all, struct node *n, uint64_t started_ms, uint64_t now
 void
 doubt_review(struct nodes *all, struct node *n, uint64_t now_ms)
 {
-	if (n->maint)
+	if (node_in_maint(n))
 		doubt_over(n, now_ms);
 	else if (n->way_out_ms != 0 && !another_answers(all, n, 1))
 		n->way_out_ms = 0;

@@ -19,11 +19,14 @@ struct nodes;
 void doubt_over(struct node *n, uint64_t now_ms);
 
 /*
- * A probe that began at started_ms failed now. True when that gave the doubt a way out: the workers
- * are to be told.
+ * A probe that began at started_ms failed now. True when a doubt began, or has a way out since now:
+ * the workers are to be told, for they look at no idle connection otherwise.
  */
 bool doubt_grows(struct nodes *all, struct node *n, uint64_t started_ms, uint64_t now_ms)
     __attribute__((warn_unused_result));
+
+/* Would another node of its cluster take its clients? */
+bool doubt_way_out(struct nodes *all, const struct node *n);
 
 /* From time to time: is there still a way out, is the node probed at all? */
 void doubt_review(struct nodes *all, struct node *n, uint64_t now_ms);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/magic.h"
+#include "nodes/agent.h"
 #include "nodes/doubt.h"
 #include "nodes/node.h"
 #include "nodes/own.h"
@@ -56,6 +57,7 @@ struct watch {
 	struct node *node;		/* a reference */
 	struct event *timer;		/* the next probe */
 	struct probe probe;
+	struct agent agent;
 	bool urgent;			/* a client's connection failed */
 	bool smb1;			/* ask in SMB1: in SMB2 it did not answer properly */
 	unsigned good, bad;		/* in a row */
@@ -112,7 +114,8 @@ count_flap(struct watch *w, uint64_t now)
 			recent++;
 	if (ph->flap_changes > 0 && recent >= ph->flap_changes) {
 		w->hold_until_ms = now + ph->flap_hold;
-		log_warn("node %s changes too often: not up again for %u s", w->node->name,
+		log_about(LOG_LEVEL_WARN, log_of_node(LOG_EVENT_NODE, w->node->name),
+		    "node %s changes too often: not up again for %u s", w->node->name,
 		    ph->flap_hold / 1000);
 	}
 }
@@ -137,7 +140,8 @@ set_health(struct watch *w, enum node_health to, const char *why)
 		return;
 	/* The first answer of a node that was taken for up is no change for anybody. */
 	if (from != NODE_UNKNOWN || to != NODE_UP) {
-		log_warn("node %s is %s: %s", n->name, health_str(to), why);
+		log_about(LOG_LEVEL_WARN, log_of_node(LOG_EVENT_NODE, n->name),
+		    "node %s is %s: %s", n->name, health_str(to), why);
 		if (from != NODE_UNKNOWN)
 			count_flap(w, now);
 		n->changed_ms = now;
@@ -190,6 +194,8 @@ count_miss(struct watch *w, enum probe_end end, const char *why)
 	struct node *n = w->node;
 
 	n->probe_failures++;
+	if (no_way)
+		n->probe_no_way++;
 	if (doubt_grows(w->h->nodes, n, w->started_ms, clock_ms()))
 		w->h->doubt(w->h->arg, n);
 	w->good = 0;
@@ -202,7 +208,16 @@ count_miss(struct watch *w, enum probe_end end, const char *why)
 	if (w->bad >= ph->fall)
 		set_health(w, no_way ? NODE_DOWN : NODE_HUNG, why);
 	else
-		log_info("node %s: probe failed (%u of %u): %s", n->name, w->bad, ph->fall, why);
+		log_about(LOG_LEVEL_INFO, log_of_node(LOG_EVENT_NODE, n->name),
+		    "node %s: probe failed (%u of %u): %s", n->name, w->bad, ph->fall, why);
+}
+
+/* Do clients come from other addresses than the probes? */
+static bool
+others_come(const struct policy *p)
+{
+	return policy_source(p, POL_SOURCE_TRANSPARENT) != NULL ||
+	    policy_source(p, POL_SOURCE_POOL) != NULL;
 }
 
 /*
@@ -217,12 +232,13 @@ count_refusal(struct watch *w, enum probe_end end, const char *why)
 	bool serves = w->served_ms != 0 &&
 	    now - w->served_ms <= (uint64_t)(p->health.fall + 1) * p->health.interval;
 
-	if (!serves && (end != PROBE_DENIED || p->source == POL_SOURCE_OWN)) {
+	if (!serves && (end != PROBE_DENIED || !others_come(p))) {
 		count_miss(w, end, why);
 		return;
 	}
 	if (may_hint(&w->refusal_hint_ms, now))
-		log_warn("node %s refuses the probes: %s. %s: is this machine's address missing in "
+		log_about(LOG_LEVEL_WARN, log_of_node(LOG_EVENT_NODE, w->node->name),
+		    "node %s refuses the probes: %s. %s: is this machine's address missing in "
 		         "\"hosts allow\" there?", w->node->name, why, serves ? "It serves clients"
 		         : "Clients come from other addresses, so that says nothing");
 	if (serves)
@@ -271,7 +287,7 @@ watch_probe(struct watch *w)
 {
 	const struct policy *p = w->h->policy;
 
-	if (p->smb1 != POL_SMB1_ALLOW)
+	if (!policy_knows_smb1(p))
 		w->smb1 = false;
 	probe_start(&w->probe, w->smb1, p->health.timeout);
 }
@@ -282,7 +298,7 @@ ask_in_smb1(struct watch *w, enum probe_end end)
 {
 	bool improper = end == PROBE_IMPROPER || end == PROBE_CLOSED;
 
-	if (w->h->policy->smb1 != POL_SMB1_ALLOW || atomic_load(&w->node->met))
+	if (!policy_knows_smb1(w->h->policy) || atomic_load(&w->node->met))
 		return false;
 	if (end == PROBE_ANSWERED)
 		w->smb1 = w->probe.in_smb1;
@@ -327,7 +343,7 @@ watch_timer_cb(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	MAGIC_CHECK(w, WATCH_MAGIC);
 	w->started_ms = clock_ms();
-	if (w->node->maint)
+	if (node_in_maint(w->node))
 		after(w->timer, w->h->policy->health.interval);
 	else if (!probe_is_out(&w->probe))
 		watch_probe(w);
@@ -340,6 +356,7 @@ watch_free(struct watch *w)
 {
 	TAILQ_REMOVE(&w->h->watches, w, entry);
 	probe_fini(&w->probe);
+	agent_fini(&w->agent);
 	if (w->timer != NULL)
 		event_free(w->timer);
 	node_unref(&w->node);
@@ -361,12 +378,30 @@ watch_new(struct health *h, struct node *n)
 	w->node = node_ref(n);
 	TAILQ_INSERT_TAIL(&h->watches, w, entry);
 	w->timer = evtimer_new(h->base, watch_timer_cb, w);
-	if (probe_init(&w->probe, h->base, n, &h->own, probe_done, w) == -1 || w->timer == NULL) {
+	if (probe_init(&w->probe, h->base, n, &h->own, probe_done, w) == -1 ||
+	    agent_init(&w->agent, h->base, n, &h->own) == -1 || w->timer == NULL) {
 		log_error("out of memory: node %s is not probed", n->name);
 		watch_free(w);
 		return;
 	}
 	after(w->timer, 0);
+}
+
+/* Its agent says that it is down, or no more; and there is, or is no more, another node. */
+static void
+review_agent(struct watch *w)
+{
+	struct node *n = w->node;
+	bool leave = node_lets_go(n) && doubt_way_out(w->h->nodes, n);
+
+	if (leave == n->leave)
+		return;
+	n->leave = leave;
+	if (!leave)
+		return;
+	log_warn("node %s: its clients go to other nodes, for its agent says %s", n->name,
+	    agent_word_str((enum agent_word)n->agent_word));
+	w->h->doubt(w->h->arg, n);
 }
 
 /* Nodes that a client found wanting are probed at once; removed ones are forgotten when idle. */
@@ -388,7 +423,8 @@ suspects_cb(evutil_socket_t fd, short what, void *arg)
 		doubt_review(h->nodes, w->node, clock_ms());
 		if (w->node->gone)
 			set_health(w, NODE_DOWN, "its connections are dead");
-		if (atomic_exchange(&w->node->suspect_ms, 0) == 0 || w->node->maint)
+		review_agent(w);
+		if (atomic_exchange(&w->node->suspect_ms, 0) == 0 || node_in_maint(w->node))
 			continue;
 		/* Nothing is placed there: its probes have time. */
 		if (w->node->health > NODE_UP)
@@ -411,12 +447,25 @@ watch_of(struct health *h, const struct node *n)
 	return NULL;
 }
 
+/* A node that has left the policy keeps its agent while it has clients. */
+static void
+watch_agent(struct watch *w, const struct policy *p)
+{
+	const struct addrport *agent = &w->agent.address;
+
+	for (size_t i = 0; i < p->nnodes; i++)
+		if (node_is(w->node, &p->nodes[i]))
+			agent = &p->nodes[i].agent;
+	agent_policy(&w->agent, agent->port == 0 ? NULL : agent, &p->health);
+}
+
 void
 health_policy(struct health *h, struct policy *policy)
 {
 	struct policy *old = h->policy;
 	struct node *all[2 * POL_NODES_MAX];
 	size_t n = nodes_all(h->nodes, all, 2 * POL_NODES_MAX);
+	struct watch *w;
 
 	h->policy = policy_ref(policy);
 	policy_unref(&old);
@@ -425,6 +474,8 @@ health_policy(struct health *h, struct policy *policy)
 			watch_new(h, all[i]);
 		node_unref(&all[i]);
 	}
+	TAILQ_FOREACH(w, &h->watches, entry)
+		watch_agent(w, policy);
 	/* A removed node is probed while it has connections: its death must still be seen. */
 }
 

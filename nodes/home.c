@@ -11,20 +11,23 @@
 #include <string.h>
 
 struct node *
-home_of(struct node *const *all, size_t n, struct keyhash *hash, const struct state_key *key)
+home_of(struct node *const *all, size_t n, const struct keyhash *hash, const struct state_key *key,
+    bool next)
 {
 	struct place places[POL_NODES_MAX];
 	struct node *fit[POL_NODES_MAX];
 	size_t k = 0;
 
 	for (size_t i = 0; i < n && k < POL_NODES_MAX; i++) {
-		if (!all[i]->listed || all[i]->maint || all[i]->drain || all[i]->drain_policy)
+		unsigned weight = next ? node_home_weight(all[i]) : all[i]->home_weight;
+
+		if (weight == 0 || !node_in_cluster(all[i], state_key_cluster(key)))
 			continue;
 		fit[k] = all[i];
 		places[k++] = (struct place){
-			.hash = keyhash(hash, key->b, sizeof(key->b), all[i]->name,
+			.hash = keyhash(hash, key->b, STATE_KEY_CLIENT, all[i]->name,
 			    strlen(all[i]->name)),
-			.weight = all[i]->weight,
+			.weight = weight,
 		};
 	}
 	return k == 0 ? NULL : fit[place_choose(places, k)];

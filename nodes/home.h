@@ -2,6 +2,7 @@
 #ifndef NODES_HOME_H
 #define NODES_HOME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct keyhash;
@@ -13,7 +14,7 @@ struct state_key;
  * proxies know of. Health and load differ from proxy to proxy, or did a moment ago. NULL: there is
  * none.
  */
-struct node *home_of(struct node *const *all, size_t n, struct keyhash *hash,
-    const struct state_key *key);
+struct node *home_of(struct node *const *all, size_t n, const struct keyhash *hash,
+    const struct state_key *key, bool next);
 
 #endif

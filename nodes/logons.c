@@ -26,7 +26,7 @@ logons_lost(struct node *n, const struct policy *p, uint64_t waited_ms, uint64_t
 	 * Once for a run, and again when the first after the hold is lost too: that is enough then.
 	 */
 	if (!logons_held(n, now_ms))
-		log_warn(
+		log_about(LOG_LEVEL_WARN, log_of_node(LOG_EVENT_NODE, n->name),
 		    "node %s left %u logons in a row without an answer: new clients go elsewhere "
 		    "for %u s, or until a logon succeeds there",
 		    n->name, run, h->logon_hold / 1000);
@@ -38,7 +38,8 @@ logons_answered(struct node *n)
 {
 	atomic_store(&n->logons_lost, 0);
 	if (atomic_exchange(&n->logon_hold_ms, 0) != 0)
-		log_info("node %s answers logons again", n->name);
+		log_about(LOG_LEVEL_INFO, log_of_node(LOG_EVENT_NODE, n->name),
+		    "node %s answers logons again", n->name);
 	node_served(n);
 }
 

@@ -36,7 +36,8 @@ own_trouble(struct own *o, enum dial_fault f, int err, const struct node *n,
 		return;
 	if (left_out > 0)
 		snprintf(before, sizeof(before), " (and %u times before)", left_out);
-	log_error("cannot dial node %s%s%s: %s%s; this is not the node's fault: %s", n->name,
+	log_about(LOG_LEVEL_ERROR, log_of_node(LOG_EVENT_NODE, n->name),
+	    "cannot dial node %s%s%s: %s%s; this is not the node's fault: %s", n->name,
 	    from != NULL ? " from " : "", from != NULL ? addr_str(from, text) : "", strerror(err),
 	    before, dial_cure(f));
 }

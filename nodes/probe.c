@@ -68,9 +68,11 @@ probe_message(struct probe *p, size_t len)
 	struct neg2_resp r;
 
 	p->in_smb1 = p->smb1 && neg1_resp_good(msg, len);
-	if (!p->in_smb1 && neg2_resp_get(&r, msg, len) == 0) {
+	if (p->in_smb1) {
+		node_learn(p->node, NULL);
+	} else if (neg2_resp_get(&r, msg, len) == 0) {
 		node_learn(p->node, &r);
-	} else if (!p->in_smb1) {
+	} else {
 		probe_over(p, PROBE_IMPROPER, "its answer is not a NEGOTIATE response");
 		return;
 	}

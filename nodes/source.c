@@ -5,7 +5,6 @@
 
 #include "auth/keyhash.h"
 #include "base/addr.h"
-#include "policy/policy.h"
 
 #include <netinet/in.h>
 #include <stddef.h>
@@ -68,10 +67,10 @@ source_next(const struct policy *p, struct keyhash *hash, const struct addr *cli
 }
 
 enum source
-source_choose(const struct policy *p, struct keyhash *hash, const struct addr *client,
-    const struct addr *node, struct addr *from)
+source_choose(const struct policy *p, enum pol_source how, struct keyhash *hash,
+    const struct addr *client, const struct addr *node, struct addr *from)
 {
-	switch (p->source) {
+	switch (how) {
 	case POL_SOURCE_TRANSPARENT:
 		if (!fits(client, node))
 			return SOURCE_MISFIT;
@@ -87,11 +86,11 @@ source_choose(const struct policy *p, struct keyhash *hash, const struct addr *c
 size_t
 source_addresses(const struct policy *p, const struct addr *node)
 {
-	size_t n = 0;
+	size_t n = policy_source(p, POL_SOURCE_OWN) != NULL;
 
-	if (p->source == POL_SOURCE_TRANSPARENT)
+	if (policy_source(p, POL_SOURCE_TRANSPARENT) != NULL)
 		return 0;
-	for (size_t i = 0; p->source == POL_SOURCE_POOL && i < p->npool; i++)
+	for (size_t i = 0; policy_source(p, POL_SOURCE_POOL) != NULL && i < p->npool; i++)
 		if (fits(&p->pool[i], node))
 			n++;
 	return n > 0 ? n : 1;

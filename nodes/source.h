@@ -5,9 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct addr;
+#include "policy/policy.h"
+
 struct keyhash;
-struct policy;
 
 enum source {
 	SOURCE_OWN,		/* the kernel chooses */
@@ -21,8 +21,8 @@ enum source {
  * One client has always the same address of a pool toward one node, with any proxy that has the
  * cluster's secret; a pool that changes moves only clients of the addresses that it lost or gained.
  */
-enum source source_choose(const struct policy *p, struct keyhash *hash, const struct addr *client,
-    const struct addr *node, struct addr *from);
+enum source source_choose(const struct policy *p, enum pol_source how, struct keyhash *hash,
+    const struct addr *client, const struct addr *node, struct addr *from);
 
 /* Pure. SOURCE_POOL: no port of *from is left. The next address for that client; false: none. */
 bool source_next(const struct policy *p, struct keyhash *hash, const struct addr *client,

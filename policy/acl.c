@@ -25,23 +25,41 @@ acl_fini(struct acl *a)
 	*a = (struct acl){ .n = 0 };
 }
 
-bool
-acl_allows(const struct acl *a, const struct addr *addr)
+void
+acl_stands(struct acl *a, uint16_t file, int line)
 {
-	bool allowed = true;
-	int best = -1;
+	a->rules[a->n - 1].file = file;
+	a->rules[a->n - 1].line = line;
+}
 
-	for (size_t i = 0; i < a->n; i++)
-		if (!a->rules[i].deny)
-			allowed = false;
+const struct acl_rule *
+acl_decides(const struct acl *a, const struct addr *addr)
+{
+	const struct acl_rule *best = NULL;
+
 	for (size_t i = 0; i < a->n; i++) {
 		const struct acl_rule *r = &a->rules[i];
 
-		if (r->prefix.len < best || !prefix_match(&r->prefix, addr))
+		if ((best != NULL && r->prefix.len < best->prefix.len) ||
+		    !prefix_match(&r->prefix, addr))
 			continue;
-		if (r->prefix.len > best || r->deny)
-			allowed = !r->deny;
-		best = r->prefix.len;
+		if (best == NULL || r->prefix.len > best->prefix.len || r->deny)
+			best = r;
 	}
-	return allowed;
+	return best;
+}
+
+bool
+acl_allows(const struct acl *a, const struct addr *addr)
+{
+	const struct acl_rule *r = acl_decides(a, addr);
+
+	if (r != NULL)
+		return !r->deny;
+	if (a->rules == NULL)
+		return true;
+	for (size_t i = 0; i < a->n; i++)
+		if (!a->rules[i].deny)
+			return false;
+	return true;
 }

@@ -4,6 +4,9 @@
 #include "policy/conf.h"
 
 #include "base/cpus.h"
+#include "base/keyfile.h"
+#include "base/ownaddr.h"
+#include "policy/addrwords.h"
 #include "policy/conffile.h"
 #include "policy/errlist.h"
 #include "policy/setting.h"
@@ -49,6 +52,13 @@ load_fields(struct load *l, cfg_t *sec, void *base)
 		out_of_memory(l);
 }
 
+/* Where it is set; 0: nowhere. */
+static int
+root_line(const struct load *l, const char *name)
+{
+	return cfg_size(l->f.cfg, name) == 0 ? 0 : conffile_line(&l->f, l->f.cfg, name, 0);
+}
+
 static void
 load_root(struct load *l)
 {
@@ -56,10 +66,53 @@ load_root(struct load *l)
 	struct sockaddr_un sun;
 
 	load_fields(l, l->f.cfg, c);
+	c->policy_line = root_line(l, "policy");
+	c->control_line = root_line(l, "control");
+	c->group_line = root_line(l, "control-group");
+	c->user_line = root_line(l, "user");
+	c->keytab_line = root_line(l, "keytab");
+	c->keyd_user_line = root_line(l, "keyd-user");
+	c->secret_line = root_line(l, "cluster-secret");
+	c->pid_line = root_line(l, "pid-file");
 	if (c->control != NULL && strlen(c->control) >= sizeof(sun.sun_path))
 		errlist_add(&l->e, l->path, conffile_line(&l->f, l->f.cfg, "control", 0),
 		    "control: %s is too long: the path of a socket has at most %zu bytes",
 		    c->control, sizeof(sun.sun_path) - 1);
+}
+
+/* "cifs", the first component of a principal; a comma separates them. */
+static bool
+is_service(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 0 && n < CONF_SERVICE_LEN - 1 &&
+	    strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == n;
+}
+
+static void
+load_services(struct load *l)
+{
+	char *list = l->c->keytab_services;
+	unsigned n = cfg_size(l->f.cfg, "keytab-services");
+	size_t used = 0;
+
+	if (n == 0)
+		sprintf(list, "cifs");
+	for (unsigned i = 0; i < n && i <= CONF_SERVICES_MAX; i++) {
+		const char *name = cfg_getnstr(l->f.cfg, "keytab-services", i);
+		int line = conffile_line(&l->f, l->f.cfg, "keytab-services", i);
+
+		if (i == CONF_SERVICES_MAX)
+			errlist_add(&l->e, l->path, line, "keytab-services has more than %d names",
+			    CONF_SERVICES_MAX);
+		else if (!is_service(name))
+			errlist_add(&l->e, l->path, line, "keytab-services: \"%s\" is no service: "
+			    "a name has 1 to %d letters, digits, '.', '_' or '-', and nothing of "
+			    "the host", name, CONF_SERVICE_LEN - 2);
+		else
+			used += (size_t)sprintf(list + used, "%s%s", used == 0 ? "" : ",", name);
+	}
 }
 
 /* The option exists so that those who try it get a better answer than "no such option". */
@@ -98,6 +151,47 @@ conf_is_proxy(const struct conf_listen *l, const struct addr *peer)
 	return l->proxies.n > 0 && acl_allows(&l->proxies, peer);
 }
 
+int
+conf_listener_at(const struct conf *c, const struct addrport *a, const struct ownaddr *own)
+{
+	for (size_t i = 0; i < c->nlisten; i++) {
+		const struct addrport *l = &c->listen[i].address;
+
+		if (l->port != a->port)
+			continue;
+		if (addr_equal(&l->addr, &a->addr))
+			return (int)i;
+		/* "::" takes IPv4 as well, "0.0.0.0" has no IPv6. */
+		if (addr_is_unspecified(&l->addr) && ownaddr_has(own, &a->addr) &&
+		    (addr_is_v4(&a->addr) || !addr_is_v4(&l->addr)))
+			return (int)i;
+	}
+	return -1;
+}
+
+/* Would the one have the connections of the other? "::" leaves IPv4 to others that want it. */
+static bool
+overlap(const struct addrport *a, const struct addrport *b)
+{
+	return a->port == b->port && addr_is_v4(&a->addr) == addr_is_v4(&b->addr) &&
+	    (addr_equal(&a->addr, &b->addr) || addr_is_unspecified(&a->addr) ||
+	        addr_is_unspecified(&b->addr));
+}
+
+static void
+load_listen_cluster(struct load *l, cfg_t *sec, struct conf_listen *n)
+{
+	const char *name = cfg_getstr(sec, "cluster");
+
+	if (name == NULL)
+		return;
+	if (n->intercept)
+		errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "cluster", 0),
+		    "listen \"%s\": cluster has no meaning with intercept: clients dial a node",
+		    cfg_title(sec));
+	snprintf(n->cluster, sizeof(n->cluster), "%s", name);
+}
+
 static void
 load_listen(struct load *l, cfg_t *sec)
 {
@@ -105,24 +199,45 @@ load_listen(struct load *l, cfg_t *sec)
 	struct conf_listen *n = &c->listen[c->nlisten];
 	const char *name = cfg_title(sec), *address = cfg_getstr(sec, "address");
 
-	if (!conffile_name(name))
+	if (!setting_name(name))
 		errlist_add(&l->e, l->path, conffile_begin(sec),
-		    "listen \"%s\": " CONFFILE_NAME_RULE, name);
+		    "listen \"%s\": " SETTING_NAME_RULE, name);
 	if (conffile_lacks(&l->f, sec, "address"))
 		errlist_add(&l->e, l->path, conffile_begin(sec), "listen \"%s\" has no address",
 		    name);
 	load_fields(l, sec, n);
 	load_proxies(l, sec, n);
-	if (address == NULL || addrport_parse(&n->address, address, n->netbios ? 139 : 445) == -1)
+	load_listen_cluster(l, sec, n);
+	if (address == NULL || addrport_parse(&n->address, address,
+	        n->netbios == CONF_NETBIOS_TRUE ? 139 : 445) == -1)
 		return;
 	for (size_t i = 0; i < c->nlisten; i++)
-		if (addr_equal(&c->listen[i].address.addr, &n->address.addr) &&
-		    c->listen[i].address.port == n->address.port)
+		if (overlap(&c->listen[i].address, &n->address))
 			errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "address", 0),
-			    "listen \"%s\" has the same address as listen \"%s\"", name,
-			    c->listen[i].name);
+			    "listen \"%s\" has the same address as listen \"%s\"%s", name,
+			    c->listen[i].name,
+			    addr_equal(&c->listen[i].address.addr, &n->address.addr)
+			        ? "" : ": one of them has all addresses");
 	snprintf(n->name, sizeof(n->name), "%s", name);
-	c->nlisten++;
+	n->line = conffile_line(&l->f, sec, "address", 0);
+	n->index = (unsigned)c->nlisten++;
+}
+
+/* Not a listener for clients: what is seen there is for those who run smbgate. */
+static void
+load_http(struct load *l)
+{
+	const char *text = cfg_getstr(l->f.cfg, "http");
+	struct conf *c = l->c;
+
+	if (text == NULL || addrport_parse(&c->http_address, text, CONF_HTTP_PORT) == -1)
+		return;
+	c->http = true;
+	c->http_line = conffile_line(&l->f, l->f.cfg, "http", 0);
+	for (size_t i = 0; i < c->nlisten; i++)
+		if (overlap(&c->listen[i].address, &c->http_address))
+			errlist_add(&l->e, l->path, c->http_line,
+			    "http has the same address as listen \"%s\"", c->listen[i].name);
 }
 
 static void
@@ -150,6 +265,7 @@ load_server(struct load *l, cfg_t *sec, unsigned i)
 	struct conf_server *s = &r->servers[r->nservers];
 	const char *text = cfg_getnstr(sec, "servers", i);
 	int line = conffile_line(&l->f, sec, "servers", i);
+	char why[256];
 
 	if (i >= CONF_SERVERS_MAX) {
 		if (i == CONF_SERVERS_MAX)
@@ -167,12 +283,36 @@ load_server(struct load *l, cfg_t *sec, unsigned i)
 		snprintf(s->path, sizeof(s->path), "%s", text);
 	} else if (addrport_parse(&s->address, text, cfg_getstr(sec, "sentinel") ? 26379 : 6379) ==
 	    -1) {
+		const char *words = addrwords(ADDRWORDS_ADDRPORT, text, why, sizeof(why));
+
 		errlist_add(&l->e, l->path, line,
-		    "servers: \"%s\" is neither ADDRESS:PORT nor the absolute path of a socket",
-		    text);
+		    "servers: \"%s\" is neither ADDRESS:PORT nor the absolute path of a socket%s%s",
+		    text, words == NULL ? "" : ": ", words == NULL ? "" : words);
 		return;
 	}
 	r->nservers++;
+}
+
+static void
+load_tls(struct load *l, cfg_t *sec)
+{
+	const struct conf *c = l->c;
+	int line = conffile_line(&l->f, sec, "tls", 0);
+
+	l->c->tls_line = line;
+	if (!c->redis.tls) {
+		if (c->tls_ca != NULL || c->tls_cert != NULL || c->tls_key != NULL ||
+		    c->redis.tls_name != NULL)
+			errlist_add(&l->e, l->path, conffile_begin(sec),
+			    "state \"redis\": the tls- options have no meaning without tls = true");
+		return;
+	}
+	if (c->tls_ca == NULL)
+		errlist_add(&l->e, l->path, line,
+		    "state \"redis\": tls needs a tls-ca-file, which says whom to believe");
+	if ((c->tls_cert == NULL) != (c->tls_key == NULL))
+		errlist_add(&l->e, l->path, line,
+		    "state \"redis\": tls-cert-file and tls-key-file go together");
 }
 
 static void
@@ -199,9 +339,18 @@ load_state(struct load *l)
 	for (unsigned i = 0; i < cfg_size(sec, "servers"); i++)
 		load_server(l, sec, i);
 	load_fields(l, sec, l->c);
+	l->c->password_line = conffile_line(&l->f, sec, "password-file", 0);
+	l->c->sentinel_line = conffile_line(&l->f, sec, "sentinel-password-file", 0);
+	load_tls(l, sec);
 	if (r->user != NULL && l->c->redis_password == NULL)
 		errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "user", 0),
 		    "state \"redis\": a user needs a password-file");
+	if (r->sentinel_user != NULL && l->c->sentinel_password == NULL)
+		errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "sentinel-user", 0),
+		    "state \"redis\": a sentinel-user needs a sentinel-password-file");
+	if (r->sentinel == NULL && l->c->sentinel_password != NULL)
+		errlist_add(&l->e, l->path, l->c->sentinel_line,
+		    "state \"redis\": sentinel-password-file has no meaning without sentinel");
 }
 
 /* The options of the whole file, as libconfuse wants them. */
@@ -231,7 +380,7 @@ conf_load(const char *path, struct errlist *e)
 	struct conf_options g;
 
 	conf_grammar(&g);
-	if (conffile_parse(&l.f, path, g.root.opts, settings, &l.e) == 0) {
+	if (conffile_parse(&l.f, path, NULL, g.root.opts, settings, &l.e) == 0) {
 		l.c = calloc(1, sizeof(*l.c));
 		if (l.c != NULL)
 			l.c->path = conffile_absolute(path);
@@ -240,8 +389,10 @@ conf_load(const char *path, struct errlist *e)
 			conf_free(&l.c);
 		} else {
 			load_root(&l);
+			load_services(&l);
 			check_winbind(&l);
 			load_listeners(&l);
+			load_http(&l);
 			load_state(&l);
 		}
 	}
@@ -264,26 +415,27 @@ conf_workers(const struct conf *c)
 }
 
 int
-conf_password(struct conf *c, const char **why_r)
+conf_password(const char *file, char **password, const struct keyfile_user *also, char *why)
 {
 	char text[512];
-	FILE *f;
 
-	if (c->redis_password == NULL)
+	if (file == NULL)
 		return 0;
-	f = fopen(c->redis_password, "re");
-	if (f == NULL || fgets(text, sizeof(text), f) == NULL) {
-		*why_r = f == NULL || ferror(f) ? strerror(errno) : "the first line is empty";
-		if (f != NULL)
-			fclose(f);
+	if (keyfile_line(file, also, text, sizeof(text), why) == -1)
 		return -1;
-	}
-	fclose(f);
-	text[strcspn(text, "\r\n")] = '\0';
-	*why_r = text[0] == '\0' ? "the first line is empty" : "out of memory";
-	c->redis.password = text[0] == '\0' ? NULL : strdup(text);
+	*password = strdup(text);
+	if (*password == NULL)
+		snprintf(why, KEYFILE_WHY, "out of memory");
 	explicit_bzero(text, sizeof(text));
-	return c->redis.password == NULL ? -1 : 0;
+	return *password == NULL ? -1 : 0;
+}
+
+static void
+password_free(char *password)
+{
+	if (password != NULL)
+		explicit_bzero(password, strlen(password));
+	free(password);
 }
 
 void
@@ -299,9 +451,8 @@ conf_free(struct conf **cp)
 	for (const struct setting *o = settings; o->section != NULL; o++)
 		if (o->size > 0 && setting_is_text(o))
 			free(*setting_text(o, c));
-	if (c->redis.password != NULL)
-		explicit_bzero(c->redis.password, strlen(c->redis.password));
-	free(c->redis.password);
+	password_free(c->redis.password);
+	password_free(c->redis.sentinel_password);
 	free(c);
 	*cp = NULL;
 }

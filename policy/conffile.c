@@ -4,6 +4,7 @@
 #include "policy/conffile.h"
 
 #include "policy/errlist.h"
+#include "policy/nearest.h"
 #include "policy/setting.h"
 
 #include <assert.h>
@@ -34,15 +35,6 @@ struct parsing {
 static _Thread_local struct parsing *parsing;
 
 /* Options. */
-
-bool
-conffile_name(const char *text)
-{
-	size_t n = strspn(text,
-	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
-
-	return n > 0 && n < 64 && text[n] == '\0';
-}
 
 /* Where the first value of an option stands; 0 = it has none. */
 static int
@@ -187,7 +179,8 @@ conffile_line(const struct conffile *f, cfg_t *sec, const char *name, unsigned n
 int
 conffile_begin(cfg_t *sec)
 {
-	return cfg_getsec(sec, CONFFILE_BEGIN)->line;
+	/* The file itself has no such mark, and begins nowhere. */
+	return strcmp(sec->name, "root") == 0 ? 0 : cfg_getsec(sec, CONFFILE_BEGIN)->line;
 }
 
 bool
@@ -232,6 +225,40 @@ conffile_path(const char *file, const char *path)
 
 /* Parsing. */
 
+#define UNKNOWN "no such option '"
+
+/* "; policy?" behind the word of an option that is not known. */
+static void
+suggest(const struct parsing *p, cfg_t *cfg, char *why, size_t cap)
+{
+	const char *words[CONFFILE_OPTIONS_MAX];
+	char typed[64], near[128], *d = near;
+	size_t n = 0, len = strlen(why);
+
+	if (sscanf(why, UNKNOWN "%63[^']", typed) != 1)
+		return;
+	for (const cfg_opt_t *o = cfg->opts; o->name != NULL && n < CONFFILE_OPTIONS_MAX; o++)
+		if (strcmp(o->name, CONFFILE_BEGIN) != 0)
+			words[n++] = o->name;
+	if (nearest(near, sizeof(near), typed, words, n)) {
+		for (const char *s = near; *s != '\0'; s++)
+			if (*s != '"')
+				*d++ = *s;
+		*d = '\0';
+		snprintf(why + len, cap - len, "; %s?", near);
+		return;
+	}
+	for (const struct setting *s = p->f->settings; s->section != NULL; s++) {
+		if (strcmp(s->name, typed) != 0)
+			continue;
+		snprintf(why + len, cap - len, " here: it belongs %s%s%s",
+		    strcmp(s->section, "root") == 0 ? "outside all sections" : "into a section \"",
+		    strcmp(s->section, "root") == 0 ? "" : s->section,
+		    strcmp(s->section, "root") == 0 ? "" : "\"");
+		return;
+	}
+}
+
 static void __attribute__((format(printf, 2, 0)))
 syntax_cb(cfg_t *cfg, const char *fmt, va_list ap)
 {
@@ -240,6 +267,7 @@ syntax_cb(cfg_t *cfg, const char *fmt, va_list ap)
 		return;
 	parsing->line = cfg->line;
 	vsnprintf(parsing->why, sizeof(parsing->why), fmt, ap);
+	suggest(parsing, cfg, parsing->why, sizeof(parsing->why));
 }
 
 /* The line that the parser has come to: each section counts on from that which it stands in. */
@@ -332,14 +360,14 @@ parse_all(struct parsing *p, cfg_opt_t *opts, struct errlist *e)
 }
 
 int
-conffile_parse(struct conffile *f, const char *path, cfg_opt_t *opts,
+conffile_parse(struct conffile *f, const char *path, const char *given, cfg_opt_t *opts,
     const struct setting *settings, struct errlist *e)
 {
 	struct errlist said = { .n = 0 }, found = { .n = 0 };
 	struct parsing p = { .f = f, .reported = &said };
 
 	*f = (struct conffile){ .path = path, .settings = settings };
-	if (conftext_load(&f->text, path, &said) == 0) {
+	if (conftext_load(&f->text, path, given, &said) == 0) {
 		parsing = &p;
 		parse_all(&p, opts, &found);
 		parsing = NULL;

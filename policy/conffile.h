@@ -50,12 +50,13 @@ void conffile_section(struct conffile_section *sec, const struct setting *settin
     const char *name, const cfg_opt_t *inner);
 
 /*
- * Parses a whole file (read into memory first) with the options opts, made of settings. All errors
+ * Parses a whole file (read into memory first, unless its text is given: NULL: it is not) with the
+ * options opts, made of settings. All errors
  * go to *e, in the order of their lines. 0: there is something to look at in f->cfg, good or bad;
  * -1: nothing could be read. The caller ends f in both cases. Not for two threads at once:
  * libconfuse's scanner is global, and reset by conffile_fini().
  */
-int conffile_parse(struct conffile *f, const char *path, cfg_opt_t *opts,
+int conffile_parse(struct conffile *f, const char *path, const char *given, cfg_opt_t *opts,
     const struct setting *settings, struct errlist *e);
 void conffile_fini(struct conffile *f);
 
@@ -68,16 +69,15 @@ uint64_t conffile_value(cfg_t *sec, const struct setting *s);
 int conffile_fill(const struct conffile *f, cfg_t *sec, const char *file, void *base)
     __attribute__((warn_unused_result));
 
-/* The line of the n-th value of an option, or that where the section begins; that itself. */
+/*
+ * The line of the n-th value of an option, or that where the section begins; that itself, 0 of the
+ * whole file.
+ */
 int conffile_line(const struct conffile *f, cfg_t *sec, const char *name, unsigned n);
 int conffile_begin(cfg_t *sec);
 
 /* Is the option (or section) missing, and not lost in a part that could not be understood? */
 bool conffile_lacks(const struct conffile *f, cfg_t *sec, const char *name);
-
-/* Is it a name of a node or listener? */
-#define CONFFILE_NAME_RULE "a name has 1 to 63 letters, digits, '.', '_' or '-'"
-bool conffile_name(const char *text);
 
 /* path made absolute: a program that leaves its working directory still finds it. NULL: errno. */
 char *conffile_absolute(const char *path);

@@ -124,6 +124,18 @@ conftext_lost(const struct conftext *t, int from, int to)
 
 /* Making it fit. */
 
+/* What looks like a sign of the syntax, and is another one. */
+static const struct {
+	const char *bytes, *why;
+} lookalikes[] = {
+	{ "\xe2\x80\x9c", "a typographic quotation mark: it must be a plain \"" },
+	{ "\xe2\x80\x9d", "a typographic quotation mark: it must be a plain \"" },
+	{ "\xe2\x80\x9e", "a typographic quotation mark: it must be a plain \"" },
+	{ "\xe2\x80\x98", "a typographic quotation mark: it must be a plain '" },
+	{ "\xe2\x80\x99", "a typographic quotation mark: it must be a plain '" },
+	{ "\xc2\xa0", "a no-break space: it must be a plain one" },
+};
+
 struct tidy {
 	struct conftext *t;
 	const char *path;
@@ -198,11 +210,44 @@ unended(struct tidy *y, const char *why)
 	y->depth = closed ? y->depth_before : 0;
 }
 
+/* "${NAME}" at s; libconfuse would take nothing for one that is not set, and has no word on it. */
+static void
+check_variable(struct tidy *y, const char *s)
+{
+	const char *name = s + 2, *dflt;
+	size_t n = strcspn(name, "}");
+	char *copy = strndup(name, n);
+
+	dflt = copy == NULL ? NULL : strstr(copy, ":-");
+	if (copy != NULL && dflt == NULL && getenv(copy) == NULL) {
+		errlist_add(y->e, y->path, y->line, "the environment has no variable %s: set it "
+		    "where smbgate is started, or write ${%s:-DEFAULT}", copy, copy);
+		lose(y->t, y->line, y->line);
+	}
+	free(copy);
+}
+
+/* Those in the string that stands at [s, end). */
+static void
+check_variables(struct tidy *y, const char *s, const char *end)
+{
+	if (*s != '"')
+		return;
+	for (s++; s < end; s++) {
+		if (*s == '\\')
+			s++;
+		else if (is_variable(s))
+			check_variable(y, s);
+	}
+}
+
 static void
 skip_string(struct tidy *y)
 {
 	char *end = string_end(y->s);
 
+	if (end != NULL)
+		check_variables(y, y->s, end);
 	if (end != NULL)
 		y->s = end;
 	else
@@ -215,6 +260,8 @@ skip_variable(struct tidy *y)
 {
 	char *end = variable_end(y->s);
 
+	if (end != NULL)
+		check_variable(y, y->s);
 	if (end != NULL)
 		y->s = end;
 	else
@@ -247,6 +294,26 @@ stray(struct tidy *y)
 	*y->s++ = ' ';
 }
 
+/* Is one of them here? Then it is said, once a line, and taken out. */
+static bool
+lookalike(struct tidy *y)
+{
+	for (size_t i = 0; i < sizeof(lookalikes) / sizeof(lookalikes[0]); i++) {
+		size_t n = strlen(lookalikes[i].bytes);
+
+		if (strncmp(y->s, lookalikes[i].bytes, n) != 0)
+			continue;
+		if (!conftext_lost(y->t, y->line, y->line)) {
+			errlist_add(y->e, y->path, y->line, "%s", lookalikes[i].why);
+			lose(y->t, y->line, y->line);
+		}
+		memset(y->s, ' ', n);
+		y->s += n;
+		return true;
+	}
+	return false;
+}
+
 static void
 tidy_text(struct tidy *y)
 {
@@ -268,7 +335,7 @@ tidy_text(struct tidy *y)
 			skip_variable(y);
 		else if (*y->s == '*' || (y->s[0] == '+' && y->s[1] != '='))
 			stray(y);
-		else
+		else if (!lookalike(y))
 			y->s++;
 	}
 	if (y->depth > 0) {
@@ -278,22 +345,49 @@ tidy_text(struct tidy *y)
 	}
 }
 
+/*
+ * The line that ends in CR alone, 0 = none. To the parser, and to all that count lines, it is one
+ * with those behind it, and a comment there would hide them.
+ */
+static int
+lone_cr(const char *s)
+{
+	int line = 1;
+
+	for (; *s != '\0'; s++) {
+		if (s[0] == '\r' && s[1] != '\n' && s[1] != '\0')
+			return line;
+		line += *s == '\n';
+	}
+	return 0;
+}
+
 int
-conftext_load(struct conftext *t, const char *path, struct errlist *e)
+conftext_load(struct conftext *t, const char *path, const char *given, struct errlist *e)
 {
 	struct tidy y = { .t = t, .path = path, .e = e, .line = 1 };
-	const char *why;
+	const char *why = "out of memory";
 	char *text;
 	size_t end;
+	int line;
 
-	*t = (struct conftext){ .text = readfile(path, FILE_MAX, &why) };
+	*t = (struct conftext){
+		.text = given != NULL ? strdup(given) : readfile(path, FILE_MAX, &why),
+	};
 	if (t->text == NULL) {
 		errlist_add(e, path, 0, "%s", why);
 		return -1;
 	}
+	line = lone_cr(t->text);
+	if (line != 0) {
+		errlist_add(e, path, line, "a line ends in CR alone: it must be LF, or CR LF");
+		conftext_fini(t);
+		return -1;
+	}
 	/* An error at the end then stands on a line of its own, where nothing else can. */
 	end = strlen(t->text);
-	text = realloc(t->text, end + 2);
+	t->whole = strdup(t->text);
+	text = t->whole == NULL ? NULL : realloc(t->text, end + 2);
 	if (text == NULL) {
 		errlist_add(e, path, 0, "out of memory");
 		conftext_fini(t);
@@ -310,6 +404,7 @@ void
 conftext_fini(struct conftext *t)
 {
 	free(t->text);
+	free(t->whole);
 	*t = (struct conftext){ .text = NULL };
 }
 

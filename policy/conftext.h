@@ -16,6 +16,7 @@ struct errlist;
  */
 struct conftext {
 	char *text;
+	char *whole;		/* as it was before anything was taken out */
 	int unclosed;		/* the line of a brace that is never closed, 0 = none */
 	size_t nlost;
 	struct {
@@ -26,10 +27,10 @@ struct conftext {
 /*
  * Reads the file and makes it fit for the parser, with an error for everything that the parser
  * would misunderstand: it counts the lines of comments wrongly, takes a comment, string or section
- * that never ends for one that does, and drops characters that it does not know. -1 when the file
- * cannot be read.
+ * that never ends for one that does, and drops characters that it does not know. given: the text to
+ * take in place of the file's; NULL: none. -1 when the file cannot be read.
  */
-int conftext_load(struct conftext *t, const char *path, struct errlist *e);
+int conftext_load(struct conftext *t, const char *path, const char *given, struct errlist *e);
 void conftext_fini(struct conftext *t);
 
 /*

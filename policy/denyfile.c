@@ -7,6 +7,7 @@
 #include "policy/errlist.h"
 #include "policy/readfile.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,9 +43,16 @@ denyfile_load(struct acl *acl, const char *path, const char *from, int line,
 	int n = 0;
 
 	if (text == NULL) {
-		errlist_add(from_errors, from, line, "deny-file %s: %s", path, why);
+		/* Confined, smbgate reads where its files were at the start: daemon/confine.c. */
+		errlist_add(from_errors, from, line, "deny-file %s: %s%s", path, why,
+		    strcmp(why, strerror(EACCES)) != 0 ? "" :
+		    " (it must be readable for smbgate's user; in another folder than before, "
+		    "only a restart finds it)");
 		return;
 	}
+	/* Editors of another system begin a file with it. */
+	if (strncmp(rest, "\xef\xbb\xbf", 3) == 0)
+		rest += 3;
 	while ((s = strsep(&rest, "\n")) != NULL) {
 		struct prefix p;
 		struct addr a;
@@ -62,7 +70,9 @@ denyfile_load(struct acl *acl, const char *path, const char *from, int line,
 			continue;
 		}
 		p = prefix_host(&a);
-		if (acl_add(acl, &p, true) == -1) {
+		if (acl_add(acl, &p, true) == 0) {
+			acl_stands(acl, 0, n);
+		} else {
 			if (acl->n < ACL_RULES_MAX)
 				errlist_add(errors, path, n, "out of memory");
 			else

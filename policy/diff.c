@@ -117,6 +117,16 @@ diff_node(struct diff *d, const struct pol_node *o, const struct pol_node *n)
 		diff_line(d, "node %s: address %s -> %s", n->name, x, y);
 	snprintf(head, sizeof(head), "node %s: ", n->name);
 	diff_fields(d, head, "", "node", o, n);
+	if (strcmp(o->cluster, n->cluster) != 0)
+		diff_line(d, "node %s: cluster \"%s\" -> \"%s\"", n->name, o->cluster, n->cluster);
+	snprintf(x, sizeof(x), "none");
+	snprintf(y, sizeof(y), "none");
+	if (o->agent.port != 0)
+		addrport_str(&o->agent, x);
+	if (n->agent.port != 0)
+		addrport_str(&n->agent, y);
+	if (strcmp(x, y) != 0)
+		diff_line(d, "node %s: agent %s -> %s", n->name, x, y);
 	snprintf(head, sizeof(head), "node %s: other address", n->name);
 	diff_addrs(d, head, o->others, o->nothers, n->others, n->nothers);
 }
@@ -194,6 +204,25 @@ diff_interfaces(struct diff *d, const struct policy *a, const struct policy *b)
 	}
 }
 
+/* Each listener that one of them has a section for, as it was and as it is. */
+static void
+diff_listeners(struct diff *d, const struct policy *a, const struct policy *b)
+{
+	char head[POL_NAME_MAX + 32];
+
+	for (size_t i = 0; i < a->nlisteners + b->nlisteners; i++) {
+		const char *name = i < b->nlisteners ? b->listeners[i].name
+		                                     : a->listeners[i - b->nlisteners].name;
+
+		/* Told already, with those of b. */
+		if (i >= b->nlisteners && policy_listener(b, name) != &b->common)
+			continue;
+		snprintf(head, sizeof(head), "listener %s: ", name);
+		diff_fields(d, head, "", "listener", policy_listener(a, name),
+		    policy_listener(b, name));
+	}
+}
+
 unsigned
 policy_diff(const struct policy *old, const struct policy *new,
     void (*emit)(void *arg, const char *line), void *arg)
@@ -205,6 +234,7 @@ policy_diff(const struct policy *old, const struct policy *new,
 	diff_acl(&d, "nat:", "", old->nat, new->nat);
 	diff_addrs(&d, "source-pool:", old->pool, old->npool, new->pool, new->npool);
 	diff_interfaces(&d, old, new);
+	diff_listeners(&d, old, new);
 	for (const char *const *section = policy_sections; *section != NULL; section++) {
 		char head[32] = "";
 

@@ -16,6 +16,7 @@
 void
 errlist_add(struct errlist *e, const char *file, int line, const char *fmt, ...)
 {
+	const char *word = e->warnings ? "warning: " : "";
 	char text[TEXT_MAX], *full;
 	va_list ap;
 	int n;
@@ -31,7 +32,9 @@ errlist_add(struct errlist *e, const char *file, int line, const char *fmt, ...)
 	for (char *s = text; *s != '\0'; s++)
 		if ((unsigned char)*s < ' ' || *s == 0x7f)
 			*s = '?';
-	if (asprintf(&full, "%s:%d: %s", file, line, text) == -1)
+	n = line > 0 ? asprintf(&full, "%s:%d: %s%s", file, line, word, text)
+	             : asprintf(&full, "%s: %s%s", file, word, text);
+	if (n == -1)
 		return;
 	e->line[e->n] = line;
 	e->text[e->n++] = full;
@@ -65,7 +68,7 @@ errlist_merge(struct errlist *e, struct errlist *from, int last)
 	/* Those that were only counted: which lines they are of is not known. */
 	if (last == INT_MAX)
 		e->total += from->total - from->n;
-	*from = (struct errlist){ .n = 0 };
+	*from = (struct errlist){ .warnings = from->warnings };
 }
 
 void
@@ -80,7 +83,7 @@ errlist_take(struct errlist *e, struct errlist *from)
 		e->line[e->n] = from->line[i];
 		e->text[e->n++] = from->text[i];
 	}
-	*from = (struct errlist){ .n = 0 };
+	*from = (struct errlist){ .warnings = from->warnings };
 }
 
 void
@@ -106,5 +109,5 @@ errlist_fini(struct errlist *e)
 {
 	for (size_t i = 0; i < e->n; i++)
 		free(e->text[i]);
-	*e = (struct errlist){ .n = 0 };
+	*e = (struct errlist){ .warnings = e->warnings };
 }

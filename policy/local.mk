@@ -3,6 +3,8 @@ noinst_LIBRARIES += policy/libpolicy.a
 policy_libpolicy_a_SOURCES = \
 	policy/acl.c \
 	policy/acl.h \
+	policy/addrwords.c \
+	policy/addrwords.h \
 	policy/conf.c \
 	policy/conf.h \
 	policy/conf.tbl.h \
@@ -16,6 +18,13 @@ policy_libpolicy_a_SOURCES = \
 	policy/diff.h \
 	policy/errlist.c \
 	policy/errlist.h \
+	policy/nearest.c \
+	policy/nearest.h \
+	policy/nodefile.c \
+	policy/nodefile.h \
+	policy/nodefile_json.c \
+	policy/nodefile_json.h \
+	policy/noderow.h \
 	policy/policy.c \
 	policy/policy.h \
 	policy/print.c \
@@ -26,6 +35,8 @@ policy_libpolicy_a_SOURCES = \
 	policy/schema.h \
 	policy/schema_iface.c \
 	policy/schema_iface.h \
+	policy/schema_listener.c \
+	policy/schema_listener.h \
 	policy/schema_node.c \
 	policy/schema_node.h \
 	policy/schema_priv.c \

@@ -56,14 +56,22 @@ policy_unref(struct policy **pp)
 	for (size_t i = 0; i < p->ninterfaces; i++)
 		free(p->interfaces[i].list);
 	free(p->interfaces);
+	free(p->listeners);
+	free(p->text);
 	free(p->nodes);
+	free(p->node_file);
+	free(p->node_text);
 	if (p->addresses != NULL)
 		acl_fini(p->addresses);
 	free(p->addresses);
+	for (size_t i = 0; i < p->ndeny_files; i++)
+		free(p->deny_files[i]);
+	free(p->deny_files);
 	if (p->nat != NULL)
 		acl_fini(p->nat);
 	free(p->nat);
 	free(p->pool);
+	free(p->pool_lines);
 	free(p);
 }
 
@@ -89,11 +97,50 @@ policy_interfaces(const struct policy *p, const char *listener)
 	return NULL;
 }
 
+const struct pol_listener *
+policy_listener_named(const struct policy *p, const char *name)
+{
+	for (size_t i = 0; i < p->nlisteners; i++)
+		if (strcmp(p->listeners[i].name, name) == 0)
+			return &p->listeners[i];
+	return &p->common;
+}
+
+bool
+policy_knows_smb1(const struct policy *p)
+{
+	bool any = p->common.smb1 == POL_SMB1_ALLOW;
+
+	for (size_t i = 0; i < p->nlisteners; i++)
+		any |= p->listeners[i].smb1 == POL_SMB1_ALLOW;
+	return any;
+}
+
+const struct pol_listener *
+policy_source(const struct policy *p, enum pol_source s)
+{
+	if (p->common.source == s)
+		return &p->common;
+	for (size_t i = 0; i < p->nlisteners; i++)
+		if (p->listeners[i].source == s)
+			return &p->listeners[i];
+	return NULL;
+}
+
 const struct pol_node *
 policy_node(const struct policy *p, const char *name)
 {
 	for (size_t i = 0; i < p->nnodes; i++)
 		if (strcmp(p->nodes[i].name, name) == 0)
+			return &p->nodes[i];
+	return NULL;
+}
+
+const struct pol_node *
+policy_first_of(const struct policy *p, const char *cluster)
+{
+	for (size_t i = 0; i < p->nnodes; i++)
+		if (strcmp(p->nodes[i].cluster, cluster) == 0)
 			return &p->nodes[i];
 	return NULL;
 }

@@ -64,6 +64,10 @@ print_node(const struct pol_node *n, FILE *out)
 
 	fprintf(out, "node \"%s\" { address = \"%s\" ", n->name, addrport_str(&n->address, text));
 	print_addrs("other-addresses = { ", n->others, n->nothers, " } ", out);
+	if (n->cluster[0] != '\0')
+		fprintf(out, "cluster = \"%s\" ", n->cluster);
+	if (n->agent.port != 0)
+		fprintf(out, "agent = \"%s\" ", addrport_str(&n->agent, text));
 	print_fields("", "node", n, " ", out);
 	fputs("}\n", out);
 }
@@ -84,6 +88,16 @@ print_interfaces(const struct pol_interfaces *ifs, FILE *out)
 }
 
 void
+policy_print_listeners(const struct policy *p, FILE *out)
+{
+	for (size_t i = 0; i < p->nlisteners; i++) {
+		fprintf(out, "listener \"%s\" {\n", p->listeners[i].name);
+		print_fields("\t", "listener", &p->listeners[i], "\n", out);
+		fputs("}\n", out);
+	}
+}
+
+void
 policy_print(const struct policy *p, FILE *out)
 {
 	for (size_t i = 0; i < p->nnodes; i++)
@@ -96,6 +110,7 @@ policy_print(const struct policy *p, FILE *out)
 	print_addrs("source-pool = { ", p->pool, p->npool, " }\n", out);
 	for (size_t i = 0; i < p->ninterfaces; i++)
 		print_interfaces(&p->interfaces[i], out);
+	policy_print_listeners(p, out);
 	for (const char *const *section = policy_sections; *section != NULL; section++) {
 		bool root = strcmp(*section, "root") == 0;
 

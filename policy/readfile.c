@@ -39,6 +39,8 @@ slurp(int fd, size_t max, const char **why_r)
 		*why_r = strerror(errno);
 	else if (n != size)
 		*why_r = "the file changed while it was read";
+	else if (n >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0))
+		*why_r = "the file is UTF-16: save it as UTF-8";
 	else if (memchr(text, '\0', n) != NULL)
 		*why_r = "the file contains a zero byte";
 	else {

@@ -9,6 +9,7 @@
 #include "policy/errlist.h"
 #include "policy/policy.h"
 #include "policy/schema_iface.h"
+#include "policy/schema_listener.h"
 #include "policy/schema_node.h"
 #include "policy/schema_priv.h"
 
@@ -21,20 +22,22 @@ static void
 load_rules(struct schema *l, cfg_t *sec, const char *name, struct acl *to, bool deny)
 {
 	for (unsigned i = 0; i < cfg_size(sec, name); i++) {
+		int line = conffile_line(&l->f, sec, name, i);
 		struct prefix p;
 
-		if (prefix_parse(&p, cfg_getnstr(sec, name, i)) == 0 &&
-		    acl_add(to, &p, deny) == -1) {
-			int line = conffile_line(&l->f, sec, name, i);
-
-			if (to->n < ACL_RULES_MAX)
-				schema_no_memory(l, line);
-			else
-				errlist_add(&l->e, l->path, line,
-				    "%s: too many address rules: at most %d are allowed", name,
-				    ACL_RULES_MAX);
-			return;
+		if (prefix_parse(&p, cfg_getnstr(sec, name, i)) == -1)
+			continue;
+		if (acl_add(to, &p, deny) == 0) {
+			acl_stands(to, 0, line);
+			continue;
 		}
+		if (to->n < ACL_RULES_MAX)
+			schema_no_memory(l, line);
+		else
+			errlist_add(&l->e, l->path, line,
+			    "%s: too many address rules: at most %d are allowed", name,
+			    ACL_RULES_MAX);
+		return;
 	}
 }
 
@@ -48,6 +51,32 @@ mark_public(struct schema *l, size_t first)
 		for (size_t k = first; k < a->n; k++)
 			if (prefix_match(&a->rules[k].prefix, &l->p->nodes[i].address.addr))
 				l->p->nodes[i].public = true;
+}
+
+/* Takes over the path. */
+static int
+keep_deny_file(struct policy *p, char *path)
+{
+	char **files = reallocarray(p->deny_files, p->ndeny_files + 1, sizeof(*files));
+
+	if (files == NULL) {
+		free(path);
+		return -1;
+	}
+	p->deny_files = files;
+	files[p->ndeny_files++] = path;
+	return 0;
+}
+
+static void
+load_deny_file(struct schema *l, const char *path, int line)
+{
+	struct acl *a = l->p->addresses;
+	size_t first = a->n;
+
+	denyfile_load(a, path, l->path, line, &l->e, l->others);
+	for (size_t i = first; i < a->n; i++)
+		a->rules[i].file = (uint16_t)l->p->ndeny_files;
 }
 
 static void
@@ -67,34 +96,29 @@ load_addresses(struct schema *l)
 		if (text[0] == '\0')
 			continue;
 		path = conffile_path(l->path, text);
-		if (path == NULL)
+		if (path == NULL || keep_deny_file(l->p, path) == -1)
 			schema_no_memory(l, line);
 		else
-			denyfile_load(l->p->addresses, path, l->path, line, &l->e, l->others);
-		free(path);
+			load_deny_file(l, path, line);
 	}
 	mark_public(l, first);
 }
 
-/* Whose address the nodes see. */
 static void
-load_source(struct schema *l)
+load_pool(struct schema *l)
 {
+	struct schema_at at = { .path = l->path, .e = &l->e };
 	cfg_t *sec = l->f.cfg;
 	unsigned n = cfg_size(sec, "source-pool");
 
-	if (l->p->source != POL_SOURCE_OWN)
-		l->p->source_line = conffile_line(&l->f, sec, "source", 0);
 	if (n > POL_POOL_MAX) {
 		errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "source-pool", POL_POOL_MAX),
 		    "source-pool: too many addresses: %u, at most %d are allowed", n, POL_POOL_MAX);
 		return;
 	}
-	if (l->p->source == POL_SOURCE_POOL && conffile_lacks(&l->f, sec, "source-pool"))
-		errlist_add(&l->e, l->path, conffile_line(&l->f, sec, "source", 0),
-		    "source = pool needs a source-pool");
 	l->p->pool = calloc(n + 1, sizeof(struct addr));
-	if (l->p->pool == NULL) {
+	l->p->pool_lines = calloc(n + 1, sizeof(int));
+	if (l->p->pool == NULL || l->p->pool_lines == NULL) {
 		schema_no_memory(l, 0);
 		return;
 	}
@@ -104,16 +128,16 @@ load_source(struct schema *l)
 
 		if (addr_parse(a, text) == -1)
 			continue;
-		schema_unicast(l, a, conffile_line(&l->f, sec, "source-pool", i), "source-pool",
-		    text);
-		l->p->npool++;
+		at.line = l->p->pool_lines[l->p->npool++] =
+		    conffile_line(&l->f, sec, "source-pool", i);
+		schema_unicast(&at, a, "source-pool", text);
 	}
 }
 
 /* The options of the whole file, as libconfuse wants them. */
 struct policy_options {
-	struct conffile_section node, addresses, address, interfaces, auth, health, limits, tcp,
-	    root;
+	struct conffile_section node, addresses, address, interfaces, listener, auth, health,
+	    limits, tcp, root;
 };
 
 static void
@@ -128,6 +152,7 @@ policy_grammar(struct policy_options *g)
 		CFG_SEC("node", g->node.opts, several),
 		CFG_SEC("addresses", g->addresses.opts, CFGF_NONE),
 		CFG_SEC("interfaces", g->interfaces.opts, several),
+		CFG_SEC("listener", g->listener.opts, several),
 		CFG_SEC("auth", g->auth.opts, CFGF_NONE),
 		CFG_SEC("health", g->health.opts, CFGF_NONE),
 		CFG_SEC("limits", g->limits.opts, CFGF_NONE),
@@ -139,6 +164,7 @@ policy_grammar(struct policy_options *g)
 	conffile_section(&g->addresses, policy_settings, "addresses", NULL);
 	conffile_section(&g->address, policy_settings, "address", NULL);
 	conffile_section(&g->interfaces, policy_settings, "interfaces", in_interfaces);
+	conffile_section(&g->listener, policy_settings, "listener", NULL);
 	conffile_section(&g->auth, policy_settings, "auth", NULL);
 	conffile_section(&g->health, policy_settings, "health", NULL);
 	conffile_section(&g->limits, policy_settings, "limits", NULL);
@@ -156,23 +182,29 @@ schema_load_all(struct schema *l)
 	load_addresses(l);
 	schema_interfaces(l);
 	load_rules(l, l->f.cfg, "nat", l->p->nat, false);
-	load_source(l);
+	schema_listeners(l);
+	load_pool(l);
 }
 
-struct policy *
-schema_load(const char *path, struct errlist *e)
+/* given: the text of policy.conf, or NULL: it is read. */
+static struct policy *
+load_policy(const char *path, const char *given, struct errlist *e)
 {
 	struct errlist others = { .n = 0 };
 	struct schema l = { .path = path, .others = &others };
 	struct policy_options g;
 
 	policy_grammar(&g);
-	if (conffile_parse(&l.f, path, g.root.opts, policy_settings, &l.e) == 0) {
+	if (conffile_parse(&l.f, path, given, g.root.opts, policy_settings, &l.e) == 0) {
 		l.p = policy_new();
 		if (l.p == NULL)
 			schema_no_memory(&l, 0);
 		else
 			schema_load_all(&l);
+	}
+	if (l.p != NULL) {
+		l.p->text = l.f.text.whole;
+		l.f.text.whole = NULL;
 	}
 	conffile_fini(&l.f);
 	if (l.e.total + others.total > 0)
@@ -181,4 +213,16 @@ schema_load(const char *path, struct errlist *e)
 	errlist_take(e, &l.e);
 	errlist_take(e, &others);
 	return l.p;
+}
+
+struct policy *
+schema_load(const char *path, struct errlist *e)
+{
+	return load_policy(path, NULL, e);
+}
+
+struct policy *
+schema_again(const struct policy *now, const char *path, struct errlist *e)
+{
+	return load_policy(path, now->text, e);
 }

@@ -12,4 +12,10 @@ struct policy;
  */
 struct policy *schema_load(const char *path, struct errlist *e);
 
+/*
+ * The same with the text of policy.conf that `now` was made of: the files that it names have
+ * changed, and what somebody is writing into policy.conf meanwhile is not meant yet.
+ */
+struct policy *schema_again(const struct policy *now, const char *path, struct errlist *e);
+
 #endif

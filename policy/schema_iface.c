@@ -3,6 +3,7 @@
 
 #include "policy/schema_iface.h"
 
+#include "policy/addrwords.h"
 #include "policy/policy.h"
 #include "policy/schema_priv.h"
 
@@ -15,10 +16,15 @@ load_iface(struct schema *l, struct pol_interfaces *ifs, cfg_t *sec)
 	struct pol_iface *f = &ifs->list[ifs->n];
 	const char *text = cfg_title(sec);
 	int line = conffile_begin(sec);
+	char why[256];
 
+	f->line = line;
 	if (addr_parse(&f->addr, text) == -1) {
-		errlist_add(&l->e, l->path, line, "address \"%s\" is not an IPv4 or IPv6 address",
-		    text);
+		const char *words = addrwords(ADDRWORDS_ADDR, text, why, sizeof(why));
+
+		errlist_add(&l->e, l->path, line,
+		    "address \"%s\" is not an IPv4 or IPv6 address%s%s", text,
+		    words == NULL ? "" : ": ", words == NULL ? "" : words);
 		return;
 	}
 	if (schema_is_multicast(&f->addr))
@@ -28,6 +34,7 @@ load_iface(struct schema *l, struct pol_interfaces *ifs, cfg_t *sec)
 		if (addr_equal(&ifs->list[i].addr, &f->addr))
 			errlist_add(&l->e, l->path, line, "address \"%s\" is listed twice", text);
 	schema_fields(l, sec, f);
+	f->line = line;
 	ifs->n++;
 }
 
@@ -57,11 +64,13 @@ load_listener(struct schema *l, cfg_t *sec)
 	const char *name = cfg_title(sec);
 	unsigned n = cfg_size(sec, "address");
 
-	if (!conffile_name(name))
+	if (!setting_name(name))
 		errlist_add(&l->e, l->path, conffile_begin(sec),
-		    "interfaces \"%s\": " CONFFILE_NAME_RULE, name);
+		    "interfaces \"%s\": " SETTING_NAME_RULE, name);
 	snprintf(ifs->listener, sizeof(ifs->listener), "%s", name);
+	ifs->line = conffile_begin(sec);
 	schema_fields(l, sec, ifs);
+	ifs->mode_line = conffile_line(&l->f, sec, "mode", 0);
 	if (n > POL_IFACES_MAX) {
 		errlist_add(&l->e, l->path,
 		    conffile_begin(cfg_getnsec(sec, "address", POL_IFACES_MAX)),

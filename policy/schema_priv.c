@@ -25,10 +25,12 @@ schema_is_multicast(const struct addr *a)
 }
 
 void
-schema_unicast(struct schema *l, const struct addr *a, int line, const char *what, const char *text)
+schema_unicast(const struct schema_at *at, const struct addr *a, const char *what,
+    const char *text)
 {
 	if (addr_is_unspecified(a))
-		errlist_add(&l->e, l->path, line, "%s: %s is the unspecified address", what, text);
+		errlist_add(at->e, at->path, at->line, "%s: %s is the unspecified address", what,
+		    text);
 	if (schema_is_multicast(a))
-		errlist_add(&l->e, l->path, line, "%s: %s is a multicast address", what, text);
+		errlist_add(at->e, at->path, at->line, "%s: %s is a multicast address", what, text);
 }

@@ -19,10 +19,17 @@ struct schema {
 	struct errlist *others;		/* of the files that it names */
 };
 
+/* Where a value stands: its file, the list for errors of that file, and its line. */
+struct schema_at {
+	const char *path;
+	struct errlist *e;
+	int line;
+};
+
 /* The values of a section, defaults included, into the structure that it describes. */
 void schema_fields(struct schema *l, cfg_t *sec, void *base);
 /* An error unless it is the address of one host. text: the address as the error shows it. */
-void schema_unicast(struct schema *l, const struct addr *a, int line, const char *what,
+void schema_unicast(const struct schema_at *at, const struct addr *a, const char *what,
     const char *text);
 bool schema_is_multicast(const struct addr *a);
 void schema_no_memory(struct schema *l, int line);

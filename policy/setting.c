@@ -4,6 +4,7 @@
 #include "policy/setting.h"
 
 #include "base/addr.h"
+#include "policy/addrwords.h"
 #include "policy/units.h"
 
 #include <assert.h>
@@ -32,6 +33,15 @@ bool
 setting_is_text(const struct setting *s)
 {
 	return s->kind == SETTING_TEXT || s->kind == SETTING_PATH;
+}
+
+bool
+setting_name(const char *text)
+{
+	size_t n = strspn(text,
+	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+
+	return n > 0 && n < 64 && text[n] == '\0';
 }
 
 /* Text to value. */
@@ -76,7 +86,10 @@ parse_word(const struct setting *s, uint64_t *dst, const char *text)
 			return 0;
 		}
 	}
-	return -1;
+	/* "false", "true" and more: a BOOL that has grown keeps its other words. */
+	if (s->words[0] == NULL || strcmp(s->words[0], "false") != 0)
+		return -1;
+	return parse_bool(dst, text);
 }
 
 int
@@ -90,6 +103,8 @@ setting_parse(const struct setting *s, uint64_t *dst, const char *text)
 	case SETTING_TEXT:
 	case SETTING_PATH:
 		return *text == '\0' ? -1 : 0;
+	case SETTING_NAME:
+		return setting_name(text) ? 0 : -1;
 	case SETTING_NUMBER:
 		return units_number(dst, text);
 	case SETTING_DURATION:
@@ -97,6 +112,7 @@ setting_parse(const struct setting *s, uint64_t *dst, const char *text)
 	case SETTING_SECONDS:
 		return units_duration(dst, text) == -1 || *dst % 1000 != 0 ? -1 : 0;
 	case SETTING_SPEED:
+	case SETTING_SIZE:
 		return units_speed(dst, text);
 	case SETTING_BOOL:
 		return parse_bool(dst, text);
@@ -124,6 +140,7 @@ setting_str(const struct setting *s, uint64_t value, char dst[SETTING_STRLEN])
 	case SETTING_SECONDS:
 		return units_duration_str(value, dst);
 	case SETTING_SPEED:
+	case SETTING_SIZE:
 		return units_speed_str(value, dst);
 	case SETTING_BOOL:
 		return value != 0 ? "true" : "false";
@@ -143,7 +160,7 @@ bool
 setting_is_quoted(const struct setting *s)
 {
 	return s->kind == SETTING_DURATION || s->kind == SETTING_SECONDS ||
-	    s->kind == SETTING_SPEED || setting_is_text(s);
+	    s->kind == SETTING_SPEED || s->kind == SETTING_SIZE || setting_is_text(s);
 }
 
 const char *
@@ -164,10 +181,12 @@ static const char *
 kind_str(const struct setting *s, char *dst, size_t n)
 {
 	static const char *const text[] = {
+		[SETTING_NAME] = "a name of 1 to 63 letters, digits, '.', '_' or '-'",
 		[SETTING_NUMBER] = "a number",
 		[SETTING_DURATION] = "a time with its unit, such as \"500ms\", \"30s\" or \"15m\"",
 		[SETTING_SECONDS] = "a time in whole seconds with its unit, such as \"30s\"",
 		[SETTING_SPEED] = "a speed in bits per second, such as \"25G\"",
+		[SETTING_SIZE] = "a size in bytes, such as \"32M\"",
 		[SETTING_BOOL] = "true or false",
 		[SETTING_ADDR] = "an IPv4 or IPv6 address",
 		[SETTING_ADDRPORT] = "ADDRESS or ADDRESS:PORT (with a port, IPv6 needs brackets)",
@@ -183,11 +202,22 @@ kind_str(const struct setting *s, char *dst, size_t n)
 	return dst;
 }
 
+/* Of an address, if its fault is known; NULL: it is none, or not known. */
+static const char *
+own_words(const struct setting *s, const char *text, char *dst, size_t n)
+{
+	if (s->kind != SETTING_ADDR && s->kind != SETTING_ADDRPORT && s->kind != SETTING_PREFIX)
+		return NULL;
+	return addrwords(s->kind == SETTING_ADDR ? ADDRWORDS_ADDR
+	        : s->kind == SETTING_ADDRPORT    ? ADDRWORDS_ADDRPORT
+	                                         : ADDRWORDS_PREFIX, text, dst, n);
+}
+
 static bool
 has_range(const struct setting *s)
 {
 	return s->kind == SETTING_NUMBER || s->kind == SETTING_DURATION ||
-	    s->kind == SETTING_SECONDS || s->kind == SETTING_SPEED;
+	    s->kind == SETTING_SECONDS || s->kind == SETTING_SPEED || s->kind == SETTING_SIZE;
 }
 
 bool
@@ -203,6 +233,9 @@ setting_complaint(const struct setting *s, const char *text, char *dst, size_t n
 			snprintf(dst, n, "%s: \"%s\" is not %s (%s to %s)", s->name, text,
 			    kind_str(s, kind, sizeof(kind)), setting_str(s, s->min, min),
 			    setting_str(s, s->max, max));
+		else if (own_words(s, text, kind, sizeof(kind)) != NULL)
+			snprintf(dst, n, "%s: \"%s\" is not an address: %s", s->name, text,
+			    own_words(s, text, kind, sizeof(kind)));
 		else
 			snprintf(dst, n, "%s: \"%s\" is not %s", s->name, text,
 			    kind_str(s, kind, sizeof(kind)));

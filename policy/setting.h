@@ -9,10 +9,12 @@
 enum setting_kind {
 	SETTING_TEXT,		/* not empty */
 	SETTING_PATH,		/* the same; relative to the directory of the file */
+	SETTING_NAME,		/* of a node, a listener or a cluster */
 	SETTING_NUMBER,
 	SETTING_DURATION,	/* in milliseconds */
 	SETTING_SECONDS,	/* the same, but whole seconds only */
 	SETTING_SPEED,		/* in bits per second */
+	SETTING_SIZE,		/* in bytes */
 	SETTING_BOOL,
 	SETTING_WORD,		/* one of words, as its index: enums are in the order of the row */
 	SETTING_DIALECT,	/* one of words, as SMB2's number for it */
@@ -29,7 +31,7 @@ struct setting {
 	enum setting_kind kind;
 	bool list;
 	const char *dflt;	/* as the file would have it; NULL: none, or 0 */
-	uint64_t min, max;	/* numbers, times (ms), speeds */
+	uint64_t min, max;	/* numbers, times (ms), speeds, sizes */
 	size_t offset, size;	/* of its field; size 0: it has none, or more than one */
 	const char *words[SETTING_WORDS_MAX + 1];
 };
@@ -43,6 +45,10 @@ struct setting {
 #define SETTING_OTHER(section, name, kind) \
 	{ section, name, SETTING_##kind, false, NULL, 0, 0, 0, 0, { NULL } },
 #define SETTING_END { .section = NULL },
+
+/* What names of nodes, listeners and clusters are made of. */
+#define SETTING_NAME_RULE "a name has 1 to 63 letters, digits, '.', '_' or '-'"
+bool setting_name(const char *text);
 
 /* NULL if there is none of that name. */
 const struct setting *setting_find(const struct setting *table, const char *section,

@@ -2,7 +2,7 @@
 /*
  * SETTING(section, option, structure, field, kind, default, least, most, words...)
  *	one value, in a field of struct policy or of the part of it that a section describes. A new
- *	one needs this row, its field, and its row in doc/policy.conf.5.md; that it is read,
+ *	one needs this row, its field, and its row in doc/smbgate-policy.5.md; that it is read,
  *	printed, compared and reported follows.
  * LIST(section, option, kind)
  *	values that the code of the section takes one by one.
@@ -14,26 +14,33 @@
  */
 
 #define DAY 86400000
+#define WEEK 604800000
 /* The kernel takes no more seconds for TCP_KEEPIDLE and TCP_KEEPINTVL. */
 #define KEEPALIVE_MAX 32767000
 /* LinkSpeed has 64 bits, but nobody has an exabit. */
 #define SPEED_MAX 1000000000000000
 
-SETTING("root", "smb1", policy, smb1, WORD, "refuse", 0, 0, "refuse", "allow")
+SETTING("root", "smb1", policy, common.smb1, WORD, "refuse", 0, 0, "refuse", "allow")
 SETTING("root", "unkeyed", policy, unkeyed, WORD, "pass", 0, 0, "pass", "refuse")
 SETTING("root", "gmac", policy, gmac, WORD, "pass", 0, 0, "pass", "refuse", "resign")
 SETTING("root", "compression", policy, compression, WORD, "refuse", 0, 0, "refuse", "pass")
 SETTING("root", "vcnumber", policy, vcnumber, WORD, "renumber", 0, 0, "renumber", "pass")
-SETTING("root", "vc-reset", policy, vc_reset, WORD, "off", 0, 0, "off", "address", "identity")
-SETTING("root", "source", policy, source, WORD, "own", 0, 0, "own", "transparent", "pool")
+SETTING("root", "vc-reset", policy, common.vc_reset, WORD, "off", 0, 0,
+    "off", "address", "identity", "user")
+SETTING("root", "source", policy, common.source, WORD, "own", 0, 0, "own", "transparent", "pool")
 SETTING("root", "rebalance", policy, rebalance, BOOL, "false", 0, 0)
 SETTING("root", "no-node", policy, no_node, WORD, "hold", 0, 0, "hold", "reset")
 SETTING("root", "pin-linger", policy, pin_linger, DURATION, "15m", 0, DAY)
+SETTING("root", "handover-drain", policy, handover_drain, DURATION, "1h", 0, WEEK)
+SETTING("root", "no-guid", policy, no_guid, WORD, "connection", 0, 0, "connection", "address")
+OTHER("root", "node-file", PATH)
 LIST("root", "nat", PREFIX)
 LIST("root", "source-pool", ADDR)
 
 OTHER("node", "address", ADDRPORT)
 LIST("node", "other-addresses", ADDR)
+OTHER("node", "cluster", NAME)
+OTHER("node", "agent", ADDRPORT)
 SETTING("node", "weight", pol_node, weight, NUMBER, "1", 1, POL_WEIGHT_MAX)
 SETTING("node", "state", pol_node, state, WORD, "active", 0, 0, "active", "drain", "maint")
 
@@ -48,10 +55,21 @@ SETTING("interfaces", "mode", pol_interfaces, mode, WORD, "announce", 0, 0,
 SETTING("address", "speed", pol_iface, speed, SPEED, "1G", 1, SPEED_MAX)
 SETTING("address", "rss", pol_iface, rss, BOOL, "false", 0, 0)
 SETTING("address", "ifindex", pol_iface, ifindex, NUMBER, NULL, 1, UINT32_MAX)
+SETTING("address", "elsewhere", pol_iface, elsewhere, BOOL, "false", 0, 0)
 
-SETTING("auth", "ntlm", policy, auth.ntlm, WORD, "allow", 0, 0, "allow", "refuse")
-SETTING("auth", "guest", policy, auth.guest, WORD, "allow", 0, 0, "allow", "refuse")
-SETTING("auth", "min-dialect", policy, auth.min_dialect, DIALECT, "2.0.2", 0, 0,
+SETTING("auth", "ntlm", policy, common.auth.ntlm, WORD, "allow", 0, 0, "allow", "refuse")
+SETTING("auth", "guest", policy, common.auth.guest, WORD, "allow", 0, 0, "allow", "refuse")
+SETTING("auth", "min-dialect", policy, common.auth.min_dialect, DIALECT, "2.0.2", 0, 0,
+    "2.0.2", "2.1", "3.0", "3.0.2", "3.1.1")
+
+/* What is not given is that of the whole file: policy/schema_listener.c. */
+SETTING("listener", "smb1", pol_listener, smb1, WORD, NULL, 0, 0, "refuse", "allow")
+SETTING("listener", "source", pol_listener, source, WORD, NULL, 0, 0, "own", "transparent", "pool")
+SETTING("listener", "vc-reset", pol_listener, vc_reset, WORD, NULL, 0, 0,
+    "off", "address", "identity", "user")
+SETTING("listener", "ntlm", pol_listener, auth.ntlm, WORD, NULL, 0, 0, "allow", "refuse")
+SETTING("listener", "guest", pol_listener, auth.guest, WORD, NULL, 0, 0, "allow", "refuse")
+SETTING("listener", "min-dialect", pol_listener, auth.min_dialect, DIALECT, NULL, 0, 0,
     "2.0.2", "2.1", "3.0", "3.0.2", "3.1.1")
 
 SETTING("health", "interval", policy, health.interval, DURATION, "2s", 50, DAY)
@@ -72,6 +90,10 @@ SETTING("limits", "logon", policy, limits.logon, DURATION, "5m", 100, DAY)
 SETTING("limits", "unauthenticated", policy, limits.unauthenticated, NUMBER, "16384", 1, 10000000)
 SETTING("limits", "unauthenticated-per-source", policy, limits.unauthenticated_per_source, NUMBER,
     "12288", 1, 10000000)
+SETTING("limits", "unauthenticated-memory", policy, limits.unauthenticated_memory, SIZE, "32M",
+    1000000, 1000000000000)
+SETTING("limits", "connections-per-source", policy, limits.connections_per_source, NUMBER, "32768",
+    1, 10000000)
 SETTING("limits", "accept-rate", policy, limits.accept_rate, NUMBER, "1000", 0, 1000000)
 SETTING("limits", "accept-burst", policy, limits.accept_burst, NUMBER, "10000", 1, 1000000)
 
@@ -84,5 +106,6 @@ SETTING("tcp", "node-timeout", policy, tcp.node_timeout, DURATION, "10s", 0, DAY
 SETTING("tcp", "connect-timeout", policy, tcp.connect_timeout, DURATION, "3s", 10, DAY)
 
 #undef DAY
+#undef WEEK
 #undef KEEPALIVE_MAX
 #undef SPEED_MAX

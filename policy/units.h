@@ -6,7 +6,8 @@
 
 /*
  * From text: "42"; "15m", "2s", "500ms" to milliseconds; "25G", "2.5G", "100M", "1000000000" to
- * bits per second. What is too large is UINT64_MAX; -1 if the text is not of that kind.
+ * bits per second, or to bytes. What is too large is UINT64_MAX; -1 if the text is not of that
+ * kind.
  */
 int units_number(uint64_t *dst, const char *text) __attribute__((warn_unused_result));
 int units_duration(uint64_t *dst_ms, const char *text) __attribute__((warn_unused_result));

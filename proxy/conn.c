@@ -5,17 +5,27 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "inspect/filter.h"
+#include "inspect/heads.h"
+#include "inspect/smb1.h"
 #include "nodes/logons.h"
+#include "nodes/last.h"
 #include "nodes/node.h"
 #include "policy/conf.h"
 #include "policy/policy.h"
+#include "proxy/awake.h"
 #include "proxy/conn_priv.h"
+#include "proxy/dialled.h"
 #include "proxy/env.h"
 #include "proxy/limits.h"
 #include "proxy/patience.h"
 #include "proxy/send.h"
 #include "proxy/splice.h"
+#include "proxy/strangers.h"
+#include "proxy/tapped.h"
 #include "proxy/turn.h"
+#include "proxy/vc_index.h"
+#include "stats/refusals.h"
 #include "stats/stats.h"
 
 #include <assert.h>
@@ -31,9 +41,11 @@
 static void
 disarm(struct conn *c)
 {
-	if (c->timer != NULL)
-		event_free(c->timer);
-	c->timer = NULL;
+	if (c->alarm == NULL)
+		return;
+	event_del(&c->alarm->ev);
+	free(c->alarm);
+	c->alarm = NULL;
 }
 
 static void
@@ -41,30 +53,44 @@ alarm_in(struct conn *c, uint64_t ms)
 {
 	const struct timeval tv = { (time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000) };
 
-	if (c->timer == NULL)
-		c->timer = evtimer_new(c->env->base, c->env->ops->timer, c);
-	c->timer_ms = clock_ms() + ms;
-	if (c->timer == NULL || event_add(c->timer, &tv) == -1)
+	if (c->alarm == NULL && (c->alarm = malloc(sizeof(*c->alarm))) != NULL)
+		evtimer_assign(&c->alarm->ev, c->env->base, c->env->ops->timer, c);
+	if (c->alarm == NULL || event_add(&c->alarm->ev, &tv) == -1)
 		conn_kill(c, CLOSE_NO_MEMORY);
+	else
+		c->alarm->ms = clock_ms() + ms;
 }
 
-static void
-node_leave(struct conn *c)
+void
+conn_leave_node(struct conn *c)
 {
 	if (c->node == NULL)
 		return;
-	atomic_fetch_sub(&c->node->connections, 1);
+	c->route.traffic = 0;
+	conn_sum(c, c->node, 0, false);
+	conn_count_node(c, c->node, -1);
 	node_unref(&c->node);
 	c->mediate.node = NULL;
 }
 
-void
-conn_leave_limits(struct conn *c)
+/* It counts in the limits. */
+static bool
+conn_counts(const struct conn *c)
 {
-	if (!c->counted)
-		return;
-	c->counted = false;
-	limits_leave(c->env->limits, &c->mediate.self.client.addr);
+	return c->standing != STANDING_NONE;
+}
+
+bool
+conn_stands(struct conn *c, enum standing now)
+{
+	if (!limits_move(c->env->limits, &c->env->policy->limits, &c->mediate.self.client.addr,
+	        (enum standing)c->standing, now))
+		return false;
+	c->standing = (uint8_t)now;
+	/* Of those who still count it is noted with each turn. */
+	if (now == STANDING_NONE || now == STANDING_USER)
+		strangers_note(c);
+	return true;
 }
 
 static bool
@@ -86,22 +112,41 @@ silent(const struct conn *c)
 static void
 log_end(struct conn *c)
 {
-	unsigned left_out;
+	/* That nobody is taken is said once a minute: daemon/minute.c. */
+	const bool quiet = ordinary(c->why) || silent(c) || c->why == CLOSE_NO_NODE;
+	struct log_fields f;
+	int kind;
 
 	if (silent(c))
 		stats_add(c->env->stats, STAT_silent, 1);
-	/* That nobody is taken is said once a minute: daemon/minute.c. */
-	if (ordinary(c->why) || silent(c) || c->why == CLOSE_NO_NODE) {
-		log_conn(LOG_LEVEL_DEBUG, mediate_log(&c->mediate), "closed: %s",
-		    close_text(c->why));
+	if (quiet && !log_wants(LOG_LEVEL_DEBUG))
 		return;
-	}
-	if (!log_allow(&c->env->log, clock_ms(), &left_out))
+	kind = refusals_of_close(c->why);
+	f = mediate_log(&c->mediate, kind < 0 ? LOG_EVENT_CLOSED : LOG_EVENT_REFUSED);
+	f.code = kind < 0 ? close_counter(c->why) : refusals_code((size_t)kind);
+	f.reason = close_text(c->why);
+	if (quiet)
+		log_conn(LOG_LEVEL_DEBUG, f, "closed: %s", f.reason);
+	else
+		log_conn(LOG_LEVEL_INFO, f, "closed in stage %s: %s", conn_stage_str(c->stage),
+		    f.reason);
+}
+
+/* It may have been placed, or not, by its GUID before a NEGOTIATE went to a node. */
+static void
+keep_refusal(const struct conn *c)
+{
+	const int kind = refusals_of_close(c->why);
+	const struct chantab *channels = &c->mediate.track.channels;
+	struct guid g = { .b = { 0 } };
+
+	if (kind < 0 || c->mediate.refused)
 		return;
-	if (left_out > 0)
-		log_info("%u lines about closed connections left out", left_out);
-	log_conn(LOG_LEVEL_INFO, mediate_log(&c->mediate), "closed in stage %s: %s",
-	    conn_stage_str(c->stage), close_text(c->why));
+	if (c->route.key.b[0] == STATE_KEY_GUID)
+		memcpy(g.b, c->route.key.b + 1, sizeof(g.b));
+	/* Of several sessions nobody knows here which one it was for. */
+	mediate_refused(&c->mediate, kind, &g,
+	    channels->n == 1 ? channel_session_id(chantab_first(channels)) : 0, NULL);
 }
 
 /* Has the node left a logon without an answer? Half a request is not one. */
@@ -115,6 +160,32 @@ judge_logon(const struct conn *c)
 		logons_lost(c->node, c->env->policy, now - c->owed_since_ms, now);
 }
 
+/*
+ * Might the client come back for what it has lost? Not if it has logged off, and not if it has gone
+ * by itself without an open file.
+ */
+static bool
+may_return(const struct conn *c)
+{
+	const struct mediate *m = &c->mediate;
+
+	return m->track.channels.n > 0 && (c->why != CLOSE_CLIENT_EOF || heads_may_reclaim(m));
+}
+
+/* Nobody who goes through the connections is left with one that is gone. */
+void
+conn_unlist(struct conn *c)
+{
+	struct conn_cursor *k;
+
+	LIST_FOREACH(k, &c->env->cursors, entry)
+		if (k->next == c)
+			k->next = TAILQ_NEXT(c, entry);
+	awake_remove(c);
+	TAILQ_REMOVE(&c->env->conns, c, entry);
+	c->env->nconns--;
+}
+
 /* reset: the client gets RST, to notice at once; not while bytes are on their way to it. */
 static void
 die(struct conn *c, bool reset)
@@ -125,8 +196,12 @@ die(struct conn *c, bool reset)
 		return;
 	log_end(c);
 	judge_logon(c);
+	if (c->tapped)
+		tapped_end(c, c->why);
 	stats_closed(env->stats, c->why);
+	keep_refusal(c);
 	conn_enter(c, CONN_DEAD, 0);
+	conn_set_plain(c);
 	disarm(c);
 	turn_take(c);
 	for (int i = 0; i < 2; i++)
@@ -134,14 +209,19 @@ die(struct conn *c, bool reset)
 	leg_close(&c->side[C2S].leg, reset);
 	/* A stranger leaves nothing in TIME_WAIT toward the node: local ports are few. */
 	leg_close(&c->side[S2C].leg, !c->mediate.track.logged_on);
-	conn_leave_limits(c);
+	if (conn_counts(c))
+		(void)conn_stands(c, STANDING_NONE);
 	limits_give(env->limits);
-	route_fini(&c->route);
+	vc_index_take(c);
+	/* Its claim may linger. */
+	if (env->lasts != NULL && c->mediate.track.logged_on)
+		lasts_note(env->lasts, &c->route.key, &c->mediate.self.client);
+	route_fini(&c->route, may_return(c));
 	mediate_fini(&c->mediate);
-	node_leave(c);
-	TAILQ_REMOVE(&env->conns, c, entry);
+	conn_leave_node(c);
+	conn_unlist(c);
 	TAILQ_INSERT_TAIL(&env->dead, c, entry);
-	env->nconns--;
+	listen_closed(&env->listens[c->listener->index]);
 	event_active(env->reap, EV_TIMEOUT, 0);
 }
 
@@ -185,7 +265,7 @@ conn_deadline(const struct conn *c, enum close_reason *why)
 	unsigned share = c->env->patience;
 
 	/* It is ending: conn_tick() sees to that. */
-	if (c->end_by_ms != 0)
+	if (c->end_by_s != 0)
 		return 0;
 	switch ((enum stage_deadline)stages[c->stage].deadline) {
 	case STAGE_DEADLINE_FIRST_FRAME:
@@ -211,16 +291,23 @@ conn_arm(struct conn *c)
 
 	if (c->stage == CONN_DEAD)
 		return;
+	awake_stir(c);
 	when = sooner(when, c->until_ms);
 	if (when == 0) {
 		disarm(c);
 		return;
 	}
 	/* Most deadlines only move further away: the timer fires early once, and looks again. */
-	if (c->timer != NULL && c->timer_ms <= when)
+	if (c->alarm != NULL && c->alarm->ms <= when)
 		return;
 	now = clock_ms();
 	alarm_in(c, when > now ? when - now : 0);
+}
+
+static uint32_t
+flush_end(void)
+{
+	return (uint32_t)((clock_ms() + FLUSH_MS + 999) / 1000);
 }
 
 void
@@ -248,7 +335,7 @@ conn_end(struct conn *c, enum close_reason why)
 	conn_enter(c, CONN_FLUSH, 0);
 	leg_close(&s2c->leg, !c->mediate.track.logged_on);
 	turn_update(c);
-	c->end_by_ms = clock_ms() + FLUSH_MS;
+	c->end_by_s = flush_end();
 	conn_arm(c);
 }
 
@@ -267,7 +354,7 @@ logged_off(const struct conn *c)
 {
 	const struct side *c2s = &c->side[C2S];
 
-	return c->stage == CONN_RELAY && c->mediate.track.nchannels == 0 &&
+	return c->stage == CONN_RELAY && c->mediate.track.channels.n == 0 &&
 	    c->mediate.track.npending == 0 && !c->mediate.track.smb1 && c->owed_since_ms == 0 &&
 	    send_owed(c2s) == 0 && pump_idle(&c2s->pump);
 }
@@ -288,21 +375,21 @@ conn_end_of_file(struct side *s)
 		return;
 	}
 	/* SMB has no half-closed state. The node gets FIN once it has all that the client sent. */
-	c->end_by_ms = clock_ms() + FLUSH_MS;
+	c->end_by_s = flush_end();
 	send_half_close(c);
 	turn_update(c);
 	conn_arm(c);
 }
 
-struct vc_conn
-conn_vc(const struct conn *c)
+/* For whoever asks of its node: nobody need ask the connections. */
+static void
+sum_up(struct conn *c)
 {
-	return (struct vc_conn){
-		.id = c->mediate.self.conn_id,
-		.accepted_ms = c->accepted_ms,
-		.client = c->mediate.self.client.addr,
-		.identity = c->mediate.identity,
-	};
+	const int64_t asked = heads_outstanding(&c->mediate);
+
+	if (c->node != NULL)
+		conn_sum(c, c->node, asked > 0 ? (uint32_t)asked : 0,
+		    c->mediate.track.logged_on && !heads_seen(&c->mediate));
 }
 
 void
@@ -313,7 +400,7 @@ conn_tick(struct conn *c, uint64_t now_ms)
 
 	if (c->stage == CONN_DEAD)
 		return;
-	if (c->end_by_ms != 0 && now_ms >= c->end_by_ms) {
+	if (c->end_by_s != 0 && now_ms / 1000 >= c->end_by_s) {
 		/*
 		 * A client that closed got what there was; a flush that does not move is given up.
 		 */
@@ -325,7 +412,9 @@ conn_tick(struct conn *c, uint64_t now_ms)
 		conn_end(c, why);
 		return;
 	}
+	sum_up(c);
 	leg_keep(&c->side[C2S].leg, &c->env->policy->tcp);
+	mediate_tick(&c->mediate, now_ms);
 }
 
 void
@@ -352,20 +441,34 @@ dialled_address(int fd, const struct conf_listen *listener, struct addrport *loc
 	    addrport_from_sa(local, (struct sockaddr *)&ss);
 }
 
+/* It does not get as far as being a connection. */
+static void
+refused(struct conn_env *env, int fd, const struct addrport *client, enum standing standing,
+    enum close_reason why)
+{
+	stats_closed(env->stats, why);
+	(void)limits_move(env->limits, &env->policy->limits, &client->addr, standing,
+	    STANDING_NONE);
+	limits_give(env->limits);
+	evutil_closesocket(fd);
+}
+
 void
 conn_new(struct conn_env *env, int fd, const struct conf_listen *listener,
     const struct addrport *client, unsigned delay_ms)
 {
-	struct channel_ends self = { .conn_id = env->next_id, .client = *client };
-	bool proxied = conf_is_proxy(listener, &client->addr);
+	struct channel_ends self = {
+		.conn_id = env->next_id,
+		.client = *client,
+		.intercept = listener->intercept,
+	};
+	enum standing standing = conf_is_proxy(listener, &client->addr) ? STANDING_NONE
+	                                                                : STANDING_STRANGER;
 	struct conn *c = calloc(1, sizeof(*c));
 
 	if (c == NULL || dialled_address(fd, listener, &self.local) == -1) {
-		stats_closed(env->stats, c == NULL ? CLOSE_NO_MEMORY : CLOSE_CLIENT_RESET);
-		if (!proxied)
-			limits_leave(env->limits, &client->addr);
-		limits_give(env->limits);
-		evutil_closesocket(fd);
+		refused(env, fd, client, standing,
+		    c == NULL ? CLOSE_NO_MEMORY : CLOSE_CLIENT_RESET);
 		free(c);
 		return;
 	}
@@ -373,11 +476,12 @@ conn_new(struct conn_env *env, int fd, const struct conf_listen *listener,
 	MAGIC_SET(c, CONN_MAGIC);
 	c->env = env;
 	c->listener = listener;
-	c->counted = !proxied;
-	c->stage = proxied ? CONN_HEADER : CONN_FIRST;
+	c->standing = (uint8_t)standing;
+	c->stage = standing == STANDING_NONE ? CONN_HEADER : CONN_FIRST;
 	c->accepted_ms = clock_ms();
-	mediate_init(&c->mediate, &env->mediate, listener->name, &self, env->ops->wake, c);
+	mediate_init(&c->mediate, &env->mediate, listener->name, &self, c);
 	c->mediate.intercept = listener->intercept;
+	c->side[C2S].heard_s = env->now_s;
 	for (int i = 0; i < 2; i++) {
 		MAGIC_SET(&c->side[i], SIDE_MAGIC);
 		c->side[i].conn = c;
@@ -385,23 +489,32 @@ conn_new(struct conn_env *env, int fd, const struct conf_listen *listener,
 		leg_init(&c->side[i].leg);
 	}
 	if (leg_open(&c->side[C2S].leg, env->base, fd, env->ops->leg, &c->side[C2S]) == -1) {
-		stats_closed(env->stats, CLOSE_NO_MEMORY);
-		if (!proxied)
-			limits_leave(env->limits, &client->addr);
-		limits_give(env->limits);
+		refused(env, fd, client, standing, CLOSE_NO_MEMORY);
 		mediate_fini(&c->mediate);
-		evutil_closesocket(fd);
 		free(c);
 		return;
 	}
 	TAILQ_INSERT_TAIL(&env->conns, c, entry);
 	env->nconns++;
+	listen_accepted(&env->listens[listener->index]);
+	if (env->ntaps > 0)
+		tapped_match(c);
 	stats_add(env->stats, STAT_accepted, 1);
+	awake_stir(c);
 	if (delay_ms > 0)
 		conn_delay(c, delay_ms);
 	else
 		conn_arm(c);
 	turn_update(c);
+}
+
+struct state_hold *
+conn_hold(void *arg)
+{
+	const struct conn *c = arg;
+
+	MAGIC_CHECK(c, CONN_MAGIC);
+	return c->route.hold;
 }
 
 const struct node *
@@ -422,8 +535,56 @@ conn_next(const struct conn *c)
 	return TAILQ_NEXT(c, entry);
 }
 
+bool
+conn_quiet(const struct conn *c, uint32_t quiet_s)
+{
+	const struct mediate *m = &c->mediate;
+
+	if (c->stage != CONN_RELAY || m->track.smb1 || m->track.npending > 0 ||
+	    c->owed_since_ms != 0 || c->env->now_s - c->side[C2S].heard_s < quiet_s)
+		return false;
+	for (int i = 0; i < 2; i++)
+		if (!pump_idle(&c->side[i].pump) || send_owed(&c->side[i]) > 0)
+			return false;
+	/* Where not every answer was seen, the node has said something since the last request. */
+	return heads_outstanding(m) <= 0 && !heads_may_reclaim(m);
+}
+
+struct wanted {
+	struct sesstab *sessions;
+	const struct filter *filter;
+};
+
+static bool
+is_wanted(const void *arg, const struct channel *c)
+{
+	const struct wanted *w = arg;
+
+	return channel_wanted(w->sessions, c, w->filter);
+}
+
+/* Its sessions, and whether they and it are wanted. */
+static void
+describe_sessions(const struct conn *c, const struct filter *f, struct conn_info *info)
+{
+	const struct track *t = &c->mediate.track;
+	const struct channel *one = chantab_first(&t->channels);
+	const struct wanted w = { c->mediate.env->sessions, f };
+
+	info->protection = -1;
+	if (one != NULL)
+		info->protection = (int8_t)channel_look(w.sessions, one, info->user);
+	else if (t->smb1)
+		snprintf(info->user, sizeof(info->user), "%s", info->by.user);
+	info->ends_wanted = f == NULL || filter_ends(f, &info->client,
+	    info->has_guid ? &info->client_guid : NULL, info->listener);
+	info->session_wanted = f == NULL || !filter_has_session(f) ||
+	    chantab_has(&t->channels, is_wanted, &w) ||
+	    (t->smb1 && !f->has_protection && who_is_user(&f->user, info->user));
+}
+
 void
-conn_describe(const struct conn *c, struct conn_info *info)
+conn_describe(const struct conn *c, const struct filter *f, struct conn_info *info)
 {
 	const struct track *t = &c->mediate.track;
 
@@ -436,12 +597,26 @@ conn_describe(const struct conn *c, struct conn_info *info)
 		.smb1 = t->smb1,
 		.logged_on = t->logged_on,
 		.has_guid = c->route.key.b[0] == STATE_KEY_GUID,
+		.cluster = route_cluster(&c->route),
+		.placed = c->route.by,
 		.since_ms = c->accepted_ms,
-		.sessions = t->nchannels,
+		.sessions = t->channels.n,
+		.node_is = c->node,
+		.bytes_to_node = c->side[C2S].bytes,
+		.bytes_to_client = c->side[S2C].bytes,
+		.heard_s = c->side[C2S].heard_s,
+		.captured = tapped_copies(c),
+		.open_files = heads_files(&c->mediate),
+		.outstanding = heads_outstanding(&c->mediate),
+		.quiet = conn_quiet(c, 0),
 	};
 	memcpy(info->client_guid.b, c->route.key.b + 1, sizeof(info->client_guid.b));
-	snprintf(info->listener, sizeof(info->listener), "%s", c->mediate.listener);
+	if (c->mediate.smb1 != NULL)
+		info->by = *smb1_caller(c->mediate.smb1);
+	dialled_name(c, info->dialled);
+	snprintf(info->listener, sizeof(info->listener), "%s", c->mediate.self.listener);
 	snprintf(info->netbios_name, sizeof(info->netbios_name), "%s",
 	    c->calling_name != NULL ? c->calling_name : "");
 	snprintf(info->node, sizeof(info->node), "%s", c->node != NULL ? c->node->name : "");
+	describe_sessions(c, f, info);
 }

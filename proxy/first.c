@@ -31,9 +31,9 @@ first_smb2(const uint8_t *msg, size_t len)
 		return first_bad(CLOSE_BAD_CHAIN);
 	if (neg2_req_get(&r, msg, len) == -1)
 		return first_bad(CLOSE_BAD_MESSAGE);
-	/* 2.0.2 has no ClientGuid, [MS-SMB2] 2.2.3, and some libraries send zeros for everybody. */
-	f.has_guid = r.max_dialect >= SMB2_DIALECT_210 && !guid_is_zero(&r.client_guid);
+	f.has_guid = neg2_req_has_guid(&r);
 	f.guid = r.client_guid;
+	f.min_dialect = r.min_dialect;
 	f.max_dialect = r.max_dialect;
 	return f;
 }
@@ -50,6 +50,7 @@ first_smb1(const uint8_t *msg, size_t len)
 		return first_bad(CLOSE_BAD_FIRST);
 	if (neg1_req_get(&r, msg, len) == -1)
 		return first_bad(CLOSE_BAD_MESSAGE);
+	f.smb2_002 = r.smb2_002;
 	if (r.smb2_any)
 		f.kind = FIRST_MULTI;
 	else if (r.smb2_002)

@@ -23,7 +23,8 @@ struct first {
 	enum close_reason why;
 	bool has_guid;		/* FIRST_SMB2: the client can be told by its ClientGuid */
 	struct guid guid;
-	uint16_t max_dialect;	/* FIRST_SMB2: the best that is offered */
+	uint16_t min_dialect, max_dialect;	/* FIRST_SMB2: of those that are offered */
+	bool smb2_002;		/* the SMB1 kinds: "SMB 2.002" is offered */
 	struct hdr1 hdr1;	/* the SMB1 kinds */
 };
 

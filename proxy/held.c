@@ -3,12 +3,15 @@
 
 #include "proxy/held.h"
 
+#include "auth/keyhash.h"
 #include "base/clock.h"
 #include "base/magic.h"
 #include "nodes/node.h"
+#include "policy/conf.h"
 #include "policy/policy.h"
 #include "proxy/conn.h"
 #include "proxy/conn_priv.h"
+#include "proxy/dialled.h"
 #include "proxy/env.h"
 #include "proxy/patience.h"
 #include "stats/stats.h"
@@ -23,8 +26,14 @@
  * A client that is closed at once comes back at once, thousands of times a second. One that waits a
  * moment for its end comes once a moment. It costs a descriptor and is counted among those without
  * a logon: where they are many, the moment is shorter.
+ *
+ * Who dials a server that is away is refused at once, as directly. But a direct refusal comes
+ * before the connection, and clients wait before they try again. So it is once a moment for a
+ * client and a server; those that come sooner are held as well. Of a server that is hung a client
+ * would hear nothing directly, either.
  */
 #define HELD_MS 1000
+#define REFUSALS 1024
 /* While somebody is held, nodes are looked at this often. */
 #define POLL_MS 50
 
@@ -35,21 +44,22 @@ struct held {
 	struct conn_env *env;
 	struct event *poll;
 	uint64_t until_ms;		/* nobody is held any longer than that */
-	bool none;			/* no node took clients when somebody was held */
+	unsigned takers;		/* nodes that took clients when they were looked at last */
+	uint64_t refused_ms[REFUSALS];	/* the last of those that share the place */
 };
 
-static bool
-a_node_takes_new(struct nodes *nodes)
+static unsigned
+count_takers(struct nodes *nodes)
 {
 	struct node *all[POL_NODES_MAX];
 	size_t n = nodes_all(nodes, all, POL_NODES_MAX);
-	bool takes = false;
+	unsigned takers = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		takes |= node_takes_new(all[i]);
+		takers += node_takes_new(all[i]);
 		node_unref(&all[i]);
 	}
-	return takes;
+	return takers;
 }
 
 static void
@@ -61,7 +71,7 @@ poll_again(struct held *h)
 	(void)event_add(h->poll, &tv);
 }
 
-/* Their moments are over. */
+/* The moments of those are over that a node takes again. */
 static void
 held_release(struct conn_env *env, uint64_t now)
 {
@@ -69,7 +79,8 @@ held_release(struct conn_env *env, uint64_t now)
 
 	for (c = TAILQ_FIRST(&env->conns); c != NULL; c = next) {
 		next = conn_next(c);
-		if (c->stage == CONN_HELD) {
+		if (c->stage == CONN_HELD &&
+		    nodes_take_new(env->route.nodes, route_cluster(&c->route))) {
 			c->until_ms = now;
 			conn_arm(c);
 		}
@@ -81,14 +92,14 @@ held_poll_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct held *h = arg;
 	uint64_t now = clock_ms();
+	unsigned before = h->takers;
 
 	(void)fd;
 	(void)what;
 	MAGIC_CHECK(h, HELD_MAGIC);
-	if (h->none && a_node_takes_new(h->env->route.nodes)) {
-		h->none = false;
+	h->takers = count_takers(h->env->route.nodes);
+	if (h->takers > before)
 		held_release(h->env, now);
-	}
 	if (now < h->until_ms)
 		poll_again(h);
 }
@@ -126,7 +137,32 @@ held_free(struct held **hp)
 static bool
 for_want_of_a_node(enum close_reason why)
 {
-	return why == CLOSE_NO_NODE || why == CLOSE_NODE_CONNECT || why == CLOSE_CLAIM_ELSEWHERE;
+	return why == CLOSE_NO_NODE || why == CLOSE_NO_SUCH_NODE || why == CLOSE_NODE_CONNECT ||
+	    why == CLOSE_CLAIM_ELSEWHERE;
+}
+
+static bool
+refuses_at_once(struct held *h, const struct conn *c, uint64_t now)
+{
+	const struct channel_ends *self = &c->mediate.self;
+	uint64_t hash, *last;
+	struct node *n;
+	bool hung;
+
+	if (!c->listener->intercept)
+		return false;
+	n = dialled_node(c);
+	hung = n != NULL && n->health == NODE_HUNG;
+	node_unref(&n);
+	if (hung)
+		return false;
+	hash = keyhash(h->env->mediate.hash, self->client.addr.b, sizeof(self->client.addr.b),
+	    self->local.addr.b, sizeof(self->local.addr.b));
+	last = &h->refused_ms[hash % REFUSALS];
+	if (*last != 0 && now < *last + HELD_MS)
+		return false;
+	*last = now;
+	return true;
 }
 
 void
@@ -134,22 +170,29 @@ held_or_end(struct conn *c, enum close_reason why)
 {
 	struct conn_env *env = c->env;
 	struct held *h = env->held;
+	const uint64_t now = clock_ms();
 
-	if (!for_want_of_a_node(why) || c->was_held) {
+	if (!for_want_of_a_node(why)) {
 		conn_end(c, why);
 		return;
 	}
-	if (env->policy->no_node == POL_NO_NODE_RESET) {
-		conn_kill(c, why);
+	if (c->was_held || env->policy->no_node == POL_NO_NODE_RESET ||
+	    refuses_at_once(h, c, now)) {
+		/* Who dialled the node itself is refused as it would refuse them. */
+		if (c->was_held && !c->listener->intercept)
+			conn_end(c, why);
+		else
+			conn_kill(c, why);
 		return;
 	}
 	c->was_held = true;
-	route_fini(&c->route);
+	route_fini(&c->route, false);
 	stats_add(env->stats, STAT_no_node_held, 1);
-	h->until_ms = clock_ms() + HELD_MS;
-	h->none |= !a_node_takes_new(env->route.nodes);
-	conn_enter(c, CONN_HELD, clock_ms() + patience_of(HELD_MS, env->patience));
+	h->until_ms = now + HELD_MS;
+	conn_enter(c, CONN_HELD, now + patience_of(HELD_MS, env->patience));
 	conn_arm(c);
-	if (!evtimer_pending(h->poll, NULL))
+	if (!evtimer_pending(h->poll, NULL)) {
+		h->takers = count_takers(env->route.nodes);
 		poll_again(h);
+	}
 }

@@ -22,12 +22,20 @@ leg_init(struct leg *l)
 	*l = (struct leg){ .fd = -1 };
 }
 
+void
+leg_take(struct leg *l, struct event_base *base, int fd, event_callback_fn cb, void *arg)
+{
+	*l = (struct leg){ .fd = fd };
+	/* It fails where the arguments do not fit each other alone. */
+	(void)event_assign(&l->ev, base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST,
+	    cb, arg);
+}
+
 int
 leg_open(struct leg *l, struct event_base *base, int fd, event_callback_fn cb, void *arg)
 {
-	*l = (struct leg){ .fd = fd };
-	if (event_assign(&l->ev, base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, cb,
-	        arg) == 0 && event_add(&l->ev, NULL) == 0)
+	leg_take(l, base, fd, cb, arg);
+	if (event_add(&l->ev, NULL) == 0)
 		return 0;
 	l->fd = -1;
 	return -1;
@@ -46,6 +54,19 @@ leg_close(struct leg *l, bool reset)
 	close(l->fd);
 	l->fd = -1;
 	l->reading = l->ready = l->blocked = false;
+}
+
+void
+leg_unwatch(struct leg *l)
+{
+	event_del(&l->ev);
+}
+
+int
+leg_watch(struct leg *l)
+{
+	l->ready = true;
+	return event_add(&l->ev, NULL);
 }
 
 void

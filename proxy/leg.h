@@ -57,6 +57,14 @@ int leg_open(struct leg *l, struct event_base *base, int fd, event_callback_fn c
 /* reset: the peer gets RST instead of FIN. */
 void leg_close(struct leg *l, bool reset);
 
+/* As leg_open(), but unwatched: see leg_watch(). */
+void leg_take(struct leg *l, struct event_base *base, int fd, event_callback_fn cb, void *arg);
+
+/* Nothing is reported until leg_watch(): then all that is so by then, as at the beginning. */
+void leg_unwatch(struct leg *l);
+/* -1: it cannot be watched. */
+int leg_watch(struct leg *l) __attribute__((warn_unused_result));
+
 /* Notes what an event reported. */
 void leg_note(struct leg *l, short what);
 

@@ -1,9 +1,10 @@
-/* limits.c: accept rate and connections without a logon, limited per source and in all */
+/* limits.c: accept rate and connections, limited per source, and those without a logon in all */
 #include "config.h"
 
 #include "proxy/limits.h"
 
 #include "base/addr.h"
+#include "base/hash.h"
 #include "policy/policy.h"
 #include "proxy/patience.h"
 
@@ -18,12 +19,15 @@
 #define MAX_DELAY_MS 1000
 /* Early drop starts when this share (in percent) of all places is taken. */
 #define EARLY_DROP_FROM 75
+/* Guests, who stay, may have this share: they shall not keep those out who can log on. */
+#define GUESTS_MOST 75
 /* Idle sources looked at with each new connection. */
 #define SWEEP_STEP 4
 
 struct source {
 	struct addr addr;
-	unsigned unauthenticated;
+	unsigned connections;
+	unsigned unauthenticated;	/* of them; guests are among these */
 	uint64_t tat_us;	/* generic cell rate algorithm: when the bucket is empty again */
 	UT_hash_handle hh;
 };
@@ -32,7 +36,8 @@ struct limits {
 	pthread_mutex_t lock;
 	struct source *sources;
 	struct source *sweep;
-	unsigned unauthenticated;
+	unsigned strangers;
+	unsigned guests;
 	unsigned places;
 	_Atomic unsigned taken;		/* of them */
 };
@@ -93,7 +98,7 @@ limits_sweep(struct limits *l, uint64_t now_us)
 		if (s == NULL)
 			return;
 		l->sweep = s->hh.next;
-		if (s->unauthenticated == 0 && s->tat_us <= now_us)
+		if (s->connections == 0 && s->tat_us <= now_us)
 			source_del(l, s);
 	}
 }
@@ -115,23 +120,38 @@ source_get(struct limits *l, const struct addr *src)
 	return s;
 }
 
-/* Places that those with a logon leave to those without. */
+/* Places that those who stay, with a logon or as guests, leave to strangers. */
 static unsigned
 places_left(const struct limits *l)
 {
 	unsigned taken = l->taken;
-	unsigned settled = taken > l->unauthenticated ? taken - l->unauthenticated : 0;
+	unsigned settled = taken > l->strangers ? taken - l->strangers : 0;
 
 	return settled < l->places ? l->places - settled : 0;
 }
 
-/* How many connections may be without a logon now. */
+/* The same of what policy lets be without a logon. */
+static unsigned
+room_left(const struct limits *l, const struct pol_limits *p)
+{
+	return l->guests < p->unauthenticated ? p->unauthenticated - l->guests : 0;
+}
+
+/* How many strangers may be there now. */
 static unsigned
 most(const struct limits *l, const struct pol_limits *p)
 {
-	unsigned left = places_left(l);
+	unsigned left = places_left(l), room = room_left(l, p);
 
-	return left < p->unauthenticated ? left : p->unauthenticated;
+	return left < room ? left : room;
+}
+
+static bool
+guest_fits(const struct limits *l, const struct pol_limits *p)
+{
+	unsigned all = p->unauthenticated < l->places ? p->unauthenticated : l->places;
+
+	return l->guests < (uint64_t)all * GUESTS_MOST / 100;
 }
 
 /* Random early drop: the fuller, the likelier; so a flood cannot keep everybody out. */
@@ -180,9 +200,11 @@ limits_enter(struct limits *l, const struct pol_limits *p, const struct addr *sr
 	s = source_get(l, src);
 	if (s == NULL) {
 		*why = CLOSE_NO_MEMORY;
-	} else if (unlucky(l->unauthenticated, p->unauthenticated)) {
+	} else if (s->connections >= p->connections_per_source) {
+		*why = CLOSE_SOURCE_FULL;
+	} else if (unlucky(l->strangers, room_left(l, p))) {
 		*why = CLOSE_UNAUTH_LIMIT;
-	} else if (unlucky(l->unauthenticated, places_left(l) + 1)) {
+	} else if (unlucky(l->strangers, places_left(l) + 1)) {
 		/* This one has its place, and is not counted yet. */
 		*why = CLOSE_NO_FILES;
 	} else if (s->unauthenticated >= p->unauthenticated_per_source) {
@@ -190,26 +212,62 @@ limits_enter(struct limits *l, const struct pol_limits *p, const struct addr *sr
 	} else if (!rate_allows(s, p, now_us, delay_ms)) {
 		*why = CLOSE_ACCEPT_RATE;
 	} else {
+		s->connections++;
 		s->unauthenticated++;
-		l->unauthenticated++;
+		l->strangers++;
 		ok = true;
 	}
 	pthread_mutex_unlock(&l->lock);
 	return ok;
 }
 
-void
-limits_leave(struct limits *l, const struct addr *src)
+/* One more of that standing, or (by -1) one less. */
+static void
+limits_count(struct limits *l, struct source *s, enum standing standing, unsigned by)
+{
+	if (standing == STANDING_NONE)
+		return;
+	s->connections += by;
+	if (standing == STANDING_USER)
+		return;
+	s->unauthenticated += by;
+	if (standing == STANDING_GUEST)
+		l->guests += by;
+	else
+		l->strangers += by;
+}
+
+bool
+limits_move(struct limits *l, const struct pol_limits *p, const struct addr *src,
+    enum standing from, enum standing to)
 {
 	struct addr key = source_of(src);
 	struct source *s;
+	bool fits;
 
 	pthread_mutex_lock(&l->lock);
 	HASH_FIND(hh, l->sources, &key, sizeof(key), s);
-	if (s != NULL && s->unauthenticated > 0)
-		s->unauthenticated--;
-	l->unauthenticated--;
+	fits = to != STANDING_GUEST || guest_fits(l, p);
+	/* It is there as long as a connection of it is. */
+	if (s != NULL && fits) {
+		limits_count(l, s, from, -1u);
+		limits_count(l, s, to, 1);
+	}
 	pthread_mutex_unlock(&l->lock);
+	return fits;
+}
+
+bool
+limits_adopt(struct limits *l, const struct addr *src, enum standing as)
+{
+	struct source *s;
+
+	pthread_mutex_lock(&l->lock);
+	s = as == STANDING_NONE ? NULL : source_get(l, src);
+	if (s != NULL)
+		limits_count(l, s, as, 1);
+	pthread_mutex_unlock(&l->lock);
+	return s != NULL || as == STANDING_NONE;
 }
 
 bool
@@ -233,7 +291,7 @@ limits_patience(struct limits *l, const struct pol_limits *p)
 	unsigned share;
 
 	pthread_mutex_lock(&l->lock);
-	share = patience_share(l->unauthenticated, most(l, p));
+	share = patience_share(l->strangers, most(l, p));
 	pthread_mutex_unlock(&l->lock);
 	return share;
 }
@@ -251,12 +309,13 @@ limits_taken(struct limits *l)
 }
 
 unsigned
-limits_unauthenticated(struct limits *l)
+limits_unauthenticated(struct limits *l, unsigned *guests)
 {
 	unsigned n;
 
 	pthread_mutex_lock(&l->lock);
-	n = l->unauthenticated;
+	*guests = l->guests;
+	n = l->strangers + l->guests;
 	pthread_mutex_unlock(&l->lock);
 	return n;
 }

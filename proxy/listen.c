@@ -12,6 +12,8 @@
 #include "proxy/env.h"
 #include "proxy/leg.h"
 #include "proxy/limits.h"
+#include "stats/refusals.h"
+#include "stats/refused.h"
 #include "stats/stats.h"
 
 #include <errno.h>
@@ -40,6 +42,7 @@ struct listener {
 	int reserve;		/* given up for a moment to accept one client, and to close it */
 	struct event *ev;
 	struct event *resume;
+	bool paused;		/* listener_pause() */
 };
 
 static int
@@ -70,15 +73,24 @@ fail:
 }
 
 int
+listen_try(const struct conf_listen *l, bool both)
+{
+	/* Without SO_REUSEPORT: a second smbgate must not join the first one unnoticed. */
+	int fd = tcp_socket(l, both, false);
+
+	if (fd != -1)
+		close(fd);
+	return fd == -1 ? -1 : 0;
+}
+
+int
 listen_bind(const struct conf_listen *l, bool both, int *fds, unsigned n)
 {
 	unsigned i = 0;
-	/* Without SO_REUSEPORT first: a second smbgate must not join the first one unnoticed. */
-	int probe = tcp_socket(l, both, false), saved;
+	int saved;
 
-	if (probe == -1)
+	if (listen_try(l, both) == -1)
 		return -1;
-	close(probe);
 	for (; i < n; i++) {
 		fds[i] = tcp_socket(l, both, true);
 		if (fds[i] == -1 || listen(fds[i], BACKLOG) == -1)
@@ -95,13 +107,20 @@ fail:
 }
 
 static void
-listener_refuse(struct listener *l, int fd, enum close_reason why)
+listener_refuse(struct listener *l, int fd, const struct addrport *client, enum close_reason why)
 {
+	struct refusal r = { .kind = (uint8_t)refusals_of_close(why), .local = l->conf->address,
+		.at_ms = clock_ms() };
+
 	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
 
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(fd);
 	stats_closed(l->env->stats, why);
+	if (client == NULL || l->env->mediate.refused == NULL)
+		return;
+	r.client = *client;
+	refused_note(l->env->mediate.refused, &r);
 }
 
 static void
@@ -114,7 +133,8 @@ listener_resume_cb(evutil_socket_t fd, short what, void *arg)
 	MAGIC_CHECK(l, LISTENER_MAGIC);
 	if (l->reserve == -1)
 		l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	event_add(l->ev, NULL);
+	if (!l->paused)
+		event_add(l->ev, NULL);
 }
 
 /*
@@ -133,7 +153,7 @@ pause_accept(struct listener *l)
 		l->reserve = -1;
 		fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd != -1)
-			listener_refuse(l, fd, CLOSE_NO_FILES);
+			listener_refuse(l, fd, NULL, CLOSE_NO_FILES);
 		l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	}
 	stats_add(l->env->stats, STAT_accept_paused, 1);
@@ -186,7 +206,7 @@ listener_accept_cb(evutil_socket_t lfd, short what, void *arg)
 		    !limits_enter(l->env->limits, &l->env->policy->limits, &client.addr, clock_ms(),
 		        &delay, &why)) {
 			limits_give(l->env->limits);
-			listener_refuse(l, fd, why);
+			listener_refuse(l, fd, &client, why);
 			continue;
 		}
 		conn_new(l->env, fd, l->conf, &client, delay);
@@ -217,6 +237,20 @@ listener_new(struct conn_env *env, int fd, const struct conf_listen *conf)
 	if (l->ev == NULL || l->resume == NULL || event_add(l->ev, NULL) == -1)
 		listener_free(&l);
 	return l;
+}
+
+void
+listener_pause(struct listener *l)
+{
+	l->paused = true;
+	event_del(l->ev);
+}
+
+void
+listener_go_on(struct listener *l)
+{
+	l->paused = false;
+	event_add(l->ev, NULL);
 }
 
 void

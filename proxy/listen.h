@@ -15,11 +15,16 @@ struct conn_env;
  */
 int listen_bind(const struct conf_listen *l, bool both, int *fds, unsigned n)
     __attribute__((warn_unused_result));
+/* Would it? The address is bound, and given up again. */
+int listen_try(const struct conf_listen *l, bool both) __attribute__((warn_unused_result));
 
 /* Takes over fd; conf is borrowed. NULL when out of memory or descriptors. */
 struct listener *listener_new(struct conn_env *env, int fd, const struct conf_listen *conf);
 /* Another policy is in force: sockets accepted from now on have its options. */
 void listener_policy(struct listener *l);
+/* Nobody is accepted, or again; whoever comes waits in the queue. */
+void listener_pause(struct listener *l);
+void listener_go_on(struct listener *l);
 void listener_free(struct listener **l);
 
 #endif

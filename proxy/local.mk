@@ -1,14 +1,22 @@
 # the library of proxy/
 noinst_LIBRARIES += proxy/libproxy.a
 proxy_libproxy_a_SOURCES = \
+	proxy/awake.c \
+	proxy/awake.h \
 	proxy/conn.c \
 	proxy/conn.h \
 	proxy/conn_priv.h \
+	proxy/describe.c \
+	proxy/describe.h \
+	proxy/dialled.c \
+	proxy/dialled.h \
 	proxy/env.h \
 	proxy/evidence.c \
 	proxy/evidence.h \
 	proxy/first.c \
 	proxy/first.h \
+	proxy/giving.c \
+	proxy/giving.h \
 	proxy/held.c \
 	proxy/held.h \
 	proxy/leg.c \
@@ -17,10 +25,16 @@ proxy_libproxy_a_SOURCES = \
 	proxy/limits.h \
 	proxy/listen.c \
 	proxy/listen.h \
+	proxy/lost.c \
+	proxy/lost.h \
 	proxy/mailbox.c \
 	proxy/mailbox.h \
+	proxy/moving.c \
+	proxy/moving.h \
 	proxy/opening.c \
 	proxy/opening.h \
+	proxy/parting.c \
+	proxy/parting.h \
 	proxy/patience.c \
 	proxy/patience.h \
 	proxy/ppheader.c \
@@ -40,10 +54,26 @@ proxy_libproxy_a_SOURCES = \
 	proxy/stage.c \
 	proxy/stage.h \
 	proxy/stage.tbl.h \
+	proxy/strangers.c \
+	proxy/strangers.h \
+	proxy/taking.c \
+	proxy/taking.h \
+	proxy/tap.c \
+	proxy/tap.h \
+	proxy/tap_heads.c \
+	proxy/tap_heads.h \
+	proxy/tapped.c \
+	proxy/tapped.h \
 	proxy/turn.c \
 	proxy/turn.h \
+	proxy/wait.c \
+	proxy/vc_index.c \
+	proxy/vc_index.h \
+	proxy/wait.h \
+	proxy/wait.tbl.h \
 	proxy/watch.c \
 	proxy/watch.h \
 	proxy/worker.c \
 	proxy/worker.h \
+	proxy/worker_moving.c \
 	proxy/worker_orders.c

@@ -12,9 +12,12 @@
 #include "policy/policy.h"
 #include "proxy/conn.h"
 #include "proxy/conn_priv.h"
+#include "proxy/dialled.h"
 #include "proxy/env.h"
 #include "proxy/held.h"
 #include "proxy/send.h"
+#include "proxy/tapped.h"
+#include "proxy/wait.h"
 #include "smb/const.h"
 #include "smb/err2.h"
 #include "smb/hdr2.h"
@@ -34,6 +37,9 @@
  *	SMB1 with "SMB 2.???" ─ 0x02ff ─ NEGOTIATE ─┤ route ─► connect ─┬────────────────────► relay
  *	SMB1 with "SMB 2.002" ──────────────────────┤                   └ replay, swallow 0x02ff ┘
  *	SMB1 alone ─ refused, or (policy) ──────────┘
+ *
+ * Where no node is known to go on behind 0x02ff, "SMB 2.???" counts for nothing: 2.0.2 or SMB1 is
+ * then the answer to the first message, and comes from the node.
  */
 
 /* Another node for the client; it ends for that reason if there is none. */
@@ -44,8 +50,10 @@ try_another(struct conn *c, enum close_reason why)
 
 	leg_close(&c->side[S2C].leg, false);
 	c->node = NULL;
+	c->route.traffic = 0;
 	c->mediate.node = NULL;
-	atomic_fetch_sub(&failed->connections, 1);
+	conn_sum(c, failed, 0, false);
+	conn_count_node(c, failed, -1);
 	conn_enter(c, CONN_ROUTE, 0);
 	route_again(&c->route, failed, why);
 	node_unref(&failed);
@@ -55,6 +63,7 @@ void
 opening_connect_failed(struct conn *c)
 {
 	stats_add(c->env->stats, STAT_node_connect_failed, 1);
+	tapped_event(c, "connect", "node %s cannot be reached", c->node->name);
 	/* The health checks look at it at once. */
 	atomic_store(&c->node->suspect_ms, clock_ms());
 	try_another(c, CLOSE_NODE_CONNECT);
@@ -84,6 +93,9 @@ static void
 connected(struct conn *c)
 {
 	route_reached(&c->route);
+	if (c->env->ntaps > 0)
+		tapped_match(c);
+	tapped_connected(c);
 	if (buf_len(&c->replay) > 0) {
 		conn_enter(c, CONN_REPLAY, 0);
 		if (send_bytes(&c->side[C2S], buf_head(&c->replay), buf_len(&c->replay)) == -1) {
@@ -92,7 +104,7 @@ connected(struct conn *c)
 		}
 	} else {
 		conn_enter(c, CONN_NEGOTIATE, 0);
-		c->resume[C2S] = true;
+		wait_over(c, WAIT_NODE);
 	}
 	conn_arm(c);
 }
@@ -115,37 +127,16 @@ opening_dialled(struct conn *c, short what)
 		connected(c);
 }
 
-/* The node that an intercepted client dialled, or NULL. */
-static const struct pol_node *
-dialled(const struct conn *c)
-{
-	return c->listener->intercept ? policy_node_at(c->env->policy, &c->mediate.self.local)
-	                              : NULL;
-}
-
-/* The address that was dialled, where it is one of this node's; else the one that policy gives. */
-static struct addrport
-node_address(const struct conn *c)
-{
-	const struct pol_node *pn = dialled(c);
-	struct addrport a = c->node->address;
-
-	if (pn != NULL && node_is(c->node, pn))
-		a.addr = c->mediate.self.local.addr;
-	return a;
-}
-
 /* That is a fault on our side: the health checks need not look at the node. */
 static void
 source_failed(struct conn *c, int err, const struct addr *from)
 {
 	char text[ADDR_STRLEN];
-	unsigned left_out;
 
-	if (log_allow(&c->env->log, clock_ms(), &left_out))
-		log_error("source = %s: cannot dial node %s from %s: %s",
-		    pol_source_str(c->env->policy->source), c->node->name, addr_str(from, text),
-		    strerror(err));
+	log_about(LOG_LEVEL_ERROR, mediate_log(&c->mediate, LOG_EVENT_CLOSED),
+	    "source = %s: cannot dial node %s from %s: %s",
+	    pol_source_str(mediate_rules(&c->mediate)->source), c->node->name,
+	    addr_str(from, text), strerror(err));
 	conn_end(c, CLOSE_SOURCE_ADDRESS);
 }
 
@@ -183,9 +174,10 @@ connect_node(struct conn *c)
 	const struct policy *p = c->env->policy;
 	const struct addr *client = &c->mediate.self.client.addr;
 	struct side *s = &c->side[S2C];
-	struct addrport to = node_address(c);
+	struct addrport to = dialled_to(c);
 	struct addr from;
-	enum source source = source_choose(p, c->env->route.hash, client, &to.addr, &from);
+	enum source source = source_choose(p, mediate_rules(&c->mediate)->source,
+	    c->env->route.hash, client, &to.addr, &from);
 	enum dialling r;
 	int fd, err = 0;
 
@@ -208,6 +200,20 @@ connect_node(struct conn *c)
 	}
 }
 
+/* The decision, for who traces. */
+static void
+trace_route(const struct conn *c, const struct node *node, enum close_reason why)
+{
+	if (!c->tapped)
+		return;
+	if (node == NULL)
+		tapped_event(c, "route", "no node: %s", close_text(why));
+	else
+		tapped_event(c, "route", "to node %s, by %s%s", node->name,
+		    route_by_str(c->route.by),
+		    c->route.others ? "; the client has other connections there" : "");
+}
+
 static void
 routed_cb(void *arg, struct node *node, enum close_reason why)
 {
@@ -218,13 +224,21 @@ routed_cb(void *arg, struct node *node, enum close_reason why)
 		node_unref(&node);
 		return;
 	}
+	if (node != NULL && c->listener->intercept && dialled_forbids(c, node)) {
+		node_unref(&node);
+		why = CLOSE_NO_SUCH_NODE;
+	}
+	trace_route(c, node, why);
 	if (node == NULL) {
 		held_or_end(c, why);
 		return;
 	}
 	c->node = node;
-	atomic_fetch_add(&node->connections, 1);
+	c->route.traffic = node->traffic;
+	conn_count_node(c, node, 1);
 	c->mediate.node = node;
+	if (c->listener->intercept)
+		dialled_note(c);
 	connect_node(c);
 }
 
@@ -252,33 +266,63 @@ mark_loop(const struct conn *c)
 }
 
 static void
-route_conn(struct conn *c, const struct state_key *key)
+route_conn(struct conn *c, const struct state_key *client, uint16_t oldest)
 {
-	const struct pol_node *pn = c->env->policy->rebalance ? NULL : dialled(c);
+	const struct policy *p = c->env->policy;
+	struct node *n = dialled_node(c);
+	struct state_key key = *client;
 
 	conn_enter(c, CONN_ROUTE, 0);
-	route_start(&c->route, &c->env->route, key,
-	    pn == NULL ? NULL : nodes_find_policy(c->env->route.nodes, pn), routed_cb, c);
+	c->route.oldest = oldest;
+	state_key_set_cluster(&key, dialled_cluster(c));
+	if (c->listener->intercept && n == NULL) {
+		/* Whoever it is that was dialled, none of the nodes is. */
+		c->route.key = key;
+		held_or_end(c, CLOSE_NO_SUCH_NODE);
+		return;
+	}
+	if (p->rebalance)
+		node_unref(&n);
+	/* Ids are never 0: no connection sticks to its address by chance. */
+	route_start(&c->route, &c->env->route, &key,
+	    p->no_guid == POL_NO_GUID_ADDRESS ? 0 : c->mediate.self.conn_id, n, routed_cb, c);
+}
+
+/*
+ * The oldest dialect that the client takes of a node; 0: SMB1 will do, or it is not known. One that
+ * was told 0x02ff cannot go on at a node that knows 2.0.2 alone: that has chosen with its answer to
+ * the SMB1 NEGOTIATE.
+ */
+static uint16_t
+oldest_of(const struct conn *c, const struct first *f)
+{
+	if (f->kind == FIRST_SMB2_002)
+		return mediate_rules(&c->mediate)->smb1 == POL_SMB1_REFUSE ? SMB2_DIALECT_202 : 0;
+	if (f->kind != FIRST_SMB2)
+		return 0;
+	return c->kind == FIRST_MULTI && f->min_dialect < SMB2_DIALECT_210 ? SMB2_DIALECT_210
+	                                                                    : f->min_dialect;
 }
 
 static struct outcome
 wait_for_node(struct conn *c, const struct first *f)
 {
-	struct state_key key = f->has_guid ? route_key_guid(&f->guid)
-	                                   : route_key_addr(&c->mediate.self.client.addr);
+	struct state_key key = f->has_guid ? route_key_guid(&f->guid, 0)
+	                                   : route_key_addr(&c->mediate.self.client.addr, 0);
 
 	mark_loop(c);
-	route_conn(c, &key);
-	return (struct outcome){ .act = OUTCOME_WAIT };
+	route_conn(c, &key, oldest_of(c, f));
+	return wait_for(&c->side[C2S], WAIT_NODE);
 }
 
 void
 opening_route_again(struct conn *c)
 {
 	const struct state_key key = c->route.key;
+	const uint16_t oldest = c->route.oldest;
 
 	c->route = (struct route){ .env = NULL };
-	route_conn(c, &key);
+	route_conn(c, &key, oldest);
 }
 
 /* Answer the SMB1 NEGOTIATE with 0x02ff as the node would, and learn the GUID from what follows. */
@@ -291,7 +335,7 @@ answer_multi(struct conn *c, const uint8_t *frame, size_t len)
 
 	if (buf_add(&c->replay, frame, len) == -1)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_NO_MEMORY };
-	nodes_answer(c->env->route.nodes, &r, blob);
+	nodes_answer(c->env->route.nodes, dialled_cluster(c), &r, blob);
 	r.dialect = SMB2_DIALECT_2FF;
 	/*
 	 * What 2.1 knows, [MS-SMB2] 3.3.5.3.1: the rest depends on a dialect that is not chosen
@@ -344,6 +388,31 @@ refuse_dialect(struct conn *c, const uint8_t *frame)
 	return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_DIALECT_REFUSED };
 }
 
+/* The newest dialect that the client may find: of the node that it dialled, or of any. */
+static uint16_t
+newest_here(const struct conn *c)
+{
+	struct node *n = c->env->policy->rebalance ? NULL : dialled_node(c);
+	uint16_t newest = n != NULL && node_takes_new(n) ? n->dialect : 0;
+
+	node_unref(&n);
+	return newest != 0 ? newest : nodes_dialect(c->env->route.nodes, dialled_cluster(c));
+}
+
+/* The offer that the nodes can take up. */
+static enum first_kind
+kind_here(const struct conn *c, const struct first *f)
+{
+	uint16_t newest;
+
+	if (f->kind != FIRST_MULTI)
+		return f->kind;
+	newest = newest_here(c);
+	if (newest >= SMB2_DIALECT_210)
+		return FIRST_MULTI;
+	return newest != NODE_DIALECT_SMB1 && f->smb2_002 ? FIRST_SMB2_002 : FIRST_SMB1;
+}
+
 struct outcome
 opening_frame(struct conn *c, const uint8_t *frame, size_t len)
 {
@@ -354,17 +423,18 @@ opening_frame(struct conn *c, const uint8_t *frame, size_t len)
 	/* What follows a multi-protocol opening is SMB2 and nothing else. */
 	if (c->stage == CONN_SECOND && f.kind != FIRST_SMB2)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_BAD_SEQUENCE };
+	f.kind = kind_here(c, &f);
 	if (c->stage != CONN_SECOND)
 		c->kind = f.kind;
 	switch (f.kind) {
 	case FIRST_SMB2:
 		if (f.has_guid && nodes_meet_probe(c->env->route.nodes, &f.guid))
 			return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_OWN_PROBE };
-		if (f.max_dialect < c->env->policy->auth.min_dialect)
+		if (f.max_dialect < mediate_rules(&c->mediate)->auth.min_dialect)
 			return refuse_dialect(c, frame);
 		break;
 	case FIRST_SMB2_002:
-		if (c->env->policy->auth.min_dialect > SMB2_DIALECT_202) {
+		if (mediate_rules(&c->mediate)->auth.min_dialect > SMB2_DIALECT_202) {
 			stats_add(c->env->stats, STAT_dialects_refused, 1);
 			return refuse_smb1(c, &f);
 		}
@@ -372,7 +442,7 @@ opening_frame(struct conn *c, const uint8_t *frame, size_t len)
 	case FIRST_MULTI:
 		return answer_multi(c, frame, len);
 	case FIRST_SMB1:
-		if (c->env->policy->smb1 == POL_SMB1_REFUSE)
+		if (mediate_rules(&c->mediate)->smb1 == POL_SMB1_REFUSE)
 			return refuse_smb1(c, &f);
 		break;
 	default:
@@ -392,8 +462,7 @@ opening_pass_raw(struct conn *c)
 	enum close_reason why;
 
 	c->raw = false;
-	t->smb1_offered = c->env->policy->smb1 == POL_SMB1_ALLOW;
-	t->negotiating = true;
+	track_negotiate_smb1(t);
 	if (c->kind == FIRST_SMB2_002 && track_ask(t, &p, &why) == -1)
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = why };
 	return (struct outcome){ .act = OUTCOME_PASS };
@@ -406,10 +475,13 @@ opening_swallow(struct conn *c, const uint8_t *frame, size_t len)
 	struct neg2_resp r;
 
 	if (neg2_resp_get(&r, frame + NBSS_HDR_LEN, len - NBSS_HDR_LEN) == -1 ||
-	    r.dialect != SMB2_DIALECT_2FF)
+	    r.dialect != SMB2_DIALECT_2FF) {
+		/* It has changed its mind since the last probe: the next one tells. */
+		atomic_store(&c->node->suspect_ms, clock_ms());
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_UNEXPECTED_ANSWER };
+	}
 	buf_fini(&c->replay);
 	conn_enter(c, CONN_NEGOTIATE, 0);
-	c->resume[C2S] = true;
+	wait_over(c, WAIT_NODE);
 	return (struct outcome){ .act = OUTCOME_DROP };
 }

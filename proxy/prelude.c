@@ -25,9 +25,10 @@
  *	[PROXY header]  [session request]  SMB1 or SMB2 NEGOTIATE ...
  *	                keepalive ...      keepalive ...
  *
- * The header comes from a listed peer, must come, and first. A listener with `netbios` takes one
- * session request in front of the first message, and does without: clients that dial another port
- * than 139 send none. All of it has the first frame's time.
+ * The header comes from a listed peer, must come, and first. One session request is taken in front
+ * of the first message, as smbd does on port 445 too, and is not missed. All of it has the first
+ * frame's time. Once a dialect is agreed on, keepalives go to the node, but for a listener that is
+ * there for NetBIOS.
  */
 
 static struct verdict
@@ -51,6 +52,14 @@ header_head(const uint8_t *p, size_t avail)
 	}
 }
 
+/* Is NetBIOS looked for in front of this frame? */
+static bool
+heeds_netbios(const struct conn *c)
+{
+	return c->listener->netbios == CONF_NETBIOS_TRUE ||
+	    (c->listener->netbios == CONF_NETBIOS_AUTO && c->stage <= CONN_NEGOTIATE);
+}
+
 bool
 prelude_head(struct conn *c, const uint8_t *p, size_t avail, struct verdict *v)
 {
@@ -60,7 +69,7 @@ prelude_head(struct conn *c, const uint8_t *p, size_t avail, struct verdict *v)
 		*v = header_head(p, avail);
 		return true;
 	}
-	if (!c->listener->netbios || nbss_get(&n, p, avail) == -1)
+	if (!heeds_netbios(c) || nbss_get(&n, p, avail) == -1)
 		return false;
 	if (n.type == NBSS_KEEPALIVE && n.len == 0) {
 		*v = hold(NBSS_HDR_LEN);
@@ -93,12 +102,12 @@ take_header(struct conn *c, const uint8_t *p, size_t len)
 		return (struct outcome){ .act = OUTCOME_DROP };
 	self->client = h.client;
 	self->local = h.local;
-	log_conn(LOG_LEVEL_DEBUG, mediate_log(&c->mediate), "comes by the proxy %s",
+	log_conn(LOG_LEVEL_DEBUG, mediate_log(&c->mediate, LOG_EVENT_NONE), "comes by the proxy %s",
 	    addrport_str(&peer, proxy));
 	if (!limits_enter(c->env->limits, &c->env->policy->limits, &self->client.addr, clock_ms(),
 	        &delay, &why))
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = why };
-	c->counted = true;
+	c->standing = STANDING_STRANGER;
 	if (delay > 0)
 		conn_delay(c, delay);
 	return (struct outcome){ .act = OUTCOME_DROP };

@@ -8,13 +8,18 @@
 #include "inspect/vc_reset.h"
 #include "nodes/logons.h"
 #include "policy/policy.h"
+#include "proxy/awake.h"
 #include "proxy/conn.h"
 #include "proxy/conn_priv.h"
 #include "proxy/env.h"
 #include "proxy/opening.h"
 #include "proxy/prelude.h"
 #include "proxy/send.h"
+#include "proxy/tapped.h"
 #include "proxy/turn.h"
+#include "proxy/vc_index.h"
+#include "proxy/wait.h"
+#include "state/state.h"
 #include "stats/stats.h"
 
 /*
@@ -23,6 +28,18 @@
  * answered. Only such connections wait this long.
  */
 #define HANDOVER_MS 50
+
+/*
+ * The node has not answered an SMB1 NEGOTIATE: whether what the client sends behind it is a message
+ * of SMB1 is not known yet.
+ */
+static bool
+sent_ahead(const struct conn *c)
+{
+	const struct track *t = &c->mediate.track;
+
+	return t->smb1_offered && !t->smb1 && !t->negotiated;
+}
 
 static struct verdict
 head_op(void *arg, const uint8_t *p, size_t avail)
@@ -34,7 +51,7 @@ head_op(void *arg, const uint8_t *p, size_t avail)
 	MAGIC_CHECK(s, SIDE_MAGIC);
 	if (s->dir == C2S && prelude_head(c, p, avail, &v))
 		return v;
-	if (c->stage < CONN_REPLAY || c->raw)
+	if (c->stage < CONN_REPLAY || c->raw || (s->dir == C2S && sent_ahead(c)))
 		return classify_first(&c->mediate.track, p, avail);
 	return mediate_head(&c->mediate, s->dir, p, avail);
 }
@@ -45,7 +62,19 @@ part_op(void *arg, const uint8_t *p, size_t avail, size_t left)
 	struct side *s = arg;
 
 	MAGIC_CHECK(s, SIDE_MAGIC);
-	return classify_part(&s->conn->mediate.track, s->dir, p, avail, left);
+	return mediate_part(&s->conn->mediate, s->dir, p, avail, left);
+}
+
+/* A frame that passes between client and node. */
+static struct outcome
+mediated(struct side *s, const uint8_t *frame, size_t len)
+{
+	struct outcome o = mediate_held(&s->conn->mediate, s->dir, frame, len);
+
+	if (o.act == OUTCOME_WAIT)
+		return wait_for(s, s->dir == C2S ? WAIT_FACTS : WAIT_KEY);
+	wait_judged(s);
+	return o;
 }
 
 static struct outcome
@@ -57,7 +86,7 @@ held_op(void *arg, const uint8_t *frame, size_t len)
 
 	MAGIC_CHECK(s, SIDE_MAGIC);
 	if (c->stage == CONN_DELAY)
-		return (struct outcome){ .act = OUTCOME_WAIT };
+		return wait_for(s, WAIT_ACCEPT);
 	if (s->dir == C2S && prelude_held(c, frame, len, &o))
 		return o;
 	switch (c->stage) {
@@ -72,18 +101,18 @@ held_op(void *arg, const uint8_t *frame, size_t len)
 	case CONN_NEGOTIATE:
 		if (s->dir == C2S && c->raw)
 			return opening_pass_raw(c);
-		return mediate_held(&c->mediate, s->dir, frame, len);
+		if (s->dir == C2S && sent_ahead(c))
+			return wait_for(s, WAIT_ANSWER);
+		return mediated(s, frame, len);
 	case CONN_HANDOVER:
-		if (s->dir == C2S)
-			break;
-		return mediate_held(&c->mediate, s->dir, frame, len);
+		return s->dir == C2S ? wait_for(s, WAIT_PAUSE) : mediated(s, frame, len);
 	case CONN_LOGON:
 	case CONN_RELAY:
-		return mediate_held(&c->mediate, s->dir, frame, len);
+		return mediated(s, frame, len);
 	default:
 		break;
 	}
-	return (struct outcome){ .act = OUTCOME_WAIT };
+	return wait_for(s, WAIT_NODE);
 }
 
 const struct pump_ops progress_ops = {
@@ -97,22 +126,26 @@ const struct pump_ops progress_ops = {
 static void
 follow_vc_reset(struct conn *c)
 {
-	const struct vc_conn self = conn_vc(c);
-	struct vc_reset r;
+	const enum pol_vc_reset by = vc_index_how(c);
+	struct vc_reset r = {
+		.key = vc_index_key(c),
+		.by = c->mediate.self.conn_id,
+		.before_ms = c->accepted_ms,
+	};
+	const struct state_reset other = { .key = r.key, .age_ms = clock_ms() - c->accepted_ms };
 
-	switch (vc_reset_choose(c->env->policy, &self, &r)) {
-	case VC_CHOICE_OFF:
+	if (by == POL_VC_RESET_OFF)
 		return;
-	case VC_CHOICE_NAT:
-		stats_add(c->env->stats, STAT_vc_nat, 1);
+	if (r.key == 0) {
+		stats_add(c->env->stats,
+		    by == POL_VC_RESET_ADDRESS ? STAT_vc_nat : STAT_vc_nameless, 1);
 		return;
-	case VC_CHOICE_OLDER:
-		break;
 	}
 	stats_add(c->env->stats, STAT_vc_resets, 1);
-	log_conn(LOG_LEVEL_DEBUG, mediate_log(&c->mediate),
+	log_conn(LOG_LEVEL_DEBUG, mediate_log(&c->mediate, LOG_EVENT_NONE),
 	    "VcNumber 0: older connections of the client end");
 	c->env->ops->vc_reset(c->env->worker, &r);
+	state_reset(c->env->route.state, &other);
 }
 
 /* The stages up to the logon end when the facts say so. */
@@ -121,8 +154,10 @@ follow_opening(struct conn *c)
 {
 	const struct track *t = &c->mediate.track;
 
+	if (c->stage == CONN_NEGOTIATE && !sent_ahead(c))
+		wait_over(c, WAIT_ANSWER);
 	if (c->stage == CONN_NEGOTIATE && (t->negotiated || t->smb1)) {
-		if (c->kind == FIRST_MULTI && c->route.others > 0)
+		if (c->kind == FIRST_MULTI && c->route.others)
 			conn_enter(c, CONN_HANDOVER, clock_ms() + HANDOVER_MS);
 		else
 			conn_enter(c, CONN_LOGON, 0);
@@ -130,12 +165,27 @@ follow_opening(struct conn *c)
 	}
 	if (c->stage == CONN_LOGON && t->logged_on) {
 		conn_enter(c, CONN_RELAY, 0);
-		conn_leave_limits(c);
+		conn_set_plain(c);
 		route_firm(&c->route);
 		logons_answered(c->node);
 		stats_add(c->env->stats, STAT_logged_on, 1);
 		conn_arm(c);
 	}
+	if (c->env->ntaps > 0) {
+		tapped_match(c);
+		tapped_stage(c);
+	}
+}
+
+/* Who has logged on: a guest is as good as a stranger to the limits, until a user joins him. */
+static void
+follow_standing(struct conn *c)
+{
+	const struct track *t = &c->mediate.track;
+	enum standing now = t->user ? STANDING_USER : STANDING_GUEST;
+
+	if (t->logged_on && c->standing != now && !conn_stands(c, now))
+		conn_end(c, CLOSE_UNAUTH_LIMIT);
 }
 
 static void
@@ -143,6 +193,14 @@ follow(struct conn *c)
 {
 	if (c->stage != CONN_RELAY)
 		follow_opening(c);
+	if (c->standing == STANDING_STRANGER || c->standing == STANDING_GUEST)
+		follow_standing(c);
+	if (c->mediate.track.named) {
+		c->mediate.track.named = false;
+		vc_index_put(c);
+		if (c->env->ntaps > 0)
+			tapped_match(c);
+	}
 	if (c->mediate.track.vc_reset) {
 		c->mediate.track.vc_reset = false;
 		follow_vc_reset(c);
@@ -160,6 +218,8 @@ progress_settle(struct conn *c, enum pump_result r, enum close_reason why)
 			return false;
 		}
 		follow(c);
+		if (conn_over(c))
+			return false;
 		if (c->resume[C2S] || c->resume[S2C]) {
 			struct side *s = &c->side[c->resume[C2S] ? C2S : S2C];
 
@@ -173,25 +233,16 @@ progress_settle(struct conn *c, enum pump_result r, enum close_reason why)
 	return true;
 }
 
-/* The client's frame that waits, if one does, is shown again. */
-static void
-resume_client(struct conn *c)
-{
-	c->resume[C2S] = c->side[C2S].pump.waiting;
-}
-
 void
-progress_wake(void *arg)
+progress_wake(void *arg, enum dir dir)
 {
 	struct conn *c = arg;
 
 	MAGIC_CHECK(c, CONN_MAGIC);
 	if (!stage_relays(c->stage))
 		return;
-	if (c->side[S2C].pump.waiting)
-		c->resume[S2C] = true;
-	else if (c->stage != CONN_HANDOVER)
-		resume_client(c);
+	awake_stir(c);
+	wait_over(c, dir == C2S ? WAIT_FACTS : WAIT_KEY);
 	(void)progress_settle(c, PUMP_OK, 0);
 }
 
@@ -202,7 +253,7 @@ time_over(struct conn *c)
 	switch (c->stage) {
 	case CONN_DELAY:
 		conn_enter(c, CONN_FIRST, 0);
-		resume_client(c);
+		wait_over(c, WAIT_ACCEPT);
 		break;
 	case CONN_CONNECT:
 		opening_connect_failed(c);
@@ -212,7 +263,7 @@ time_over(struct conn *c)
 		break;
 	case CONN_HANDOVER:
 		conn_enter(c, CONN_LOGON, 0);
-		resume_client(c);
+		wait_over(c, WAIT_PAUSE);
 		break;
 	default:
 		break;
@@ -231,7 +282,7 @@ progress_timer_cb(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	MAGIC_CHECK(c, CONN_MAGIC);
 	when = conn_deadline(c, &why);
-	c->timer_ms = UINT64_MAX;
+	c->alarm->ms = UINT64_MAX;
 	if (when != 0 && now >= when) {
 		conn_end(c, why);
 		return;

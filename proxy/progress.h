@@ -19,8 +19,8 @@ extern const struct pump_ops progress_ops;
  */
 bool progress_settle(struct conn *c, enum pump_result r, enum close_reason why);
 
-/* Of mediate: a frame that waits for a key may be shown again. arg: the connection. */
-void progress_wake(void *arg);
+/* Of mediate: a frame of that direction need not wait any more. arg: the connection. */
+void progress_wake(void *arg, enum dir dir);
 
 /* Of the connection's timer. arg: the connection. */
 void progress_timer_cb(evutil_socket_t fd, short what, void *arg);

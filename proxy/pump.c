@@ -17,7 +17,7 @@ pump_flush(const struct pump_ops *ops, void *arg, const uint8_t *data, size_t fr
 	return PUMP_OK;
 }
 
-/* One held frame at data[0, n). *taken: whether it is done with. */
+/* A held frame, or part of one, at data[0, n). *taken: whether it is done with. */
 static enum pump_result
 pump_held(struct pump *p, const struct pump_ops *ops, void *arg, const uint8_t *data, size_t n,
     bool *taken, enum close_reason *why)
@@ -93,8 +93,10 @@ pump_walk(struct pump *p, const struct pump_ops *ops, void *arg, const uint8_t *
 			if (taken) {
 				pos += v.n;
 				run = pos;
+				p->left = v.frame - v.n;
 			}
 			break;
+		case VERDICT_PARTS:
 		case VERDICT_CLOSE:
 			/* What was judged good before is delivered. */
 			(void)pump_flush(ops, arg, data, run, pos);
@@ -164,6 +166,9 @@ pump_room(struct pump *p, size_t *n)
 	if (have == 0)
 		return NULL;
 	*n = p->need > have ? p->need - have : ROOM_MIN;
+	/* What is claimed to come may never come. */
+	if (*n > have)
+		*n = have;
 	if (*n < ROOM_MIN)
 		*n = ROOM_MIN;
 	if (*n > ROOM_MAX)

@@ -20,9 +20,9 @@
 struct pump_ops {
 	/* p is the transport header; avail >= 1. */
 	struct verdict (*head)(void *arg, const uint8_t *p, size_t avail);
-	/* p is an SMB2 header inside a frame that was passed up to it; left bytes of it remain. */
+	/* p is inside a frame that was passed, or held, up to it; left bytes of it remain. */
 	struct verdict (*part)(void *arg, const uint8_t *p, size_t avail, size_t left);
-	/* A whole frame, transport header included. */
+	/* A whole frame, transport header included, or what of one a verdict wanted held. */
 	struct outcome (*held)(void *arg, const uint8_t *frame, size_t len);
 	/* Takes all n bytes, or returns -1 and the pump stops at once. */
 	int (*send)(void *arg, const uint8_t *p, size_t n);

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "nodes/node.h"
+#include "proxy/awake.h"
 #include "proxy/conn.h"
 #include "proxy/conn_priv.h"
 #include "proxy/env.h"
@@ -12,6 +13,7 @@
 #include "proxy/progress.h"
 #include "proxy/send.h"
 #include "proxy/splice.h"
+#include "proxy/tapped.h"
 #include "proxy/turn.h"
 
 #include <errno.h>
@@ -27,7 +29,10 @@
 /* One turn of a connection; then the worker's others have theirs. */
 #define TURN_ROUNDS 8
 #define TURN_BYTES (1024 * 1024)
-/* What is read to see the next head of a direction that carries big PDUs: the rest is spliced. */
+/*
+ * What is read to see the next head of a direction that carries big PDUs: the rest is spliced. And
+ * at a time before a logon, when a first frame is no longer, and nobody is to be kept more for.
+ */
 #define HEAD_READ 4096
 
 static enum close_reason
@@ -82,7 +87,8 @@ splice_round(struct side *s)
 	size_t owed = pump_owed(&s->pump);
 	ssize_t n;
 
-	if (owed < SPLICE_MIN)
+	/* There are few pipes; they are for those who have logged on. Captures see every byte. */
+	if (owed < SPLICE_MIN || !c->plain)
 		return -1;
 	if (s->pipe == NULL && (s->pipe = splice_lend(c->env->pipes)) == NULL)
 		return -1;
@@ -106,28 +112,15 @@ splice_round(struct side *s)
 	return n;
 }
 
-/* As splice_round(), through the pump. */
-static ssize_t
-receive_round(struct side *s)
+/* watched: of a connection that is not plain. */
+static inline __attribute__((always_inline)) ssize_t
+receive_into(struct side *s, uint8_t *dst, size_t room, bool in_pump, bool watched)
 {
 	struct conn *c = s->conn;
 	enum close_reason why = CLOSE_NO_MEMORY;
 	enum pump_result r;
-	size_t room;
-	uint8_t *dst = pump_room(&s->pump, &room);
-	bool in_pump = dst != NULL;
-	ssize_t n;
+	ssize_t n = leg_recv(&s->leg, dst, room);
 
-	if (!in_pump && room != 0) {
-		conn_end(c, CLOSE_NO_MEMORY);
-		return 0;
-	}
-	if (!in_pump) {
-		dst = c->env->scratch;
-		room = s->bulk ? HEAD_READ : sizeof(c->env->scratch);
-		s->bulk = false;
-	}
-	n = leg_recv(&s->leg, dst, room);
 	if (n == -1) {
 		if (errno != EAGAIN && errno != EWOULDBLOCK)
 			conn_end(c, read_failed(s));
@@ -138,9 +131,43 @@ receive_round(struct side *s)
 		return 0;
 	}
 	note_byte(s);
+	if (watched && c->tapped)
+		tapped_received(s, dst, (size_t)n);
 	r = in_pump ? pump_received(&s->pump, &progress_ops, s, (size_t)n, &why)
 	            : pump_feed(&s->pump, &progress_ops, s, dst, (size_t)n, &why);
 	return progress_settle(c, r, why) ? n : 0;
+}
+
+/* Apart, so that what is asked of such a connection costs the others nothing. */
+static __attribute__((cold, noinline)) ssize_t
+receive_watched(struct side *s, uint8_t *dst, size_t room, bool in_pump)
+{
+	if (!s->conn->mediate.track.logged_on && room > HEAD_READ)
+		room = HEAD_READ;
+	return receive_into(s, dst, room, in_pump, true);
+}
+
+/* As splice_round(), through the pump. */
+static ssize_t
+receive_round(struct side *s)
+{
+	struct conn *c = s->conn;
+	size_t room;
+	uint8_t *dst = pump_room(&s->pump, &room);
+	bool in_pump = dst != NULL;
+
+	if (!in_pump && room != 0) {
+		conn_end(c, CLOSE_NO_MEMORY);
+		return 0;
+	}
+	if (!in_pump) {
+		dst = c->env->scratch;
+		room = s->bulk ? HEAD_READ : sizeof(c->env->scratch);
+		s->bulk = false;
+	}
+	if (!c->plain)
+		return receive_watched(s, dst, room, in_pump);
+	return receive_into(s, dst, room, in_pump, false);
 }
 
 static void
@@ -173,6 +200,7 @@ recv_leg_cb(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	MAGIC_CHECK(s, SIDE_MAGIC);
 	leg_note(&s->leg, what);
+	awake_stir(c);
 	if (c->stage == CONN_CONNECT && s->dir == S2C) {
 		opening_dialled(c, what);
 		(void)progress_settle(c, PUMP_OK, 0);

@@ -4,6 +4,7 @@
 #include "proxy/send.h"
 
 #include "proxy/env.h"
+#include "proxy/tapped.h"
 #include "stats/stats.h"
 
 #include <errno.h>
@@ -16,10 +17,25 @@ write_failed(const struct side *s)
 }
 
 static void
-send_count(const struct side *s, size_t n)
+send_count(struct side *s, size_t n)
 {
-	stats_add(s->conn->env->stats, s->dir == C2S ? STAT_bytes_to_node : STAT_bytes_to_client,
-	    n);
+	struct conn_env *env = s->conn->env;
+
+	s->bytes += n;
+	s->heard_s = env->now_s;
+	stats_add(env->stats, s->dir == C2S ? STAT_bytes_to_node : STAT_bytes_to_client, n);
+	traffic_add(&env->traffic, s->conn->route.traffic, s->dir, n);
+}
+
+/* Of a connection that is not plain. False: it is over. */
+static __attribute__((cold, noinline)) bool
+send_watched(const struct side *s, const uint8_t *p, size_t n)
+{
+	if (s->conn->stage == CONN_DEAD)
+		return false;
+	if (s->conn->tapped)
+		tapped_sent(s, p, n);
+	return true;
 }
 
 int
@@ -31,7 +47,7 @@ send_bytes(void *arg, const uint8_t *p, size_t n)
 	ssize_t sent = 0;
 
 	MAGIC_CHECK(s, SIDE_MAGIC);
-	if (c->stage == CONN_DEAD || to->fd == -1) {
+	if ((!c->plain && !send_watched(s, p, n)) || to->fd == -1) {
 		c->send_failed = write_failed(s);
 		return -1;
 	}

@@ -5,7 +5,9 @@
 
 #include "proxy/conn_priv.h"
 #include "proxy/env.h"
+#include "proxy/limits.h"
 #include "proxy/send.h"
+#include "proxy/strangers.h"
 
 void
 turn_ask(struct conn *c)
@@ -51,8 +53,10 @@ turn_update(struct conn *c)
 	if (c->stage == CONN_DEAD)
 		return;
 	/* A side is read while its last bytes have been taken and no frame of it waits. */
-	turn_want(c2s, stages[c->stage].client && !c2s->eof && !c2s->pump.waiting &&
-	    send_owed(c2s) == 0);
+	turn_want(c2s, stages[c->stage].client && c->parked_s == 0 && !c2s->eof &&
+	    !c2s->pump.waiting && send_owed(c2s) == 0);
 	turn_want(s2c, stages[c->stage].node && !s2c->eof && !s2c->pump.waiting &&
 	    send_owed(s2c) == 0);
+	if (c->standing == STANDING_STRANGER || c->standing == STANDING_GUEST)
+		strangers_note(c);
 }

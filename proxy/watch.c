@@ -4,6 +4,7 @@
 #include "proxy/watch.h"
 
 #include "nodes/node.h"
+#include "policy/conf.h"
 #include "policy/policy.h"
 #include "proxy/conn.h"
 #include "proxy/conn_priv.h"
@@ -16,13 +17,20 @@ passed(uint64_t since_ms, uint64_t now_ms)
 	return since_ms == 0 || since_ms > now_ms ? 0 : now_ms - since_ms;
 }
 
+/* Elsewhere is nowhere for who dialled a node that is on its own. */
+static bool
+is_alone(const struct conn *c)
+{
+	return c->listener->intercept && c->node->cluster == 0;
+}
+
 /* False when the kernel does not tell. */
 static bool
 gather(const struct conn *c, uint64_t now_ms, struct evidence *e)
 {
 	const struct leg *l = &c->side[S2C].leg;
 	const struct node *n = c->node;
-	uint64_t way_out_ms = n->way_out_ms;
+	uint64_t way_out_ms = is_alone(c) ? 0 : n->way_out_ms;
 
 	*e = (struct evidence){
 		.doubt = n->doubt_ms != 0,
@@ -49,6 +57,10 @@ watch_tick(struct conn *c, uint64_t now_ms)
 	/* One that is still being dialled has its own time-out. */
 	if (c->node == NULL || l->fd == -1 || c->stage <= CONN_CONNECT || conn_over(c))
 		return;
+	if (c->node->leave && !is_alone(c)) {
+		conn_end(c, CLOSE_NODE_AGENT);
+		return;
+	}
 	if (c->node->doubt_ms == 0 && l->care <= LEG_AS_POLICY && !l->blocked) {
 		leg_keep(l, &c->env->policy->tcp);
 		return;

@@ -10,42 +10,55 @@
 #include "base/log.h"
 #include "policy/conf.h"
 #include "policy/policy.h"
+#include "proxy/awake.h"
 #include "proxy/conn.h"
 #include "proxy/held.h"
 #include "proxy/limits.h"
 #include "proxy/listen.h"
+#include "proxy/lost.h"
 #include "proxy/mailbox.h"
+#include "proxy/parting.h"
 #include "proxy/patience.h"
 #include "proxy/progress.h"
 #include "proxy/recv.h"
 #include "proxy/splice.h"
+#include "proxy/strangers.h"
+#include "proxy/taking.h"
+#include "proxy/tapped.h"
+#include "proxy/vc_index.h"
 #include "proxy/watch.h"
 #include "state/local.h"
 #include "state/redis.h"
 #include "state/state.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <event2/event.h>
+
+static void
+look_at(struct conn *c, uint64_t now_ms)
+{
+	recv_tick(c);
+	conn_tick(c, now_ms);
+	parting_tick(c);
+	watch_tick(c, now_ms);
+}
 
 static void
 worker_tick_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
 	uint64_t now = clock_ms();
-	struct conn *c, *next;
 
 	(void)fd;
 	(void)what;
 	MAGIC_CHECK(w, WORKER_MAGIC);
+	w->env.now_s = (uint32_t)(now / 1000);
+	atomic_store_explicit(&w->turned_ms, now, memory_order_relaxed);
 	w->env.patience = limits_patience(w->env.limits, &w->env.policy->limits);
-	for (c = TAILQ_FIRST(&w->env.conns); c != NULL; c = next) {
-		next = conn_next(c);
-		recv_tick(c);
-		conn_tick(c, now);
-		watch_tick(c, now);
-	}
+	awake_tick(&w->env, look_at, now);
 }
 
 static void
@@ -82,6 +95,7 @@ worker_use_policy(struct worker *w, struct policy *p)
 
 	w->env.policy = w->env.route.policy = w->env.mediate.policy = policy_ref(p);
 	policy_unref(&old);
+	vc_index_policy(&w->env);
 	for (size_t i = 0; i < w->nlisteners; i++)
 		listener_policy(w->listeners[i]);
 }
@@ -104,7 +118,7 @@ tell_vc_reset(struct worker *self, const struct vc_reset *r)
 static const struct conn_ops ops = {
 	.leg = recv_leg_cb,
 	.timer = progress_timer_cb,
-	.wake = progress_wake,
+	.kill = conn_kill,
 	.vc_reset = tell_vc_reset,
 };
 
@@ -115,18 +129,25 @@ env_init(struct worker *w)
 	const struct worker_parts *parts = w->parts;
 
 	TAILQ_INIT(&e->conns);
+	LIST_INIT(&e->cursors);
 	TAILQ_INIT(&e->dead);
+	TAILQ_INIT(&e->awake);
 	TAILQ_INIT(&e->turns);
 	e->base = w->base;
 	e->stats = &w->stats;
 	e->limits = parts->limits;
 	e->patience = PATIENCE_ALL;
+	e->now_s = (uint32_t)(clock_ms() / 1000);
 	e->pipes = splice_pool_new();
 	e->held = held_new(e);
+	e->strangers = strangers_new(e);
+	e->vc = vc_index_new();
+	e->lost = lost_new(e);
 	e->turn = evtimer_new(w->base, worker_turn_cb, w);
 	e->reap = event_new(w->base, -1, 0, worker_reap_cb, w);
 	e->next_id = w->index + 1;
 	e->id_step = parts->nworkers;
+	e->lasts = parts->lasts;
 	e->ops = &ops;
 	e->worker = w;
 	e->own.stats = &w->stats;
@@ -136,19 +157,25 @@ env_init(struct worker *w)
 	e->route.stats = &w->stats;
 	e->mediate.sessions = parts->sessions;
 	e->mediate.stats = &w->stats;
+	e->mediate.refused = parts->refused;
 	e->mediate.crypt = crypt_new();
 	e->mediate.state = e->route.state;
 	e->mediate.secret = parts->secret;
 	e->mediate.hash = e->route.hash;
 	e->mediate.keyc = w->keyc;
+	e->mediate.wake = progress_wake;
+	e->mediate.hold = conn_hold;
+	e->mediate.trace = tapped_trace;
 }
 
 /* Nothing is missing. */
 static bool
 env_whole(const struct conn_env *e)
 {
-	return e->pipes != NULL && e->held != NULL && e->turn != NULL && e->reap != NULL &&
-	    e->route.state != NULL && e->route.hash != NULL && e->mediate.crypt != NULL;
+	return e->pipes != NULL && e->held != NULL && e->strangers != NULL && e->vc != NULL &&
+	    e->lost != NULL && e->turn != NULL && e->reap != NULL && e->route.state != NULL &&
+	    e->route.hash != NULL &&
+	    e->mediate.crypt != NULL;
 }
 
 /*
@@ -171,7 +198,7 @@ loop_new(void)
 
 struct worker *
 worker_new(unsigned index, const struct worker_parts *parts, struct policy *policy,
-    const int *fds, const struct conf_listen *listen, size_t n)
+    const struct conf_listen *listen, size_t n)
 {
 	const struct timeval second = { 1, 0 };
 	struct worker *w = calloc(1, sizeof(*w));
@@ -184,28 +211,36 @@ worker_new(unsigned index, const struct worker_parts *parts, struct policy *poli
 	w->base = loop_new();
 	if (w->base == NULL)
 		goto fail;
-	if (parts->keyed && (w->keyc = keyc_new(w->base)) == NULL)
+	if (parts->keywatch != NULL && (w->keyc = keyc_new(w->base, parts->keywatch)) == NULL)
 		goto fail;
 	env_init(w);
+	w->env.listen = listen;
+	w->env.nlisten = n;
 	worker_use_policy(w, policy);
 	w->mailbox = mailbox_new(w->base);
 	w->tick = event_new(w->base, -1, EV_PERSIST, worker_tick_cb, w);
-	w->listeners = calloc(n, sizeof(struct listener *));
-	if (!env_whole(&w->env) || w->mailbox == NULL || w->tick == NULL || w->listeners == NULL ||
+	if (!env_whole(&w->env) || w->mailbox == NULL || w->tick == NULL ||
 	    event_add(w->tick, &second) == -1)
 		goto fail;
-	for (; w->nlisteners < n; w->nlisteners++) {
-		size_t i = w->nlisteners;
-
-		w->listeners[i] = listener_new(&w->env, fds[i], &listen[i]);
-		if (w->listeners[i] == NULL)
-			goto fail;
-	}
 	return w;
 fail:
 	log_error("cannot set up a worker: out of memory or descriptors");
 	worker_free(&w);
 	return NULL;
+}
+
+int
+worker_add_listener(struct worker *w, int fd, const struct conf_listen *listen)
+{
+	struct listener **more = reallocarray(w->listeners, w->nlisteners + 1,
+	    sizeof(struct listener *));
+
+	if (more != NULL)
+		w->listeners = more;
+	if (more == NULL || (more[w->nlisteners] = listener_new(&w->env, fd, listen)) == NULL)
+		return -1;
+	listener_pause(more[w->nlisteners++]);
+	return 0;
 }
 
 void
@@ -222,9 +257,15 @@ worker_free(struct worker **wp)
 
 	if (w == NULL)
 		return;
+	lost_free(&w->env.lost);
+	describe_drop(&w->env);
+	giving_free(&w->giving);
+	taking_free(&w->taking);
 	while ((c = TAILQ_FIRST(&w->env.conns)) != NULL)
 		conn_kill(c, CLOSE_SHUTDOWN);
 	worker_reap_cb(-1, 0, w);
+	while (w->env.ntaps > 0)
+		tapped_remove(&w->env, w->env.taps[0]);
 	for (size_t i = 0; i < w->nlisteners; i++)
 		listener_free(&w->listeners[i]);
 	free(w->listeners);
@@ -233,14 +274,17 @@ worker_free(struct worker **wp)
 	if (w->tick != NULL)
 		event_free(w->tick);
 	held_free(&w->env.held);
+	strangers_free(&w->env.strangers);
 	if (w->env.reap != NULL)
 		event_free(w->env.reap);
 	if (w->env.turn != NULL)
 		event_free(w->env.turn);
 	splice_pool_free(&w->env.pipes);
+	vc_index_free(&w->env.vc);
 	state_free(&w->env.route.state);
 	keyhash_free(&w->env.route.hash);
 	crypt_free(&w->env.mediate.crypt);
+	free(w->env.mediate.messages);
 	policy_unref(&w->env.policy);
 	if (w->base != NULL)
 		event_base_free(w->base);
@@ -263,4 +307,30 @@ worker_stop(struct worker *w)
 {
 	if (mailbox_post(w->mailbox, stop_call, w) == -1)
 		log_error("out of memory: worker %u cannot be told to stop", w->index);
+}
+
+void
+workers_moved(struct worker *const *workers, size_t n, unsigned number,
+    uint64_t bytes[TRAFFIC_WAYS])
+{
+	memset(bytes, 0, TRAFFIC_WAYS * sizeof(bytes[0]));
+	for (size_t i = 0; i < n; i++)
+		for (unsigned way = 0; way < TRAFFIC_WAYS; way++)
+			bytes[way] += workers[i]->env.traffic.bytes[number][way];
+}
+
+uint64_t
+workers_connections(struct worker *const *workers, size_t n)
+{
+	uint64_t open = 0;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t l = 0; l < CONF_LISTEN_MAX; l++) {
+			struct listen_count *c = &workers[i]->env.listens[l];
+			/* What has ended first: so there are never fewer accepted. */
+			const uint64_t closed = c->closed;
+
+			open += c->accepted - closed;
+		}
+	return open;
 }

@@ -9,8 +9,16 @@
 #include "inspect/vc_reset.h"
 #include "nodes/node.h"
 #include "policy/policy.h"
+#include "proxy/awake.h"
 #include "proxy/conn.h"
+#include "proxy/describe.h"
+#include "proxy/listen.h"
+#include "proxy/lost.h"
 #include "proxy/mailbox.h"
+#include "proxy/parting.h"
+#include "proxy/tap.h"
+#include "proxy/tapped.h"
+#include "proxy/vc_index.h"
 #include "proxy/watch.h"
 #include "state/state.h"
 
@@ -25,10 +33,13 @@ struct order {
 	struct worker *w;
 	struct policy *policy;
 	struct node *node;
+	struct tap *tap;
+	bool on;
 	struct state_key key;
 	struct vc_reset reset;
 	int fd;
-	void (*done)(void *arg, struct conn_info *list, size_t n);
+	described_f done;
+	const struct filter *filter;	/* the same */
 	void *arg;
 };
 
@@ -47,6 +58,7 @@ order_post(struct order order, void (*call)(void *arg))
 	log_error("out of memory: an order to worker %u is lost", order.w->index);
 	policy_unref(&order.policy);
 	node_unref(&order.node);
+	tap_unref(&order.tap);
 	if (order.fd > 0)
 		close(order.fd);
 	if (order.done != NULL)
@@ -99,8 +111,10 @@ node_doubt_call(void *arg)
 	MAGIC_CHECK(o, ORDER_MAGIC);
 	for (c = TAILQ_FIRST(&o->w->env.conns); c != NULL; c = next) {
 		next = conn_next(c);
-		if (conn_node(c) == o->node)
+		if (conn_node(c) == o->node) {
+			awake_stir(c);
 			watch_tick(c, now);
+		}
 	}
 	node_unref(&o->node);
 	free(o);
@@ -113,17 +127,34 @@ worker_node_doubt(struct worker *w, struct node *n)
 }
 
 static void
+tap_call(void *arg)
+{
+	struct order *o = arg;
+
+	MAGIC_CHECK(o, ORDER_MAGIC);
+	if (o->on)
+		tapped_add(&o->w->env, o->tap);
+	else
+		tapped_remove(&o->w->env, o->tap);
+	tap_unref(&o->tap);
+	free(o);
+}
+
+void
+worker_tap(struct worker *w, struct tap *t, bool on)
+{
+	order_post((struct order){ .w = w, .tap = tap_ref(t), .on = on }, tap_call);
+}
+
+static void
 claim_lost_call(void *arg)
 {
 	struct order *o = arg;
-	struct conn *c, *next;
 
 	MAGIC_CHECK(o, ORDER_MAGIC);
-	for (c = TAILQ_FIRST(&o->w->env.conns); c != NULL; c = next) {
-		next = conn_next(c);
-		if (conn_is_of(c, &o->key))
-			conn_end(c, CLOSE_CLAIM_LOST);
-	}
+	if (lost_add(o->w->env.lost, &o->key) == -1)
+		log_error("out of memory: a client that lives elsewhere stays on worker %u",
+		    o->w->index);
 	free(o);
 }
 
@@ -137,16 +168,9 @@ static void
 vc_reset_call(void *arg)
 {
 	struct order *o = arg;
-	struct conn *c, *next;
 
 	MAGIC_CHECK(o, ORDER_MAGIC);
-	for (c = TAILQ_FIRST(&o->w->env.conns); c != NULL; c = next) {
-		const struct vc_conn vc = conn_vc(c);
-
-		next = conn_next(c);
-		if (vc_reset_ends(&o->reset, &vc))
-			conn_end(c, CLOSE_VC_RESET);
-	}
+	vc_index_reset(&o->w->env, &o->reset);
 	free(o);
 }
 
@@ -156,24 +180,100 @@ worker_vc_reset(struct worker *w, const struct vc_reset *r)
 	order_post((struct order){ .w = w, .reset = *r }, vc_reset_call);
 }
 
+/* Clients that are to go. */
+#define PART_MAGIC 0x70617274u
+
+struct part {
+	MAGIC_MEMBER
+	struct worker *w;
+	enum worker_parting what;
+	struct parting who;
+	uint32_t quiet_s;
+	worker_parted_f done;
+	void *arg;
+};
+
 static void
-describe_call(void *arg)
+part_call(void *arg)
+{
+	struct part *p = arg;
+	struct conn_env *env = &p->w->env;
+	uint32_t result = 0;
+
+	MAGIC_CHECK(p, PART_MAGIC);
+	switch (p->what) {
+	case WORKER_PARK:
+		result = parting_park(env, &p->who, p->quiet_s);
+		break;
+	case WORKER_RESUME:
+		parting_resume(env, &p->who);
+		break;
+	case WORKER_GO:
+		parting_go(env, &p->who, p->quiet_s);
+		break;
+	case WORKER_END:
+		result = (uint32_t)parting_end(env, &p->who);
+		break;
+	}
+	if (p->done != NULL)
+		p->done(p->arg, result);
+	MAGIC_CLEAR(p);
+	free(p);
+}
+
+void
+worker_part(struct worker *w, enum worker_parting what, const struct parting *who,
+    uint32_t quiet_s, worker_parted_f done, void *arg)
+{
+	struct part *p = calloc(1, sizeof(*p));
+
+	if (p != NULL) {
+		MAGIC_SET(p, PART_MAGIC);
+		p->w = w;
+		p->what = what;
+		p->who = *who;
+		p->quiet_s = quiet_s;
+		p->done = done;
+		p->arg = arg;
+		if (mailbox_post(w->mailbox, part_call, p) == 0)
+			return;
+	}
+	free(p);
+	log_error("out of memory: an order to worker %u is lost", w->index);
+	if (done != NULL)
+		done(arg, what == WORKER_PARK ? UINT32_MAX : 0);
+}
+
+static void
+unlisten_call(void *arg)
 {
 	struct order *o = arg;
-	struct conn_info *list = calloc(o->w->env.nconns + 1, sizeof(*list));
-	struct conn *c;
-	size_t n = 0;
 
 	MAGIC_CHECK(o, ORDER_MAGIC);
-	for (c = TAILQ_FIRST(&o->w->env.conns); list != NULL && c != NULL; c = conn_next(c))
-		conn_describe(c, &list[n++]);
-	o->done(o->arg, list, n);
+	while (o->w->nlisteners > 0)
+		listener_free(&o->w->listeners[--o->w->nlisteners]);
 	free(o);
 }
 
 void
-worker_describe(struct worker *w, void (*done)(void *arg, struct conn_info *list, size_t n),
-    void *arg)
+worker_unlisten(struct worker *w)
 {
-	order_post((struct order){ .w = w, .done = done, .arg = arg }, describe_call);
+	order_post((struct order){ .w = w }, unlisten_call);
+}
+
+static void
+describe_call(void *arg)
+{
+	struct order *o = arg;
+
+	MAGIC_CHECK(o, ORDER_MAGIC);
+	describe_start(&o->w->env, o->filter, o->done, o->arg);
+	free(o);
+}
+
+void
+worker_describe(struct worker *w, const struct filter *f, described_f done, void *arg)
+{
+	order_post((struct order){ .w = w, .filter = f, .done = done, .arg = arg },
+	    describe_call);
 }

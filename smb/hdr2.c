@@ -15,9 +15,10 @@ hdr2_get(struct hdr2 *h, const uint8_t *p, size_t n)
 	uint32_t protocol;
 	uint16_t size;
 
-	*h = (struct hdr2){ 0 };
-	if (n < SMB2_HDR_LEN)
+	if (n < SMB2_HDR_LEN) {
+		*h = (struct hdr2){ 0 };
 		return -1;
+	}
 	protocol = rd_u32(&r);
 	size = rd_u16(&r);
 	h->credit_charge = rd_u16(&r);
@@ -29,7 +30,9 @@ hdr2_get(struct hdr2 *h, const uint8_t *p, size_t n)
 	h->message_id = rd_u64(&r);
 	if ((h->flags & SMB2_FLAGS_ASYNC_COMMAND) != 0) {
 		h->async_id = rd_u64(&r);
+		h->process_id = h->tree_id = 0;
 	} else {
+		h->async_id = 0;
 		h->process_id = rd_u32(&r);
 		h->tree_id = rd_u32(&r);
 	}
@@ -38,12 +41,18 @@ hdr2_get(struct hdr2 *h, const uint8_t *p, size_t n)
 	return rd_ok(&r) && protocol == SMB2_PROTOCOL_ID && size == SMB2_HDR_LEN ? 0 : -1;
 }
 
-int
-hdr2_get_of(struct hdr2 *h, const uint8_t *p, size_t n, uint16_t command, bool answer)
+bool
+hdr2_is(const uint8_t *p, size_t n, uint16_t command, bool answer)
 {
-	if (hdr2_get(h, p, n) == -1 || h->command != command)
-		return -1;
-	return ((h->flags & SMB2_FLAGS_SERVER_TO_REDIR) != 0) == answer ? 0 : -1;
+	struct rd r = rd_init(p, SMB2_HDR_LEN);
+
+	if (n < SMB2_HDR_LEN || rd_u32(&r) != SMB2_PROTOCOL_ID || rd_u16(&r) != SMB2_HDR_LEN)
+		return false;
+	rd_skip(&r, 6);
+	if (rd_u16(&r) != command)
+		return false;
+	rd_skip(&r, 2);
+	return ((rd_u32(&r) & SMB2_FLAGS_SERVER_TO_REDIR) != 0) == answer;
 }
 
 struct rd

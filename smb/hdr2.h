@@ -10,6 +10,9 @@
 
 struct wr;
 
+/* No message has it. */
+#define HDR2_NO_COMMAND 0xffff
+
 /* SMB2 packet header, SYNC and ASYNC form, [MS-SMB2] 2.2.1. 64 bytes on the wire. */
 struct hdr2 {
 	uint16_t credit_charge;
@@ -29,9 +32,8 @@ struct hdr2 {
 /* 0, or -1 when fewer than 64 bytes, another ProtocolId or a StructureSize other than 64. */
 int hdr2_get(struct hdr2 *h, const uint8_t *p, size_t n) __attribute__((warn_unused_result));
 
-/* The same for an answer to, or a request with, that command; -1 with anything else. */
-int hdr2_get_of(struct hdr2 *h, const uint8_t *p, size_t n, uint16_t command, bool answer)
-    __attribute__((warn_unused_result));
+/* Would hdr2_get() take it, and is it of an answer to, or of a request with, that command? */
+bool hdr2_is(const uint8_t *p, size_t n, uint16_t command, bool answer);
 
 /*
  * A buffer that a message says is n bytes at off, as a reader of its own. Offsets count from the

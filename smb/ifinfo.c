@@ -60,32 +60,27 @@ ifinfo_get(struct ifinfo *dst, size_t max, size_t *n_r, const uint8_t *p, size_t
 	return 0;
 }
 
-size_t
-ifinfo_put(uint8_t *dst, size_t cap, const struct ifinfo *e, size_t n)
+void
+ifinfo_put(struct wr *w, const struct ifinfo *e, size_t n)
 {
-	struct wr w = wr_init(dst, cap);
-
 	for (size_t i = 0; i < n; i++) {
 		size_t sockaddr;
 
-		wr_u32(&w, i + 1 < n ? IFINFO_ENTRY_LEN : 0);
-		wr_u32(&w, e[i].ifindex);
-		wr_u32(&w, e[i].capability);
-		wr_u32(&w, 0);
-		wr_u64(&w, e[i].link_speed);
-		sockaddr = wr_len(&w);
+		wr_u32(w, i + 1 < n ? IFINFO_ENTRY_LEN : 0);
+		wr_u32(w, e[i].ifindex);
+		wr_u32(w, e[i].capability);
+		wr_u32(w, 0);
+		wr_u64(w, e[i].link_speed);
+		sockaddr = wr_len(w);
 		if (addr_is_v4(&e[i].addr)) {
-			wr_u16(&w, FAMILY_V4);
-			wr_u16(&w, 0);
-			wr_bytes(&w, e[i].addr.b + 12, 4);
+			wr_u16(w, FAMILY_V4);
+			wr_u16(w, 0);
+			wr_bytes(w, e[i].addr.b + 12, 4);
 		} else {
-			wr_u16(&w, FAMILY_V6);
-			wr_zero(&w, 2 + 4);
-			wr_bytes(&w, e[i].addr.b, 16);
+			wr_u16(w, FAMILY_V6);
+			wr_zero(w, 2 + 4);
+			wr_bytes(w, e[i].addr.b, 16);
 		}
-		wr_pad(&w, sockaddr, SOCKADDR_LEN);
-		if (!wr_ok(&w))
-			return 0;
+		wr_pad(w, sockaddr, SOCKADDR_LEN);
 	}
-	return wr_len(&w);
 }

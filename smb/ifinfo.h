@@ -7,10 +7,12 @@
 
 #include "base/addr.h"
 
+struct wr;
+
 /* NETWORK_INTERFACE_INFO Response, [MS-SMB2] 2.2.32.5: 152 bytes an entry. */
 #define IFINFO_ENTRY_LEN 152
-/* A node's list of more entries than this is not believed: 38 KiB of addresses. */
-#define IFINFO_MAX 256
+/* As many as fit into the longest message that is held, which has little more than 64 KiB. */
+#define IFINFO_MAX 437
 
 #define IFINFO_RSS_CAPABLE 0x00000001u
 #define IFINFO_RDMA_CAPABLE 0x00000002u
@@ -30,7 +32,7 @@ struct ifinfo {
 int ifinfo_get(struct ifinfo *dst, size_t max, size_t *n_r, const uint8_t *p, size_t len)
     __attribute__((warn_unused_result));
 
-/* Writes n entries; returns the bytes used (n * IFINFO_ENTRY_LEN), or 0 when cap is too small. */
-size_t ifinfo_put(uint8_t *dst, size_t cap, const struct ifinfo *e, size_t n);
+/* Appends n entries of IFINFO_ENTRY_LEN bytes. */
+void ifinfo_put(struct wr *w, const struct ifinfo *e, size_t n);
 
 #endif

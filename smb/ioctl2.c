@@ -6,20 +6,32 @@
 #include "base/rd.h"
 #include "base/wr.h"
 #include "smb/const.h"
+#include "smb/err2.h"
 #include "smb/hdr2.h"
 
 /* StructureSize and where the buffer begins at the earliest, from the SMB2 header on. */
 #define REQ_SIZE 57
 #define REQ_FIXED (SMB2_HDR_LEN + 56)
 #define RESP_SIZE 49
-#define RESP_FIXED (SMB2_HDR_LEN + 48)
+#define RESP_FIXED IOCTL2_RESP_LEN
 
 uint32_t
 ioctl2_peek(const uint8_t *msg, size_t n)
 {
 	struct rd r = rd_init(msg, n);
 
+	if (err2_is(msg, n))
+		return 0;
 	rd_skip(&r, IOCTL2_PEEK_LEN - 4);
+	return rd_u32(&r);
+}
+
+uint32_t
+ioctl2_peek_max(const uint8_t *msg, size_t n)
+{
+	struct rd r = rd_init(msg, n);
+
+	rd_skip(&r, IOCTL2_MAX_OUTPUT);
 	return rd_u32(&r);
 }
 
@@ -28,11 +40,10 @@ ioctl2_req_get(struct ioctl2_req *q, const uint8_t *msg, size_t len)
 {
 	struct rd r = rd_init(msg, len);
 	uint32_t in_off, out_off, out_count;
-	struct hdr2 h;
 	uint16_t size;
 
 	*q = (struct ioctl2_req){ 0 };
-	if (hdr2_get_of(&h, msg, len, SMB2_IOCTL, false) == -1)
+	if (!hdr2_is(msg, len, SMB2_IOCTL, false))
 		return -1;
 	rd_skip(&r, SMB2_HDR_LEN);
 	size = rd_u16(&r);
@@ -58,11 +69,10 @@ ioctl2_resp_get(struct ioctl2_resp *a, const uint8_t *msg, size_t len)
 {
 	struct rd r = rd_init(msg, len), out;
 	uint32_t in_off, in_count, out_off, out_count;
-	struct hdr2 h;
 	uint16_t size;
 
 	*a = (struct ioctl2_resp){ 0 };
-	if (hdr2_get_of(&h, msg, len, SMB2_IOCTL, true) == -1)
+	if (!hdr2_is(msg, len, SMB2_IOCTL, true))
 		return -1;
 	rd_skip(&r, SMB2_HDR_LEN);
 	size = rd_u16(&r);
@@ -102,5 +112,6 @@ ioctl2_resp_put(struct wr *w, const struct hdr2 *h, const struct ioctl2_resp *a)
 	wr_u32(w, (uint32_t)a->output_len);
 	wr_u32(w, a->flags);
 	wr_u32(w, 0);
-	wr_bytes(w, a->output, a->output_len);
+	if (a->output != NULL)
+		wr_bytes(w, a->output, a->output_len);
 }

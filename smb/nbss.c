@@ -10,11 +10,15 @@
 int
 nbss_get(struct nbss *n, const uint8_t *p, size_t avail)
 {
-	struct rd r = rd_init(p, avail);
+	/* Of a length that the compiler knows, as in hdr2_get(). */
+	struct rd r = rd_init(p, NBSS_HDR_LEN);
 
+	*n = (struct nbss){ 0 };
+	if (avail < NBSS_HDR_LEN)
+		return -1;
 	n->type = rd_u8(&r);
 	n->len = rd_be24(&r);
-	return rd_ok(&r) ? 0 : -1;
+	return 0;
 }
 
 void

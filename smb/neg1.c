@@ -74,11 +74,15 @@ neg1_req_get(struct neg1_req *n, const uint8_t *msg, size_t len)
 		if (rd_u8(&list) != BUFFER_FORMAT_DIALECT)
 			return -1;
 		left = rd_left(&list);
-		text = rd_bytes(&list, left);
-		nul = left > 0 ? memchr(text, '\0', left) : NULL;
-		if (nul == NULL)
+		if (left == 0)
 			return -1;
-		rd_seek(&list, (size_t)(nul + 1 - list.base));
+		text = rd_bytes(&list, left);
+		nul = memchr(text, '\0', left);
+		/* Some clients do not count the last NUL. What to make of that is the node's. */
+		if (nul == NULL)
+			nul = text + left;
+		else
+			rd_seek(&list, (size_t)(nul + 1 - list.base));
 		n->ndialects++;
 		n->smb2_any |= is_string(text, (size_t)(nul - text), "SMB 2.???");
 		n->smb2_002 |= is_string(text, (size_t)(nul - text), "SMB 2.002");

@@ -44,8 +44,8 @@ ctx_kind(uint16_t type)
 }
 
 /*
- * Walks a context list, [MS-SMB2] 2.2.3.1 and 2.2.4.1, that may not begin before `min`, the end of
- * what is in front of it. Every context is 8-aligned, counted from the SMB2 header.
+ * Walks the context list of a response, [MS-SMB2] 2.2.4.1, that may not begin before `min`, the end
+ * of what is in front of it. Every context is 8-aligned, counted from the SMB2 header.
  */
 static int
 ctxs_get(struct ctxs *c, struct rd *r, size_t off, unsigned count, size_t min)
@@ -125,7 +125,8 @@ chosen_get(struct neg2_resp *n, struct ctxs *c)
 
 		r = &c->r[CTX_COMPRESSION];
 		count = rd_u16(r);
-		rd_skip(r, 6);
+		rd_skip(r, 2);
+		n->chained = (rd_u32(r) & SMB2_COMPRESSION_CAPABILITIES_FLAG_CHAINED) != 0;
 		/* "None in common" is one algorithm 0: [MS-SMB2] 3.3.5.4. */
 		while (count-- > 0 && rd_ok(r))
 			n->compression |= rd_u16(r) != 0;
@@ -139,43 +140,38 @@ int
 neg2_req_get(struct neg2_req *n, const uint8_t *msg, size_t len)
 {
 	struct rd r = rd_init(msg, len);
-	uint16_t size, count, ctx_count;
-	uint32_t ctx_off;
-	struct ctxs ctxs;
-	struct hdr2 h;
-	bool v311 = false;
 
 	*n = (struct neg2_req){ 0 };
-	if (hdr2_get_of(&h, msg, len, SMB2_NEGOTIATE, false) == -1)
+	if (!hdr2_is(msg, len, SMB2_NEGOTIATE, false))
 		return -1;
 	rd_skip(&r, SMB2_HDR_LEN);
-	size = rd_u16(&r);
-	count = rd_u16(&r);
+	if (rd_u16(&r) != REQ_SIZE)
+		return -1;
+	n->ndialects = rd_u16(&r);
 	n->security_mode = rd_u16(&r);
 	rd_skip(&r, 2);
 	n->capabilities = rd_u32(&r);
 	rd_copy(&r, n->client_guid.b, sizeof(n->client_guid.b));
-	/* ClientStartTime for dialects before 3.1.1. */
-	ctx_off = rd_u32(&r);
-	ctx_count = rd_u16(&r);
-	rd_skip(&r, 2);
-	if (size != REQ_SIZE || count == 0 || count > NEG2_MAX_DIALECTS)
-		return -1;
-	n->ndialects = count;
-	for (unsigned i = 0; i < count; i++) {
+	/*
+	 * ClientStartTime, or where 3.1.1 has its contexts. They are the node's to judge, which
+	 * refuses what it cannot read: nothing here depends on what a client offers in them.
+	 */
+	rd_skip(&r, 8);
+	for (unsigned i = 0; i < n->ndialects && rd_ok(&r); i++) {
 		uint16_t d = rd_u16(&r);
 
-		n->dialects[i] = d;
 		if (d > n->max_dialect)
 			n->max_dialect = d;
-		if (d == SMB2_DIALECT_311)
-			v311 = true;
+		if (i == 0 || d < n->min_dialect)
+			n->min_dialect = d;
 	}
-	if (!rd_ok(&r))
-		return -1;
-	if (v311 && ctxs_get(&ctxs, &r, ctx_off, ctx_count, r.pos) < 0)
-		return -1;
-	return 0;
+	return rd_ok(&r) && n->ndialects > 0 ? 0 : -1;
+}
+
+bool
+neg2_req_has_guid(const struct neg2_req *n)
+{
+	return n->max_dialect >= SMB2_DIALECT_210;
 }
 
 int
@@ -184,10 +180,9 @@ neg2_resp_get(struct neg2_resp *n, const uint8_t *msg, size_t len)
 	struct rd r = rd_init(msg, len), blob;
 	uint16_t size, ctx_count, off, blen;
 	uint32_t ctx_off;
-	struct hdr2 h;
 
 	*n = (struct neg2_resp){ 0 };
-	if (hdr2_get_of(&h, msg, len, SMB2_NEGOTIATE, true) == -1)
+	if (!hdr2_is(msg, len, SMB2_NEGOTIATE, true))
 		return -1;
 	rd_skip(&r, SMB2_HDR_LEN);
 	size = rd_u16(&r);

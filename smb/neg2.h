@@ -10,8 +10,7 @@
 
 struct wr;
 
-/* More than any real peer sends ([MS-SMB2] knows 5 dialects and 8 context types). */
-#define NEG2_MAX_DIALECTS 32
+/* Of an answer: more than any real node sends ([MS-SMB2] knows 8 types). */
 #define NEG2_MAX_CONTEXTS 32
 
 /* NEGOTIATE request, [MS-SMB2] 2.2.3. */
@@ -20,8 +19,7 @@ struct neg2_req {
 	uint32_t capabilities;
 	struct guid client_guid;
 	unsigned ndialects;
-	uint16_t dialects[NEG2_MAX_DIALECTS];
-	uint16_t max_dialect;	/* the greatest that is offered */
+	uint16_t min_dialect, max_dialect;	/* of those that are offered */
 };
 
 /* NEGOTIATE response, [MS-SMB2] 2.2.4. blob points into the message. */
@@ -41,6 +39,7 @@ struct neg2_resp {
 	uint16_t cipher;	/* 0 = none */
 	uint16_t signing;	/* SMB2_SIGNING_* */
 	bool compression;	/* the server chose at least one algorithm */
+	bool chained;		/* and can chain what is compressed with several */
 };
 
 /*
@@ -51,6 +50,12 @@ int neg2_req_get(struct neg2_req *r, const uint8_t *msg, size_t len)
     __attribute__((warn_unused_result));
 int neg2_resp_get(struct neg2_resp *r, const uint8_t *msg, size_t len)
     __attribute__((warn_unused_result));
+
+/*
+ * Does a node go by its ClientGuid? 2.0.2 has none, [MS-SMB2] 2.2.3. Zeros, which some libraries
+ * send for everybody, are a GUID like any other: a CTDB cluster takes all of these for one client.
+ */
+bool neg2_req_has_guid(const struct neg2_req *r);
 
 /*
  * Appends a whole NEGOTIATE response message (header, MessageId 0, one credit, body, blob; no

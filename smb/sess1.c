@@ -12,6 +12,8 @@
 /* Words in front of the lengths, which differ: VcNumber is one of them, SessionKey two. */
 #define VC_WORD 4
 #define LENGTHS_WORD 7
+/* Of a response, behind the AndX words. */
+#define ACTION_WORD 2
 
 /* A string up to its NUL, or to the end: clients forget the last one. */
 static const uint8_t *
@@ -67,9 +69,12 @@ sess1_req_get(struct sess1_req *s, const struct chain1 *c, const struct block1 *
 		s->blob = rd_bytes(&bytes, first);
 		break;
 	case 13:
+		s->lm_len = first;
+		s->nt_len = second;
 		sess1_names(s, c, &bytes, (size_t)first + second);
 		break;
 	case 10:
+		s->lm_len = first;
 		sess1_names(s, c, &bytes, first);
 		break;
 	default:
@@ -83,6 +88,15 @@ sess1_vc_put(uint8_t *msg, const struct sess1_req *s, uint16_t vc_number)
 {
 	msg[s->vc_off] = (uint8_t)vc_number;
 	msg[s->vc_off + 1] = (uint8_t)(vc_number >> 8);
+}
+
+bool
+sess1_resp_guest(const struct chain1 *c, const struct block1 *b)
+{
+	struct rd r = rd_init(c->msg, c->len), words = rd_sub(&r, b->words_off, 2u * b->words);
+
+	rd_skip(&words, 2 * ACTION_WORD);
+	return (rd_u16(&words) & 1) != 0 && rd_ok(&words);
 }
 
 const uint8_t *

@@ -21,6 +21,7 @@ struct sess1_req {
 	size_t blob_len;
 	const uint8_t *account, *domain;	/* the other forms, without NUL; NULL: not there */
 	size_t account_len, domain_len;
+	uint16_t lm_len, nt_len;	/* of their responses to the challenge, or passwords */
 	bool unicode;		/* both are UTF-16LE, else in the client's code page */
 };
 
@@ -33,6 +34,12 @@ int sess1_req_get(struct sess1_req *s, const struct chain1 *c, const struct bloc
 
 /* Writes VcNumber into a copy of the message. */
 void sess1_vc_put(uint8_t *msg, const struct sess1_req *s, uint16_t vc_number);
+
+/* Of a response that is no error, [MS-CIFS] 2.2.4.53.2. */
+#define SESS1_RESP_WORDS_MIN 3
+
+/* Does the response's Action say that the client is a guest, [MS-CIFS] 2.2.4.53.2? */
+bool sess1_resp_guest(const struct chain1 *c, const struct block1 *b);
 
 /* The security blob of a response with extended security, [MS-SMB] 2.2.4.6.2; NULL: none. */
 const uint8_t *sess1_resp_blob(const struct chain1 *c, const struct block1 *b, size_t *len);

@@ -18,10 +18,9 @@ sess2_req_get(struct sess2_req *s, const uint8_t *msg, size_t len)
 {
 	struct rd r = rd_init(msg, len), blob;
 	uint16_t size, off, blen;
-	struct hdr2 h;
 
 	*s = (struct sess2_req){ 0 };
-	if (hdr2_get_of(&h, msg, len, SMB2_SESSION_SETUP, false) == -1)
+	if (!hdr2_is(msg, len, SMB2_SESSION_SETUP, false))
 		return -1;
 	rd_skip(&r, SMB2_HDR_LEN);
 	size = rd_u16(&r);
@@ -45,15 +44,17 @@ sess2_resp_get(struct sess2_resp *s, const uint8_t *msg, size_t len)
 {
 	struct rd r = rd_init(msg, len), blob;
 	uint16_t size, off, blen;
-	struct hdr2 h;
+	uint32_t status;
 
 	*s = (struct sess2_resp){ 0 };
-	if (hdr2_get_of(&h, msg, len, SMB2_SESSION_SETUP, true) == -1)
+	if (!hdr2_is(msg, len, SMB2_SESSION_SETUP, true))
 		return -1;
 	/* The body of an ERROR response has the same StructureSize. */
-	if (h.status != STATUS_SUCCESS && h.status != STATUS_MORE_PROCESSING_REQUIRED)
+	rd_skip(&r, 8);
+	status = rd_u32(&r);
+	if (status != STATUS_SUCCESS && status != STATUS_MORE_PROCESSING_REQUIRED)
 		return -1;
-	rd_skip(&r, SMB2_HDR_LEN);
+	rd_skip(&r, SMB2_HDR_LEN - 12);
 	size = rd_u16(&r);
 	s->session_flags = rd_u16(&r);
 	off = rd_u16(&r);

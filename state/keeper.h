@@ -1,4 +1,4 @@
-/* keeper.h: keeps in Redis what this process holds, and in memory what the others put there */
+/* keeper.h: the thread that brings the map of claims to Redis, and what others put there to us */
 #ifndef STATE_KEEPER_H
 #define STATE_KEEPER_H
 
@@ -7,42 +7,58 @@
 #include <stdint.h>
 
 #include "state/link.h"
+#include "state/names.h"
+#include "state/peers.h"
 #include "state/state.h"
 
-struct event_base;
 struct keeper;
+struct order_said;
 struct shared;
 
+/* Called on the keeper's thread, but for home(): wherever it is, under a lock. */
 struct keeper_ops {
 	/* The claim of key is another proxy's, for another node: its connections here must end. */
 	void (*lost)(void *arg, const struct state_key *key);
 	/* A drain order: another proxy's operator has given it, or it is repeated. */
-	void (*drain)(void *arg, const char *node, bool drain);
+	void (*drain)(void *arg, const struct order_said *said);
+	/* Through another proxy a client has said that it lost its connections. */
+	void (*reset)(void *arg, const struct state_reset *r);
+	/* Another proxy's state_tell(). False: that cannot be. */
+	bool (*told)(void *arg, const void *bytes, size_t len);
+	/* All proxies that are there have the nodes that keeper_nodes() was told of as that. */
+	void (*agreed)(void *arg, uint64_t nodes);
+	/* See shared_home_f. It only computes. */
+	void (*home)(void *arg, const struct state_key *key, const char *home[2]);
 };
 
 /*
- * One a process. Asserts every claim and fact again before its lease is over, and all of them after
- * Redis was away or lost its data; follows the other proxies' exceptions. Callbacks run from the
- * loop, and out of keeper_repeat_drains().
+ * One a process, with a thread and a link of its own. Renews the lease, carries out what is decided
+ * in m, says all of it again after Redis was away or lost its data; follows the other proxies'
+ * exceptions and drain orders.
  */
-struct keeper *keeper_new(struct event_base *base, struct shared *m, const struct keeper_ops *ops,
-    void *arg);
+struct keeper *keeper_new(struct shared *m, const struct keeper_ops *ops, void *arg);
+/* Gives up every claim, if Redis answers at once. Other threads no longer use m, but to leave. */
 void keeper_free(struct keeper **k);
 
+/* From any thread: */
+
 /* An operator drains a node here, or ends that: other proxies follow, now or once they can. */
-void keeper_drain(struct keeper *k, const char *node, bool drain);
+void keeper_drain(struct keeper *k, const char *node, const char *stand);
+/* Every drain order that there is. */
+void keeper_each_drain(struct keeper *k, void (*f)(void *arg, const struct order_said *said),
+    void *arg);
+/* The nodes, their weights and which are drained have that hash now: homes may have changed. */
+void keeper_nodes(struct keeper *k, uint64_t nodes);
 
-/* Asserts what is due at once, not at the next turn. */
-void keeper_hurry(struct keeper *k);
-
-/* Calls drain() for every order that there is: the nodes are new. */
-void keeper_repeat_drains(struct keeper *k);
+#define KEEPER_PEERS_MAX 64
 
 struct keeper_info {
 	struct link_info link, news;
 	uint64_t epoch;			/* 0: not known */
 	uint64_t latency_us;		/* of the last look */
-	uint64_t asserted;			/* claims, each time again */
+	bool refused;			/* a proxy of another version is there */
+	size_t npeers;
+	struct peer peers[KEEPER_PEERS_MAX];
 };
 
 void keeper_describe(struct keeper *k, struct keeper_info *info);

@@ -3,57 +3,51 @@
 
 #include "state/link.h"
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/magic.h"
 #include "state/reply.h"
+#include "state/finder.h"
 
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <sys/random.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <event2/event.h>
 #include <hiredis/hiredis.h>
 
 /*
- *	IDLE ──► DIAL ──┬─► SENTINEL ─► DIAL the master ─┬─► GREET ──► READY
- *	  ▲             └───────────────────────────────►┘               │
- *	  └──────────────── any failure: wait, with jitter ◄─────────────┘
+ *	IDLE ─┬─► FIND the master ─┬─► DIAL ─► GREET ──► READY
+ *	  ▲   └───────────────────►┘             │          ▲ a script worked
+ *	  │                                      ▼          ▼ one did not
+ *	  └── any failure of the connection: wait, with jitter ◄──── TROUBLED
  *
- * Of hiredis the parser and the formatter are used. Its own asynchronous connection asserts on
- * what a server sends unasked, and knows no timer; this one believes nothing, and a new one of it
- * shares nothing with the last: no late answer can be taken for another's.
+ * That Redis answers does not mean that it serves: it may be full, or its ACL may forbid a command
+ * to a script. So a script that does all of it is tried first, and then until it works.
  */
 
 /* From the first SYN to READY. One attempt at a time: nobody else waits for it. */
 #define DIAL_MS 1000
-/* Answers that are owed. */
-#define ASKED_MAX 65536
 #define WAIT_MIN_MS 50
 #define WAIT_MAX_MS 1000
-#define READ_MAX 16384
+/* Where the next attempt will hardly be better; and between tries of a script. */
+#define LAST_MAX_MS 4000
+#define TRY_MIN_MS 500
+#define TRY_MAX_MS 2000
+/* Redis may be set otherwise meanwhile. */
+#define CHECK_MS 60000
+/* Is the master still where it was? While that is wanted, and while all is well. */
+#define FIND_MS 250
+#define WATCH_MS 1000
+/* Is a server master that is named before this one? */
+#define FORMER_MS 3000
+/* Nodes of a Redis Cluster that send us to one another, in one attempt. */
+#define HOPS_MAX 4
 
 #define LINK_MAGIC 0x6c696e6bu
 
-enum link_state { IDLE, DIAL, SENTINEL, GREET, READY };
-
-struct slot {
-	STAILQ_ENTRY(slot) entry;
-	uint64_t number;
-	link_reply_f cb;	/* NULL: nobody wants it */
-	void *arg;
-};
-
-STAILQ_HEAD(slots, slot);
+enum link_state { IDLE, FIND, DIAL, GREET, TROUBLED, READY };
 
 struct link {
 	MAGIC_MEMBER
@@ -63,33 +57,27 @@ struct link {
 	const struct link_ops *ops;
 	void *arg;
 	enum link_state state;
-	bool ask_sentinel;		/* the connection that is made is to a Sentinel */
-	unsigned generation;		/* of the connection: tells whether a callback ended it */
-	int fd;
-	struct event *read_ev, *write_ev, *timer;
-	struct reply_parser *parser;
-	struct buf out;
-	struct slots asked;
-	size_t nasked;
-	uint64_t next_number;
-	size_t server;			/* the next to try */
+	struct wire *wire;		/* NULL: none */
+	struct finder *finder;
+	struct event *timer;
+	struct wire_server to;		/* in use, or tried last */
+	size_t server;			/* the next to try, without Sentinels */
+	unsigned hops;
+	uint64_t mark;			/* of the password that was sent */
 	unsigned wait_ms;
+	unsigned try_ms;		/* until the next try, while TROUBLED */
+	bool trying;			/* a try's answer is owed */
+	char try_key[NAMES_KEY_MAX];
 	char sha[SCRIPT_COUNT][41];
 	bool loading;			/* scripts */
-	char peer[sizeof(((struct link_info *)NULL)->server)];
+	char peer[WIRE_NAME_MAX];
 	char role[sizeof(((struct link_info *)NULL)->role)];
+	char eviction[sizeof(((struct link_info *)NULL)->eviction)];
 	uint64_t since_ms, connects;
 	int64_t ahead_ms;		/* of Redis' clock over ours; 0: not known */
-	struct log_limit log;
 };
 
-static void dial(struct link *l, const struct link_server *to);
-
-bool
-link_ready(const struct link *l)
-{
-	return l->state == READY;
-}
+static void dial(struct link *l, const struct wire_server *to);
 
 bool
 link_returned(const struct link *l, uint64_t ms)
@@ -135,118 +123,73 @@ link_set_timer(struct link *l, unsigned ms)
 	event_add(l->timer, &tv);
 }
 
-/* Drops the connection; the caller answers whoever still waits. */
-static void
-link_hang_up(struct link *l)
+/* Until the next attempt. The first one is made at once: a failover may be over already. */
+static unsigned
+next_wait(struct link *l, enum fault why)
 {
-	l->generation++;
-	if (l->read_ev != NULL)
-		event_free(l->read_ev);
-	if (l->write_ev != NULL)
-		event_free(l->write_ev);
-	l->read_ev = l->write_ev = NULL;
-	if (l->fd != -1)
-		close(l->fd);
-	l->fd = -1;
-	reply_parser_free(&l->parser);
-	buf_fini(&l->out);
-	l->loading = false;
+	unsigned max = fault_kind(why) == FAULT_ENDS ? WAIT_MAX_MS : LAST_MAX_MS;
+	unsigned ms = l->wait_ms == 0 ? 20 : l->wait_ms;
+
+	if (why == FAULT_ELSEWHERE || ((why == FAULT_WRONGPASS || why == FAULT_AUTH) &&
+	    login_changed(&l->conf->at, l->mark)))
+		return jitter(20);
+	l->wait_ms = l->wait_ms == 0 ? WAIT_MIN_MS : l->wait_ms * 2;
+	if (l->wait_ms > max)
+		l->wait_ms = max;
+	return jitter(ms);
+}
+
+/* peer: who it is about. words: Redis' own, or NULL. */
+static void
+link_fail_at(struct link *l, enum fault why, const char *peer, const char *words)
+{
+	bool was_ready = l->state == READY, finding = l->state == FIND;
+	struct wire *w = l->wire;
+
+	if (l->state == IDLE)
+		return;
+	fault_met(l->faults, why, peer[0] != '\0' ? peer : "-", words);
+	l->state = IDLE;
+	l->wire = NULL;
+	l->loading = l->trying = false;
+	if (was_ready)
+		l->since_ms = clock_ms();
+	else if (why != FAULT_ELSEWHERE && l->conf->sentinel == NULL)
+		l->server++;
+	else if (why != FAULT_ELSEWHERE && !finding)
+		finder_next(l->finder);
+	link_set_timer(l, next_wait(l, why));
+	if (l->conf->sentinel == NULL)
+		finder_stop(l->finder);
+	else
+		finder_go_on(l->finder, FIND_MS, l->conf->nservers);
+	if (was_ready)
+		l->ops->ready(l->arg, false);
+	wire_free(&w);
+}
+
+static void
+link_fail_saying(struct link *l, enum fault why, const char *words)
+{
+	link_fail_at(l, why, l->peer, words);
 }
 
 void
 link_fail(struct link *l, enum fault why)
 {
-	struct slots asked = STAILQ_HEAD_INITIALIZER(asked);
-	bool was_ready = l->state == READY;
-	unsigned left_out;
-	struct slot *s;
-
-	if (l->state == IDLE)
-		return;
-	fault_add(l->faults, why);
-	if (log_allow(&l->log, clock_ms(), &left_out))
-		log_warn("redis %s: %s", l->peer[0] != '\0' ? l->peer : "-", fault_name(why));
-	link_hang_up(l);
-	l->state = IDLE;
-	if (was_ready) {
-		l->since_ms = clock_ms();
-		l->wait_ms = 0;
-	} else {
-		l->server++;
-	}
-	/* The first attempt is made at once: a failover may be over already. */
-	link_set_timer(l, l->wait_ms == 0 ? jitter(20) : jitter(l->wait_ms));
-	l->wait_ms = l->wait_ms == 0 ? WAIT_MIN_MS : l->wait_ms * 2;
-	if (l->wait_ms > WAIT_MAX_MS)
-		l->wait_ms = WAIT_MAX_MS;
-	STAILQ_CONCAT(&asked, &l->asked);
-	l->nasked = 0;
-	if (was_ready)
-		l->ops->ready(l->arg, false);
-	while ((s = STAILQ_FIRST(&asked)) != NULL) {
-		STAILQ_REMOVE_HEAD(&asked, entry);
-		if (s->cb != NULL)
-			s->cb(s->arg, NULL);
-		free(s);
-	}
+	link_fail_saying(l, why, NULL);
 }
 
-static void
-link_flush(struct link *l)
-{
-	while (buf_len(&l->out) > 0) {
-		ssize_t n = send(l->fd, buf_head(&l->out), buf_len(&l->out), MSG_NOSIGNAL);
-
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-			event_add(l->write_ev, NULL);
-			return;
-		}
-		/* Reading finds out that it is broken: nothing is called back from here. */
-		if (n == -1)
-			return;
-		buf_drain(&l->out, (size_t)n);
-	}
-}
-
-static uint64_t
-link_send(struct link *l, int argc, const char **argv, const size_t *len, link_reply_f cb,
-    void *arg)
-{
-	struct slot *s = l->nasked < ASKED_MAX ? calloc(1, sizeof(*s)) : NULL;
-	char *text = NULL;
-	int n;
-
-	if (s == NULL)
-		return 0;
-	n = (int)redisFormatCommandArgv(&text, argc, argv, len);
-	if (n < 0 || buf_add(&l->out, text, (size_t)n) == -1) {
-		free(text);
-		free(s);
-		return 0;
-	}
-	free(text);
-	s->number = ++l->next_number;
-	s->cb = cb;
-	s->arg = arg;
-	STAILQ_INSERT_TAIL(&l->asked, s, entry);
-	l->nasked++;
-	/* Not before other events of this turn have run: what they ask leaves with it. */
-	event_active(l->write_ev, EV_WRITE, 0);
-	return s->number;
-}
-
-uint64_t
+bool
 link_ask(struct link *l, int argc, const char **argv, const size_t *len, link_reply_f cb,
     void *arg)
 {
-	return l->state == READY ? link_send(l, argc, argv, len, cb, arg) : 0;
+	return l->state == READY && wire_ask(l->wire, argc, argv, len, cb, arg);
 }
 
 #define RUN_ARGS_MAX 1024
 
-uint64_t
+bool
 link_run(struct link *l, enum script s, int nkeys, int argc, const char **argv,
     const size_t *len, link_reply_f cb, void *arg)
 {
@@ -255,7 +198,7 @@ link_run(struct link *l, enum script s, int nkeys, int argc, const char **argv,
 	char keys[16];
 
 	if (l->state != READY || argc > RUN_ARGS_MAX)
-		return 0;
+		return false;
 	snprintf(keys, sizeof(keys), "%d", nkeys);
 	all[0] = "EVALSHA";
 	all[1] = l->sha[s];
@@ -266,31 +209,132 @@ link_run(struct link *l, enum script s, int nkeys, int argc, const char **argv,
 		all[i + 3] = argv[i];
 		lens[i + 3] = len != NULL ? len[i] : strlen(argv[i]);
 	}
-	return link_send(l, argc + 3, all, lens, cb, arg);
+	return wire_ask(l->wire, argc + 3, all, lens, cb, arg);
 }
 
-void
-link_forget(struct link *l, uint64_t number)
+/* Becoming ready, and being so no longer. */
+
+static void
+checked_cb(void *arg, const redisReply *r)
 {
-	struct slot *s;
+	static const char field[] = "maxmemory_policy:";
+	const char *at = r == NULL || r->type != REDIS_REPLY_STRING ? NULL : strstr(r->str, field);
+	char words[FAULT_WORDS];
+	struct link *l = arg;
 
-	STAILQ_FOREACH(s, &l->asked, entry)
-		if (s->number == number)
-			s->cb = NULL;
+	MAGIC_CHECK(l, LINK_MAGIC);
+	/* Who may not ask does not know. */
+	if (at == NULL)
+		return;
+	at += sizeof(field) - 1;
+	snprintf(l->eviction, sizeof(l->eviction), "%.*s", (int)strcspn(at, "\r\n"), at);
+	if (strcmp(l->eviction, "noeviction") == 0)
+		return;
+	snprintf(words, sizeof(words), "its maxmemory-policy is %s", l->eviction);
+	fault_met(l->faults, FAULT_EVICTION, l->peer, words);
 }
 
-/* Becoming ready. */
+/* How Redis is set, now and then. One that is subscribed may not be asked. */
+static void
+check_redis(struct link *l)
+{
+	const char *argv[] = { "INFO", "memory" };
+
+	if (l->ops->push != NULL)
+		return;
+	link_set_timer(l, CHECK_MS);
+	(void)wire_ask(l->wire, 2, argv, NULL, checked_cb, l);
+}
 
 static void
 now_ready(struct link *l)
 {
+	fault_over(l->faults);
 	event_del(l->timer);
 	l->state = READY;
 	l->since_ms = clock_ms();
-	l->wait_ms = 0;
+	/* One that listens has shown only that it can be made: it may not subscribe. */
+	if (l->ops->push == NULL)
+		l->wait_ms = 0;
 	l->connects++;
-	log_info("redis %s: ready", l->peer);
+	log_about(LOG_LEVEL_INFO, log_of(LOG_EVENT_REDIS),
+	    "redis %s: ready", l->peer);
+	check_redis(l);
+	if (l->conf->sentinel != NULL)
+		finder_go_on(l->finder, WATCH_MS, l->conf->nservers);
+	else if (l->hops == 0 && l->server % l->conf->nservers > 0)
+		finder_go_on(l->finder, FORMER_MS, l->server % l->conf->nservers);
 	l->ops->ready(l->arg, true);
+}
+
+/* The connection stays; nobody is to use it before a try has worked. */
+static void
+now_troubled(struct link *l, enum fault why, const char *words)
+{
+	bool was_ready = l->state == READY;
+
+	fault_met(l->faults, why, l->peer, words);
+	if (l->state == TROUBLED || was_ready)
+		l->try_ms = l->try_ms * 2 > TRY_MAX_MS ? TRY_MAX_MS : l->try_ms * 2;
+	l->state = TROUBLED;
+	link_set_timer(l, jitter(l->try_ms));
+	if (was_ready) {
+		l->since_ms = clock_ms();
+		l->ops->ready(l->arg, false);
+	}
+}
+
+/*
+ * "MOVED SLOT ADDRESS:PORT", of a Redis Cluster: all our names are in one slot, and its master is
+ * there. False: it does not say where.
+ */
+static bool
+follow_moved(struct link *l, const char *words)
+{
+	const char *at = strrchr(words, ' ');
+	struct wire_server to = { .path = "" };
+	struct wire *w = l->wire;
+
+	if (at == NULL || l->hops >= HOPS_MAX || addrport_parse(&to.address, at + 1, 0) == -1)
+		return false;
+	l->hops++;
+	l->wire = NULL;
+	l->loading = false;
+	dial(l, &to);
+	wire_free(&w);
+	return true;
+}
+
+static void
+tried_cb(void *arg, const redisReply *r)
+{
+	struct link *l = arg;
+
+	MAGIC_CHECK(l, LINK_MAGIC);
+	if (r == NULL)
+		return;
+	l->trying = false;
+	if (r->type == REDIS_REPLY_INTEGER)
+		now_ready(l);
+	else if (r->type == REDIS_REPLY_ERROR && fault_of(r->str) == FAULT_MOVED &&
+	    follow_moved(l, r->str))
+		return;
+	else if (r->type != REDIS_REPLY_ERROR)
+		link_fail(l, FAULT_PROTOCOL);
+	else if (fault_kind(fault_of(r->str)) == FAULT_TROUBLES)
+		now_troubled(l, fault_of(r->str), r->str);
+	else
+		link_fail_saying(l, fault_of(r->str), r->str);
+}
+
+static void
+send_try(struct link *l)
+{
+	const char *argv[] = { "EVALSHA", l->sha[SCRIPT_TRY], "1", l->try_key };
+
+	l->trying = true;
+	if (!wire_ask(l->wire, 4, argv, NULL, tried_cb, l))
+		link_fail(l, FAULT_NO_MEMORY);
 }
 
 /* An answer in the greeting that is not what it must be ends the attempt. */
@@ -301,7 +345,10 @@ greeted(struct link *l, const redisReply *r, int type)
 		return false;
 	if (r->type == type || (type == REDIS_REPLY_STRING && r->type == REDIS_REPLY_STATUS))
 		return true;
-	link_fail(l, r->type == REDIS_REPLY_ERROR ? fault_of(r->str) : FAULT_PROTOCOL);
+	if (r->type == REDIS_REPLY_ERROR)
+		link_fail_saying(l, fault_of(r->str), r->str);
+	else
+		link_fail(l, FAULT_PROTOCOL);
 	return false;
 }
 
@@ -378,7 +425,8 @@ time_cb(void *arg, const redisReply *r)
 	l->ahead_ms = 0;
 	link_note_time(l, strtoull(r->element[0]->str, NULL, 10) * 1000 +
 	    strtoull(r->element[1]->str, NULL, 10) / 1000);
-	now_ready(l);
+	l->try_ms = TRY_MIN_MS;
+	send_try(l);
 }
 
 static int
@@ -392,7 +440,7 @@ load_scripts(struct link *l)
 		if (x != NULL) {
 			*x = (struct loading){ .l = l, .s = (enum script)i };
 			MAGIC_SET(x, LOADING_MAGIC);
-			if (link_send(l, 3, argv, NULL, loaded_cb, x) != 0)
+			if (wire_ask(l->wire, 3, argv, NULL, loaded_cb, x))
 				continue;
 		}
 		free(x);
@@ -402,190 +450,178 @@ load_scripts(struct link *l)
 }
 
 static void
-greet(struct link *l)
+open_cb(void *arg)
 {
-	const char *auth[3] = { "AUTH" }, *role[] = { "ROLE" }, *now[] = { "TIME" };
-	int n = 1;
-
-	l->state = GREET;
-	if (l->conf->user != NULL)
-		auth[n++] = l->conf->user;
-	if (l->conf->password != NULL)
-		auth[n++] = l->conf->password;
-	if ((n > 1 && link_send(l, n, auth, NULL, auth_cb, l) == 0) ||
-	    link_send(l, 1, role, NULL, role_cb, l) == 0 || load_scripts(l) == -1 ||
-	    link_send(l, 1, now, NULL, time_cb, l) == 0)
-		link_fail(l, FAULT_NO_MEMORY);
-}
-
-/* Sentinel's answer: the address and the port of the master. */
-static void
-master_cb(void *arg, const redisReply *r)
-{
+	const char *role[] = { "ROLE" }, *now[] = { "TIME" };
 	struct link *l = arg;
-	struct link_server to = { .path = "" };
-	char text[ADDR_STRLEN];
 
 	MAGIC_CHECK(l, LINK_MAGIC);
-	if (r == NULL)
-		return;
-	if (r->type != REDIS_REPLY_ARRAY || r->elements != 2 ||
-	    r->element[0]->type != REDIS_REPLY_STRING ||
-	    r->element[1]->type != REDIS_REPLY_STRING) {
-		link_fail(l, FAULT_SENTINEL);
-		return;
-	}
-	snprintf(text, sizeof(text),
-	    strchr(r->element[0]->str, ':') != NULL ? "[%.45s]:%.5s" : "%.45s:%.5s",
-	    r->element[0]->str, r->element[1]->str);
-	if (addrport_parse(&to.address, text, 6379) == -1) {
-		link_fail(l, FAULT_SENTINEL);
-		return;
-	}
-	/* This connection is through; the slot that called is freed by whoever called. */
-	link_hang_up(l);
-	l->ask_sentinel = false;
-	dial(l, &to);
-}
-
-static void
-ask_sentinel(struct link *l)
-{
-	const char *argv[] = { "SENTINEL", "get-master-addr-by-name", l->conf->sentinel };
-
-	l->state = SENTINEL;
-	if (link_send(l, 3, argv, NULL, master_cb, l) == 0)
+	l->state = GREET;
+	if (!login_send(&l->conf->at, l->wire, auth_cb, l, &l->mark) ||
+	    !wire_ask(l->wire, 1, role, NULL, role_cb, l) || load_scripts(l) == -1 ||
+	    !wire_ask(l->wire, 1, now, NULL, time_cb, l))
 		link_fail(l, FAULT_NO_MEMORY);
 }
 
 /* Moving bytes. */
 
+/* An answer to somebody who waits, while the connection is in use; NULL is what an error is. */
 static void
-take_reply(struct link *l, redisReply *r)
+link_take_answer(struct link *l, link_reply_f cb, void *cb_arg, const redisReply *r)
 {
-	struct slot *s = STAILQ_FIRST(&l->asked);
-	enum fault why = FAULT_COUNT;
-	bool in_use = l->state == READY;
+	enum fault why = r->type == REDIS_REPLY_ERROR ? fault_of(r->str) : FAULT_COUNT;
 
-	/* Messages of a subscription are no answers; every other reply is one. */
-	if (l->ops->push != NULL && in_use && r->type == REDIS_REPLY_ARRAY && r->elements == 3 &&
-	    r->element[0]->type == REDIS_REPLY_STRING &&
-	    strcmp(r->element[0]->str, "message") == 0) {
-		l->ops->push(l->arg, r);
-		return;
+	if (why == FAULT_COUNT && l->state == READY) {
+		l->try_ms = TRY_MIN_MS;
+		l->wait_ms = 0;
 	}
-	if (s == NULL) {
-		link_fail(l, r->type == REDIS_REPLY_ERROR ? fault_of(r->str) : FAULT_PROTOCOL);
+	if (cb != NULL)
+		cb(cb_arg, why == FAULT_COUNT ? r : NULL);
+	if (why == FAULT_COUNT || l->state < TROUBLED)
 		return;
-	}
-	STAILQ_REMOVE_HEAD(&l->asked, entry);
-	l->nasked--;
-	if (in_use && r->type == REDIS_REPLY_ERROR && s->cb != loaded_cb) {
-		why = fault_of(r->str);
-		if (!fault_fatal(why))
+	switch (fault_kind(why)) {
+	case FAULT_PASSES:
+		fault_add(l->faults, why);
+		if (why == FAULT_NOSCRIPT && !l->loading && load_scripts(l) == -1)
+			link_fail(l, FAULT_NO_MEMORY);
+		break;
+	case FAULT_TROUBLES:
+		/* While it is subscribed, nothing can be tried on it. */
+		if (l->state == READY && l->ops->push != NULL)
+			link_fail_saying(l, why, r->str);
+		else if (l->state == READY)
+			now_troubled(l, why, r->str);
+		else
 			fault_add(l->faults, why);
+		break;
+	case FAULT_ENDS:
+	case FAULT_LASTS:
+		link_fail_saying(l, why, r->str);
+		break;
 	}
-	if (s->cb != NULL)
-		s->cb(s->arg, why == FAULT_COUNT ? r : NULL);
-	free(s);
-	if (why == FAULT_NOSCRIPT && l->state == READY && !l->loading && load_scripts(l) == -1)
-		link_fail(l, FAULT_NO_MEMORY);
-	if (why != FAULT_COUNT && fault_fatal(why))
-		link_fail(l, why);
+}
+
+/* Messages of a subscription are no answers; every other reply is one. */
+static bool
+push_cb(void *arg, const redisReply *r)
+{
+	struct link *l = arg;
+
+	MAGIC_CHECK(l, LINK_MAGIC);
+	if (l->ops->push == NULL || l->state < TROUBLED || r->type != REDIS_REPLY_ARRAY ||
+	    r->elements != 3 || r->element[0]->type != REDIS_REPLY_STRING ||
+	    strcmp(r->element[0]->str, "message") != 0)
+		return false;
+	l->ops->push(l->arg, r);
+	return true;
 }
 
 static void
-link_read_cb(evutil_socket_t fd, short what, void *arg)
+link_reply_cb(void *arg, link_reply_f cb, void *cb_arg, const redisReply *r)
 {
 	struct link *l = arg;
-	char bytes[READ_MAX];
-	ssize_t n = recv(fd, bytes, sizeof(bytes), 0);
-	unsigned generation;
-	redisReply *r;
-	int whole;
 
-	(void)what;
 	MAGIC_CHECK(l, LINK_MAGIC);
-	generation = l->generation;
-	if (n == -1 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0) {
-		link_fail(l, l->state == DIAL ? FAULT_CONNECT : FAULT_CLOSED);
-		return;
-	}
-	if (reply_feed(l->parser, bytes, (size_t)n) == -1) {
-		link_fail(l, FAULT_NO_MEMORY);
-		return;
-	}
-	while ((whole = reply_next(l->parser, &r)) == 1) {
-		take_reply(l, r);
-		freeReplyObject(r);
-		if (l->generation != generation)
-			return;
-	}
-	if (whole == -1)
+	/* What is asked here itself looks at its errors. */
+	if (l->state < TROUBLED || cb == loaded_cb || cb == tried_cb || cb == checked_cb)
+		cb(cb_arg, r);
+	else
+		link_take_answer(l, cb, cb_arg, r);
+}
+
+static void
+unasked_cb(void *arg, const redisReply *r)
+{
+	struct link *l = arg;
+
+	MAGIC_CHECK(l, LINK_MAGIC);
+	if (r->type == REDIS_REPLY_ERROR)
+		link_fail_saying(l, fault_of(r->str), r->str);
+	else
 		link_fail(l, FAULT_PROTOCOL);
 }
 
 static void
-link_write_cb(evutil_socket_t fd, short what, void *arg)
+end_cb(void *arg, enum fault why, const char *words)
 {
 	struct link *l = arg;
-	int err = 0;
-	socklen_t len = sizeof(err);
 
 	MAGIC_CHECK(l, LINK_MAGIC);
-	(void)what;
-	if (l->state != DIAL) {
-		link_flush(l);
-		return;
-	}
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1 || err != 0)
+	link_fail_saying(l, why, words);
+}
+
+static const struct wire_ops link_wire_ops = {
+	.open = open_cb,
+	.push = push_cb,
+	.reply = link_reply_cb,
+	.unasked = unasked_cb,
+	.end = end_cb,
+};
+
+static void
+dial(struct link *l, const struct wire_server *to)
+{
+	l->state = DIAL;
+	l->to = *to;
+	link_set_timer(l, DIAL_MS);
+	wire_server_name(to, l->peer);
+	l->role[0] = l->eviction[0] = '\0';
+	l->wire = wire_new(l->base, to, l->conf->tls, &link_wire_ops, l);
+	if (l->wire == NULL)
 		link_fail(l, FAULT_CONNECT);
-	else if (l->ask_sentinel)
-		ask_sentinel(l);
-	else
-		greet(l);
+}
+
+/* Where the master is. */
+
+static bool
+same_server(const struct wire_server *a, const struct wire_server *b)
+{
+	return strcmp(a->path, b->path) == 0 &&
+	    (a->path[0] != '\0' || (addr_equal(&a->address.addr, &b->address.addr) &&
+	                                a->address.port == b->address.port));
 }
 
 static void
-dial(struct link *l, const struct link_server *to)
+master_cb(void *arg, const struct wire_server *master, const char *who)
 {
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	struct sockaddr_storage ss;
-	const struct sockaddr *sa = (const struct sockaddr *)&ss;
-	char text[ADDR_STRLEN];
-	socklen_t len;
-	int one = 1;
+	char name[WIRE_NAME_MAX], words[FAULT_WORDS];
+	struct link *l = arg;
 
-	l->state = DIAL;
-	if (to->path[0] != '\0') {
-		memcpy(sun.sun_path, to->path, sizeof(sun.sun_path));
-		sa = (const struct sockaddr *)&sun;
-		len = sizeof(sun);
-		snprintf(l->peer, sizeof(l->peer), "%s", to->path);
+	MAGIC_CHECK(l, LINK_MAGIC);
+	if (l->state == FIND) {
+		dial(l, master);
+		return;
+	}
+	if (same_server(master, &l->to))
+		return;
+	if (l->state == IDLE) {
+		link_set_timer(l, jitter(20));
+		return;
+	}
+	wire_server_name(master, name);
+	if (l->conf->sentinel != NULL) {
+		snprintf(words, sizeof(words), "the master is %.60s, says the Sentinel %.60s",
+		    name, who);
 	} else {
-		len = addrport_to_sa(&to->address, &ss);
-		snprintf(l->peer, sizeof(l->peer), "%s", addrport_str(&to->address, text));
+		for (l->server = 0; !same_server(master, &l->conf->servers[l->server]);)
+			l->server++;
+		snprintf(words, sizeof(words), "%.110s is a master, too, and named before it",
+		    name);
 	}
-	l->fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (l->fd == -1) {
-		link_fail(l, FAULT_CONNECT);
-		return;
-	}
-	if (to->path[0] == '\0')
-		(void)setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	l->parser = reply_parser_new();
-	l->read_ev = event_new(l->base, l->fd, EV_READ | EV_PERSIST, link_read_cb, l);
-	l->write_ev = event_new(l->base, l->fd, EV_WRITE, link_write_cb, l);
-	if (l->parser == NULL || l->read_ev == NULL || l->write_ev == NULL) {
-		link_fail(l, FAULT_NO_MEMORY);
-		return;
-	}
-	if ((connect(l->fd, sa, len) == -1 && errno != EINPROGRESS) ||
-	    event_add(l->write_ev, NULL) == -1 || event_add(l->read_ev, NULL) == -1)
-		link_fail(l, FAULT_CONNECT);
+	link_fail_saying(l, FAULT_ELSEWHERE, words);
 }
+
+static void
+find_failed_cb(void *arg, enum fault why, const char *peer, const char *words)
+{
+	struct link *l = arg;
+
+	MAGIC_CHECK(l, LINK_MAGIC);
+	if (l->state == FIND)
+		link_fail_at(l, why, peer, words);
+}
+
+static const struct finder_ops finder_ops = { .master = master_cb, .failed = find_failed_cb };
 
 /* Time to try again, or an attempt took too long. */
 static void
@@ -596,19 +632,33 @@ link_timer_cb(evutil_socket_t fd, short what, void *arg)
 	MAGIC_CHECK(l, LINK_MAGIC);
 	(void)fd;
 	(void)what;
-	if (l->state != IDLE) {
-		link_fail(l, FAULT_TIMEOUT);
+	if (l->state == READY) {
+		check_redis(l);
 		return;
 	}
-	link_set_timer(l, DIAL_MS);
-	l->role[0] = '\0';
-	l->ask_sentinel = l->conf->sentinel != NULL;
-	dial(l, &l->conf->servers[l->server % l->conf->nservers]);
+	if (l->state == TROUBLED && !l->trying) {
+		link_set_timer(l, DIAL_MS);
+		send_try(l);
+		return;
+	}
+	if (l->state != IDLE) {
+		link_fail_saying(l, FAULT_TIMEOUT, l->state != DIAL || l->conf->tls == NULL ? NULL
+		    : "timeout: TLS is not answered there");
+		return;
+	}
+	l->hops = 0;
+	if (l->conf->sentinel == NULL) {
+		dial(l, &l->conf->servers[l->server % l->conf->nservers]);
+	} else {
+		/* It has a timer of its own. */
+		l->state = FIND;
+		finder_find(l->finder);
+	}
 }
 
 struct link *
-link_new(struct event_base *base, const struct link_conf *conf, struct faults *faults,
-    const struct link_ops *ops, void *arg)
+link_new(struct event_base *base, const struct link_conf *conf,
+    const char try_key[NAMES_KEY_MAX], struct faults *faults, const struct link_ops *ops, void *arg)
 {
 	struct link *l = calloc(1, sizeof(*l));
 
@@ -617,15 +667,15 @@ link_new(struct event_base *base, const struct link_conf *conf, struct faults *f
 	MAGIC_SET(l, LINK_MAGIC);
 	l->base = base;
 	l->conf = conf;
+	memcpy(l->try_key, try_key, sizeof(l->try_key));
 	l->faults = faults;
 	l->ops = ops;
 	l->arg = arg;
-	l->fd = -1;
 	l->since_ms = clock_ms();
-	STAILQ_INIT(&l->asked);
 	l->timer = evtimer_new(base, link_timer_cb, l);
-	if (l->timer == NULL) {
-		free(l);
+	l->finder = finder_new(base, conf, faults, &finder_ops, l);
+	if (l->timer == NULL || l->finder == NULL) {
+		link_free(&l);
 		return NULL;
 	}
 	link_set_timer(l, 0);
@@ -636,22 +686,17 @@ void
 link_free(struct link **lp)
 {
 	struct link *l = *lp;
-	struct slot *s;
 
 	if (l == NULL)
 		return;
 	/* The last releases still go out. */
 	if (l->state == READY)
-		link_flush(l);
-	link_hang_up(l);
+		wire_flush(l->wire);
 	l->state = IDLE;
-	while ((s = STAILQ_FIRST(&l->asked)) != NULL) {
-		STAILQ_REMOVE_HEAD(&l->asked, entry);
-		if (s->cb != NULL)
-			s->cb(s->arg, NULL);
-		free(s);
-	}
-	event_free(l->timer);
+	wire_free(&l->wire);
+	finder_free(&l->finder);
+	if (l->timer != NULL)
+		event_free(l->timer);
 	MAGIC_CLEAR(l);
 	free(l);
 	*lp = NULL;
@@ -664,4 +709,5 @@ link_describe(struct link *l, struct link_info *info)
 		.connects = l->connects };
 	memcpy(info->server, l->peer, sizeof(info->server));
 	memcpy(info->role, l->role, sizeof(info->role));
+	memcpy(info->eviction, l->eviction, sizeof(info->eviction));
 }

@@ -3,6 +3,7 @@
 
 #include "state/local.h"
 
+#include "base/hash.h"
 #include "state/state.h"
 
 #include <assert.h>
@@ -10,17 +11,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include <uthash.h>
 
 /*
  * One mutex guards everything: it is taken once or twice in a connection's life, for a hash
- * lookup, and never held over a callback. Claims that wait for their end are swept as new ones
- * are made, a few at a time, so no timer is needed and no call takes long.
+ * lookup, and never held over a callback. Claims that wait for their end are in a heap, the first
+ * to end on top: every call lets go of those that have ended before it counts anything, so no
+ * timer is needed. Not of more than ENDED_STEP, lest it take long; the next call goes on.
  */
-
-/* Claims looked at by each sweep. */
-#define SWEEP_STEP 4
+#define ENDED_STEP 1000
 
 struct load {
 	char node[STATE_NODE_LEN];
@@ -33,15 +34,33 @@ struct entry {
 	struct load *load;	/* whose node this claim names */
 	unsigned live;
 	bool firm;
-	uint64_t until_ms;	/* end of the linger time; meaningful while live == 0 */
+	uint64_t until_ms;	/* end of the linger time, if live connections give up before */
+	size_t at;		/* in the heap, counted from 1; 0: it is live */
 	UT_hash_handle hh;
+};
+
+/* Claims that are copied out at once, while everybody waits. */
+#define EACH_STEP 64
+
+/* Somebody goes through the claims, a few at a time: the next one. */
+struct cursor {
+	struct entry *next;
+	LIST_ENTRY(cursor) entry;
+};
+
+struct copy {
+	struct state_key key;
+	struct state_claim claim;
+	uint64_t left_ms;
 };
 
 struct local_map {
 	pthread_mutex_t lock;
 	struct entry *entries;
+	LIST_HEAD(, cursor) cursors;
 	struct load *loads;
-	struct entry *sweep;	/* where the next sweep goes on */
+	struct entry **ending;	/* the heap, by until_ms; [0] is not used */
+	size_t nending, room;
 	size_t max;
 	uint64_t (*now_ms)(void);
 };
@@ -83,34 +102,87 @@ load_put(struct local_map *m, struct load *l)
 	}
 }
 
+/* e goes to place i, or as far up or down from there as it belongs. */
+static void
+ending_put(struct local_map *m, size_t i, struct entry *e)
+{
+	struct entry **h = m->ending;
+
+	for (; i > 1 && e->until_ms < h[i / 2]->until_ms; i /= 2) {
+		h[i] = h[i / 2];
+		h[i]->at = i;
+	}
+	for (size_t c; (c = 2 * i) <= m->nending; i = c) {
+		if (c < m->nending && h[c + 1]->until_ms < h[c]->until_ms)
+			c++;
+		if (e->until_ms <= h[c]->until_ms)
+			break;
+		h[i] = h[c];
+		h[i]->at = i;
+	}
+	h[i] = e;
+	e->at = i;
+}
+
+/* -1 when memory is out. */
+static int
+ending_add(struct local_map *m, struct entry *e)
+{
+	if (m->nending + 2 > m->room) {
+		size_t room = m->room == 0 ? 64 : 2 * m->room;
+		struct entry **h = realloc(m->ending, room * sizeof(struct entry *));
+
+		if (h == NULL)
+			return -1;
+		m->ending = h;
+		m->room = room;
+	}
+	ending_put(m, ++m->nending, e);
+	return 0;
+}
+
+static void
+ending_del(struct local_map *m, struct entry *e)
+{
+	struct entry *last = m->ending[m->nending--];
+
+	if (last != e)
+		ending_put(m, e->at, last);
+	e->at = 0;
+}
+
 static void
 local_entry_del(struct local_map *m, struct entry *e)
 {
-	if (m->sweep == e)
-		m->sweep = e->hh.next;
+	struct cursor *k;
+
+	if (e->at != 0)
+		ending_del(m, e);
 	load_put(m, e->load);
+	LIST_FOREACH(k, &m->cursors, entry)
+		if (k->next == e)
+			k->next = e->hh.next;
 	HASH_DEL(m->entries, e);
 	free(e);
 }
 
-static bool
-local_entry_over(const struct entry *e, uint64_t now)
+/* Lets go of what has ended; the time it is. */
+static uint64_t
+local_now(struct local_map *m)
 {
-	return e->live == 0 && now >= e->until_ms;
+	const uint64_t now = m->now_ms();
+
+	for (int i = 0; i < ENDED_STEP && m->nending > 0 && m->ending[1]->until_ms <= now; i++)
+		local_entry_del(m, m->ending[1]);
+	return now;
 }
 
+/* Nobody is live on it. */
 static void
-local_sweep(struct local_map *m, uint64_t now)
+local_entry_idle(struct local_map *m, struct entry *e, uint64_t now)
 {
-	for (int i = 0; i < SWEEP_STEP; i++) {
-		struct entry *e = m->sweep != NULL ? m->sweep : m->entries;
-
-		if (e == NULL)
-			return;
-		m->sweep = e->hh.next;
-		if (local_entry_over(e, now))
-			local_entry_del(m, e);
-	}
+	if (e->until_ms <= now || ending_add(m, e) == -1)
+		local_entry_del(m, e);
 }
 
 static struct entry *
@@ -158,10 +230,9 @@ local_claim(struct state *s, const struct state_key *key, const char *node, cons
 		return;
 	h->map = m;
 	pthread_mutex_lock(&m->lock);
-	now = m->now_ms();
-	local_sweep(m, now);
+	now = local_now(m);
 	HASH_FIND(hh, m->entries, key, sizeof(*key), e);
-	if (e != NULL && local_entry_over(e, now)) {
+	if (e != NULL && e->at != 0 && e->until_ms <= now) {
 		local_entry_del(m, e);
 		e = NULL;
 	}
@@ -171,6 +242,8 @@ local_claim(struct state *s, const struct state_key *key, const char *node, cons
 	}
 	if (e != NULL) {
 		entry_claim(e, e->live, fresh, &c);
+		if (e->at != 0)
+			ending_del(m, e);
 		e->live++;
 		h->entry = e;
 	}
@@ -197,6 +270,7 @@ local_move(struct state_hold *h, const char *from, const char *to, state_claim_f
 		e->load = l;
 		/* What lingered was about the old node. */
 		e->firm = h->firm;
+		e->until_ms = 0;
 	}
 	entry_claim(e, e->live - 1, false, &c);
 	pthread_mutex_unlock(&m->lock);
@@ -225,12 +299,12 @@ local_release(struct state_hold *h, unsigned linger_ms)
 		uint64_t now;
 
 		pthread_mutex_lock(&m->lock);
-		now = m->now_ms();
-		e->live--;
-		if (h->firm)
+		now = local_now(m);
+		/* It stays as long as the connection that needs it longest. */
+		if (h->firm && e->until_ms < now + linger_ms)
 			e->until_ms = now + linger_ms;
-		if (local_entry_over(e, now))
-			local_entry_del(m, e);
+		if (--e->live == 0)
+			local_entry_idle(m, e, now);
 		pthread_mutex_unlock(&m->lock);
 	}
 	free(h);
@@ -244,9 +318,30 @@ local_clients(struct state *s, const char *node)
 	unsigned n;
 
 	pthread_mutex_lock(&m->lock);
+	local_now(m);
 	HASH_FIND_STR(m->loads, node, l);
 	n = l == NULL ? 0 : l->claims;
 	pthread_mutex_unlock(&m->lock);
+	return n;
+}
+
+/* The next few that have not ended; how many. */
+static size_t
+copy_kept(struct local_map *m, struct cursor *k, struct copy some[EACH_STEP])
+{
+	uint64_t now = local_now(m);
+	size_t n = 0;
+
+	for (int looked = 0; k->next != NULL && looked < EACH_STEP; looked++) {
+		const struct entry *e = k->next;
+
+		k->next = e->hh.next;
+		if (e->at != 0 && e->until_ms <= now)
+			continue;
+		some[n].key = e->key;
+		entry_claim(e, e->live, false, &some[n].claim);
+		some[n++].left_ms = e->live > 0 ? 0 : e->until_ms - now;
+	}
 	return n;
 }
 
@@ -255,34 +350,26 @@ local_each(struct state *s, void (*f)(void *arg, const struct state_key *,
     const struct state_claim *, uint64_t left_ms), void *arg)
 {
 	struct local_map *m = ((struct local_state *)s)->map;
-	struct copy {
-		struct state_key key;
-		struct state_claim claim;
-		uint64_t left_ms;
-	} *all;
-	struct entry *e, *tmp;
-	size_t n = 0;
-	uint64_t now;
+	struct copy some[EACH_STEP];
+	struct cursor k;
+	bool more = true;
 
 	/* Copied out first: f is foreign code and the lock is a leaf. */
 	pthread_mutex_lock(&m->lock);
-	now = m->now_ms();
-	all = calloc(HASH_COUNT(m->entries) + 1, sizeof(*all));
-	if (all != NULL) {
-		HASH_ITER(hh, m->entries, e, tmp) {
-			if (local_entry_over(e, now)) {
-				local_entry_del(m, e);
-				continue;
-			}
-			all[n].key = e->key;
-			entry_claim(e, e->live, false, &all[n].claim);
-			all[n++].left_ms = e->live > 0 ? 0 : e->until_ms - now;
-		}
+	k.next = m->entries;
+	LIST_INSERT_HEAD(&m->cursors, &k, entry);
+	while (more) {
+		size_t n = copy_kept(m, &k, some);
+
+		more = k.next != NULL;
+		if (!more)
+			LIST_REMOVE(&k, entry);
+		pthread_mutex_unlock(&m->lock);
+		for (size_t i = 0; i < n; i++)
+			f(arg, &some[i].key, &some[i].claim, some[i].left_ms);
+		if (more)
+			pthread_mutex_lock(&m->lock);
 	}
-	pthread_mutex_unlock(&m->lock);
-	for (size_t i = 0; i < n; i++)
-		f(arg, &all[i].key, &all[i].claim, all[i].left_ms);
-	free(all);
 }
 
 static void
@@ -336,6 +423,7 @@ local_map_free(struct local_map **mp)
 		return;
 	HASH_ITER(hh, m->entries, e, tmp)
 		local_entry_del(m, e);
+	free(m->ending);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 	*mp = NULL;

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RECORD_VERSION '1'
 /* Until the year 33658. */
 #define WHEN_MAX 999999999999999ull
 

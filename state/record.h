@@ -18,6 +18,8 @@ struct record_seal {
 	    size_t bn, uint8_t out[32]);
 };
 
+/* Proxies of another one are not in the same map: see tick.lua. */
+#define RECORD_VERSION '3'
 #define RECORD_HEAD 16		/* version and time */
 #define RECORD_TAG 16
 /* The longest node identity, and some room: more than this is nobody's record. */

@@ -88,6 +88,12 @@ reply_elements(const struct redisReply *r)
 	return r != NULL && r->type == REDIS_REPLY_ARRAY ? r->elements : 0;
 }
 
+const char *
+reply_error(const struct redisReply *r)
+{
+	return r != NULL && r->type == REDIS_REPLY_ERROR ? r->str : NULL;
+}
+
 static const redisReply *
 element(const redisReply *r, size_t n, int type)
 {
@@ -95,12 +101,16 @@ element(const redisReply *r, size_t n, int type)
 }
 
 const char *
+reply_text(const struct redisReply *r, size_t *len)
+{
+	*len = r == NULL || r->type != REDIS_REPLY_STRING ? 0 : (size_t)r->len;
+	return r == NULL || r->type != REDIS_REPLY_STRING ? NULL : r->str;
+}
+
+const char *
 reply_string(const struct redisReply *r, size_t n, size_t *len)
 {
-	const redisReply *e = element(r, n, REDIS_REPLY_STRING);
-
-	*len = e == NULL ? 0 : (size_t)e->len;
-	return e == NULL ? NULL : e->str;
+	return reply_text(element(r, n, REDIS_REPLY_STRING), len);
 }
 
 uint64_t

@@ -24,7 +24,11 @@ int reply_feed(struct reply_parser *p, const char *bytes, size_t n)
 /* 1: *r is a whole answer, for freeReplyObject(). 0: not yet. -1: this is not Redis speaking. */
 int reply_next(struct reply_parser *p, struct redisReply **r) __attribute__((warn_unused_result));
 
+/* The text of an error; NULL: it is none. */
+const char *reply_error(const struct redisReply *r);
 /* The n-th element of an array; NULL or 0 where it is of another type, or r is none. */
+/* The text of a string; NULL where it is none. */
+const char *reply_text(const struct redisReply *r, size_t *len);
 const char *reply_string(const struct redisReply *r, size_t n, size_t *len);
 uint64_t reply_number(const struct redisReply *r, size_t n);
 const struct redisReply *reply_array(const struct redisReply *r, size_t n);

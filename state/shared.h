@@ -6,32 +6,78 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
+#include "base/magic.h"
 #include "state/fault.h"
 #include "state/names.h"
 #include "state/record.h"
+#include "state/script.h"
 #include "state/state.h"
 
-struct facts;
+/*
+ * How the map works. The table of this process (shared_table.c) is behind one lock. A claim in it
+ * is asked for, moved, said and given up by one message at a time, which the keeper's thread sends
+ * on one link (keeper.c, sync.c) and Redis carries out in that order: nothing of this process can
+ * overtake anything else of it. Workers decide with the table, and wait for what Redis has to say.
+ *
+ * What holds:
+ *  1. In this process a client is on one node. Whoever joins a claim while it is asked for, moved,
+ *     or while its only connection has not yet decided whether to stay, waits for that. Who cannot
+ *     wait longer for a decision settles it: the client stays.
+ *  2. A claim counts in Redis while the lease of a process that it names does: one lease a process,
+ *     renewed every second, over after 5. No claim is renewed. A process that ends says so once.
+ *  3. What comes late does nothing: a script is carried out only for the connection that renewed
+ *     the lease last, and only while that lasts. What was said on an earlier connection counts
+ *     until all of it has been said again, and not at all once the lease was over.
+ *  4. Who is known to hold a client keeps it against who is not. Only in young data, where nobody
+ *     can be known yet, does the older claim win. Data is young until every proxy has said what it
+ *     holds.
+ *  5. An answer comes within three fifths of link_conf.timeout_ms, of claim and move together. A
+ *     claim without answer is placed blindly: where it is known to be an exception, else home. A
+ *     move without answer is refused: nobody knows where the client is then. So is a new client
+ *     without answer that this proxy would have elsewhere than at home, while the others may
+ *     have been told of that and it does not know what they have made of it.
+ *  6. A proxy whose records are of another version than those of the proxies that are there is not
+ *     in the map, and refuses clients that it does not know.
+ *
+ * A process whose lease is over (cut off from Redis, or stopped) keeps its connections, and places
+ * new clients blindly. The others may move its clients once those have nothing live with a proxy
+ * that has a lease and no linger time. When it comes back, connections of clients that are
+ * elsewhere by then end.
+ */
+
+struct queries;
 struct link_conf;
 struct shared;
 struct shared_entry;
+struct wake;
+
+/* Waits are counted by how long they were: up to shared_wait_us(i), the last without end. */
+#define SHARED_WAITS 12
+/* 0: no end. */
+uint64_t shared_wait_us(size_t i);
 
 /* Counted by all threads. */
 struct shared_stats {
 	_Atomic uint64_t asked;		/* questions to Redis about claims */
 	_Atomic uint64_t known;		/* claims answered from memory: the client is live here */
 	_Atomic uint64_t blind;		/* claims answered without Redis */
+	_Atomic uint64_t refused;	/* not answered: a move without Redis, another version */
 	_Atomic uint64_t wait_us_sum, wait_us_max;	/* for Redis, by new connections */
 	_Atomic uint64_t waits;
-	_Atomic uint64_t lost;		/* claims that another proxy's older claim took away */
+	_Atomic uint64_t waited[SHARED_WAITS];
+	_Atomic uint64_t lost;		/* claims that another proxy's claim took away */
 	_Atomic uint64_t commands;	/* sent to Redis, all of them */
-	_Atomic uint64_t links, links_ready;	/* of the workers */
+	_Atomic uint64_t said;		/* claims, each time again */
+	_Atomic int64_t ahead_ms;	/* of Redis' clock over ours; 0: not known */
+	_Atomic bool online, refusing;
+	_Atomic bool unsure;		/* others may go by our new nodes already, or not yet */
 };
 
 /*
- * One a process, used by all threads; one leaf lock, never held over a callback. Borrows conf and
- * seal for good.
+ * One a process, used by all threads; one leaf lock, never held over a callback but home(). Borrows
+ * conf and seal for good.
  */
 struct shared *shared_new(const struct link_conf *conf, const struct record_seal *seal,
     size_t max_claims);
@@ -41,90 +87,142 @@ void shared_free(struct shared **m);
 const struct link_conf *shared_link(const struct shared *m);
 const struct record_seal *shared_seal(const struct shared *m);
 const char *shared_token(const struct shared *m);	/* of this process, 16 hex digits */
+const char *shared_tag(const struct shared *m);		/* of the secret, NAMES_TAG_LEN digits */
 /* prefix, what, and id in hex where it is not NULL. */
 void shared_key(const struct shared *m, char dst[NAMES_KEY_MAX], const char *what,
     const uint8_t *id);
 struct faults *shared_faults(struct shared *m);
 struct shared_stats *shared_stats(struct shared *m);
+struct queries *shared_queries(struct shared *m);
+/* Milliseconds of Redis' clock, or of ours while nothing is known of that. */
+uint64_t shared_time(struct shared *m);
+/* Of one connection's questions, all in all. */
+unsigned shared_budget_ms(const struct shared *m);
 
-/* What Redis is asked about a claim with. */
-struct shared_request {
-	uint8_t id[NAMES_ID_LEN];
-	uint64_t gen;
-	struct record record;		/* for the node that is wanted */
-	struct record home;		/* for home, where that is another node; else none */
-	bool exception;
+TAILQ_HEAD(shared_holds, state_hold);
+
+/* Where a thread hears that holds of its own are answered. */
+struct shared_port {
+	struct wake *wake;
+	struct shared_holds ready;
 };
 
-/* What Redis answered: record is good and names node, since made_ms. */
-struct shared_answer {
-	struct record record;
-	char node[STATE_NODE_LEN];
-	uint64_t made_ms;
-	unsigned others;
-	bool firm, fresh, blind;
+enum hold_state { HOLD_IDLE, HOLD_WAITS, HOLD_MOVES, HOLD_READY };
+
+/* Belongs to a thread; but for MAGIC, m, cb and arg the table's lock guards it. */
+struct state_hold {
+	MAGIC_MEMBER
+	struct shared *m;
+	struct shared_port *port;
+	struct shared_entry *e;		/* NULL: the map was full */
+	state_claim_f cb;
+	void *arg;
+	TAILQ_ENTRY(state_hold) entry;	/* of those that wait for the entry, or of port->ready */
+	TAILQ_ENTRY(state_hold) timed;	/* while it waits or moves */
+	uint64_t end_ms;		/* 0: has not waited */
+	uint64_t began_us;
+	unsigned others;		/* as it was answered */
+	enum hold_state state;
+	bool answered, firm, fresh, blind, busy;
 };
 
-enum shared_join { SHARED_FULL, SHARED_KNOWN, SHARED_BUSY, SHARED_ASK };
+/* NOW: *c has the answer; LATER: shared_next() of the port will have it. */
+enum shared_when { SHARED_NOW, SHARED_LATER, SHARED_FULL };
 
-/*
- * A connection asks for its client's claim. ASK: this process does not know it yet, Redis is to be
- * asked with *q, and shared_answered() or shared_blind() is next. KNOWN: *c has the answer. BUSY:
- * it is being moved, or lost. now_ms is
- * Redis' time, as near as may be. *e stays until shared_leave(); NULL when FULL.
- */
-enum shared_join shared_join(struct shared *m, const struct state_key *key, const char *node,
-    const char *home, uint64_t now_ms, struct shared_entry **e, struct shared_request *q,
+/* h->m and h->port are set; h is in the table until shared_leave(). */
+enum shared_when shared_claim(struct state_hold *h, const struct state_key *key, const char *node,
+    const char *home, struct state_claim *c);
+enum shared_when shared_move(struct state_hold *h, const char *from, const char *to,
     struct state_claim *c);
-void shared_answered(struct shared *m, struct shared_entry *e, const struct shared_answer *a,
-    struct state_claim *c);
-void shared_blind(struct shared *m, struct shared_entry *e, struct state_claim *c);
-
-/*
- * false: *c says where the claim stays (another connection lives on it). true: *q is made for `to`
- * and *from is what it must replace; shared_moved() is next.
- */
-bool shared_move(struct shared *m, struct shared_entry *e, const char *from, const char *to,
-    uint64_t now_ms, struct shared_request *q, struct record *old, struct state_claim *c);
-/* a NULL: Redis could not be asked; the claim is moved here, and is asserted later. */
-void shared_moved(struct shared *m, struct shared_entry *e, const char *to, const struct record *r,
-    const struct shared_answer *a, struct state_claim *c);
-
-/* A claim as it is to be asserted. */
-struct shared_item {
-	struct state_key key;
-	uint8_t id[NAMES_ID_LEN];
-	uint64_t gen;
-	struct record record, bad;
-	bool exception, firm;
-	unsigned linger_ms;
-};
-
-/* True: the claim has become firm by this; *it is to be asserted. */
-bool shared_firm(struct shared *m, struct shared_entry *e, unsigned linger_ms,
-    struct shared_item *it);
-/* True: that was the last connection; *it is to be released. answered: it had its answer. */
-bool shared_leave(struct shared *m, struct shared_entry *e, bool answered, bool firm,
-    struct shared_item *it);
-
-/* Items that are to be asserted now, at most max. */
-size_t shared_due(struct shared *m, struct shared_item *it, size_t max);
-/* From now on all of them are. */
-void shared_all_due(struct shared *m);
-/*
- * What became of one of them: what and record as the script answered, or -1: there was no answer.
- * True: the claim is lost to the node that record names.
- */
-bool shared_asserted(struct shared *m, const struct shared_item *it, int what, const char *record,
-    size_t len);
-/* Asks home() again for every claim: some are exceptions now, or no longer. It only computes. */
-void shared_rehome(struct shared *m, const char *(*home)(void *arg, const struct state_key *key),
-    void *arg);
+void shared_settle(struct state_hold *h);
+void shared_firm(struct state_hold *h, unsigned linger_ms);
+void shared_leave(struct state_hold *h, unsigned linger_ms);
+/* As state_fact_put() and state_fact_drop(); how many there are. */
+void shared_fact_put(struct state_hold *h, uint64_t session_id, const struct state_fact *f);
+void shared_fact_drop(struct shared *m, uint64_t session_id, const char *node, bool over);
+size_t shared_facts(struct shared *m);
+/* Under which names Redis has that fact: of h's client, of the session. 0, or -1. */
+int shared_fact_id(const struct state_hold *h, uint64_t session_id, uint8_t id[NAMES_ID_LEN],
+    uint8_t sid[NAMES_ID_LEN]) __attribute__((warn_unused_result));
+/* The next that is answered on that port, or NULL. */
+struct state_hold *shared_next(struct shared *m, struct shared_port *p, struct state_claim *c);
 
 unsigned shared_clients(struct shared *m, const char *node);
 size_t shared_claims(struct shared *m);
 void shared_each(struct shared *m, void (*f)(void *arg, const struct state_key *,
     const struct state_claim *, uint64_t left_ms), void *arg);
+
+/* For the keeper's thread. */
+
+/* Facts of sessions that are said in one take, at most. */
+#define SHARED_FACTS_MAX 64
+
+/* What is said of a session: what Redis is to have, or len 1: SAID_LEFT, or SAID_OVER. */
+struct shared_said {
+	uint8_t sid[NAMES_ID_LEN];
+	size_t len;
+	uint8_t bytes[STATE_NODE_LEN + STATE_FACT_MAX];
+};
+
+/* What SYNC is to do about one claim. */
+struct shared_op {
+	struct shared_entry *e;		/* stays until shared_done() */
+	char kind;			/* as in script.h */
+	uint8_t id[NAMES_ID_LEN];
+	struct record record, other, bad;
+	bool exception;
+	int64_t stay_ms;		/* -1: none */
+	uint64_t deadline_ms;		/* of Redis' clock; 0: none */
+	uint64_t round, pass;
+	size_t nfacts;
+	struct shared_said *facts;	/* freed by shared_done() */
+};
+
+/* What became of it: -1: there was no answer. record is as the script had it. */
+struct shared_result {
+	int how;
+	const char *record;
+	size_t len;
+	unsigned others;
+	bool firm;
+};
+
+/*
+ * Where a client belongs: [0] by what all proxies have in common, [1] by what this one has now, and
+ * all may have soon. NULL: nowhere.
+ */
+typedef void (*shared_home_f)(void *arg, const struct state_key *key, const char *home[2]);
+
+/* wake is called when there is something for shared_take(); NULL: no longer. */
+void shared_keep(struct shared *m, struct wake *wake, shared_home_f home, void *arg);
+/*
+ * online: Redis answers, and we have a lease. refusing: we must not place anybody. Whoever waits is
+ * answered when it is over.
+ */
+void shared_online(struct shared *m, bool online, bool refusing);
+/* The lease was renewed by what was sent at ms. */
+void shared_leased(struct shared *m, uint64_t ms);
+/* Everything is to be said again, in time; shared_all_said() tells when that is done. */
+void shared_again(struct shared *m);
+bool shared_all_said(struct shared *m);
+/*
+ * home() has other answers now; every claim is looked at, and shared_rehomed() tells when Redis
+ * knows all that are exceptions by either of them.
+ */
+void shared_rehome(struct shared *m);
+bool shared_rehomed(struct shared *m);
+/* There are claims that are still to be looked at. */
+bool shared_behind(struct shared *m);
+/* At most max, the urgent ones first; again: also what is to be said again. */
+size_t shared_take(struct shared *m, struct shared_op *ops, size_t max, bool again);
+/* True: the claim is lost, *lost names its client. */
+bool shared_done(struct shared *m, const struct shared_op *op, const struct shared_result *r,
+    struct state_key *lost);
+/*
+ * Whoever has waited long enough is answered. True: Redis owes one of them its answer. *next_ms is
+ * when to look again; 0: nobody waits.
+ */
+bool shared_expire(struct shared *m, uint64_t *next_ms);
 
 /* Another proxy's exception; record NULL: it has ended. -1: a bad record, or no room. */
 int shared_note_exception(struct shared *m, const uint8_t id[NAMES_ID_LEN], const char *record,
@@ -133,7 +231,11 @@ int shared_note_exception(struct shared *m, const uint8_t id[NAMES_ID_LEN], cons
 void shared_swept(struct shared *m);
 size_t shared_exceptions(struct shared *m);
 
-/* Of the sessions that live here. */
-struct facts *shared_facts(struct shared *m);
+/* What other proxies are to be told, which is old after a second. */
+void shared_put_reset(struct shared *m, const struct state_reset *r);
+void shared_put_told(struct shared *m, const void *bytes, size_t len);
+/* *len 0: it is a reset; else what shared_put_told() was given. */
+bool shared_take_news(struct shared *m, struct state_reset *r, uint8_t bytes[STATE_FACT_MAX],
+    size_t *len);
 
 #endif

@@ -5,6 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+#include <endian.h>
 
 /* Longest node identity in the map, with NUL: "name=[address]:port". */
 #define STATE_NODE_LEN 128
@@ -12,9 +15,28 @@
 /* What names a client: its ClientGuid, or its address where the dialect has no GUID. */
 enum state_keykind { STATE_KEY_GUID = 1, STATE_KEY_ADDR = 2 };
 
+#define STATE_KEY_CLIENT 17	/* bytes: kind, then the 16 */
+
 struct state_key {
-	uint8_t b[17];	/* kind, then the 16 bytes */
+	/* The client, and then the cluster that it has to do with; 0: of which no name is said. */
+	uint8_t b[STATE_KEY_CLIENT + 4];
 };
+
+static inline uint32_t
+state_key_cluster(const struct state_key *k)
+{
+	uint32_t c;
+
+	memcpy(&c, k->b + STATE_KEY_CLIENT, sizeof(c));
+	return le32toh(c);
+}
+
+static inline void
+state_key_set_cluster(struct state_key *k, uint32_t cluster)
+{
+	cluster = htole32(cluster);
+	memcpy(k->b + STATE_KEY_CLIENT, &cluster, sizeof(cluster));
+}
 
 /*
  * A claim: the node that a client is bound to, as the map has it. It is provisional from the moment
@@ -28,7 +50,7 @@ struct state_claim {
 	bool firm;
 	bool fresh;		/* made by this very call */
 	bool blind;		/* made without the map, which is out of reach */
-	bool busy;		/* being moved to another node, or lost to one: no answer now */
+	bool busy;		/* no answer now: nobody can say where the client is to be */
 };
 
 /* A fact of a session on a node, that other proxies may ask for; opaque here. */
@@ -38,7 +60,12 @@ struct state_fact {
 	size_t len;
 };
 #define STATE_FACT_MAX 512	/* bytes */
-#define STATE_FACTS_MAX 16	/* nodes with a session of one number */
+
+/* A client has lost the connections that it had before. Who makes the key knows whose it is. */
+struct state_reset {
+	uint64_t key;
+	uint64_t age_ms;		/* of the connection that says so */
+};
 
 /* One connection's share in a claim: from state_claim() until state_release(). */
 struct state_hold;
@@ -50,7 +77,8 @@ struct state;
  * hash sent it. May be called before the asking function returns.
  */
 typedef void (*state_claim_f)(void *arg, const struct state_claim *claim);
-typedef void (*state_facts_f)(void *arg, const struct state_fact *facts, size_t n);
+/* f NULL: nothing is known of it. */
+typedef void (*state_fact_f)(void *arg, const struct state_fact *f);
 
 struct state_ops {
 	bool shared;	/* with other proxies, whose counts nobody knows */
@@ -58,17 +86,20 @@ struct state_ops {
 	    state_claim_f, void *arg, struct state_hold **hold_r);
 	void (*move)(struct state_hold *, const char *from, const char *to, state_claim_f,
 	    void *arg);
+	void (*settle)(struct state_hold *);	/* NULL: nobody waits for that */
 	void (*firm)(struct state_hold *, unsigned linger_ms);
 	void (*release)(struct state_hold *, unsigned linger_ms);
 	unsigned (*clients)(struct state *, const char *node);
 	void (*each)(struct state *, void (*f)(void *arg, const struct state_key *,
 	    const struct state_claim *, uint64_t left_ms), void *arg);
 	/* Where the map is shared; else NULL. */
-	void (*fact_put)(struct state *, uint64_t session_id, const struct state_fact *);
-	void (*fact_drop)(struct state *, uint64_t session_id, const char *node);
-	struct state_query *(*fact_ask)(struct state *, uint64_t session_id, state_facts_f,
-	    void *arg);
+	void (*fact_put)(struct state_hold *, uint64_t session_id, const struct state_fact *);
+	void (*fact_drop)(struct state *, uint64_t session_id, const char *node, bool over);
+	struct state_query *(*fact_ask)(struct state *, const struct state_hold *,
+	    uint64_t session_id, state_fact_f, void *arg);
 	void (*fact_forget)(struct state_query *);
+	void (*reset)(struct state *, const struct state_reset *);
+	void (*tell)(struct state *, const void *bytes, size_t len);
 	void (*free)(struct state *);
 };
 
@@ -81,7 +112,9 @@ struct state {
  * Asks for the claim of key, making one for node if there is none. home: the node that every proxy
  * chooses whatever it sees of the nodes, where a client goes while a shared map is out of reach.
  * *hold_r is set before cb can be called (to NULL only when memory is out, and then cb never is).
- * The answer comes once, unless the hold is released before.
+ * The answer comes once, unless the hold is released before. Whoever is told of no other live
+ * connection decides next: state_settle(), state_move() or state_release(). Until then the client's
+ * other connections wait.
  */
 static inline void
 state_claim(struct state *s, const struct state_key *key, const char *node, const char *home,
@@ -102,6 +135,17 @@ state_move(struct state *s, struct state_hold *h, const char *from, const char *
 }
 
 /*
+ * The connection goes to the claim's node, for now: others of its client, which may have waited for
+ * that, do the same.
+ */
+static inline void
+state_settle(struct state *s, struct state_hold *h)
+{
+	if (s->ops->settle != NULL)
+		s->ops->settle(h);
+}
+
+/*
  * A logon succeeded on this connection: the claim is firm, and lingers so long should this process
  * not live to release it.
  */
@@ -112,8 +156,8 @@ state_firm(struct state *s, struct state_hold *h, unsigned linger_ms)
 }
 
 /*
- * The connection is gone. The last release of a firm claim starts its linger time, provided that
- * the connection had made it firm or found others that had: an unauthenticated NEGOTIATE extends
+ * The connection is gone. Had it logged on, its claim stays for linger_ms from now on; of several
+ * connections, as long as the one that needs it longest. An unauthenticated NEGOTIATE extends
  * nothing. Clears the caller's pointer; NULL is allowed.
  */
 static inline void
@@ -140,32 +184,36 @@ state_each(struct state *s, void (*f)(void *arg, const struct state_key *,
 }
 
 /*
- * Facts of a session, for other proxies: put once, kept while it lives, dropped at its end. f is
- * copied. Without a shared map nothing happens.
+ * Facts of a session, for other proxies, which find them with the claim of its client: put once,
+ * kept while it lives, dropped at its end: over. A proxy that has only lost its own part of it
+ * drops it as well, but not for the others: it stays while the client has connections with one of
+ * them. f is copied. Without a shared map nothing happens.
  */
 static inline void
-state_fact_put(struct state *s, uint64_t session_id, const struct state_fact *f)
+state_fact_put(struct state *s, struct state_hold *h, uint64_t session_id,
+    const struct state_fact *f)
 {
 	if (s->ops->fact_put != NULL)
-		s->ops->fact_put(s, session_id, f);
+		s->ops->fact_put(h, session_id, f);
 }
 
 static inline void
-state_fact_drop(struct state *s, uint64_t session_id, const char *node)
+state_fact_drop(struct state *s, uint64_t session_id, const char *node, bool over)
 {
 	if (s->ops->fact_drop != NULL)
-		s->ops->fact_drop(s, session_id, node);
+		s->ops->fact_drop(s, session_id, node, over);
 }
 
 /*
- * What is known of the sessions of that number, one fact a node. cb is called once, never before
- * this returns, with n = 0 where nothing is known or the map is out of reach; unless the query is
- * forgotten before. NULL: nobody can be asked, and cb is never called.
+ * What is known of that session of h's client. cb is called once, never before this returns, with
+ * NULL where nothing is known or the map is out of reach; unless the query is forgotten before.
+ * NULL: nobody can be asked, and cb is never called.
  */
 static inline struct state_query *
-state_fact_ask(struct state *s, uint64_t session_id, state_facts_f cb, void *arg)
+state_fact_ask(struct state *s, const struct state_hold *h, uint64_t session_id, state_fact_f cb,
+    void *arg)
 {
-	return s->ops->fact_ask == NULL ? NULL : s->ops->fact_ask(s, session_id, cb, arg);
+	return s->ops->fact_ask == NULL ? NULL : s->ops->fact_ask(s, h, session_id, cb, arg);
 }
 
 /* Clears the caller's pointer; NULL is allowed. */
@@ -175,6 +223,25 @@ state_fact_forget(struct state *s, struct state_query **q)
 	if (*q != NULL)
 		s->ops->fact_forget(*q);
 	*q = NULL;
+}
+
+/* Tells the other proxies, if there are any, and they can be told now. */
+static inline void
+state_reset(struct state *s, const struct state_reset *r)
+{
+	if (s->ops->reset != NULL)
+		s->ops->reset(s, r);
+}
+
+/*
+ * The same of what is opaque here, and no longer than STATE_FACT_MAX; whoever is told sees to it
+ * that it is authentic.
+ */
+static inline void
+state_tell(struct state *s, const void *bytes, size_t len)
+{
+	if (s->ops->tell != NULL)
+		s->ops->tell(s, bytes, len);
 }
 
 static inline void

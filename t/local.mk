@@ -6,31 +6,53 @@ AM_TESTS_ENVIRONMENT = srcdir='$(top_srcdir)'; PYTHONDONTWRITEBYTECODE=1; \
 
 # Checks of the tree itself; they look for the build in the working directory.
 TREE_TESTS = t/tree/layers.t t/tree/circles.t t/tree/headers.t t/tree/filemap.t t/tree/globals.t \
-	t/tree/length.t t/tree/lint.t t/tree/names.t t/tree/settings.t t/tree/truth.t
+	t/tree/length.t t/tree/lint.t t/tree/manuals.t t/tree/names.t t/tree/settings.t \
+	t/tree/truth.t
 TESTS += $(TREE_TESTS)
 
 UNIT_TESTS =
 if HAVE_CMOCKA
 UNIT_TESTS += \
 	t/unit/auth-cluster.t \
+	t/unit/auth-keyq.t \
 	t/unit/auth-keys.t \
 	t/unit/auth-seal.t \
 	t/unit/auth-tokens.t \
 	t/unit/base-cpus.t \
 	t/unit/base-log.t \
+	t/unit/base-logline.t \
 	t/unit/base-fdpass.t \
+	t/unit/base-keyfile.t \
+	t/unit/base-tlv.t \
 	t/unit/base.t \
 	t/unit/ctl.t \
+	t/unit/ctl-packets.t \
 	t/unit/daemon-ctl.t \
+	t/unit/daemon-clusters.t \
+	t/unit/daemon-explain.t \
+	t/unit/daemon-http.t \
+	t/unit/daemon-letgo.t \
 	t/unit/daemon-listeners.t \
+	t/unit/daemon-mover.t \
+	t/unit/daemon-passed.t \
 	t/unit/daemon-places.t \
 	t/unit/inspect-decisions.t \
 	t/unit/inspect-keyed.t \
 	t/unit/inspect-logon.t \
 	t/unit/inspect-mediate.t \
+	t/unit/inspect-parts.t \
+	t/unit/inspect-negotiate.t \
+	t/unit/inspect-opens.t \
+	t/unit/inspect-record.t \
+	t/unit/inspect-sessions.t \
+	t/unit/inspect-sharing.t \
 	t/unit/inspect-smb1.t \
 	t/unit/inspect-vc-reset.t \
+	t/unit/inspect-who.t \
+	t/unit/inspect-filter.t \
+	t/unit/daemon-view.t \
 	t/unit/keyd.t \
+	t/unit/nodes-agent.t \
 	t/unit/nodes-dial.t \
 	t/unit/nodes-doubt.t \
 	t/unit/nodes-node.t \
@@ -38,16 +60,25 @@ UNIT_TESTS += \
 	t/unit/nodes-source.t \
 	t/unit/policy-conf.t \
 	t/unit/policy-policy.t \
+	t/unit/proxy-awake.t \
+	t/unit/proxy-describe.t \
 	t/unit/proxy-evidence.t \
 	t/unit/proxy-front.t \
 	t/unit/proxy-limits.t \
+	t/unit/proxy-lost.t \
+	t/unit/proxy-moving.t \
+	t/unit/proxy-parting.t \
 	t/unit/proxy-pump.t \
 	t/unit/proxy-split.t \
 	t/unit/proxy-stage.t \
+	t/unit/proxy-tap.t \
+	t/unit/proxy-waits.t \
+	t/unit/smb-compress.t \
 	t/unit/smb-hdr.t \
 	t/unit/smb-ifinfo.t \
 	t/unit/smb-neg.t \
 	t/unit/smb-recordings.t \
+	t/unit/daemon-inherit.t \
 	t/unit/state-local.t \
 	t/unit/state-shared.t
 endif
@@ -57,19 +88,21 @@ TESTS += $(UNIT_TESTS)
 # Each unit test links its own library and those below it, so the linker keeps the layers.
 LINK_BASE = base/libbase.a $(CMOCKA_LIBS)
 LINK_SMB = smb/libsmb.a $(LINK_BASE)
-LINK_POLICY = policy/libpolicy.a $(LINK_BASE) $(CONFUSE_LIBS)
+LINK_POLICY = policy/libpolicy.a $(LINK_BASE) $(CONFUSE_LIBS) $(JANSSON_LIBS)
 LINK_STATE = state/libstate.a $(LINK_BASE) $(EVENT_LIBS) $(HIREDIS_LIBS)
 LINK_AUTH = auth/libauth.a $(LINK_SMB) $(CRYPTO_LIBS)
 LINK_NODES = nodes/libnodes.a auth/libauth.a policy/libpolicy.a state/libstate.a stats/libstats.a \
-	$(LINK_SMB) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(EVENT_LIBS) $(HIREDIS_LIBS)
+	$(LINK_SMB) $(CRYPTO_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) $(EVENT_LIBS) $(HIREDIS_LIBS)
 LINK_INSPECT = inspect/libinspect.a $(LINK_NODES)
 LINK_PROXY = proxy/libproxy.a $(LINK_INSPECT)
 # What t/unit/lib/memory.c stands between.
 WRAP_MEMORY = -Wl,--wrap=strdup,--wrap=calloc,--wrap=reallocarray
-LINK_DAEMON = $(GATE_LIBS) $(CMOCKA_LIBS) $(GATE_EXTLIBS)
+LINK_DAEMON = $(GATE_LIBS) $(CMOCKA_LIBS) $(GATE_EXTLIBS) $(CAP_LIBS) $(SECCOMP_LIBS)
 
 t_unit_auth_cluster_t_SOURCES = t/unit/auth-cluster.c
 t_unit_auth_cluster_t_LDADD = $(LINK_AUTH)
+t_unit_auth_keyq_t_SOURCES = t/unit/auth-keyq.c
+t_unit_auth_keyq_t_LDADD = $(LINK_AUTH)
 t_unit_auth_keys_t_SOURCES = t/unit/auth-keys.c t/unit/lib/authvec.h t/unit/lib/vectors.h
 t_unit_auth_keys_t_LDADD = $(LINK_AUTH)
 t_unit_auth_seal_t_SOURCES = t/unit/auth-seal.c t/unit/lib/authvec.h t/unit/lib/vectors.h
@@ -81,14 +114,27 @@ t_unit_base_cpus_t_SOURCES = t/unit/base-cpus.c
 t_unit_base_cpus_t_LDADD = $(LINK_BASE)
 t_unit_base_log_t_SOURCES = t/unit/base-log.c
 t_unit_base_log_t_LDADD = $(LINK_BASE)
+t_unit_base_logline_t_SOURCES = t/unit/base-logline.c
+t_unit_base_logline_t_LDADD = $(LINK_BASE) $(JANSSON_LIBS)
 t_unit_base_fdpass_t_SOURCES = t/unit/base-fdpass.c
 t_unit_base_fdpass_t_LDADD = $(LINK_BASE)
+t_unit_base_keyfile_t_SOURCES = t/unit/base-keyfile.c
+t_unit_base_keyfile_t_LDADD = $(LINK_BASE)
+t_unit_base_tlv_t_SOURCES = t/unit/base-tlv.c
+t_unit_base_tlv_t_LDADD = $(LINK_BASE)
 t_unit_base_t_SOURCES = t/unit/base.c
 t_unit_base_t_LDADD = $(LINK_BASE)
-t_unit_ctl_t_SOURCES = t/unit/ctl.c ctl/nearest.c ctl/show_stats.c ctl/table.c
+t_unit_ctl_t_SOURCES = t/unit/ctl.c ctl/negotiate.c \
+	policy/nearest.c ctl/show_stats.c ctl/table.c ctl/tproxy.c
 t_unit_ctl_t_LDADD = $(LINK_BASE) $(JANSSON_LIBS)
+t_unit_ctl_packets_t_SOURCES = t/unit/ctl-packets.c ctl/packets.c ctl/pcapng.c
+t_unit_ctl_packets_t_LDADD = $(LINK_BASE)
+t_unit_daemon_passed_t_SOURCES = t/unit/daemon-passed.c
+t_unit_daemon_passed_t_LDADD = $(LINK_DAEMON)
 t_unit_daemon_places_t_SOURCES = t/unit/daemon-places.c
 t_unit_daemon_places_t_LDADD = $(LINK_DAEMON)
+t_unit_daemon_http_t_SOURCES = t/unit/daemon-http.c
+t_unit_daemon_http_t_LDADD = $(LINK_DAEMON)
 t_unit_daemon_ctl_t_SOURCES = t/unit/daemon-ctl.c
 t_unit_daemon_ctl_t_LDADD = $(LINK_DAEMON)
 t_unit_inspect_decisions_t_SOURCES = t/unit/inspect-decisions.c t/unit/lib/made.c \
@@ -103,19 +149,56 @@ t_unit_inspect_logon_t_LDADD = $(LINK_PROXY)
 t_unit_inspect_mediate_t_SOURCES = t/unit/inspect-mediate.c t/unit/lib/made.c t/unit/lib/made.h \
 	t/unit/lib/talk.c t/unit/lib/talk.h
 t_unit_inspect_mediate_t_LDADD = $(LINK_PROXY)
+t_unit_inspect_parts_t_SOURCES = t/unit/inspect-parts.c t/unit/lib/made.c t/unit/lib/made.h \
+	t/unit/lib/talk.c t/unit/lib/talk.h
+t_unit_inspect_parts_t_LDADD = $(LINK_PROXY)
+t_unit_inspect_negotiate_t_SOURCES = t/unit/inspect-negotiate.c t/unit/lib/made.c \
+	t/unit/lib/made.h t/unit/lib/talk.c t/unit/lib/talk.h
+t_unit_inspect_negotiate_t_LDADD = $(LINK_PROXY)
+t_unit_inspect_sharing_t_SOURCES = t/unit/inspect-sharing.c t/unit/lib/talk.c t/unit/lib/talk.h
+t_unit_inspect_sharing_t_LDADD = $(LINK_PROXY)
+t_unit_inspect_record_t_SOURCES = t/unit/inspect-record.c t/unit/lib/talk.c t/unit/lib/talk.h
+t_unit_inspect_record_t_LDADD = $(LINK_PROXY)
+EXTRA_DIST += t/records/takeover-1
+t_unit_inspect_opens_t_SOURCES = t/unit/inspect-opens.c t/unit/lib/made.c t/unit/lib/made.h \
+	t/unit/lib/talk.c t/unit/lib/talk.h
+t_unit_inspect_opens_t_LDADD = $(LINK_PROXY)
+t_unit_inspect_sessions_t_SOURCES = t/unit/inspect-sessions.c t/unit/lib/made.c t/unit/lib/made.h \
+	t/unit/lib/talk.c t/unit/lib/talk.h
+t_unit_inspect_sessions_t_LDADD = $(LINK_PROXY)
 t_unit_inspect_smb1_t_SOURCES = t/unit/inspect-smb1.c t/unit/lib/made.c t/unit/lib/made.h \
 	t/unit/lib/talk.c t/unit/lib/talk.h
 t_unit_inspect_smb1_t_LDADD = $(LINK_PROXY)
 t_unit_nodes_node_t_SOURCES = t/unit/nodes-node.c
 t_unit_nodes_node_t_LDADD = $(LINK_NODES)
+t_unit_daemon_clusters_t_SOURCES = t/unit/daemon-clusters.c
+t_unit_daemon_clusters_t_LDADD = $(LINK_DAEMON)
+t_unit_daemon_explain_t_SOURCES = t/unit/daemon-explain.c
+t_unit_daemon_explain_t_LDADD = $(LINK_DAEMON)
+t_unit_proxy_parting_t_SOURCES = t/unit/proxy-parting.c proxy/parting.c
+t_unit_proxy_parting_t_LDADD = $(LINK_BASE)
+t_unit_daemon_letgo_t_SOURCES = t/unit/daemon-letgo.c
+t_unit_daemon_letgo_t_LDADD = $(LINK_DAEMON)
+t_unit_daemon_mover_t_SOURCES = t/unit/daemon-mover.c
+t_unit_daemon_mover_t_LDADD = $(LINK_DAEMON)
+t_unit_daemon_inherit_t_SOURCES = t/unit/daemon-inherit.c
+t_unit_daemon_inherit_t_LDADD = $(LINK_DAEMON)
 t_unit_daemon_listeners_t_SOURCES = t/unit/daemon-listeners.c
 t_unit_daemon_listeners_t_LDADD = $(LINK_DAEMON)
+t_unit_nodes_agent_t_SOURCES = t/unit/nodes-agent.c
+t_unit_nodes_agent_t_LDADD = $(LINK_NODES)
 t_unit_nodes_dial_t_SOURCES = t/unit/nodes-dial.c
 t_unit_nodes_dial_t_LDADD = $(LINK_NODES)
 t_unit_nodes_doubt_t_SOURCES = t/unit/nodes-doubt.c
 t_unit_nodes_doubt_t_LDADD = $(LINK_NODES)
 t_unit_inspect_vc_reset_t_SOURCES = t/unit/inspect-vc-reset.c
 t_unit_inspect_vc_reset_t_LDADD = $(LINK_INSPECT)
+t_unit_inspect_who_t_SOURCES = t/unit/inspect-who.c
+t_unit_inspect_who_t_LDADD = $(LINK_INSPECT)
+t_unit_inspect_filter_t_SOURCES = t/unit/inspect-filter.c
+t_unit_inspect_filter_t_LDADD = $(LINK_INSPECT)
+t_unit_daemon_view_t_SOURCES = t/unit/daemon-view.c
+t_unit_daemon_view_t_LDADD = $(LINK_DAEMON)
 t_unit_nodes_place_t_SOURCES = t/unit/nodes-place.c
 t_unit_nodes_place_t_LDADD = $(LINK_NODES)
 t_unit_nodes_source_t_SOURCES = t/unit/nodes-source.c
@@ -128,6 +211,12 @@ t_unit_policy_policy_t_SOURCES = t/unit/policy-policy.c t/unit/lib/policy.h t/un
 	t/unit/lib/memory.h
 t_unit_policy_policy_t_LDADD = $(LINK_POLICY)
 t_unit_policy_policy_t_LDFLAGS = $(AM_LDFLAGS) $(WRAP_MEMORY)
+t_unit_proxy_describe_t_SOURCES = t/unit/proxy-describe.c t/unit/lib/house.c t/unit/lib/house.h
+t_unit_proxy_describe_t_LDADD = $(LINK_PROXY)
+t_unit_proxy_awake_t_SOURCES = t/unit/proxy-awake.c
+t_unit_proxy_awake_t_LDADD = $(LINK_PROXY)
+t_unit_proxy_lost_t_SOURCES = t/unit/proxy-lost.c t/unit/lib/house.c t/unit/lib/house.h
+t_unit_proxy_lost_t_LDADD = $(LINK_PROXY)
 t_unit_proxy_evidence_t_SOURCES = t/unit/proxy-evidence.c
 t_unit_proxy_evidence_t_LDADD = $(LINK_PROXY)
 t_unit_proxy_limits_t_SOURCES = t/unit/proxy-limits.c
@@ -136,10 +225,18 @@ t_unit_proxy_front_t_SOURCES = t/unit/proxy-front.c t/unit/lib/vectors.h t/unit/
 t_unit_proxy_front_t_LDADD = $(LINK_PROXY)
 t_unit_proxy_pump_t_SOURCES = t/unit/proxy-pump.c
 t_unit_proxy_pump_t_LDADD = $(LINK_PROXY)
+t_unit_proxy_tap_t_SOURCES = t/unit/proxy-tap.c
+t_unit_proxy_tap_t_LDADD = $(LINK_PROXY)
 t_unit_proxy_split_t_SOURCES = t/unit/proxy-split.c t/unit/lib/talk.c t/unit/lib/talk.h
 t_unit_proxy_split_t_LDADD = $(LINK_PROXY)
 t_unit_proxy_stage_t_SOURCES = t/unit/proxy-stage.c
 t_unit_proxy_stage_t_LDADD = $(LINK_PROXY)
+t_unit_proxy_moving_t_SOURCES = t/unit/proxy-moving.c t/unit/lib/house.c t/unit/lib/house.h
+t_unit_proxy_moving_t_LDADD = $(LINK_PROXY)
+t_unit_proxy_waits_t_SOURCES = t/unit/proxy-waits.c t/unit/lib/house.c t/unit/lib/house.h
+t_unit_proxy_waits_t_LDADD = $(LINK_PROXY)
+t_unit_smb_compress_t_SOURCES = t/unit/smb-compress.c t/unit/lib/vectors.h
+t_unit_smb_compress_t_LDADD = $(LINK_SMB)
 t_unit_smb_hdr_t_SOURCES = t/unit/smb-hdr.c t/unit/lib/vectors.h t/unit/lib/walk.h
 t_unit_smb_hdr_t_LDADD = $(LINK_SMB)
 t_unit_smb_ifinfo_t_SOURCES = t/unit/smb-ifinfo.c t/unit/lib/vectors.h t/unit/lib/walk.h
@@ -154,102 +251,207 @@ t_unit_state_shared_t_SOURCES = t/unit/state-shared.c
 t_unit_state_shared_t_LDADD = $(LINK_STATE)
 # Its parts one by one: keyd/ is a program, and nobody links it.
 t_unit_keyd_t_SOURCES = t/unit/keyd.c t/unit/lib/vectors.h keyd/arena.c keyd/apreq.c \
-	keyd/keytab.c keyd/ntlm.c
+	keyd/authent.c keyd/ntlm.c keyd/ntlmhash.c keyd/rules.c keyd/seen.c
 t_unit_keyd_t_LDADD = $(LINK_AUTH)
 
 # What t/e2e/keyed-keyd.t runs: real tickets, and smbgate's side of smbgate-keyd without SMB.
-check_PROGRAMS += t/gss t/keyc
+check_PROGRAMS += t/door t/gss t/keyc t/conversation
+CONVERSATION = t/fuzz/aside.c t/fuzz/client.c t/fuzz/node.c t/fuzz/packed.c t/fuzz/packed.h \
+	t/fuzz/reader.c t/fuzz/reader.h t/fuzz/world.c t/fuzz/world.h \
+	t/unit/lib/talk.c t/unit/lib/talk.h
+t_conversation_SOURCES = t/fuzz/conversation.c t/fuzz/fuzz-conversation.c $(CONVERSATION)
+t_conversation_LDADD = $(LINK_PROXY)
 t_gss_SOURCES = t/lab/gss.c
 t_gss_CFLAGS = $(AM_CFLAGS) $(KRB5_GSSAPI_CFLAGS)
 t_gss_LDADD = $(KRB5_GSSAPI_LIBS) $(KRB5_LIBS)
+t_door_SOURCES = t/lab/door.c t/fuzz/samba.c t/fuzz/samba.h
+t_door_LDADD = auth/libauth.a $(LINK_SMB) $(CRYPTO_LIBS)
 t_keyc_SOURCES = t/lab/keyc.c
-t_keyc_LDADD = $(GATE_LIBS) $(GATE_EXTLIBS)
+t_keyc_LDADD = $(GATE_LIBS) $(GATE_EXTLIBS) $(CAP_LIBS) $(SECCOMP_LIBS)
 
 # End to end: t/lab/start runs these, and each says what it wants of the machine.
 E2E_TESTS = \
+	t/e2e/admission-door.t \
 	t/e2e/admission-logons.t \
 	t/e2e/admission-patience.t \
+	t/e2e/admission-strangers.t \
+	t/e2e/admission-tokens.t \
+	t/e2e/admission-unkeyed.t \
 	t/e2e/channels-bind.t \
+	t/e2e/channels-compressed.t \
 	t/e2e/channels-ifinfo.t \
+	t/e2e/clients-captures.t \
+	t/e2e/contrib-apparmor.t \
 	t/e2e/contrib-cluster.t \
+	t/e2e/contrib-ctdb.t \
+	t/e2e/contrib-container.t \
+	t/e2e/contrib-crowded.t \
+	t/e2e/contrib-debian.t \
+	t/e2e/contrib-install.t \
 	t/e2e/contrib-keepalived.t \
 	t/e2e/contrib-quickstart.t \
+	t/e2e/contrib-systemd.t \
+	t/e2e/contrib-vpn-check.t \
 	t/e2e/contrib-vpn-gateway.t \
+	t/e2e/contrib-vpn-networkd.t \
+	t/e2e/contrib-vpn-wireguard.t \
+	t/e2e/crowd-clients.t \
+	t/e2e/crowd-drain.t \
 	t/e2e/crowd-strangers.t \
+	t/e2e/daemon-broken.t \
+	t/e2e/daemon-check.t \
+	t/e2e/daemon-confined.t \
+	t/e2e/crowd-users.t \
 	t/e2e/daemon-ctl.t \
+	t/e2e/daemon-keyfiles.t \
+	t/e2e/daemon-nodefile.t \
 	t/e2e/daemon-log.t \
+	t/e2e/daemon-notify.t \
 	t/e2e/daemon-reload.t \
+	t/e2e/daemon-stop.t t/e2e/daemon-takeover.t t/e2e/daemon-takeover-mounts.t \
+	t/e2e/daemon-start.t \
+	t/e2e/front-dialled.t \
 	t/e2e/front-intercept.t \
+	t/e2e/front-listeners.t \
+	t/e2e/front-mounts.t \
 	t/e2e/front-netbios.t \
+	t/e2e/front-openings.t \
 	t/e2e/front-proxy-protocol.t \
 	t/e2e/front-source.t \
 	t/e2e/hostile-input.t \
 	t/e2e/hostile-redis.t \
+	t/e2e/keyed-crowd.t \
+	t/e2e/keyed-expiry.t \
+	t/e2e/keyed-fire.t \
+	t/e2e/keyed-flood.t \
 	t/e2e/keyed-ifinfo.t \
 	t/e2e/keyed-keyd.t \
 	t/e2e/keyed-nonces.t \
+	t/e2e/keyed-numbers.t \
 	t/e2e/keyed-opaque.t \
+	t/e2e/keyed-oracle.t \
+	t/e2e/keyed-openssl.t \
+	t/e2e/keyed-queries.t \
 	t/e2e/keyed-smbtorture.t \
+	t/e2e/keyed-variants.t \
+	t/e2e/nodes-agent.t \
 	t/e2e/nodes-blackhole.t \
+	t/e2e/nodes-ctdb.t \
+	t/e2e/nodes-drain-mounts.t \
+	t/e2e/nodes-drain.t \
 	t/e2e/nodes-evidence.t \
 	t/e2e/nodes-health.t \
 	t/e2e/nodes-none.t \
+	t/e2e/nodes-own-trouble.t \
 	t/e2e/nodes-placement.t \
+	t/e2e/nodes-probes.t \
 	t/e2e/proxy-reserve.t \
 	t/e2e/redis-faults.t \
+	t/e2e/redis-leaving.t \
 	t/e2e/redis-many-claims.t \
+	t/e2e/redis-model.t \
 	t/e2e/redis-placement.t \
 	t/e2e/redis-proxy-death.t \
 	t/e2e/redis-shared-keys.t \
+	t/e2e/redis-tls.t \
+	t/e2e/redis-takeover.t \
+	t/e2e/redis-trouble.t \
+	t/e2e/redis-valkey.t \
+	t/e2e/redis-where.t \
 	t/e2e/relay-clients.t \
+	t/e2e/relay-opens.t \
 	t/e2e/relay-smbtorture.t \
 	t/e2e/relay-splice.t \
+	t/e2e/smb1-kerberos.t \
+	t/e2e/see-capture.t \
+	t/e2e/see-explain.t \
+	t/e2e/see-http.t \
+	t/e2e/see-show.t \
+	t/e2e/see-log.t \
+	t/e2e/smb1-logons.t \
+	t/e2e/smb1-smbtorture.t \
 	t/e2e/smb1-vcnumber.t \
 	t/e2e/speed-instructions.t
 
 EXTRA_DIST += dev/count-assertions dev/include-graph
 EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/frames \
-	t/lab/ad.py \
+	t/lab/ad.py t/lab/agent.py \
 	t/lab/capture.py \
+	t/lab/certs.py \
 	t/lab/clients.py \
+	t/lab/copies.py \
+	t/lab/ctdb.py \
 	t/lab/fake.py \
 	t/lab/front.py \
+	t/lab/gadget.c \
+	t/lab/inject.py \
+	t/lab/otherssl.c \
 	t/lab/gate.py \
+	t/lab/kernel.py \
 	t/lab/keyed.py \
+	t/lab/kdc.py \
+	t/lab/keyd.py \
 	t/lab/krb.py \
 	t/lab/model.py \
 	t/lab/netns.py \
 	t/lab/node.py \
+	t/lab/numbered.py \
 	t/lab/record.py \
+	t/lab/mapmodel.py \
 	t/lab/redis.py \
+	t/lab/search.py \
 	t/lab/several.py \
 	t/lab/smb1.py \
 	t/lab/smb2.py \
 	t/lab/start \
+	t/lab/systemd.py \
+	t/lab/tape.py \
 	t/lab/tap.py \
-	t/lab/vpn.py
+	t/lab/vpn.py \
+	t/lab/vrrp.py \
+	t/lab/writer.c
 
 # libFuzzer targets, built by `make fuzz` where clang is; dev/fuzz runs them on what t/fuzz/corpus
 # makes. Each is compiled in one go from what it needs, with the fuzzer's own instrumentation.
-FUZZ_TARGETS = t/fuzz/fuzz-smb2 t/fuzz/fuzz-ifinfo t/fuzz/fuzz-auth t/fuzz/fuzz-front \
-	t/fuzz/fuzz-redis
+FUZZ_TARGETS = t/fuzz/fuzz-smb2 t/fuzz/fuzz-ifinfo t/fuzz/fuzz-auth t/fuzz/fuzz-door \
+	t/fuzz/fuzz-front t/fuzz/fuzz-redis t/fuzz/fuzz-handover t/fuzz/fuzz-conversation
 FUZZ_CC = clang
 FUZZ_CFLAGS = -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 FUZZ_COMMON = $(top_srcdir)/smb/*.c $(top_srcdir)/base/*.c
 # What a target needs beyond smb/ and base/.
 FUZZ_AUTH = auth/crypt.c auth/der.c auth/kdf.c auth/keys.c auth/ntlm.c auth/preauth.c auth/seal.c \
 	auth/sign.c auth/spnego.c
-FUZZ_REDIS = state/facts.c state/exceptions.c state/record.c state/reply.c state/shared.c \
-	state/fault.c
+FUZZ_REDIS = state/*.c
+FUZZ_HANDOVER = nodes/agentline.c nodes/cluster.c nodes/inherit.c nodes/node.c nodes/stance.c \
+	stats/*.c state/*.c
+# Client and node on both sides of the gate: all that stands between them.
+FUZZ_CONVERSATION = t/fuzz/aside.c t/fuzz/client.c t/fuzz/node.c t/fuzz/packed.c t/fuzz/reader.c \
+	t/fuzz/world.c t/unit/lib/talk.c \
+	auth/*.c inspect/*.c nodes/*.c policy/*.c proxy/*.c state/*.c stats/*.c
 EXTRA_DIST += dev/fuzz t/fuzz/corpus t/fuzz/fuzz-smb2.c t/fuzz/fuzz-ifinfo.c t/fuzz/fuzz-auth.c \
-	t/fuzz/fuzz-front.c t/fuzz/fuzz-redis.c t/unit/lib/holds.h
+	t/fuzz/fuzz-door.c t/fuzz/fuzz-front.c t/fuzz/fuzz-redis.c t/fuzz/fuzz-handover.c \
+	t/fuzz/fuzz-conversation.c \
+	t/unit/lib/holds.h t/unit/lib/lists.h
 CLEANFILES += $(FUZZ_TARGETS)
 clean-local:
 	rm -rf t/fuzz/inputs t/fuzz/found-*
 
 t/fuzz/fuzz-auth: FUZZ_MORE = $(FUZZ_AUTH:%=$(top_srcdir)/%) $(CRYPTO_CFLAGS) $(CRYPTO_LIBS)
+t/fuzz/fuzz-door: FUZZ_MORE = $(top_srcdir)/auth/der.c $(top_srcdir)/auth/ntlm.c \
+	$(top_srcdir)/auth/spnego.c $(top_srcdir)/t/fuzz/samba.c
 t/fuzz/fuzz-front: FUZZ_MORE = $(top_srcdir)/proxy/ppheader.c
-t/fuzz/fuzz-redis: FUZZ_MORE = $(FUZZ_REDIS:%=$(top_srcdir)/%) $(HIREDIS_CFLAGS) $(HIREDIS_LIBS)
+t/fuzz/fuzz-redis: state/scripts.inc
+t/fuzz/fuzz-redis: FUZZ_MORE = $(FUZZ_REDIS:%=$(top_srcdir)/%) $(EVENT_LIBS) $(CRYPTO_LIBS) \
+	$(HIREDIS_CFLAGS) $(HIREDIS_LIBS)
+
+t/fuzz/fuzz-handover: state/scripts.inc
+t/fuzz/fuzz-handover: FUZZ_MORE = $(FUZZ_HANDOVER:%=$(top_srcdir)/%) $(EVENT_LIBS) \
+	$(CRYPTO_LIBS) $(HIREDIS_CFLAGS) $(HIREDIS_LIBS)
+
+t/fuzz/fuzz-conversation: state/scripts.inc
+t/fuzz/fuzz-conversation: FUZZ_MORE = $(FUZZ_CONVERSATION:%=$(top_srcdir)/%) $(CONFUSE_LIBS) \
+	$(JANSSON_LIBS) $(CRYPTO_CFLAGS) $(SSL_LIBS) $(CRYPTO_LIBS) $(EVENT_LIBS) \
+	$(HIREDIS_CFLAGS) $(HIREDIS_LIBS)
 
 # Compiled anew each time: a few seconds each, and never out of date.
 .PHONY: fuzz $(FUZZ_TARGETS)
@@ -257,4 +459,4 @@ fuzz: $(FUZZ_TARGETS)
 $(FUZZ_TARGETS):
 	@$(MKDIR_P) t/fuzz
 	$(AM_V_GEN)$(FUZZ_CC) -std=gnu11 $(FUZZ_CFLAGS) -I$(top_srcdir) -I$(top_builddir) -I. \
-		-o $@ $(top_srcdir)/$@.c $(FUZZ_COMMON) $(FUZZ_MORE)
+		-o $@ $(top_srcdir)/$@.c $(FUZZ_COMMON) $(FUZZ_MORE) $(SECCOMP_LIBS)

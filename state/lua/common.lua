@@ -12,15 +12,50 @@ local function str(n)
 	return string.format('%.0f', n)
 end
 
--- when this data began; data without an epoch begins now
+-- HGETALL, of what is no hash: nothing, and it is gone
+local function all(key)
+	local h = redis.pcall('HGETALL', key)
+	if h.err then
+		redis.call('DEL', key)
+		h = {}
+	end
+	return h
+end
+
+-- when this data began, and whether all have said since what they hold; data without an epoch
+-- begins now
 local function epoch(key)
 	local e = redis.pcall('GET', key)
-	e = type(e) == 'string' and tonumber(e)
-	if not e or e > t then
-		e = t
-		redis.call('SET', key, str(e), 'PX', NAMES_DAY_MS)
+	local began, ripe = string.match(type(e) == 'string' and e or '', '^(%d+)( ?)$')
+	began = tonumber(began)
+	if not began or began > t then
+		began, ripe = t, ''
+		redis.call('SET', key, str(began), 'PX', NAMES_DAY_MS)
 	end
-	return e
+	return began, ripe ~= ''
+end
+
+-- The lease of a token, out of its line in the hash of all: until when it is believed, the number
+-- of its connection, the first number whose statements count, since when that is, and of which
+-- data it has said all.
+local function lease(line)
+	local l = {}
+	l.over, l.gen, l.floor, l.floored, l.said =
+		string.match(line or '', '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
+	for k, v in pairs(l) do
+		l[k] = tonumber(v)
+	end
+	return l.over and l or nil
+end
+local leases = {}
+local function lease_of(peers, token)
+	local l = leases[token]
+	if l == nil then
+		local line = redis.pcall('HGET', peers, token)
+		l = lease(type(line) == 'string' and line or nil) or false
+		leases[token] = l
+	end
+	return l
 end
 
 -- of a record: when its claim was made, and its node's identity
@@ -31,85 +66,89 @@ local function node(rec)
 	return string.sub(rec, 17, -17)
 end
 
--- A claim: its record, its owners by whose they are, when it ceases to linger, and when the last
--- of its owners ceases to be believed.
-local function none()
-	return { others = 0, mine = 0, linger = 0, last = 0 }
+-- of a claim: the hash of what is known of its client's sessions
+local function facts(key)
+	return (string.gsub(key, ':c:', ':f:', 1))
+end
+local function forget_facts(key, c)
+	if c.facts then
+		redis.call('DEL', facts(key))
+		redis.call('HDEL', key, 'f')
+		c.facts = nil
+	end
 end
 
--- The claim as it is now: owners whose lease is over are forgotten, and a claim that has neither
--- owner nor linger time is none. What is no hash under a claim's name is nobody's.
-local function read(key, token)
-	local h = redis.pcall('HGETALL', key)
-	if h.err then
-		redis.call('DEL', key)
-		return none()
-	end
-	local c = none()
+local function none()
+	return { others = 0, mine = false, linger = 0, stay = 0 }
+end
+
+-- There is no claim.
+local function drop(key, c)
+	forget_facts(key, c)
+	redis.call('DEL', key)
+	return none()
+end
+
+-- The claim as it is now. An owner counts while its proxy has a lease, and has said it on a
+-- connection that counts. A claim that has neither owner nor linger time is none; where nobody is
+-- on it, no session is left. What is no hash under a claim's name is nobody's.
+local function read(key, peers, token)
+	local h, c, dead = all(key), none(), {}
+	local ended = 0
 	for i = 1, #h, 2 do
 		local f, v = h[i], h[i + 1]
 		if f == 'n' then
-			c.rec = v
+			c.rec = #v < NAMES_RECORD_MAX and v or nil
 		elseif f == 'l' then
 			c.linger = tonumber(v) or 0
+		elseif f == 's' then
+			c.stay = tonumber(v) or 0
+		elseif f == 'f' then
+			c.facts = true
 		elseif string.sub(f, 1, 1) == 'o' then
-			local over = tonumber(v) or 0
-			if over <= t then
-				redis.call('HDEL', key, f)
-			else
-				if string.sub(f, 2, 17) == token then
-					c.mine = c.mine + 1
+			local whose = string.sub(f, 2)
+			local l, gen = lease_of(peers, whose), tonumber(v) or 0
+			local counts = l and gen >= l.floor
+			if counts and l.over > t then
+				if whose == token then
+					c.mine = true
 				else
 					c.others = c.others + 1
 				end
-				if over > c.last then
-					c.last = over
+			else
+				dead[#dead + 1] = f
+				if l then
+					ended = math.max(ended, counts and l.over or l.floored)
 				end
 			end
 		end
 	end
-	if not c.rec or (c.others + c.mine == 0 and c.linger <= t) then
-		if #h > 0 then
-			redis.call('DEL', key)
+	if c.rec and #dead > 0 then
+		if c.stay > 0 and ended > 0 and ended + c.stay > c.linger then
+			c.linger = ended + c.stay
+			redis.call('HSET', key, 'l', str(c.linger))
 		end
-		return none()
+		redis.call('HDEL', key, unpack(dead))
+	end
+	local held = c.others > 0 or c.mine
+	if #dead > 0 and not held then
+		forget_facts(key, c)
+	end
+	if not c.rec or (not held and c.linger <= t) then
+		return #h > 0 and drop(key, c) or c
 	end
 	return c
 end
 
--- The claim with owner (a token, 'g', a generation) for one more lease; linger: nil or
--- milliseconds behind that.
-local function write(key, c, owner, lease, linger)
-	local set = { 'n', c.rec }
-	local last = math.max(c.last, t + lease)
-	if linger then
-		c.linger = t + lease + linger
-		set[#set + 1] = 'l'
-		set[#set + 1] = str(c.linger)
+-- The claim with an owner; stay: nil or how long it lingers should its proxy not live to say so.
+local function write(key, c, token, gen, stay)
+	local set = { 'n', c.rec, 'o' .. token, gen }
+	c.stay = stay or c.stay
+	if stay then
+		set[#set + 1] = 's'
+		set[#set + 1] = str(stay)
 	end
-	set[#set + 1] = 'o' .. owner
-	set[#set + 1] = str(t + lease)
 	redis.call('HSET', key, unpack(set))
-	redis.call('PEXPIREAT', key, str(math.max(last, c.linger)))
-end
-
--- The exception of id is rec from now on; nil: there is none. All proxies are told of a change.
-local function except(x, id, rec, channel)
-	local old = redis.pcall('HGET', x, id)
-	if type(old) == 'table' then
-		redis.call('DEL', x)
-		old = false
-	end
-	if rec then
-		if old == rec then
-			return
-		end
-		redis.call('HSET', x, id, rec)
-		redis.call('PEXPIRE', x, NAMES_DAY_MS)
-	elseif old then
-		redis.call('HDEL', x, id)
-	else
-		return
-	end
-	redis.call('PUBLISH', channel, 'x' .. id .. (rec or ''))
+	c.over = str(math.max(t + NAMES_CLAIM_MS + c.stay, c.linger))
+	redis.call('PEXPIREAT', key, c.over)
 end

@@ -5,7 +5,7 @@ set -eu
 # Numbers that the scripts and C share have one name in both: they are taken from the headers.
 numbers=$(awk '
 	/^#define NAMES_[A-Z_]+ [0-9]+$/ { print $2 "=" $3 }
-	/^enum script_(how|what) [{].*[}];$/ {
+	/^enum script_(how|tick) [{].*[}];$/ {
 		sub(/^[^{]*[{] */, "")
 		sub(/ *[}];$/, "")
 		n = split($0, name, ", *")
@@ -25,7 +25,7 @@ embed() {
 		}
 		/^[ \t]*(--|$)/ { next }
 		{
-			while (match($0, /(HOW|WHAT|NAMES)_[A-Z_]+/)) {
+			while (match($0, /(HOW|TICK|NAMES)_[A-Z_]+/)) {
 				name = substr($0, RSTART, RLENGTH)
 				if (!(name in value)) {
 					print FILENAME ":" FNR ": what is " name "?" >"/dev/stderr"

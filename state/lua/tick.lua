@@ -1,14 +1,83 @@
--- tick.lua: the clock, the epoch, and the drain orders of operators
+-- tick.lua: renews a proxy's lease; the clock, the epoch, its peers, and the drains of operators
 
-local began, drains = unpack(KEYS)
-local day = ARGV[1]
+local began, drains, peers, all_peers = unpack(KEYS)
+local token, gen, version, tag, nodes, name, said, before = unpack(ARGV)
+gen, said = tonumber(gen), tonumber(said)
 
-local e = epoch(began)
-redis.call('PEXPIRE', began, day)
-local d = redis.pcall('HGETALL', drains)
-if d.err then
-	redis.call('DEL', drains)
-	d = {}
+-- Who is there: a line each, of every cluster in this Redis.
+local seen, live, status = {}, 0, TICK_GOOD
+local h = all(all_peers)
+for i = 1, #h, 2 do
+	local over, v, its = string.match(h[i + 1], '^(%d+) (%S+) (%S+) ')
+	over = tonumber(over) or 0
+	if over <= t - NAMES_LEASE_MS then
+		redis.call('HDEL', all_peers, h[i])
+	elseif h[i] ~= token then
+		seen[#seen + 1] = h[i]
+		seen[#seen + 1] = h[i + 1]
+		if its == tag and over > t and v ~= version then
+			status = TICK_REFUSED
+		end
+	end
 end
-redis.call('PEXPIRE', drains, day)
-return { t, e, unpack(d) }
+-- A proxy that knows no leases renews the epoch of its own names all the time. In a Redis Cluster,
+-- where such a proxy cannot be, that name is out of reach.
+local left = redis.pcall('PTTL', before)
+if type(left) == 'number' and left > NAMES_DAY_MS - NAMES_LEASE_MS then
+	status = TICK_REFUSED
+end
+
+local mine, ripest = lease_of(peers, token), true
+h = all(peers)
+for i = 1, #h, 2 do
+	local l = lease(h[i + 1])
+	if not l or l.over <= t - NAMES_DAY_MS then
+		redis.call('HDEL', peers, h[i])
+	elseif l.over > t then
+		live = live + 1
+	end
+end
+-- Who has a lease keeps it: whoever comes later is the one that differs.
+if mine and mine.over > t then
+	status = mine.gen > gen and TICK_REFUSED or TICK_GOOD
+elseif status == TICK_GOOD then
+	status = TICK_LAPSED
+end
+local e, ripe = epoch(began)
+if status ~= TICK_REFUSED then
+	-- Where nobody has had a lease, nobody has said anything for a while.
+	if live == 0 and (ripe or t > e) then
+		e, ripe = t, false
+		redis.call('SET', began, str(e), 'PX', NAMES_DAY_MS)
+	end
+	local floor, floored = gen, t
+	if status == TICK_LAPSED then
+		said = 0
+	elseif said ~= e then
+		floor, floored, said = mine.floor, mine.floored, 0
+	elseif mine.floor == gen then
+		floored = mine.floored
+	end
+	redis.call('HSET', peers, token, table.concat({ str(t + NAMES_LEASE_MS), str(gen),
+		str(floor), str(floored), str(said) }, ' '))
+	redis.call('PEXPIRE', peers, 2 * NAMES_DAY_MS)
+	redis.call('HSET', all_peers, token, table.concat({ str(t + NAMES_LEASE_MS), version, tag,
+		nodes, name }, ' '))
+	redis.call('PEXPIRE', all_peers, NAMES_DAY_MS)
+end
+if not ripe and t - e >= NAMES_GRACE_MS then
+	-- Not before all that are there have said what they hold; but not for ever.
+	h = all(peers)
+	for i = 1, #h, 2 do
+		local l = lease(h[i + 1])
+		if l and l.over > t and l.said ~= e then
+			ripest = t - e >= NAMES_RIPE_MS
+		end
+	end
+	if ripest and status ~= TICK_REFUSED then
+		redis.call('SET', began, str(e) .. ' ', 'PX', NAMES_DAY_MS)
+	end
+end
+redis.call('PEXPIRE', began, NAMES_DAY_MS)
+redis.call('PEXPIRE', drains, NAMES_DAY_MS)
+return { t, e, status, all(drains), seen }

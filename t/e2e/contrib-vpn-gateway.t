@@ -5,7 +5,9 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
+import threading
 
 import clients
 import gate
@@ -21,6 +23,12 @@ if why:
 UNIT = os.path.join(os.path.dirname(vpn.CONTRIB), "systemd", "smbgate.service")
 DROP_IN = os.path.join(vpn.CONTRIB, "drop-in.conf")
 EVERY = [a for n in vpn.NODES for a in n]
+CROWD = 24
+BATCH = 9       # [MS-SMB2] 2.2.13: RequestedOplockLevel
+PENDING = 0x103
+# What "routing up" makes, in each family, as "ip rule" shows it.
+RULES = ["9099:\tfrom all fwmark 0x5b iif lo goto 9101", "9100:\tfrom all fwmark 0x5b lookup 91",
+         "9101:\tfrom all nop"]
 
 
 def text(path):
@@ -81,11 +89,21 @@ class Installed:
     def stats(self):
         return json.loads(self.ctl("show", "stats").stdout)["stats"]
 
-    def stop(self):
+    def policy(self, old, new):
+        """Another policy in force: that of the files with one change."""
+        policy = text(vpn.CONTRIB + "/policy.conf")
+        with open(self.etc + "/policy.conf", "w") as f:
+            f.write(policy.replace(old, new))
+        return self.ctl("reload").returncode == 0 and new in policy.replace(old, new)
+
+    def stop(self, power=False):
+        """power: it is lost, and nobody is told of anything."""
         if self.proc:
             p, self.proc = self.proc, None
-            p.send_signal(signal.SIGTERM)
-            self.t.same(p.wait(10), 0, "smbgate ends with status 0")
+            p.send_signal(signal.SIGKILL if power else signal.SIGTERM)
+            status = p.wait(10)
+            if not power:
+                self.t.same(status, 0, "smbgate ends with status 0")
             # as systemd does with RuntimeDirectory=
             shutil.rmtree(self.run_dir)
             os.mkdir(self.run_dir)
@@ -150,20 +168,178 @@ def firewall(t, v):
     v.gw.nft("delete table inet firewall")
 
 
-def rules(v):
-    """(IPv4 rules, IPv6 rules, routes of the table) as they are."""
-    return tuple(v.gw.ip(f, "rule", "show").stdout.count("lookup 91") for f in ("-4", "-6")) + \
-        tuple(v.gw.ip(f, "route", "show", "table", "91", check=False).stdout.strip()
-              for f in ("-4", "-6"))
+def rules(v, family):
+    """(rules, routes of the table) as they are; the kernel's own left out."""
+    lines = v.gw.ip(family, "rule", "show").stdout.splitlines()
+    return ([x.strip() for x in lines if re.match(r"9\d\d\d:", x)],
+            v.gw.ip(family, "route", "show", "table", "91", check=False).stdout.strip())
+
+
+def routing(t, v):
+    """Up, up again, down, up: what is there stays, and is what it should be."""
+    for f in ("-4", "-6"):
+        r, route = rules(v, f)
+        t.ok(r == RULES and route.startswith("local default dev lo"), "routing up: %s" % f,
+             "\n".join(r) + "\n" + route)
+    with v.gw.inside():
+        p = t.spawn(["ip", "-o", "monitor", "rule", "route"], stdout=subprocess.PIPE, text=True)
+    # What is to be seen, and what must not be, in their order.
+    mark = "99.99.99.99"
+    v.gw.ip("route", "add", "unreachable", mark)
+    v.rules()
+    v.gw.ip("route", "del", "unreachable", mark)
+    said = []
+    for line in p.stdout:
+        said.append(line.strip())
+        if line.startswith("Deleted") and mark in line:
+            break
+    p.kill()
+    p.wait()
+    p.stdout.close()
+    t.same([x for x in said if x.startswith("Deleted") and mark not in x], [],
+           "routing up once more takes nothing away meanwhile")
+    t.same([rules(v, f)[0] for f in ("-4", "-6")], [RULES, RULES], "nor does it add anything")
+    tables = v.gw.run("nft", "list", "tables").stdout.split("\n")
+    t.same(tables.count("table inet smbgate"), 1, "nftables.conf may be loaded twice")
+
+
+def thin_links(t, v, label):
+    """The second client, and the second node, are behind links of 1,300 bytes."""
+    for who, n, where in ((1, 0, "the client"), (0, 1, "the node")):
+        for addr in vpn.NODES[n]:
+            v.forget_paths()
+            why = v.carry(who, addr)
+            t.ok(why is None, "%s, a thin link to %s, %s: 3 MB both ways" % (label, where, addr),
+                 why or "")
+
+
+def netbios(t, v, g):
+    """Port 139: not at the nodes; at smbgate as long as it has the listeners."""
+    was = g.stats()["netbios_sessions"]
+    for addr in vpn.NODES[0]:
+        with v.clients[0].inside():
+            r = clients.smbclient(addr, 139, "ls")
+        t.ok(r.returncode == 0, "port 139 of %s" % addr, r.stdout)
+    t.same(g.stats()["netbios_sessions"] - was, 2, "by way of smbgate")
+
+
+def no_netbios(t, v, g):
+    """The operator has removed these listeners."""
+    path = g.etc + "/smbgate.conf"
+    with open(path) as f:
+        lines = f.readlines()
+    with open(path, "w") as f:
+        f.writelines(x for x in lines if ":139" not in x)
+    g.start()
+    told = []
+    for addr in vpn.NODES[0]:
+        # The node would take it.
+        with v.hosts[0].inside():
+            t.defer(socket.create_server((addr, 139), family=socket.AF_INET6 if ":" in addr
+                                         else socket.AF_INET).close)
+        with v.clients[0].inside():
+            try:
+                socket.create_connection((addr, 139), timeout=5).close()
+                told.append("open")
+            except OSError as e:
+                told.append(type(e).__name__)
+    t.same(told, ["ConnectionRefusedError"] * 2, "without its listeners: refused at once")
+    t.same(refused(v, EVERY[0]), False, "and port 445 is served")
+
+
+def crowd(t, v):
+    """Clients that come, work and go, on all addresses, while the rules are loaded again."""
+    stop, wrong, done = threading.Event(), [], []
+
+    def one(i):
+        try:
+            while not stop.is_set():
+                addr = EVERY[i % 4]
+                with open_(v, addr, who=i // 4 % 2) as c:
+                    s = c.login()
+                    c.tree(s, "IPC$")
+                    if c.server_guid != v.nodes[i % 4 // 2].server_guid:
+                        raise RuntimeError("another node than %s answered" % addr)
+                    for _ in range(5):
+                        c.echo()
+                done.append(i)
+        except Exception as e:  # pylint: disable=broad-exception-caught
+            wrong.append("client %d: %r" % (i, e))
+
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(CROWD)]
+    for x in threads:
+        x.start()
+    tap.wait_for(lambda: len(set(done)) == CROWD or wrong, 20)
+    for _ in range(4):
+        v.rules()
+        before = len(done)
+        tap.wait_for(lambda n=before: len(done) >= n + CROWD or wrong, 20)
+    stop.set()
+    for x in threads:
+        x.join()
+    t.ok(not wrong and len(set(done)) == CROWD,
+         "%d clients at once, and the rules loaded four times: nobody notices" % CROWD,
+         "\n".join(wrong) or "%d connections" % len(done))
+
+
+DEAD = """
+table inet dead {
+	chain out {
+		type filter hook output priority 0; policy accept;
+		oifname { wg0, eth1 } tcp dport 445 drop
+		oifname { wg0, eth1 } tcp sport 445 drop
+	}
+}
+"""
+
+
+def open_locked(c, s, tid):
+    """A file that is its user's own, as far as the node lets it; the status."""
+    body = bytearray(c.create_body("locked", disp=3, share=7))
+    body[3] = BATCH
+    r = c.call(5, bytes(body), session=s, tid=tid)
+    while r.status == PENDING:
+        r, = c.recv()
+    return r.status
+
+
+def power_lost(t, v, g):
+    """The machine was gone for a moment: a node's half of a connection does not outlive it."""
+    c = open_(v, EVERY[0])
+    s = c.login()
+    t.same(open_locked(c, s, c.tree(s)), 0, "a file is open, with an oplock")
+    # Else the node would ask again, and be told.
+    tap.wait_for(lambda: v.acknowledged(0), 5, message="the node waits for an ACK")
+    v.gw.nft(DEAD)
+    g.stop(power=True)
+    v.gw.run("ss", "-K", "-tan", "( sport = :445 or dport = :445 )", check=False)
+    v.gw.nft("delete table inet dead")
+    t.ok(v.ends(0), "smbgate's machine lost power; the node has not noticed")
+    g.start()
+    with open_(v, EVERY[0], who=1) as d:
+        s = d.login()
+        t.same(open_locked(d, s, d.tree(s)), 0, "another client may open it")
+    # Samba itself gives up a client that does not acknowledge a break; its socket would stay.
+    left = ("ss", "-tanH", "dst", vpn.CLIENTS[0][0])
+    t.ok(tap.wait_for(lambda: not v.hosts[0].run(*left).stdout, 5),
+         "for the gateway has told the node that nobody is there", v.hosts[0].run(*left).stdout)
+    try:
+        c.send_frame(b"\xfeSMB" + bytes(60))
+        c.recv_eof(5)
+    except ConnectionError:
+        pass
+    t.ok(not c.is_open(), "and the first one is told that its connection is over")
+    c.close()
 
 
 def main(t):
-    v = vpn.Vpn(t)
+    v = vpn.Vpn(t, far=True)
     readme = text(vpn.CONTRIB + "/README.md")
     files = [os.path.relpath(os.path.join(d, f), vpn.CONTRIB)
              for d, _, names in os.walk(vpn.CONTRIB) for f in names if f != "README.md"]
     t.same([f for f in files if "| `%s` |" % f not in readme], [], "README.md names every file")
     visit(t, v, "as a router", lambda i: {*vpn.NODES[i], v.secret(i)})
+    thin_links(t, v, "as a router")
     why = gate.missing()
     if why:
         t.bail(why)
@@ -173,12 +349,8 @@ def main(t):
     t.ok(r.returncode == 0, "smbgate -t: both files are good", r.stdout)
     t.ok("intercept needs CAP_NET_RAW" in g.fails(UNIT),
          "without the drop-in smbgate does not start, and says why")
-    for _ in (1, 2):
-        v.rules()
-        t.same(rules(v)[:2], (1, 1), "routing up: one rule a family")
-    t.ok(all(x.startswith("local default dev lo") for x in rules(v)[2:]), "and its route", rules(v))
-    tables = v.gw.run("nft", "list", "tables").stdout.split("\n")
-    t.same(tables.count("table inet smbgate"), 1, "nftables.conf may be loaded twice")
+    v.rules()
+    routing(t, v)
     t.same([refused(v, a) for a in EVERY], [True] * 4, "smbgate is not there: clients are refused")
 
     g.start()
@@ -189,28 +361,29 @@ def main(t):
     t.same(g.stats()["placed_dialled"], 8, "which has placed them all")
     t.ok(refused(v, vpn.GW4) and refused(v, vpn.GW6), "the gateway itself has no open port")
     firewall(t, v)
-    for addr in (vpn.NODES[0][0], vpn.NODES[1][1]):
-        with v.clients[0].inside():
-            r = clients.smbclient(addr, 445, "put /etc/services s; get s /dev/null; ls; del s")
-        t.ok(r.returncode == 0 and " s " in r.stdout, "smbclient at " + addr, r.stdout)
+    thin_links(t, v, "through smbgate")
+    netbios(t, v, g)
+    crowd(t, v)
 
-    policy = text(vpn.CONTRIB + "/policy.conf")
-    with open(g.etc + "/policy.conf", "w") as f:
-        f.write(policy.replace('"fd00:2::/64" }\n}',
-                               '"fd00:2::/64" }\n\tdeny = { "fd00:2::11" }\n}'))
-    r = g.ctl("reload")
+    good = g.policy('"fd00:2::/64" }\n}', '"fd00:2::/64" }\n\tdeny = { "fd00:2::11" }\n}')
     with open_(v, EVERY[0]) as c:
         s = c.login()
-        t.same(({e.ip for e in c.ifinfo(s, c.tree(s, "IPC$"))}, r.returncode), ({EVERY[0]}, 0),
+        t.same(({e.ip for e in c.ifinfo(s, c.tree(s, "IPC$"))}, good), ({EVERY[0]}, True),
                "a reload of the policy is in force")
+    t.ok(g.policy("source = transparent", "source = own"), "a reload to source = own")
+    thin_links(t, v, "through smbgate, source = own")
+    t.ok(g.policy("", ""), "and back")
+    power_lost(t, v, g)
 
     g.stop()
     t.same([refused(v, a) for a in EVERY], [True] * 4, "smbgate ends: clients are refused again")
     g.start()
     t.same([refused(v, a) for a in EVERY], [False] * 4, "and starts: they are served")
     g.stop()
+    no_netbios(t, v, g)
+    g.stop()
     v.no_rules()
-    t.same(rules(v), (0, 0, "", ""), "routing down: no rule, no route")
+    t.same([rules(v, f) for f in ("-4", "-6")], [([], "")] * 2, "routing down: no rule, no route")
     visit(t, v, "as a router again", lambda i: {*vpn.NODES[i], v.secret(i)})
 
 

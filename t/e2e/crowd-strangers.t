@@ -224,14 +224,16 @@ def trial(t, name, clients, to, g=None):
     what became of the strangers."""
     alone = work(clients, lambda s: s > max(3, SECONDS / 3))
     crowd = Strangers(t, *to)
-    cpu = g.cpu_seconds() if g else 0
+    cpu, none = (g.cpu_seconds(), g.cpu_wait_seconds()) if g else (0, 0)
     crowded = work(clients, lambda s: s > SECONDS)
-    cpu = g.cpu_seconds() - cpu if g else 0
+    if g:
+        cpu, none = g.cpu_seconds() - cpu, g.cpu_wait_seconds() - none
     count, p50, p99, busy = crowd.wait()
     t.diag("%s: alone %s" % (name, ms(alone)))
     t.diag("%s: with strangers %s" % (name, ms(crowded)))
     t.diag("%s: strangers %s; their answers in p50 %.1f ms, p99 %.1f ms; CPU %.1f s%s" % (
-        name, dict(count), p50 * 1e3, p99 * 1e3, busy, ", smbgate's %.1f s" % cpu if g else ""))
+        name, dict(count), p50 * 1e3, p99 * 1e3, busy,
+        ", smbgate's %.1f s, and it waited %.1f s for one" % (cpu, none) if g else ""))
     cut = [c.cut for c in clients if c.cut]
     for c in clients:
         c.c.close()
@@ -268,10 +270,10 @@ def beside(t, lab):
         _, control, cut, _ = trial(t, "direct", logged_on(n.addr, n.port), (f.addr, f.port))
         t.ok(not cut, "direct: nobody is cut", cut)
         g.ctl("undrain", "n1")
-        g.ctl("drain", f.name)
+        g.ctl("drain", "--force", f.name)
         clients = logged_on("127.0.0.1", g.port)
         g.ctl("undrain", f.name)
-        g.ctl("drain", "n1")
+        g.ctl("drain", "--force", "n1")
         before = g.closes()
         alone, crowded, cut, count = trial(t, "smbgate", clients, ("127.0.0.1", g.port), g)
         t.ok(not cut, "smbgate: nobody is cut", cut, g.closed_since(before), g.log()[-3000:])

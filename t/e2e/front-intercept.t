@@ -34,7 +34,7 @@ class Lab:
     def __init__(self, t):
         self.t, self.v = t, vpn.Vpn(t, loglevel="1 smb2:10")
         self.guids = [n.server_guid for n in self.v.nodes]
-        self.policy_nodes = [(n, {"other_addresses": [vpn.NODES[i][1]]})
+        self.policy_nodes = [(n, {"other_addresses": [vpn.NODES[i][1]], "cluster": "nas"})
                              for i, n in enumerate(self.v.nodes)]
 
     def conn(self, addr, dialect=0x0302, who=0, guid=None, multi=None):
@@ -110,7 +110,8 @@ def bind_is(lab, label, dialect, how, second, what):
         except smb2.Status as e:
             status = e.status
             a.write(s, tid, fid, 0, b"still here")
-        seen = "SMB2_OP_SESSSETUP" in n.log_from(log)
+        # What stands in for a refused one is a logon of a session that there is not.
+        seen = "NT_STATUS_MORE_PROCESSING_REQUIRED" in n.log_from(log)
         lab.t.same((hex(status), seen, lab.at(b)), (hex(what), what == 0, 0),
                    "%s: a bind at %s is %s" % (
                        label, second,
@@ -157,10 +158,14 @@ def elsewhere(t, lab, g):
     t.same((peer, g.stats()["accepted"]), ("10.8.0.2", n),
            "what the rules do not name goes past smbgate")
     server.close()
-    before = g.stats()["placed_hash"]
+    before = g.closes()
     g.reload(nodes=lab.policy_nodes[:1])
-    t.same((lab.node_at(B4), g.stats()["placed_hash"]), (0, before + 1),
-           "an address that the rules name and the policy does not: placed by the hash")
+    try:
+        lab.conn(B4).close()
+        t.ok(False, "an address that the rules name and the policy does not: refused")
+    except smb2.Closed as e:
+        t.ok("reset" in str(e) and g.wait_closed(before) == {"no_such_node": 1},
+             "an address that the rules name and the policy does not: reset", e, g.closes())
     g.reload(nodes=lab.policy_nodes)
 
 
@@ -213,7 +218,7 @@ def placement(t, lab, g):
     t.same(lab.node_at(B4, guid=guid), 1, "with nobody live on the claim the address wins")
     tap.wait_for(lambda: not g.live_connections(), 5)
 
-    g.ctl("drain", "n1")
+    g.ctl("drain", "--force", "n1")
     t.same([lab.node_at(a) for a in (A4, A6)], [1, 1], "a node that drains: another one serves")
     g.ctl("undrain", "n1")
     t.same([lab.node_at(a) for a in (A4, A6)], [0, 0], "until it does not")
@@ -243,6 +248,29 @@ def placement(t, lab, g):
         t.ok(c.tree(s) and lab.at(c) in (0, 1), "rebalance: an IPv6 client, wherever it is, works")
     g.reload(rebalance=None)
     t.same([lab.node_at(a) for a in EVERY], [0, 0, 1, 1], "and again where they dial")
+    alone(t, lab, g)
+
+
+def alone(t, lab, g):
+    """Without the word none stands in for another, whatever else policy says."""
+    g.reload(nodes=[(n, {k: v for k, v in o.items() if k != "cluster"})
+                    for n, o in lab.policy_nodes], rebalance=True)
+    guid = os.urandom(16)
+    with lab.conn(A4, guid=guid) as a, lab.conn(B4, guid=guid) as b:
+        t.same((lab.at(a), lab.at(b)), (0, 1), "no cluster: a client of both servers is on both")
+    t.same({lab.node_at(A4) for _ in range(12)}, {0}, "no cluster: rebalance moves nobody")
+    t.ok("rebalance = true moves no client" in g.log(), "and the log says so")
+    g.ctl("drain", "--force", "n1")
+    before = g.closes()
+    for addr in (A4, A6):
+        try:
+            lab.conn(addr).close()
+            t.ok(False, "no cluster: nobody stands in for a node that drains")
+        except smb2.Closed as e:
+            t.ok("reset" in str(e), "no cluster, %s: a node that drains, and a reset" % addr, e)
+    t.ok(g.closed_since(before).get("no_node") == 2, "counted as no_node", g.closes())
+    g.ctl("undrain", "n1")
+    g.reload(nodes=lab.policy_nodes, rebalance=None)
 
 
 def main(t):

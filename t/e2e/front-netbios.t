@@ -133,8 +133,8 @@ def bad(t, g):
         closed(t, g, ask(GATE, data), before, b"", {"bad_frame"}, what)
     for what, data in {"a session request": ASK, "a keepalive": front.KEEPALIVE}.items():
         before = g.closes()
-        closed(t, g, ask(GATE, data, 445), before, b"", {"bad_frame"},
-               what + " on a listener that is not netbios")
+        closed(t, g, ask(GATE, data, 446), before, b"", {"bad_frame"},
+               what + " on a listener with netbios = false")
     before = g.closes()
     with granted(t, GATE, "before a long frame") as c:
         c.send_raw(b"\0\1\xff\xff\xfeSMB")
@@ -280,7 +280,8 @@ def main(t):
 
     relay = front.Relay(t, real, "127.0.0.13", 445)
     g = gate.Gate(t, [relay], listen={"lan": GATE + ":445"}, smb1="allow",
-                  conf='listen "old" { address = "%s"\n netbios = true }\n' % GATE).start()
+                  conf='listen "old" { address = "%s"\n netbios = true }\n' % GATE
+                  + 'listen "bare" { address = "%s:446"\n netbios = false }\n' % GATE).start()
     for name, args in MODES:
         copies(t, "through, " + name, GATE, src, want, [real], args)
     t.ok(relay.longest["c2s"] > 0x1FFFF and relay.longest["s2c"] > 0x1FFFF,

@@ -2,122 +2,33 @@
 # keyed-keyd.t: smbgate-keyd and its guard, with real tickets of a throw-away KDC on loopback
 import ctypes
 import errno
-import hmac
 import os
 import queue
+import random
 import re
 import shutil
 import signal
 import struct
 import subprocess
 import threading
+import time
 
 import gate
+import kdc as realm
 import node
 import tap
+from kdc import REALM, SERVICES, Kdc, ntlm_messages
 
-REALM = "LAB.EXAMPLE"
-os.environ["PATH"] += ":/usr/sbin:/sbin"
-TOOLS = ["krb5kdc", "kdb5_util", "kadmin.local", "kinit", "klist"]
-GSS = os.path.join(gate.build_dir(), "t/gss")
 KEYC = os.path.join(gate.build_dir(), "t/keyc")
 KEYD = os.path.join(gate.build_dir(), "keyd/smbgate-keyd")
 
-for tool in TOOLS:
-    if shutil.which(tool) is None:
-        tap.skip_all("no %s (Debian: krb5-kdc krb5-admin-server krb5-user)" % tool)
-for path in GSS, KEYC, KEYD:
+if realm.missing():
+    tap.skip_all(realm.missing())
+for path in KEYC, KEYD:
     if not os.access(path, os.X_OK):
         tap.skip_all("%s is not built (make check TESTS=)" % path)
 if gate.missing():
     tap.skip_all(gate.missing())
-
-# Service: the enctypes of its keys.
-SERVICES = {
-    "cifs/aes256": "aes256-cts-hmac-sha1-96:normal",
-    "cifs/aes128": "aes128-cts-hmac-sha1-96:normal",
-    "cifs/sha2": "aes256-cts-hmac-sha384-192:normal",
-    "cifs/sha2s": "aes128-cts-hmac-sha256-128:normal",
-    "cifs/rc4": "rc4-hmac:normal",
-}
-
-
-class Kdc:
-    """A realm in a directory: krb5kdc on a port of loopback, everything else under there."""
-
-    def __init__(self, t):
-        self.t, self.dir = t, node.tempdir(t)
-        port = node.free_port("127.0.0.1")
-        etypes = ("aes256-cts-hmac-sha1-96 aes128-cts-hmac-sha1-96 aes256-cts-hmac-sha384-192 "
-                  "aes128-cts-hmac-sha256-128 rc4-hmac")
-        with open(self.dir + "/krb5.conf", "w") as f:
-            f.write("""[libdefaults]
-default_realm = %s
-dns_lookup_kdc = false
-dns_canonicalize_hostname = false
-rdns = false
-permitted_enctypes = %s
-[realms]
-%s = {
- kdc = 127.0.0.1:%d
-}
-""" % (REALM, etypes, REALM, port))
-        with open(self.dir + "/kdc.conf", "w") as f:
-            f.write("""[kdcdefaults]
-kdc_listen = 127.0.0.1:%d
-kdc_tcp_listen = 127.0.0.1:%d
-[realms]
-%s = {
- database_name = %s/principal
- key_stash_file = %s/stash
- acl_file = %s/acl
- master_key_type = aes256-cts-hmac-sha1-96
- supported_enctypes = aes256-cts-hmac-sha1-96:normal
- max_life = 10h
-}
-[logging]
-kdc = FILE:%s/kdc.log
-default = FILE:%s/default.log
-""" % (port, port, REALM, *[self.dir] * 5))
-        self.env = dict(os.environ, KRB5_CONFIG=self.dir + "/krb5.conf",
-                        KRB5_KDC_PROFILE=self.dir + "/kdc.conf", KRB5CCNAME=self.dir + "/cc",
-                        KRB5_KTNAME=self.dir + "/server.keytab", KRB5RCACHENAME="none:",
-                        LSAN_OPTIONS="detect_leaks=0")
-        self.run("kdb5_util", "create", "-s", "-P", "master", "-r", REALM)
-        self.kadmin("addprinc -pw Alice-pw-1 alice")
-        for name, etypes in SERVICES.items():
-            self.kadmin("addprinc -e %s -randkey %s" % (etypes, name))
-            # More than one session enctype for services that could not take another.
-            self.keytab(name, "server.keytab")
-        self.proc = t.spawn(["krb5kdc", "-n", "-r", REALM], env=self.env,
-                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                            stderr=subprocess.DEVNULL)
-        t.defer(t.kill_group, self.proc)
-        tap.wait_for(self.kinit, 10, message="the KDC does not serve")
-
-    def run(self, *argv, check=True, **kw):
-        r = subprocess.run(argv, env=self.env, text=True, stdout=subprocess.PIPE,
-                           stderr=subprocess.STDOUT, timeout=30, **kw)
-        if check and r.returncode:
-            raise RuntimeError("%s: %s" % (" ".join(argv), r.stdout))
-        return r
-
-    def kadmin(self, query):
-        return self.run("kadmin.local", "-r", REALM, "-q", query)
-
-    def keytab(self, name, path):
-        """Append the newest keys of a principal to a keytab, without making new ones."""
-        self.kadmin("ktadd -norandkey -k %s/%s %s" % (self.dir, path, name))
-        return self.dir + "/" + path
-
-    def kinit(self):
-        return self.run("kinit", "alice", input="Alice-pw-1\n", check=False).returncode == 0
-
-    def tokens(self, how, service):
-        """A logon: {"ap_req": hex, "ap_rep": hex, "key": hex}, with the key both ends have."""
-        r = self.run(GSS, how, "%s@%s" % (service, REALM))
-        return dict(line.split() for line in r.stdout.splitlines())
-
 
 class Shell:
     """t/lab/keyc: a guard, a smbgate-keyd, two workers' keyc."""
@@ -165,12 +76,11 @@ class Shell:
         return tap.wait_for(lambda: self.log().count(text) >= count, seconds)
 
     def guard(self):
-        return children(self.proc.pid)[0]
+        return child(self.proc.pid, "smbgate-guard")
 
     def keyd(self):
         """The pid of smbgate-keyd once it is that program, or 0."""
-        pids = children(self.guard())
-        return pids[0] if pids and status(pids[0]).get("Name") == "smbgate-keyd" else 0
+        return child(self.guard(), "smbgate-keyd")
 
     def stop(self):
         self.proc.stdin.close()
@@ -178,8 +88,17 @@ class Shell:
 
 
 def children(pid):
-    with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
-        return [int(x) for x in f.read().split()]
+    try:
+        with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+            return [int(x) for x in f.read().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def child(pid, name):
+    """The child of that name, or 0."""
+    pids = children(pid) if pid else []
+    return next((p for p in pids if status(p).get("Name") == name), 0)
 
 
 def status(pid):
@@ -261,21 +180,24 @@ def wrong(t, kdc, sh):
     # The service's name and some options are nobody's to protect, and change no key.
     bad, good = 0, 0
     for i in range(0, len(plain["ap_req"]), 20):
-        token = bytearray.fromhex(plain["ap_req"])
-        token[i // 2] ^= 0x55
+        k = kdc.tokens("plain", "cifs/aes256", 200)
+        token = bytearray.fromhex(k["ap_req"])
+        token[i // 2 % len(token)] ^= 0x55
         got = split(sh.ask("ap_req", token.hex()))
-        good += got[0] == plain["key"]
+        good += got[0] == k["key"]
         bad += "failed" in got
     t.ok(bad > 50 and bad + good == len(range(0, len(plain["ap_req"]), 20)),
          "altered AP-REQs fail, but for what is not protected", bad, good)
-    t.same(split(sh.ask("ap_req", plain["ap_req"]))[0], plain["key"], "and nothing is worse for it")
+    k = kdc.tokens("plain", "cifs/aes256")
+    t.same(split(sh.ask("ap_req", k["ap_req"]))[0], k["key"], "and nothing is worse for it")
     # Freed while an answer is on its way.
-    x = sh.name()
-    sh.say("0 %s ap_req %s\n0 %s free" % (x, plain["ap_req"], x))
-    t.same(split(sh.ask("ap_req", plain["ap_req"]))[0], plain["key"], "one is given up, one is not")
+    x, k = sh.name(), kdc.tokens("plain", "cifs/aes256")
+    sh.say("0 %s ap_req %s\n0 %s free" % (x, kdc.tokens("plain", "cifs/aes256")["ap_req"], x))
+    t.same(split(sh.ask("ap_req", k["ap_req"]))[0], k["key"], "one is given up, one is not")
     # The answer to an AP-REQ that was replaced is nobody's.
-    x = sh.name()
-    sh.say("0 %s ap_req %s\n0 %s ap_req %s" % (x, plain["ap_req"], x, k["ap_req"]))
+    x, k = sh.name(), kdc.tokens("mutual", "cifs/aes256")
+    sh.say("0 %s ap_req %s\n0 %s ap_req %s" % (
+        x, kdc.tokens("plain", "cifs/aes256")["ap_req"], x, k["ap_req"]))
     t.same(split(sh.hear(x + " "))[1], "mutual", "the answer is the second one's")
     x = sh.name()
     got = sh.ask("ap_rep", k["ap_rep"], x)
@@ -285,25 +207,27 @@ def wrong(t, kdc, sh):
 
 def many(t, kdc, sh):
     """More at once than a socket holds."""
-    k = kdc.tokens("plain", "cifs/aes256")
-    names = [sh.name() for _ in range(900)]
+    want = {sh.name(): k for k in kdc.many("plain", "cifs/aes256", 900)}
+    names = list(want)
     got, seen = {}, 0
-    sh.say("\n".join("%d %s ap_req %s" % (i % 2, x, k["ap_req"]) for i, x in enumerate(names)))
+    sh.say("\n".join("%d %s ap_req %s" % (i % 2, x, want[x]["ap_req"])
+                     for i, x in enumerate(names)))
     while seen < len(names):
         line = sh.hear("x", 30)
         got[line.split()[0]] = line
         seen += 1
-    good = [x for x in names if split(got.get(x, ""))[0] == k["key"]]
+    good = [x for x in names if split(got.get(x, ""))[0] == want[x]["key"]]
     t.same(len(good), len(names), "900 at once")
 
 
 def kvno(t, kdc, keytab, sh):
     """The machine's password changes: old tickets with old keys, new ones as soon as possible."""
     old = kdc.tokens("plain", "cifs/aes256")
+    kdc.made.clear()
     kdc.kadmin("cpw -randkey -e %s -keepold cifs/aes256" % SERVICES["cifs/aes256"])
     kdc.keytab("cifs/aes256", "server.keytab")
     kdc.kinit()
-    new = kdc.tokens("plain", "cifs/aes256")
+    new = kdc.tokens("plain", "cifs/aes256", 100)
     got = sh.ask("ap_req", new["ap_req"])
     t.ok("failed keytab: no aes256-cts-hmac-sha1-96 key, kvno 2, for cifs/aes256@" + REALM in got
          and "kvno 1 to 1" in got, "a ticket of a newer key: the reason says which", got)
@@ -313,7 +237,8 @@ def kvno(t, kdc, keytab, sh):
     os.rename(keytab + ".new", keytab)
     # Whether the guard has seen it by then or not: nobody has to wait for it.
     def good():
-        return split(sh.ask("ap_req", new["ap_req"]))[0] == new["key"]
+        k = kdc.tokens("plain", "cifs/aes256", 100)
+        return split(sh.ask("ap_req", k["ap_req"]))[0] == k["key"]
     t.ok(tap.wait_for(good, 5, every=0.2), "with the new keytab it is opened", sh.log()[-1500:])
     t.same(split(sh.ask("ap_req", old["ap_req"]))[0], old["key"], "a ticket of the old key as well")
     t.ok(sh.wait_log("info: keytab:", loads + 1), "the load is logged")
@@ -326,7 +251,6 @@ def kvno(t, kdc, keytab, sh):
     loads = sh.log().count("info: keytab:")
     sh.say("reload")
     t.ok(sh.wait_log("info: keytab:", loads + 1, 5), "so it is when somebody asks for it")
-    return new
 
 
 def asked_again(t, kdc, keytab, sh):
@@ -334,6 +258,7 @@ def asked_again(t, kdc, keytab, sh):
     kdc.kadmin("cpw -randkey -e %s -keepold cifs/rc4" % SERVICES["cifs/rc4"])
     kdc.keytab("cifs/rc4", "server.keytab")
     kdc.kinit()
+    kdc.made.clear()
     new = kdc.tokens("mutual", "cifs/rc4")
     # Just after it has looked, so that a second is left, and more than one after the last question.
     loads = sh.log().count("info: keytab:")
@@ -346,7 +271,7 @@ def asked_again(t, kdc, keytab, sh):
            "AP-REQ and AP-REP wait for the keytab that has just been changed")
 
 
-def bad_keytabs(t, sh, keytab, k):
+def bad_keytabs(t, kdc, sh, keytab):
     with open(keytab, "rb") as f:
         good = f.read()
 
@@ -355,6 +280,7 @@ def bad_keytabs(t, sh, keytab, k):
         write()
         sh.say("reload")
         t.ok(sh.wait_log("error: keytab:", before + 1, 10), "%s: logged" % text, sh.log()[-500:])
+        k = kdc.tokens("plain", "cifs/aes256", 100)
         got = sh.ask("ap_req", k["ap_req"])
         if stay:
             t.same(split(got)[0], k["key"], "%s: the keys of before stay in use" % text)
@@ -363,6 +289,7 @@ def bad_keytabs(t, sh, keytab, k):
 
     def write(data):
         with open(keytab, "wb") as f:
+            os.fchmod(f.fileno(), 0o600)
             f.write(data)
 
     becomes("it is empty", lambda: write(b""), True)
@@ -370,6 +297,11 @@ def bad_keytabs(t, sh, keytab, k):
     becomes("the file ends in it", lambda: write(good[:-5]), True)
     becomes("no keys in it", lambda: write(b"\5\2"), True)
     becomes("larger than", lambda: write(good + bytes(600000)), True)
+    write(good)
+    becomes("", lambda: os.chmod(keytab, 0o644), True)
+    t.ok("it has owner 0, group 0, mode 0644" in sh.log(), "a file for everybody is refused",
+         sh.log()[-500:])
+    os.chmod(keytab, 0o600)
     becomes("No such file", lambda: os.unlink(keytab))
     becomes("not a regular file", lambda: os.mkdir(keytab))
     os.rmdir(keytab)
@@ -378,39 +310,18 @@ def bad_keytabs(t, sh, keytab, k):
     os.unlink(keytab)
     becomes("not a keytab file", lambda: write(b"nothing was good before it"))
     write(good)
-    os.chmod(keytab, 0o644)
-    t.ok(tap.wait_for(lambda: split(sh.ask("ap_req", k["ap_req"]))[0] == k["key"], 5, every=0.2),
+    def whole():
+        k = kdc.tokens("plain", "cifs/aes256", 100)
+        return split(sh.ask("ap_req", k["ap_req"]))[0] == k["key"]
+    t.ok(tap.wait_for(whole, 5, every=0.2),
          "and with a good one all is well", sh.log()[-500:])
-    t.ok("users other than its owner have access" in sh.log(), "a file for everybody is warned of")
-    os.chmod(keytab, 0o600)
-
-
-def ntlm_messages(user, domain, hash_, challenge=b"abcdefgh"):
-    """CHALLENGE, AUTHENTICATE and the session key (hex), as an NTLMv2 client makes them."""
-    chal = b"NTLMSSP\0" + struct.pack("<I", 2) + bytes(12) + challenge + bytes(16)
-
-    def mac(key, data):
-        return hmac.new(key, data, "md5").digest()
-    u, d = user.encode("utf-16-le"), domain.encode("utf-16-le")
-    owf = mac(hash_, user.upper().encode("utf-16-le") + d)
-    blob = b"\1\1" + bytes(42)
-    proof = mac(owf, challenge + blob)
-    parts, body, fields = [b"", proof + blob, d, u, b"", b""], b"", b""
-    for p in parts:
-        fields += struct.pack("<HHI", len(p), len(p), 64 + len(body))
-        body += p
-    auth = b"NTLMSSP\0" + struct.pack("<I", 3) + fields + struct.pack("<I", 1) + body
-    return chal.hex(), auth.hex(), mac(owf, proof).hex()
 
 
 def ntlm(t, kdc, sh, keytab):
-    kdc.kadmin("addprinc -e rc4-hmac:normal -pw Bob-pw-2 bob")
-    kdc.keytab("bob", "server.keytab")
+    h = kdc.bob = kdc.add_user("bob", "Bob-pw-2")
     shutil.copyfile(kdc.dir + "/server.keytab", keytab)
     sh.say("reload")
     sh.wait_log("1 users' hashes")
-    keys = kdc.run("klist", "-k", "-K", keytab).stdout
-    h = bytes.fromhex(re.search(r"bob@\S+ \(0x([0-9a-f]{32})\)", keys)[1])
     c, a, key = ntlm_messages("Bob", "LAB", h)
     x = sh.name()
     sh.say("0 %s challenge %s" % (x, c))
@@ -439,7 +350,8 @@ def death(t, kdc, sh):
     done, half, asking = sh.name(), sh.name(), sh.name()
     sh.ask("ap_req", k["ap_req"], done)
     sh.ask("ap_rep", k["ap_rep"], done)
-    sh.ask("ap_req", k["ap_req"], half)
+    other = kdc.tokens("mutual", "cifs/aes256", 100)
+    sh.ask("ap_req", other["ap_req"], half)
     pid = sh.keyd()
     os.kill(pid, signal.SIGSTOP)
     sh.say("0 %s ap_req %s" % (asking, k["ap_req"]))
@@ -452,25 +364,137 @@ def death(t, kdc, sh):
     t.ok(sh.wait_log("smbgate-keyd died: signal 9 (Killed); restarting in 100 ms"),
          "the guard says how it died", sh.log()[-500:])
     t.ok(tap.wait_for(sh.keyd, 10) not in (0, pid), "there is another one")
-    got = sh.ask("ap_rep", k["ap_rep"], half)
+    got = sh.ask("ap_rep", other["ap_rep"], half)
     t.ok("failed smbgate-keyd was started during the logon" in got,
          "a logon that was half done fails", got)
     sh.say("0 %s state" % done)
     t.same(split(sh.hear(done + " ")), (k["key"], "final", ALICE), "a key that was given stays")
-    x = sh.name()
-    sh.ask("ap_req", k["ap_req"], x)
-    t.same(split(sh.ask("ap_rep", k["ap_rep"], x))[0], k["key"], "and the new one works")
-    # No answer at all.
+    x, again = sh.name(), kdc.tokens("mutual", "cifs/aes256", 100)
+    sh.ask("ap_req", again["ap_req"], x)
+    t.same(split(sh.ask("ap_rep", again["ap_rep"], x))[0], again["key"], "and the new one works")
+    # No answer at all: two seconds of the first, and none of those that come later.
     pid = sh.keyd()
     os.kill(pid, signal.SIGSTOP)
     x = sh.name()
     t.same(sh.ask("ap_req", k["ap_req"], x), x + " failed smbgate-keyd did not answer",
            "one that does not answer is not waited for")
+    since = time.monotonic()
+    for worker in 0, 1, 0, 1:
+        x = sh.name()
+        t.same(sh.ask("ap_req", k["ap_req"], x, worker),
+               x + " failed smbgate-keyd does not answer",
+               "while it is silent, worker %d asks nothing" % worker)
+    t.ok(time.monotonic() - since < 1, "and waits for nothing", time.monotonic() - since)
     os.kill(pid, signal.SIGCONT)
-    t.same(split(sh.ask("ap_req", k["ap_req"]))[1], "mutual", "it goes on when that does")
-    # None there.
+
+    def good(worker):
+        k = kdc.tokens("mutual", "cifs/aes256", 100)
+        return split(sh.ask("ap_req", k["ap_req"], None, worker))[1] == "mutual"
+    t.ok(tap.wait_for(lambda: good(0) and good(1), 5, every=0.05), "it goes on when that does")
+    t.same(sh.keyd(), pid, "the same one")
     with open("/proc/%d/cmdline" % pid) as f:
         t.ok(k["key"] not in f.read(), "no secrets on its command line")
+
+
+def guard_dies(t, kdc, sh):
+    """The guard, its stand-in, the guard again: keys go on."""
+    def good(worker):
+        k = kdc.tokens("plain", "cifs/aes256", 100)
+        return split(sh.ask("ap_req", k["ap_req"], None, worker))[0] == k["key"]
+    for i in range(3):
+        guard = sh.guard()
+        stand_in = tap.wait_for(lambda: child(guard, "smbgate-standby"), 5)
+        if i == 1:
+            os.kill(stand_in, signal.SIGKILL)
+            stand_in = tap.wait_for(
+                lambda: child(guard, "smbgate-standby") not in (0, stand_in) and
+                child(guard, "smbgate-standby"), 5)
+            t.ok(stand_in, "the stand-in is killed: there is another one")
+        os.kill(guard, signal.SIGKILL)
+        t.ok(tap.wait_for(lambda: sh.guard() == stand_in and sh.keyd(), 10),
+             "the guard is killed: its stand-in takes its place", children(sh.proc.pid))
+        t.ok(tap.wait_for(lambda: good(0) and good(1), 10, every=0.05), "and keys go on")
+        t.ok(tap.wait_for(lambda: children(sh.proc.pid) == [stand_in], 5), "nobody is left over",
+             [status(p).get("Name") for p in children(sh.proc.pid)])
+    t.same(sh.log().count("the guard of the keytab died: its stand-in takes over"), 3,
+           "it is said each time")
+    loads = sh.log().count("info: keytab:")
+    sh.say("reload")
+    t.ok(sh.wait_log("info: keytab:", loads + 1, 5), "it gives the keytab, too")
+
+
+class Leg:
+    """What a logon does next, and how its answer must begin; None: there is none."""
+
+    def __init__(self, what, token, answer=None):
+        self.what, self.token, self.answer = what, token, answer
+
+
+def made_legs(kdc, rnd, fresh=True):
+    """The legs of a logon of some kind.  What comes too early comes so to a fresh exchange."""
+    kind = rnd.choice(("plain", "mutual", "ntlm", "wrong", "nobody", "noise", "twice") +
+                      ("early",) * fresh)
+    ready = "ready %s final "
+    if kind in ("plain", "mutual", "twice"):
+        k = kdc.stock(rnd, "plain" if kind == "plain" else "mutual")
+        legs = [Leg("ap_req", k["ap_req"],
+                    ready % k["key"] if kind == "plain" else "ready ")]
+        if kind != "plain":
+            legs.append(Leg("ap_rep", k["ap_rep"], ready % k["key"]))
+        if kind == "twice":
+            legs.append(Leg("ap_rep", k["ap_rep"], "failed AP_REP out of order"))
+        return legs
+    if kind == "noise":
+        return [Leg("ap_req", "6e" * rnd.randrange(1, 3000), "failed Kerberos: not an AP-REQ")]
+    if kind == "early":
+        what = rnd.choice(("ap_rep", "auth"))
+        return [Leg(what, "4e" * 60, "failed %s out of order" %
+                    {"ap_rep": "AP_REP", "auth": "NTLM_AUTH"}[what])]
+    c, a, key = ntlm_messages("Bob" if kind != "nobody" else "alice", "LAB",
+                              kdc.bob if kind != "wrong" else bytes(16), rnd.randbytes(8))
+    return [Leg("challenge", c), Leg("auth", a, {
+        "ntlm": ready % key, "wrong": "failed NTLM: no rc4-hmac key of that user fits",
+        "nobody": "failed NTLM: the keytab has no rc4-hmac key"}[kind])]
+
+
+def permuted(t, kdc, sh):
+    """Legs of many logons in any order, given up at any leg: each has its own answer."""
+    seed = int(os.environ.get("SMBGATE_SEED") or time.time_ns() % 1000000)
+    t.diag("seed %d" % seed)
+    rnd, lines, want, alive = random.Random(seed), [], {}, []
+    for _ in range(int(os.environ.get("SMBGATE_LOGONS") or 400)):
+        alive.append((sh.name(), rnd.randrange(2), made_legs(kdc, rnd)))
+    while alive:
+        i = rnd.randrange(min(len(alive), 24))
+        name, worker, legs = alive[i]
+        leg = legs.pop(0)
+        lines.append("%d %s %s %s" % (worker, name, leg.what, leg.token))
+        want[name] = leg.answer
+        dice = rnd.random()
+        if dice < 0.15:
+            lines.append("%d %s free" % (worker, name))
+            del want[name]
+        elif dice < 0.2:
+            # Begun anew, as something else.
+            alive.append((name, worker, made_legs(kdc, rnd, False)))
+        if dice < 0.2 or not legs:
+            del alive[i]
+    want = {name: answer for name, answer in want.items() if answer}
+    sh.say("\n".join(lines + ["0 end state"]))
+    got, bad = {}, set(want)
+    while bad:
+        try:
+            line = sh.hear("x", 10)
+        except queue.Empty:
+            break
+        name, rest = line.split(" ", 1)
+        got[name] = rest
+        if name in want:
+            (bad.discard if rest.startswith(want[name]) else bad.add)(name)
+    t.same({name: (want[name], got.get(name)) for name in bad}, {},
+           "%d legs of logons in disorder: %d answers, each the right one" % (
+               len(lines), len(want)))
+    t.ok("not listened to" not in sh.log(), "nobody was dropped for it", sh.log()[-500:])
 
 
 def backoff(t, kdc, sh):
@@ -492,6 +516,7 @@ def backoff(t, kdc, sh):
     got = sh.ask("auth", a, early)
     t.ok("failed smbgate-keyd was started during the logon" in got or "another password" in got,
          "a logon that began without one", got)
+    k = kdc.tokens("plain", "cifs/aes256")
     t.same(split(sh.ask("ap_req", k["ap_req"]))[0], k["key"], "it works again")
 
 
@@ -533,8 +558,11 @@ def sandbox(t, sh):
     with open("/proc/%d/environ" % pid, "rb") as f:
         names = {v.split(b"=")[0] for v in f.read().split(b"\0") if v}
     t.ok(names <= {b"ASAN_OPTIONS", b"UBSAN_OPTIONS", b"TSAN_OPTIONS"}, "no environment", names)
-    t.ok(tap.wait_for(lambda: sorted(fds_of(guard)) == [0, 1, 2, 3, 4], 5),
-         "the guard has a log, smbgate and smbgate-keyd", fds_of(guard))
+    t.ok(tap.wait_for(lambda: sorted(fds_of(guard)) == [0, 1, 2, 3, 4, 5], 5),
+         "the guard has a log, smbgate, smbgate-keyd and its stand-in", fds_of(guard))
+    stand_in = child(guard, "smbgate-standby")
+    t.ok(tap.wait_for(lambda: len(fds_of(stand_in)) == 5, 5),
+         "its stand-in has a log, smbgate and the guard", fds_of(stand_in))
 
 
 def calls_blocked(t, sh):
@@ -563,26 +591,31 @@ def calls_blocked(t, sh):
 
 
 def filter_of(pid):  # needs CAP_SYS_ADMIN
-    """A function (number, arguments) -> verdict out of the filter of a process, or None."""
+    """A function (number, arguments) -> verdict out of the filters of a process, or None.  They are
+    the guard's and its own, and the strictest verdict, which is the least number, is the one."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
     libc.ptrace.restype = ctypes.c_long
     seize, interrupt, detach, get_filter = 0x4206, 0x4207, 17, 0x420c
     if os.uname().machine != "x86_64" or libc.ptrace(seize, pid, None, None) == -1:
         return None
+    progs = []
     try:
         libc.ptrace(interrupt, pid, None, None)
         os.waitpid(pid, 0x40000000)
-        n = libc.ptrace(get_filter, pid, None, None)
-        if n <= 0:
-            return None
-        buf = (ctypes.c_uint64 * n)()
-        libc.ptrace(get_filter, pid, None, ctypes.cast(buf, ctypes.c_void_p))
+        while True:
+            n = libc.ptrace(get_filter, pid, len(progs), None)
+            if n <= 0:
+                break
+            buf = (ctypes.c_uint64 * n)()
+            libc.ptrace(get_filter, pid, len(progs), ctypes.cast(buf, ctypes.c_void_p))
+            progs.append([struct.unpack("<HBBI", bytes(buf)[8 * i:8 * i + 8]) for i in range(n)])
     finally:
         libc.ptrace(detach, pid, None, None)
-    prog = [struct.unpack("<HBBI", bytes(buf)[8 * i:8 * i + 8]) for i in range(n)]
-    return lambda nr, args: bpf(prog, struct.pack("<iIQ6Q", nr, 0xc000003e, 0, *args,
-                                                  *[0] * (6 - len(args))))
+    if not progs:
+        return None
+    return lambda nr, args: min(bpf(p, struct.pack("<iIQ6Q", nr, 0xc000003e, 0, *args,
+                                                   *[0] * (6 - len(args)))) for p in progs)
 
 
 def bpf(prog, data):
@@ -636,14 +669,18 @@ def starts(t, kdc):
                        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
     t.ok(r.returncode == 1 and "a keytab needs smbgate-keyd" in r.stdout,
          "no smbgate-keyd: it does not start", r.stdout)
-    with open(d + "/smbgate-keyd", "w") as f:
-        f.write("#!/bin/sh\nexit 3\n")
-    os.chmod(d + "/smbgate-keyd", 0o755)
+    # A program: the guard could not start a script's interpreter.
+    shutil.copy(shutil.which("false"), d + "/smbgate-keyd")
     r = subprocess.run([d + "/smbgate", "-c", d + "/smbgate.conf"], stdin=subprocess.DEVNULL,
                        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
     t.ok(r.returncode == 1 and
-         "error: smbgate-keyd: died while starting: exit status 3" in r.stdout,
+         "error: smbgate-keyd: died while starting: exit status 1" in r.stdout,
          "one that dies at once: it does not start", r.stdout)
+
+
+def shown(g):
+    s = g.stats()
+    return s["keyd"], s["keyd_restarts"], s["guard_restarts"]
 
 
 def whole(t, kdc, keytab):
@@ -656,27 +693,45 @@ def whole(t, kdc, keytab):
     g.hup()
     t.ok(tap.wait_for(lambda: g.log().count("info: keytab:") == loads + 1, 10),
          "SIGHUP: the keytab is read again", g.log()[-500:])
-    guard = children(g.proc.pid)[0]
-    pid = children(guard)[0]
+    guard = child(g.proc.pid, "smbgate-guard")
+    pid = child(guard, "smbgate-keyd")
     if os.geteuid() == 0:
         t.ok("libkrb5" not in open("/proc/%d/maps" % g.proc.pid).read() and
              "libkrb5" in open("/proc/%d/maps" % pid).read(), "libkrb5 is in smbgate-keyd alone")
     os.kill(pid, signal.SIGKILL)
     t.ok(tap.wait_for(lambda: g.log().count("info: keytab:") == loads + 2, 10), "killed: restarted",
          g.log()[-500:])
+    t.ok(tap.wait_for(lambda: shown(g) == ("up", 1, 0), 5),
+         "show stats has the state, and the restart", shown(g))
+    tap.wait_for(lambda: child(g.proc.pid, "smbgate-guard") == guard and
+                 child(guard, "smbgate-standby"), 5)
     os.kill(guard, signal.SIGKILL)
-    t.ok(tap.wait_for(lambda: "the guard of the keytab died" in g.log(), 10),
-         "a dead guard is said",
+    t.ok(tap.wait_for(lambda: g.log().count("info: keytab:") == loads + 3, 10),
+         "the guard is killed: another one starts smbgate-keyd", g.log()[-500:])
+    t.ok(tap.wait_for(lambda: shown(g) == ("up", 2, 1), 5), "and that is shown", shown(g))
+    guard = tap.wait_for(lambda: child(g.proc.pid, "smbgate-guard"), 5)
+    pid = child(guard, "smbgate-keyd")
+    os.kill(pid, signal.SIGSTOP)
+    t.ok(tap.wait_for(lambda: shown(g)[0] == "silent", 5), "one that hangs is shown", shown(g))
+    t.ok(tap.wait_for(lambda: shown(g) == ("up", 3, 1), 10, every=0.05), "it is started again",
+         shown(g))
+    t.ok("smbgate-keyd did not answer for 5 s: killed; restarting in" in g.log(), "after 5 s",
          g.log()[-500:])
+    pid = child(guard, "smbgate-keyd")
+    stand_in = tap.wait_for(lambda: child(guard, "smbgate-standby"), 5)
+    os.kill(stand_in, signal.SIGSTOP)
+    os.kill(guard, signal.SIGKILL)
+    os.kill(stand_in, signal.SIGKILL)
+    t.ok(tap.wait_for(lambda: "the guard of the keytab and its stand-in died" in g.log(), 10),
+         "both are killed: that is said", g.log()[-500:])
     t.ok(g.alive(), "and smbgate goes on")
     g.stop()
-    t.same(g.log().count("the guard of the keytab died"), 1, "once")
     g.start(nodes_up=False)
     tap.wait_for(lambda: g.log().count("is ready") == 2, 10)
-    guard = children(g.proc.pid)[0]
-    pid = children(guard)[0]
+    guard = child(g.proc.pid, "smbgate-guard")
+    pids = tap.wait_for(lambda: len(children(guard)) == 2 and [guard, *children(guard)], 5)
     g.stop()
-    t.ok(not status(guard) and not status(pid), "all three end together")
+    t.ok(not any(status(p) for p in pids), "all end together", pids)
 
 
 with tap.Test(deadline=240) as t:
@@ -693,12 +748,15 @@ with tap.Test(deadline=240) as t:
     logons(t, kdc, sh)
     wrong(t, kdc, sh)
     many(t, kdc, sh)
-    new = kvno(t, kdc, keytab, sh)
+    kvno(t, kdc, keytab, sh)
     asked_again(t, kdc, keytab, sh)
-    bad_keytabs(t, sh, keytab, new)
+    bad_keytabs(t, kdc, sh, keytab)
     ntlm(t, kdc, sh, keytab)
+    permuted(t, kdc, sh)
     death(t, kdc, sh)
     backoff(t, kdc, sh)
+    guard_dies(t, kdc, sh)
+    permuted(t, kdc, sh)
     t.ok("out of order" not in sh.log() and "ERROR: " not in sh.log() and
          "runtime error" not in sh.log(), "a clean log", sh.log()[-3000:])
     t.same(sh.stop(), 0, "it ends")

@@ -5,11 +5,13 @@ import os
 import re
 import signal
 import subprocess
+import threading
 
 import ad
 import clients
 import gate
 import keyed
+import krb
 import model
 import smb2
 import tap
@@ -97,6 +99,44 @@ class Logon:
         self.c.close()
 
 
+class NoOption(krb.Kerberos):
+    """Mutual authentication that GSS-API's flags want, and ap-options, which are in the clear, do
+    not; some clients leave it out."""
+
+    def step(self, token):
+        t = bytearray(super().step(token))
+        i = t.find(b"\xa2\x07\x03\x05\x00")
+        if token is None:
+            if t[i + 5] != 0x20:
+                raise smb2.Broken("ap-options %r" % t[i:i + 9])
+            t[i + 5] = 0
+        return bytes(t)
+
+
+def tickets(t, lab, g):
+    """Tickets that the node takes: what it says to them by itself, and what is keyed."""
+    for label, make, state in (
+            ("mutual by GSS flags alone", NoOption, (True, None, "alice@LAB.EXAMPLE")),
+            ("a ticket for host", lambda *a, **kw: krb.Kerberos(*a, service="host", **kw), None)):
+        for host, addr in (("nas", lab.nas.addr), ("gw", ad.GW[0])):
+            c = smb2.Conn(addr, ad.PORT, src=ad.CLIENT).negotiate([0x0311])
+            s = c.login(auth=make(lab.caches["alice"], "nas.lab.example"), sign=True, strict=True)
+            c.tree(s, "data", host)
+            if host == "nas":
+                t.ok(True, "direct: %s: the node lets it in" % label)
+            elif state:
+                t.same(g.keyed(s.sid), state, "%s: keyed" % label)
+            else:
+                got = g.keyed(s.sid)
+                t.ok(not got[0] and "it is for host/nas.lab.example@LAB.EXAMPLE, which is no "
+                     "service of keytab-services" in got[1], "%s: opaque, with the reason" % label,
+                     got)
+                t.same(cause(g, s.sid), ["no_key_for_ticket"], "%s: the cause" % label)
+            c.close()
+    t.ok(tap.wait_for(lambda: g.stats()["keyd_other_service"] == 1, 5), "and counted",
+         g.stats())
+
+
 def settle(lab, g, kind, want):
     """Log on until smbgate has seen the new keytab: (keyed?, ..) of the last session."""
     def once():
@@ -121,7 +161,13 @@ def is_keyed(t, lab, g, kind, label, prots=(SIGNED, SEALED)):
             t.ok(False, "%s: %s, %s: keyed" % (label, kind, prot.label), repr(e))
 
 
-def is_opaque(t, lab, g, kind, label, auth=None, prots=(SIGNED, SEALED)):
+def cause(g, sid):
+    """Why the session is opaque, as explain has it in one word."""
+    x, = g.ask({"cmd": "explain", "who": "0x%016x" % sid})["clients"]
+    return [r["cause"] for r in x["reasons"] if r["code"] == "opaque"]
+
+
+def is_opaque(t, lab, g, kind, label, word, auth=None, prots=(SIGNED, SEALED)):
     for prot in prots:
         name = "%s: %s, %s: " % (label, kind, prot.label)
         try:
@@ -131,6 +177,7 @@ def is_opaque(t, lab, g, kind, label, auth=None, prots=(SIGNED, SEALED)):
             t.ok(model.wanted(got, lab.nas.told) and works,
                  name + "works, and is told the node's list", got)
             t.ok(state[0] is False and state[1], name + "opaque: %s" % state[1], state)
+            t.same(cause(g, x.s.sid), [word], name + "the cause is " + word)
             reason = state[1] or "no reason is shown"
             tap.wait_for(lambda: x.lines(reason), 2)
             t.same(len([y for y in x.lines(reason) if " is opaque: " in y]), 1,
@@ -141,30 +188,34 @@ def is_opaque(t, lab, g, kind, label, auth=None, prots=(SIGNED, SEALED)):
 
 
 def keytabs(t, lab, g, path):
-    """One keytab after the other, under the running smbgate."""
+    """One keytab after the other, under the running smbgate; the cause of what is opaque."""
     hosts, users = lab.hosts, lab.users
+    ticket, user = "no_key_for_ticket", "no_user_hash"
     tests = [
-        ("other keys", ad.wrong(hosts + users), False, False),
-        ("the right keys again", hosts + users, True, True),
-        ("another version's number, the same keys", ad.other_kvno(hosts) + users, True, True),
-        ("users alone", users, False, True),
-        ("servers alone", hosts, True, False),
-        ("rc4 and aes128 alone", [e for e in hosts if e.etype != ad.AES256], False, False),
-        ("somebody else's", [e.but(principal="carol@LAB.EXAMPLE") for e in users], False, False),
-        ("an empty keytab", [], False, False),
-        ("the right keys once more", hosts + users, True, True),
+        ("other keys", ad.wrong(hosts + users), ticket, "wrong_key"),
+        ("the right keys again", hosts + users, None, None),
+        ("another version's number, the same keys", ad.other_kvno(hosts) + users, None, None),
+        ("users alone", users, ticket, None),
+        ("servers alone", hosts, None, user),
+        ("rc4 and aes128 alone", [e for e in hosts if e.etype != ad.AES256], ticket, user),
+        ("somebody else's", [e.but(principal="carol@LAB.EXAMPLE") for e in users], ticket, user),
+        ("an empty keytab, which does not replace that", [], ticket, user),
+        ("the right keys once more", hosts + users, None, None),
     ]
-    for label, entries, krb, ntlm in tests:
+    for label, entries, by_krb, by_ntlm in tests:
         ad.write_keytab(path, entries)
-        for kind, good in (("kerberos", krb), ("ntlm", ntlm)):
-            t.ok(settle(lab, g, kind, good), "%s: noticed (%s is %s)"
-                 % (label, kind, "keyed" if good else "opaque"))
-            (is_keyed if good else is_opaque)(t, lab, g, kind, label)
+        for kind, word in (("kerberos", by_krb), ("ntlm", by_ntlm)):
+            t.ok(settle(lab, g, kind, word is None), "%s: noticed (%s is %s)"
+                 % (label, kind, "opaque" if word else "keyed"))
+            if word:
+                is_opaque(t, lab, g, kind, label, word)
+            else:
+                is_keyed(t, lab, g, kind, label)
     # no file at all, then one
     os.rename(path, path + ".away")
     for kind in keyed.AUTHS:
         t.ok(settle(lab, g, kind, False), "the keytab is gone: noticed")
-        is_opaque(t, lab, g, kind, "the keytab is gone", prots=[SEALED])
+        is_opaque(t, lab, g, kind, "the keytab is gone", "no_keytab", prots=[SEALED])
     os.rename(path + ".away", path)
     for kind in keyed.AUTHS:
         t.ok(settle(lab, g, kind, True), "the keytab is back: %s is keyed" % kind)
@@ -191,7 +242,7 @@ def new_password(t, lab, g, path):
     t.ok(versions[1] > versions[0] and not {e.key for e in old} & {e.key for e in lab.hosts},
          "new password: key version %d, then %d" % tuple(versions))
     t.ok(settle(lab, g, "kerberos", False), "new password: the keytab lacks the version: opaque")
-    is_opaque(t, lab, g, "kerberos", "new password")
+    is_opaque(t, lab, g, "kerberos", "new password", "no_key_for_ticket")
     is_keyed(t, lab, g, "ntlm", "new password")
     ad.write_keytab(path, old + lab.hosts + lab.users)
     t.ok(settle(lab, g, "kerberos", True), "new password: the keytab has both versions: keyed")
@@ -226,6 +277,47 @@ def refuse(t, lab, g, path):
         settle(lab, g, kind, True)
 
 
+def door(t, lab, g):
+    """ntlm and guest = refuse: Kerberos gets in, in every dress and in a crowd; NTLM does not."""
+    g.reload(auth={"ntlm": "refuse", "guest": "refuse"})
+    cc, host = lab.caches["alice"], "gw.lab.example"
+    negoex, iakerb = bytes.fromhex("2b06010401823702021e"), bytes.fromhex("2b0601050205")
+    dresses = {
+        "SPNEGO": lambda: krb.Kerberos(cc, host),
+        "SPNEGO, not mutual": lambda: krb.Kerberos(cc, host, mutual=False),
+        "raw": lambda: krb.Kerberos(cc, host, spnego=False),
+        "raw, not mutual": lambda: krb.Kerberos(cc, host, spnego=False, mutual=False),
+        "behind NegoEx": lambda: krb.Second(cc, negoex, b"NEGOEXTS" + bytes(88), host),
+        "behind IAKERB": lambda: krb.Second(cc, iakerb, bytes(40), host)}
+    out = {}
+
+    def enter(name, make):
+        c = SIGNED.connect(ad.GW[0])
+        try:
+            s = SIGNED.login(c, make())
+            c.tree(s, "data", "gw")
+            c.login(auth=make(), session=s)
+            out[name] = "in, twice" if c.echo(session=s).status == 0 else "out"
+        except (smb2.Status, smb2.Broken, smb2.Closed, TimeoutError) as e:
+            out[name] = repr(e)
+        c.close()
+
+    crowd = [threading.Thread(target=enter, args=x) for x in dresses.items()]
+    for x in crowd:
+        x.start()
+    r = lab.smbclient("gw", ["ls"])
+    for x in crowd:
+        x.join()
+    t.same(out, dict.fromkeys(dresses, "in, twice"), "ntlm = refuse: Kerberos, all at once")
+    t.ok(r.returncode == 0, "ntlm = refuse: smbclient, Kerberos", r.stdout)
+    r = lab.smbclient("gw", ["ls"], kerberos=False)
+    t.ok(r.returncode != 0 and "NTLM_BLOCKED" in r.stdout, "ntlm = refuse: smbclient, NTLM",
+         r.stdout)
+    enter("ntlm", lambda: lab.auth("ntlm"))
+    t.ok("0xC0000418" in out["ntlm"], "ntlm = refuse: NTLM: %s" % out["ntlm"])
+    g.reload(auth=None)
+
+
 def killed(t, lab, g):
     """smbgate-keyd dies at the worst moment."""
     first = keyd(g)
@@ -235,11 +327,16 @@ def killed(t, lab, g):
     live = Logon(lab, g, SEALED, lab.auth("kerberos"))
     live.ask()
 
+    guard = family(g)["smbgate-guard"]
+
     def kill():
+        # a slow logon would find the next one, were there one
+        os.kill(guard, signal.SIGSTOP)
         os.kill(keyd(g), signal.SIGKILL)
     # NTLM between CHALLENGE and AUTHENTICATE: what it knew of the challenge is gone
-    is_opaque(t, lab, g, "ntlm", "smbgate-keyd killed in mid-logon",
+    is_opaque(t, lab, g, "ntlm", "smbgate-keyd killed in mid-logon", "keyd_died",
               lambda: Hook(lab.auth("ntlm"), 2, kill), [SEALED])
+    os.kill(guard, signal.SIGCONT)
     t.ok(live.works() and model.wanted(live.ask(), keyed.told(keyed.ANNOUNCE, ad.GW[0], lab.nas)),
          "killed: a session that was keyed stays so")
     live.close()
@@ -267,6 +364,7 @@ def killed(t, lab, g):
                  and model.wanted(got, lab.nas.told),
                  "killed with the question unanswered: %s works, opaque: %s" % (kind, state[1]),
                  got, state)
+            t.same(cause(g, s.sid), ["keyd_died"], "killed: the cause")
             t.ok(state[1] and state[1] in g.log()[log_from:], "killed: the log says why")
         except (smb2.Status, smb2.Broken, smb2.Closed, TimeoutError) as e:
             os.kill(pid, signal.SIGKILL)
@@ -283,6 +381,7 @@ def killed(t, lab, g):
             state = x.state()
             t.ok(x.works() and state[0] is False and state[1],
                  "smbgate-keyd hangs: %s works, opaque: %s" % (kind, state[1]), got, state)
+            t.same(cause(g, x.s.sid), ["keyd_died"], "smbgate-keyd hangs: the cause")
             x.close()
         except (smb2.Status, smb2.Broken, smb2.Closed, TimeoutError) as e:
             t.ok(False, "smbgate-keyd hangs: %s works" % kind, repr(e))
@@ -403,6 +502,7 @@ def main(t):
                  and g.session(x.s.sid).get("told") == ("nothing" if prot.cipher else "opaque"),
                  "no keytab: %s, %s: works, not keyed, told the node's list" % (kind, prot.label),
                  g.session(x.s.sid))
+            t.same(cause(g, x.s.sid), ["no_keytab"], "no keytab: the cause")
             x.close()
     t.same(g.stop(), 0, "no keytab: smbgate ends with status 0")
 
@@ -410,10 +510,12 @@ def main(t):
     g = keyed.start_gate(t, lab, path)
     for kind in keyed.AUTHS:
         is_keyed(t, lab, g, kind, "the right keys")
+    tickets(t, lab, g)
     secrecy(t, lab, g)
     keytabs(t, lab, g, path)
     new_password(t, lab, g, path)
     refuse(t, lab, g, path)
+    door(t, lab, g)
     killed(t, lab, g)
     ad.write_keytab(path, ad.wrong(lab.hosts + lab.users))
     smbclient(t, lab, "other keys")

@@ -16,7 +16,7 @@ ad.enter()
 
 SUITES = ["smb2.connect", "smb2.session", "smb2.compound", "smb2.credits", "smb2.read",
           "smb2.ioctl", "smb2.durable-open", "smb2.lock", "smb2.multichannel.generic"]
-# these wait for tickets to run out
+# these wait for tickets to run out: keyed-expiry.t has them
 SLOW = "smb2.session.expire"
 
 
@@ -45,12 +45,12 @@ def names(suite):
     return [n for n in all_of_it if not n.startswith(SLOW)] if suite == "smb2.session" else [suite]
 
 
-def run(lab, host, kind, tests):
+def run(lab, host, kind, tests, seconds=60):
     argv = ["smbtorture", "//%s.lab.example/torture" % host, "-s", "/dev/null", "--fullname",
             "--seed=1", *kind.options(), *tests]
     try:
         r = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                           errors="replace", timeout=60, stdin=subprocess.DEVNULL, env=lab.env)
+                           errors="replace", timeout=seconds, stdin=subprocess.DEVNULL, env=lab.env)
     except subprocess.TimeoutExpired as e:
         return {"(the suite ends)": ("hangs", str(e.stdout)[-1500:])}
     return clients.results(r.stdout) or {"(the suite runs)": ("fails", r.stdout[-1500:])}

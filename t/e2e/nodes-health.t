@@ -163,7 +163,7 @@ def hung(t, nodes):
     state(g, n1, "up")
     t.ok(all(x.works() for x in idle), "and goes on")
 
-    g.ctl_run("drain", n2.name)
+    g.ctl_run("drain", "--force", n2.name)
     before = g.closes()
     n1.pause()
     state(g, n1, "hung")
@@ -187,7 +187,7 @@ def drained(t, nodes):
     g = gate.Gate(t, nodes, health=QUICK).start()
     cl = some(g, 16)
     mine = [x for x in cl if x.node == n1.name]
-    r = g.ctl_run("drain", n1.name)
+    r = g.ctl_run("drain", "--force", n1.name)
     t.ok(r.returncode == 0, "smbgatectl drain", r.stdout + r.stderr)
     state(g, n1, "drain", 2)
     t.same(set(spread(g, 30)), {n2.name}, "drain: nobody new is sent to it")

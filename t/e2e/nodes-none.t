@@ -53,7 +53,7 @@ def crowd(g, clients, seconds):
 
 def drain(g, nodes, how="drain"):
     for n in nodes:
-        g.ctl(how, n.name)
+        g.ctl(how, n.name, *(["--force"] if how == "drain" else []))
 
 
 def how_it_ends(c):

@@ -105,22 +105,92 @@ def opening(t, g, control):
         t.same(c.read(s, tid, fid, 0, 9), b"abc", "a whole session behind \"SMB 2.002\"")
 
 
-def by_address(t, g, names):
-    """Neither a zero GUID nor 2.0.2 names a client: its address does."""
-    kinds = {
-        "zero GUID": lambda a: look(g, bytes(16), src=a),
-        "zero GUID, SMB1 start": lambda a: look(g, bytes(16), multi=True, src=a),
-        "2.0.2": lambda a: which(smb2.Conn("127.0.0.1", g.port, src=a).negotiate([0x0202])),
-        "SMB 2.002": lambda a: which(smb2.Conn("127.0.0.1", g.port, src=a)
-                                     .negotiate(multi=smb2.MULTI[:-1])),
-    }
-    for kind, fn in kinds.items():
-        seen = {}
-        for i in range(30):
-            a = "127.0.7.%d" % (i + 1)
-            seen[a] = {fn(a) for _ in range(4)}
-        t.ok(all(len(s) == 1 for s in seen.values()), kind + ": one address, one node", seen)
-        t.ok(len(set.union(*seen.values())) == len(names), kind + ": addresses are spread", seen)
+def zero_guid(t, g):
+    """A GUID of zeros is one like any other: to a CTDB cluster all such clients are one."""
+    ways = {"2.1": ([0x0210], False), "3.1.1": ([0x0311], False), "SMB1 start": ([0x0210], True)}
+    live, seen = [], collections.Counter()
+    for dialects, multi in ways.values():
+        for i in range(8):
+            c = smb2.Conn("127.0.0.1", g.port, src="127.0.7.%d" % (i + 1))
+            live.append(c.negotiate(dialects, guid=bytes(16), multi=multi))
+            seen[which(c)] += 1
+    t.same(len(seen), 1, "zero GUID, 8 addresses, %s: all on one node" % ", ".join(ways))
+    rows = [x for x in g.clients() if x["client"] == zeros]
+    t.same([(x["kind"], x["node"], x["connections"]) for x in rows],
+           [("guid", which(live[0]), len(live))], "zero GUID: show clients has one client")
+    text = g.ctl_run("show", "clients").stdout
+    t.ok(zeros + ": all clients that send this GUID share a node" in text,
+         "zero GUID: show clients says what that means", text)
+    live[0].login()
+    text = g.ctl_run("explain", zeros).stdout
+    t.ok("GUID is zeros" in text, "zero GUID: and so does explain", text)
+    for c in live:
+        c.close()
+
+
+zeros = "00000000-0000-0000-0000-000000000000"
+
+
+def smb1_node(g, before):
+    """The node of an SMB1 connection, which its NEGOTIATE answer does not tell."""
+    c = smb2.Conn("127.0.0.1", g.port, src=SITE)
+    c.send_frame(smb2.smb1_negotiate(["NT LM 0.12"]))
+    c.recv_frame()
+    now = {n: x["connections"] for n, x in g.node_list().items()}
+    c.name = [n for n in now if now[n] > before[n]][0]
+    return c
+
+
+SITE = "127.0.7.99"
+
+
+def no_guid(t, nodes):
+    """SMB1 and 2.0.2: nothing binds a connection to those that its address has elsewhere."""
+    def old(g, src=SITE):
+        c = smb2.Conn("127.0.0.1", g.port, src=src).negotiate([0x0202])
+        c.name = which(c)
+        return c
+
+    def start(g, src=SITE):
+        c = smb2.Conn("127.0.0.1", g.port, src=src).negotiate(multi=smb2.MULTI[:-1])
+        c.name = which(c)
+        return c
+
+    def smb1(g):
+        return smb1_node(g, {n: x["connections"] for n, x in g.node_list().items()})
+    names = {n.name for n in nodes}
+    g = gate.Gate(t, nodes, smb1="allow").start()
+    for kind, fn in {"2.0.2": old, "SMB 2.002": start, "SMB1": smb1}.items():
+        live = [fn(g) for _ in range(24)]
+        t.same({c.name for c in live}, names, "%s: one address is spread over all nodes" % kind)
+        if kind == "2.0.2":
+            rows = [x for x in g.clients() if x["client"] == SITE]
+            t.same(sum(x["connections"] for x in rows), len(live), "2.0.2: all are shown")
+            t.same({x["node"] for x in rows}, names, "2.0.2: by address and node")
+        g.reload(nodes=[nodes[0], (nodes[1], {"state": "drain"}), nodes[2]])
+        new = [fn(g) for _ in range(12)]
+        t.same({c.name for c in new}, names - {nodes[1].name},
+               "%s: a drained node gets no newcomer, whoever lives there" % kind)
+        t.ok(all(c.is_open() for c in live), "%s: and who lives there stays" % kind)
+        t.same({x["clients"] for x in g.node_list().values()}, {0}, "%s: no claim" % kind)
+        g.reload(nodes=nodes)
+        for c in live + new:
+            c.close()
+        tap.wait_for(lambda: not g.live_connections(), 5)
+    t.same(g.stop(), 0, "no GUID: smbgate ends with status 0")
+    g = gate.Gate(t, nodes, no_guid="address").start()
+    seen = {}
+    for i in range(20):
+        a = "127.0.7.%d" % (i + 1)
+        seen[a] = {fn(g, a).name for fn in (old, start, old)}
+    t.ok(all(len(s) == 1 for s in seen.values()), "no-guid = address: one address, one node", seen)
+    t.same(set.union(*seen.values()), names, "no-guid = address: addresses are spread")
+    g.reload(nodes=[nodes[0], (nodes[1], {"state": "drain"}), nodes[2]])
+    there = {a: old(g, a).name for a in seen}
+    t.ok(nodes[1].name not in there.values(), "no-guid = address: nor on a drained node", there)
+    t.ok(all(seen[a] == {n} or seen[a] == {nodes[1].name} for a, n in there.items()),
+         "no-guid = address: the others stay where they were", (seen, there))
+    t.same(g.stop(), 0, "no-guid = address: smbgate ends with status 0")
 
 
 def take_away(t, nodes, how):
@@ -175,7 +245,7 @@ def take_away(t, nodes, how):
 
 
 def linger(t, nodes):
-    """A client that has logged on is expected back at its node for pin-linger."""
+    """A client that was lost after a logon is expected back at its node for pin-linger."""
     g = gate.Gate(t, nodes[:2], pin_linger="6s").start()
     known = [os.urandom(16) for _ in range(40)]
     strangers = [os.urandom(16) for _ in range(40)]
@@ -185,6 +255,7 @@ def linger(t, nodes):
         with smb2.Conn("127.0.0.1", g.port) as c:
             home[x] = which(c.negotiate(guid=x))
             c.login()
+            c.reset()
     for x in strangers:
         home[x] = look(g, x)
     tap.wait_for(lambda: not g.live_connections(), 2)
@@ -304,13 +375,14 @@ def main(t):
         t.bail(why)
     g = gate.Gate(t, nodes).start()
     opening(t, g, control)
-    by_address(t, g, [n.name for n in nodes])
+    zero_guid(t, g)
     many(t, g, nodes)
     t.ok(tap.wait_for(lambda: g.fds() < 64, 5), "no descriptor stays: %d" % g.fds())
     t.same(g.stop(), 0, "smbgate ends with status 0")
     for how in ("drained", "removed", "killed"):
         take_away(t, nodes, how)
     linger(t, nodes)
+    no_guid(t, nodes)
     weights(t)
     restarts(t)
     nothing_before(t)

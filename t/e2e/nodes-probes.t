@@ -189,7 +189,7 @@ def hung_logons(t, nodes):
     t.same(served(f.port, timeout=1, addr=f.addr), None,
            "direct: it leaves logons without an answer")
     g = gate.Gate(t, [nodes[0], f], limits={"logon": "1s"},
-                  health=dict(gate.FAST, logon_hold="3s")).start()
+                  health=dict(gate.FAST, logon_hold="12s")).start()
     live = Live(g.port, 0)
     clients = some(24)
     first = crowd(g.port, clients)
@@ -208,7 +208,7 @@ def hung_logons(t, nodes):
 
     def back():
         return "bad" in crowd(g.port, some(16))
-    tap.wait_for(back, 8, 0.1, message="hung logons: it never gets clients again")
+    tap.wait_for(back, 40, 0.1, message="hung logons: it never gets clients again")
     n = g.node_list()["bad"]
     t.ok(not n["logons_held"], "hung logons: over: it serves again", n)
 

@@ -48,7 +48,7 @@ def full(t, g, hold, f):
     knocks = [smb2.Conn("127.0.0.1", g.port, timeout=0.1) for _ in range(50)]
     cpu, start = g.cpu_seconds(), time.monotonic()
     for n in range(3):
-        timed(t, g, "drain", f.name)
+        timed(t, g, "drain", "--force", f.name)
         t.same(g.node_states()[f.name], "drain", "all taken: drained")
         timed(t, g, "undrain", f.name)
         timed(t, g, "show", "clients")
@@ -76,7 +76,7 @@ def full(t, g, hold, f):
 
 
 def main(t):
-    f = fake.FakeNode(t, "f1", "127.0.0.41").start()
+    f = fake.FakeNode(t, "f1", "127.0.0.41", guests=False).start()
     g = gate.Gate(t, [f], workers=1,
                   argv_prefix=["prlimit", "--nofile=%d:%d" % (LIMIT, LIMIT)]).start()
     idle = g.fds()

@@ -74,8 +74,8 @@ def main(t):
     few, asked, commands, known = measured(t, r, gates[0], "few claims")
     t.ok(asked == 1, "a client that comes asks Redis once: %.2f" % asked)
     t.ok(known == LOGONS, "and not for its further channels: %d of %d known" % (known, LOGONS))
-    t.ok(commands <= 3.5, "%.2f commands a client with two guests' logons: claim, firm, release; a "
-         "session that can be bound has facts, and two more" % commands)
+    t.ok(commands <= 3.5, "%.2f commands a client with two guests' logons: claim, firm, release; "
+         "the facts of a session that can be bound go with them" % commands)
     prefix = several.prefix(r).decode()
     key = r.do("KEYS", prefix + "c:*")[0]
     real = r.client().hash(key)

@@ -13,8 +13,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # Of gcc 12.2.0 on x86_64 with -O2, in the program smbgate alone, without its libraries. Who makes
 # it cheaper, or knows why it must be dearer, writes the new count here.
 COMPILER = "12.2.0 x86_64-linux-gnu"
-WANT = {"echo": 1850, "read": 1855, "conn": 24010}
-TOLERANCE = 0.03
+WANT = {"echo": 1790, "read": 1840, "conn": 28940}
+# The bytes of a READ come in fewer turns, or in more: twelve counts were between 1,775 and 1,873.
+TOLERANCE = {"echo": 0.02, "read": 0.04, "conn": 0.02}
 
 for program in ("valgrind", "gcc", "make"):
     if not shutil.which(program):
@@ -51,7 +52,7 @@ def counted(path):
 
 
 class Counted(gate.Gate):
-    """smbgate under callgrind, which slows it down by some fifty times."""
+    """smbgate under callgrind, which slows it down by some fifty times, and makes its own code."""
 
     def counts(self, build, mode, n):
         out = self.dir + "/callgrind"
@@ -82,10 +83,10 @@ with tap.Test(deadline=400) as t:
     t.spawn([build + "/bench/null", Null.endpoint], stdin=subprocess.DEVNULL)
     for mode, few, many in (("echo", 500, 2500), ("read", 500, 2500), ("conn", 50, 250)):
         # The difference of two runs: what starting and stopping takes is in both.
-        a, b = (Counted(t, [Null], workers=1,
+        a, b = (Counted(t, [Null], workers=1, conf="confine = false\n",
                         limits={"accept_rate": 100000, "accept_burst": 100000})
                 .counts(build, mode, n) for n in (few, many))
         each = (b - a) / (many - few)
-        t.ok(abs(each - WANT[mode]) <= TOLERANCE * WANT[mode],
-             "%s: %d instructions each, within %d %% of %d" % (mode, each, 100 * TOLERANCE,
+        t.ok(abs(each - WANT[mode]) <= TOLERANCE[mode] * WANT[mode],
+             "%s: %d instructions each, within %d %% of %d" % (mode, each, 100 * TOLERANCE[mode],
                                                                WANT[mode]))

@@ -2,9 +2,11 @@
 #include "config.h"
 
 #include "state/link.h"
+#include "state/peers.h"
 #include "state/record.h"
 #include "state/reply.h"
 #include "state/shared.h"
+#include "state/sync.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +34,7 @@ static const struct record_seal seal = { .mac = mac };
 
 /* Every string of an answer, wherever it stands, as a record and as an exception. */
 static void
-strings(struct shared *m, const struct shared_item *it, const redisReply *r)
+strings(struct shared *m, const redisReply *r)
 {
 	uint8_t id[NAMES_ID_LEN] = { 0 };
 	char text[STATE_NODE_LEN];
@@ -42,7 +44,7 @@ strings(struct shared *m, const struct shared_item *it, const redisReply *r)
 		size_t len;
 		const char *s = reply_string(r, i, &len);
 
-		strings(m, it, reply_array(r, i));
+		strings(m, reply_array(r, i));
 		(void)reply_number(r, i);
 		if (s == NULL)
 			continue;
@@ -52,28 +54,49 @@ strings(struct shared *m, const struct shared_item *it, const redisReply *r)
 		if (len >= NAMES_ID_HEX)
 			(void)record_unhex(id, NAMES_ID_LEN, s);
 		(void)shared_note_exception(m, id, s, len);
-		(void)shared_asserted(m, it, (int)(len % 3) - 1, s, len);
 	}
+}
+
+/* As the answer to whatever is to be said of the claim now. */
+static void
+claims(struct shared *m, const redisReply *r)
+{
+	struct peer peer;
+	struct shared_op op;
+	struct state_key lost;
+	uint64_t t;
+
+	for (size_t i = 0; i < reply_elements(r); i++)
+		(void)peer_read(r, i, 1000, "0123abcd", 7, &peer);
+	if (shared_take(m, &op, 1, true) == 1) {
+		struct shared_result res = { .how = -1 };
+
+		if (sync_answer(r, 1, &t))
+			res = sync_result(r, 0);
+		(void)shared_done(m, &op, &res, &lost);
+	}
+	for (size_t i = 0; i < reply_elements(r); i++)
+		if (reply_array(r, i) != NULL)
+			claims(m, reply_array(r, i));
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct link_conf conf;
+	static const struct link_conf conf = { .timeout_ms = 50 };
 	const struct state_key key = { .b = { STATE_KEY_GUID } };
 	struct shared *m = shared_new(&conf, &seal, 10);
 	struct reply_parser *p = reply_parser_new();
-	struct shared_item it = { .gen = 0 };
-	struct shared_entry *e = NULL;
-	struct shared_request w;
+	struct shared_port port = { .wake = NULL };
+	struct state_hold h = { .m = m, .port = &port };
 	struct state_claim c;
 	redisReply *r;
 
 	if (m == NULL || p == NULL)
 		abort();
-	if (shared_join(m, &key, "n1=1", "n1=1", 1, &e, &w, &c) == SHARED_ASK)
-		shared_blind(m, e, &c);
-	(void)shared_due(m, &it, 1);
+	TAILQ_INIT(&port.ready);
+	shared_online(m, true, false);
+	(void)shared_claim(&h, &key, "n1=1", "n1=1", &c);
 	for (size_t at = 0; at < size;) {
 		/* In pieces, as it comes; their lengths are in the input too. */
 		size_t n = 1 + data[at] % 64;
@@ -85,13 +108,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			break;
 		at += n;
 		while ((whole = reply_next(p, &r)) == 1) {
-			strings(m, &it, r);
+			strings(m, r);
+			claims(m, r);
+			shared_again(m);
 			freeReplyObject(r);
 		}
 		if (whole == -1)
 			break;
 	}
-	(void)shared_leave(m, e, true, false, &it);
+	shared_leave(&h, 1000);
 	reply_parser_free(&p);
 	shared_free(&m);
 	return 0;

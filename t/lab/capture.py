@@ -14,8 +14,9 @@ import tap
 
 
 class Capture:
-    def __init__(self, t, path, filt="tcp port 445"):
-        self.t, self.path = t, path
+    def __init__(self, t, path, filt="tcp port 445", at=ad.STRANGER):
+        """at: an address that is on lo, for packets of ours"""
+        self.t, self.path, self.at = t, path, at
         # who stops a capture sends a packet first, so that all before it is in the file
         self.mark = free_udp_port()
         self.err = path + ".err"
@@ -33,7 +34,7 @@ class Capture:
         """Send a mark; whether there is one more in the file than before."""
         before = self._count()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-            s.sendto(b"mark", (ad.STRANGER, self.mark))
+            s.sendto(b"mark", (self.at, self.mark))
         return tap.wait_for(lambda: self._count() > before, 0.5)
 
     def _count(self):

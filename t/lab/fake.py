@@ -1,8 +1,8 @@
 # fake.py: a scripted SMB2 node that counts, and that can misbehave
 """A FakeNode answers like a server without files: NEGOTIATE (also multi-protocol), SESSION_SETUP
-(everybody is a guest), TREE_CONNECT, ECHO, LOGOFF and the interface query.  on_message may take any
-message over: it gets (peer, Msg) and returns bytes to send (whole frames), None for the usual
-answer, or CLOSE.  It runs in a thread of its own."""
+(everybody is a guest, unless guests=False), TREE_CONNECT, ECHO, LOGOFF and the interface query.
+on_message may take any message over: it gets (peer, Msg) and returns bytes to send (whole frames),
+None for the usual answer, or CLOSE.  It runs in a thread of its own."""
 
 import os
 import selectors
@@ -49,12 +49,13 @@ class Peer:
 
 class FakeNode:
     def __init__(self, t, name="f1", addr="127.0.0.41", port=None, guid=None, interfaces=None,
-                 on_message=None, on_accept=None):
+                 on_message=None, on_accept=None, guests=True):
         self.t, self.name, self.addr = t, name, addr
         self.port = port or node.free_port(addr)
         self.server_guid = (guid or name.encode()).ljust(16, b"\0")
         self.ifaces = iface_list([(addr, 10 ** 9, 1, 1)]) if interfaces is None else interfaces
         self.on_message, self.on_accept = on_message, on_accept
+        self.guests = guests
         self.accepts = 0
         self.guids = {}         # ClientGuid -> number of connections
         self.commands = []      # every command seen, with its ClientGuid
@@ -230,7 +231,7 @@ class FakeNode:
                 out = challenge()
                 return self.reply(m, struct.pack("<HHHH", 9, 0, 72, len(out)) + out,
                                   smb2.MORE_PROCESSING, sid=m.sid or p.number * 65536 + p.nsid)
-            return self.reply(m, struct.pack("<HHHH", 9, 1, 72, 0))
+            return self.reply(m, struct.pack("<HHHH", 9, int(self.guests), 72, 0))
         if m.cmd == smb2.TREE_CONNECT:
             return self.reply(m, struct.pack("<HBBIII", 16, 2, 0, 0, 0, 0x1F01FF), tid=7)
         if m.cmd == smb2.ECHO:

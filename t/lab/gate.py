@@ -138,12 +138,13 @@ class Gate:
             f.write(text)
         return text
 
-    def start(self, nodes_up=True, stderr=None):
+    def start(self, nodes_up=True, stderr=None, pass_fds=()):
         """stderr: a descriptor in place of the file that log() reads."""
         err = (open(self.dir + "/stderr", "ab") if stderr is None else
                os.fdopen(os.dup(stderr), "wb"))
         self.proc = self.t.spawn(self.argv_prefix + [program(), "-c", self.conf_file],
-                                 stdin=subprocess.DEVNULL, stdout=err, stderr=err)
+                                 stdin=subprocess.DEVNULL, stdout=err, stderr=err,
+                                 pass_fds=pass_fds)
         err.close()
         self.t.defer(self.stop)
         tap.wait_for(self._listening, 10,
@@ -155,10 +156,7 @@ class Gate:
 
     def _probed(self):
         """Every node has answered a probe."""
-        try:
-            nodes = self.node_list()
-        except (ConnectionRefusedError, FileNotFoundError):
-            return False        # the control socket has its name, and does not listen yet
+        nodes = self.node_list()
         return all(n[KEYS["node_state"]] in ("up", "drain") and n[KEYS["node_probes"]]
                    for n in nodes.values())
 
@@ -173,7 +171,8 @@ class Gate:
                 s.settimeout(1)
                 if s.connect_ex((addr, int(port))):
                     return False
-        return os.path.exists(self.control)
+        with socket.socket(socket.AF_UNIX) as s:    # it has its name before it listens
+            return s.connect_ex(self.control) == 0
 
     def stop(self, seconds=10):
         """SIGTERM; returns the exit status.  A crash or a hang is noted in the output."""
@@ -233,6 +232,14 @@ class Gate:
         with open("/proc/%d/stat" % self.proc.pid) as f:
             f = f.read().rsplit(")", 1)[1].split()
         return (int(f[11]) + int(f[12])) / os.sysconf("SC_CLK_TCK")
+
+    def cpu_wait_seconds(self):
+        """How long its threads, together, could have run and had no CPU: others had them."""
+        total, top = 0, "/proc/%d/task/" % self.proc.pid
+        for tid in os.listdir(top):
+            with open(top + tid + "/schedstat") as f:
+                total += int(f.read().split()[1])
+        return total / 1e9
 
     # -- smbgatectl
     def ctl_run(self, *args):

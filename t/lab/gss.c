@@ -77,9 +77,9 @@ krb5_check(const char *what, krb5_error_code e)
 	exit(EXIT_FAILURE);
 }
 
-/* An AP-REQ of a client whose clock is two hours fast. */
+/* An AP-REQ of a client whose clock is wrong by so many seconds. */
 static void
-fast(char *target)
+wrong_clock(char *target, long seconds)
 {
 	krb5_creds want = { .magic = KV5M_CREDS }, *creds;
 	krb5_auth_context ac = NULL;
@@ -94,39 +94,61 @@ fast(char *target)
 	krb5_check("client", krb5_cc_get_principal(ctx, cc, &want.client));
 	krb5_check("server", krb5_parse_name(ctx, target, &want.server));
 	krb5_check("ticket", krb5_get_credentials(ctx, 0, cc, &want, &creds));
-	krb5_check("time", krb5_set_real_time(ctx, (krb5_timestamp)(time(NULL) + 7200), 0));
+	krb5_check("time", krb5_set_real_time(ctx, (krb5_timestamp)(time(NULL) + seconds), 0));
 	krb5_check("AP-REQ", krb5_mk_req_extended(ctx, &ac, AP_OPTS_USE_SUBKEY, NULL, creds, &req));
 	krb5_check("key", krb5_auth_con_getsendsubkey(ctx, ac, &key));
 	b = (gss_buffer_desc){ .length = req.length, .value = req.data };
 	print_token("ap_req", &b);
 	b = (gss_buffer_desc){ .length = key->length, .value = key->contents };
 	print_token("key", &b);
-	fflush(stdout);
-	_Exit(EXIT_SUCCESS);
+	puts("--");
 }
 
-/* gss plain|mutual|dce|fast PRINCIPAL; the environment names ccache, keytab and configuration. */
-int
-main(int argc, char **argv)
+/* A client without GSS-API: no checksum, and the AP-REP that ap-options ask for. */
+static void
+bare(char *target)
 {
-	gss_ctx_id_t us = GSS_C_NO_CONTEXT, them = GSS_C_NO_CONTEXT;
-	gss_buffer_desc name = { .length = 0 }, in = { .length = 0 }, out = { .length = 0 }, a, b;
-	static const char *const names[] = { "ap_req", "ap_rep", "third" };
-	OM_uint32 flags = GSS_C_INTEG_FLAG | GSS_C_CONF_FLAG, minor, major, accepted = 0;
-	gss_name_t target;
+	krb5_auth_context us = NULL, them = NULL;
+	krb5_creds want = { .magic = KV5M_CREDS }, *creds;
+	krb5_ap_rep_enc_part *part;
+	krb5_keyblock *key;
+	krb5_keytab keytab;
+	gss_buffer_desc b;
+	krb5_context ctx;
+	krb5_ccache cc;
+	krb5_data req, rep;
 
-	if (argc != 3)
-		return 2;
-	if (strcmp(argv[1], "fast") == 0)
-		fast(argv[2]);
-	if (strcmp(argv[1], "plain") != 0)
-		flags |= GSS_C_MUTUAL_FLAG;
-	if (strcmp(argv[1], "dce") == 0)
-		flags |= GSS_C_DCE_STYLE;
-	name.value = argv[2];
-	name.length = strlen(argv[2]);
-	major = gss_import_name(&minor, &name, GSS_KRB5_NT_PRINCIPAL_NAME, &target);
-	check("name", major, minor);
+	krb5_check("context", krb5_init_context(&ctx));
+	krb5_check("ccache", krb5_cc_default(ctx, &cc));
+	krb5_check("keytab", krb5_kt_default(ctx, &keytab));
+	krb5_check("client", krb5_cc_get_principal(ctx, cc, &want.client));
+	krb5_check("server", krb5_parse_name(ctx, target, &want.server));
+	krb5_check("ticket", krb5_get_credentials(ctx, 0, cc, &want, &creds));
+	krb5_check("AP-REQ", krb5_mk_req_extended(ctx, &us, AP_OPTS_USE_SUBKEY |
+	    AP_OPTS_MUTUAL_REQUIRED, NULL, creds, &req));
+	b = (gss_buffer_desc){ .length = req.length, .value = req.data };
+	print_token("ap_req", &b);
+	krb5_check("accept", krb5_auth_con_init(ctx, &them));
+	krb5_check("accept", krb5_auth_con_setflags(ctx, them, KRB5_AUTH_CONTEXT_USE_SUBKEY));
+	krb5_check("accept", krb5_rd_req(ctx, &them, &req, NULL, keytab, NULL, NULL));
+	krb5_check("AP-REP", krb5_mk_rep(ctx, them, &rep));
+	b = (gss_buffer_desc){ .length = rep.length, .value = rep.data };
+	print_token("ap_rep", &b);
+	krb5_check("read", krb5_rd_rep(ctx, us, &rep, &part));
+	krb5_check("key", krb5_auth_con_getrecvsubkey(ctx, us, &key));
+	b = (gss_buffer_desc){ .length = key->length, .value = key->contents };
+	print_token("key", &b);
+	puts("--");
+}
+
+static void
+logon(gss_name_t target, OM_uint32 flags)
+{
+	static const char *const names[] = { "ap_req", "ap_rep", "third" };
+	gss_ctx_id_t us = GSS_C_NO_CONTEXT, them = GSS_C_NO_CONTEXT;
+	gss_buffer_desc in = { .length = 0 }, out = { .length = 0 }, a, b;
+	OM_uint32 minor, major, accepted = 0;
+
 	for (int leg = 0; leg < 3; leg++) {
 		if (leg == 1)
 			accepted = major = gss_accept_sec_context(&minor, &them,
@@ -152,9 +174,53 @@ main(int argc, char **argv)
 	b = session_key(them);
 	if (a.length != b.length || memcmp(a.value, b.value, a.length) != 0) {
 		fputs("the ends have different keys\n", stderr);
-		return EXIT_FAILURE;
+		exit(EXIT_FAILURE);
 	}
 	print_token("key", &a);
+	puts("--");
+	gss_delete_sec_context(&minor, &us, NULL);
+	gss_delete_sec_context(&minor, &them, NULL);
+}
+
+static void
+one(const char *how, char *principal)
+{
+	OM_uint32 flags = GSS_C_INTEG_FLAG | GSS_C_CONF_FLAG, minor, major;
+	gss_buffer_desc name = { .length = strlen(principal), .value = principal };
+	gss_name_t target;
+
+	if (strcmp(how, "fast") == 0) {
+		wrong_clock(principal, 7200);
+		return;
+	}
+	if (strcmp(how, "old") == 0) {
+		wrong_clock(principal, -25 * 3600);
+		return;
+	}
+	if (strcmp(how, "bare") == 0) {
+		bare(principal);
+		return;
+	}
+	if (strcmp(how, "plain") != 0)
+		flags |= GSS_C_MUTUAL_FLAG;
+	if (strcmp(how, "dce") == 0)
+		flags |= GSS_C_DCE_STYLE;
+	major = gss_import_name(&minor, &name, GSS_KRB5_NT_PRINCIPAL_NAME, &target);
+	check("name", major, minor);
+	logon(target, flags);
+}
+
+/*
+ * gss plain|mutual|dce|bare|fast|old PRINCIPAL N: so many logons, "--" behind each. The environment
+ * names ccache, keytab and configuration.
+ */
+int
+main(int argc, char **argv)
+{
+	if (argc != 4)
+		return 2;
+	for (int i = 0; i < atoi(argv[3]); i++)
+		one(argv[1], argv[2]);
 	/* Everything is the end of the process's to free. */
 	fflush(stdout);
 	_Exit(EXIT_SUCCESS);

@@ -2,6 +2,8 @@
 #include "config.h"
 
 #include "auth/keyc.h"
+#include "auth/keywatch.h"
+#include "auth/keyx.h"
 #include "auth/secret.h"
 #include "base/log.h"
 #include "daemon/guard.h"
@@ -17,8 +19,9 @@
 #include <event2/event.h>
 
 /*
- * Lines "WORKER NAME ap_req|ap_rep|challenge|auth HEX", "WORKER NAME free", "WORKER NAME state",
- * "reload". Answers: "NAME ready KEY mutual|final PRINCIPAL", "NAME failed WHY".
+ * Lines "WORKER NAME ap_req|ap_rep|challenge|auth HEX", each of which is asked about, "WORKER NAME
+ * free", "WORKER NAME state", "reload". Answers: "NAME ready KEY mutual|final PRINCIPAL", "NAME
+ * failed WHY".
  */
 #define WORKERS 2
 #define LOGONS_MAX 6000
@@ -33,6 +36,7 @@ struct shell {
 	struct event_base *base;
 	struct guard *guard;
 	struct event *guard_ev;
+	struct keywatch watch;
 	struct keyc *keyc[WORKERS];
 	struct logon logons[LOGONS_MAX];
 	size_t len;
@@ -50,10 +54,12 @@ print(const struct logon *l)
 		printf("%s ready ", l->name);
 		for (size_t i = 0; i < r->key_len; i++)
 			printf("%02x", r->key[i]);
+		if (r->key_len == 0)
+			putchar('-');
 		printf(" %s %s\n", r->mutual ? "mutual" : "final", r->principal);
 		break;
 	case KEYX_FAILED:
-		printf("%s failed %s\n", l->name, r->why);
+		printf("%s failed %s\n", l->name, r->why.text);
 		break;
 	case KEYX_ASKING:
 		printf("%s asking\n", l->name);
@@ -85,7 +91,7 @@ logon(struct shell *s, unsigned worker, const char *name)
 	if (unused == NULL || worker >= WORKERS)
 		abort();
 	snprintf(unused->name, sizeof(unused->name), "%s", name);
-	unused->x = keyx_new(s->keyc[worker], ready_cb, unused);
+	unused->x = keyx_new(s->keyc[worker], worker, ready_cb, unused);
 	return unused;
 }
 
@@ -130,6 +136,8 @@ command(struct shell *s, char *line)
 		keyx_free(&l->x);
 	else if (strcmp(what, "state") == 0)
 		print(l);
+	if (hex != NULL)
+		keyx_ask(l->x);
 }
 
 static void
@@ -187,13 +195,17 @@ main(int argc, char **argv)
 {
 	struct shell *s = calloc(1, sizeof(*s));
 	struct secret secret = { .len = 0 };
-	struct conf conf = { .keytab = argv[1], .keyd_user = argc > 2 ? argv[2] : NULL };
+	struct conf conf = { .keytab = argv[1], .keyd_user = argc > 2 ? argv[2] : NULL,
+		.keytab_services = "cifs", .keytab_rate = 500, .confine = true,
+		.log_level = LOG_LEVEL_DEBUG };
 	struct event *in;
 
 	if (argc < 2 || s == NULL)
 		return 2;
-	log_open(false, LOG_LEVEL_DEBUG);
-	s->guard = guard_new(&conf, WORKERS, false, true, &secret);
+	conf.path = argv[0];
+	conf.keyd_user = argc > 2 ? argv[2] : NULL;
+	log_open(false, LOG_FORMAT_TEXT, LOG_LEVEL_DEBUG);
+	s->guard = guard_new(&conf, WORKERS, false, &secret);
 	if (s->guard == NULL || guard_wait(s->guard) == -1) {
 		guard_free(&s->guard);
 		free(s);
@@ -201,7 +213,7 @@ main(int argc, char **argv)
 	}
 	s->base = event_base_new();
 	for (int i = 0; i < WORKERS; i++)
-		s->keyc[i] = keyc_new(s->base);
+		s->keyc[i] = keyc_new(s->base, &s->watch);
 	s->guard_ev = event_new(s->base, guard_fd(s->guard), EV_READ | EV_PERSIST, guard_cb, s);
 	in = event_new(s->base, STDIN_FILENO, EV_READ | EV_PERSIST, stdin_cb, s);
 	event_add(s->guard_ev, NULL);

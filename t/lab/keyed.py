@@ -5,6 +5,7 @@ import struct
 import ad
 import gate
 import model
+import node
 import smb2
 
 CIPHERS = {1: "AES-128-CCM", 2: "AES-128-GCM", 3: "AES-256-CCM", 4: "AES-256-GCM"}
@@ -25,20 +26,23 @@ ACL = model.Acl(deny=DENY)
 class Protection:
     """How one session is protected.  sign and cipher: the only one offered (None: the usual)."""
 
-    def __init__(self, dialect, sign=None, cipher=None, ciphers=(2, 1)):
-        self.dialect, self.sign, self.cipher = dialect, sign, cipher
+    def __init__(self, dialect, sign=None, cipher=None, ciphers=(2, 1), security=1):
+        self.dialect, self.sign, self.cipher, self.security = dialect, sign, cipher, security
         self.ciphers = (cipher,) if cipher else ciphers
         name = {0x0300: "3.0", 0x0302: "3.0.2", 0x0311: "3.1.1"}[dialect]
         self.label = "%s %s" % (name, "sealed " + CIPHERS[cipher] if cipher
                                 else "signed " + SIGNING[sign])
         if not cipher and not ciphers:
             self.label += ", no cipher"
+        if security & 2:
+            self.label += ", must sign"
 
     def connect(self, addr, guid=None, src=ad.CLIENT):
         c = smb2.Conn(addr, ad.PORT, src=src)
         if self.dialect == 0x0311:
             c.negotiate([0x0311], guid=guid, ciphers=self.ciphers,
-                        signing=(2, 1, 0) if self.sign is None else (self.sign,))
+                        signing=(2, 1, 0) if self.sign is None else (self.sign,),
+                        security=self.security)
             if self.cipher and c.cipher != self.cipher or (
                     self.sign is not None and c.algo != self.sign):
                 raise smb2.Broken("%s: cipher %d, signing %d" % (self.label, c.cipher, c.algo))
@@ -48,7 +52,7 @@ class Protection:
 
     def login(self, conn, auth, **kw):
         return conn.login(auth=auth, seal=bool(self.cipher), sign=not self.cipher, strict=True,
-                          **kw)
+                          security=self.security, **kw)
 
 
 PROTECTIONS = [Protection(d, 1) for d in (0x0300, 0x0302)] \
@@ -71,6 +75,12 @@ def start_gate(t, lab, keytab=None, **kw):
     return gate.Gate(t, [lab.nas], listen={"lan": "%s:%d" % (ad.GW[0], ad.PORT),
                                            "two": "%s:%d" % (ad.GW[1], ad.PORT)},
                      keytab=keytab, deny=DENY, **kw).start()
+
+
+def light_keytab(t, users=node.USERS):
+    """NT hashes of the users of nodes without a domain."""
+    return ad.write_keytab(node.tempdir(t) + "/keytab", [
+        ad.Entry("%s@LABGROUP" % u, 1, ad.RC4, ad.nt_hash(pw)) for u, (pw, _) in users.items()])
 
 
 def echo(s):

@@ -161,7 +161,7 @@ class Node:
         self.port = port or free_port(addr)
         self.dir = os.path.join(lab.dir, name)
         self.netbios = netbios or name.upper()
-        self.proc, self.prefix = None, list(prefix)
+        self.proc, self.prefix, self.smbd = None, list(prefix), SMBD
         for d in ("private", "lock", "state", "cache", "pid", "ncalrpc", "data", "torture"):
             os.makedirs(os.path.join(self.dir, d))
         os.chmod(self.dir, 0o755)
@@ -192,7 +192,7 @@ class Node:
         argv = self.prefix + [
             "unshare", "-m", "-u", "-p", "-f", "--kill-child", "--mount-proc", "--propagation",
             "private", "sh", "-c", INNER.format(top=self.lab.dir), "node",
-            SMBD, "-s", self.conf, "--no-process-group", "-F"]
+            self.smbd, "-s", self.conf, "--no-process-group", "-F"]
         self.proc = self.t.spawn(argv, stdin=subprocess.DEVNULL, stdout=err, stderr=err)
         err.close()
         self.t.defer(self.stop)

@@ -69,8 +69,8 @@ def opened(g, guid, **kw):
 
 def prefix(r):
     """Of the keys in a Redis with one cluster."""
-    for k in r.do("KEYS", "smbgate:*"):
-        return b":".join(k.split(b":")[:2]) + b":"
+    for k in r.do("KEYS", "smbgate:{map}:*:*"):
+        return b":".join(k.split(b":")[:3]) + b":"
     return None
 
 

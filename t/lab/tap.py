@@ -21,6 +21,7 @@ import time
 import traceback
 
 GRACE = 15
+BUSY = 3        # so much longer than on a quiet machine may a test take on one that is not
 PR_SET_PDEATHSIG = 1
 
 
@@ -34,11 +35,14 @@ class Bail(Exception):
 
 def wait_for(what, seconds=5.0, every=0.02, message=None):
     """Call what() until it returns something true; return that.  After so many seconds return the
-    last false value, or, with a message (or a function that makes one), raise TimeoutError."""
+    last false value, or, with a message (or a function that makes one), raise TimeoutError.
+    A machine that stood still or is busy has not waited: half the looks must have been taken."""
     end = time.monotonic() + seconds
+    looks = seconds / every / 2
     while True:
         got = what()
-        if got or time.monotonic() >= end:
+        looks -= 1
+        if got or (time.monotonic() >= end and looks <= 0):
             if not got and message:
                 raise TimeoutError(message() if callable(message) else message)
             return got
@@ -49,7 +53,7 @@ class Test:
     def __init__(self, deadline=120):
         self.count = 0
         self.failed = 0
-        self.deadline = deadline
+        self.deadline = deadline * BUSY
         self.cleanups = []
         self.procs = []
         self.start = time.monotonic()

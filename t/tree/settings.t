@@ -12,19 +12,22 @@ from rooms import ROOT
 
 # (table, the header that it needs, page, sample file)
 FILES = [
-    ("policy/settings.tbl.h", "policy/policy.h", "doc/policy.conf.5.md", "etc/policy.conf"),
+    ("policy/settings.tbl.h", "policy/policy.h", "doc/smbgate-policy.5.md", "etc/policy.conf"),
     ("policy/conf.tbl.h", "policy/conf.h", "doc/smbgate.conf.5.md", "etc/smbgate.conf"),
 ]
 
 # Defaults that are no constants, as the page has them, and where they come from.
 CHOSEN = {
     ("root", "keyd-user"): ('`"smbgate-keyd"`', "daemon/guard.c, or a uid if there is no such user"),
+    ("root", "keytab-services"): ('`{ "cifs" }`', "policy/conf.c"),
     ("root", "auth-winbind"): ("`no`", "policy/conf.c, where everything else is an error"),
     ("address", "ifindex"): ("chosen", "policy/schema_iface.c, one that no other address has"),
+    **{("listener", o): ("the file's", "policy/schema_listener.c")
+       for o in ("smb1", "source", "vc-reset", "ntlm", "guest", "min-dialect")},
 }
 
-QUOTED = ("TEXT", "PATH", "DURATION", "SECONDS", "SPEED")
-RANGED = ("NUMBER", "DURATION", "SECONDS", "SPEED")
+QUOTED = ("TEXT", "PATH", "DURATION", "SECONDS", "SPEED", "SIZE")
+RANGED = ("NUMBER", "DURATION", "SECONDS", "SPEED", "SIZE")
 UNITS = {"": 1, "ms": 1, "s": 1000, "m": 60000, "h": 3600000, "d": 86400000,
          "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
@@ -139,7 +142,7 @@ def check_page(rows, text):
 
 
 # name = value; value: a word, a string or a list.
-ASSIGNMENT = re.compile(r'([a-z][a-z-]*)\s*=\s*("[^"]*"|\{[^}]*\}|[\w.]+)')
+ASSIGNMENT = re.compile(r'([a-z][a-z0-9-]*)\s*=\s*("[^"]*"|\{[^}]*\}|[\w.]+)')
 
 
 def sample_settings(text):

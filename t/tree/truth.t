@@ -203,7 +203,7 @@ RULES = [
     ("every file that is named", FILE, Tree.no_file, "comments pages scripts",
      [("see frob.h", True), ("as in t/tree/frob.t.", True), ("inspect/no_such.c has it", True),
       ("contrib/cluster/no.conf", True), ("of conn.c, which", False),
-      ("as <sys/none.h> has", False), ("sys/socket.h", False), ("policy.conf(5)", False)]),
+      ("as <sys/none.h> has", False), ("sys/socket.h", False), ("smbgate-policy(5)", False)]),
     ("every path that is named", PATH, Tree.no_path, "comments pages scripts",
      [("contrib/frobnicate does", True), ("t/e2e/no-such", True), ("what dev/none lists", True),
       ("contrib/quickstart", False), ("t/unit/base", False), ("/etc/none", False)]),
@@ -299,9 +299,35 @@ def counted(tree):
     return out
 
 
+# Tables of words that scripts go by: the file, its macro, and the head of the page's table.
+CLOSED = [("daemon/explain.tbl.h", "REASON", "code"),
+          ("auth/nokey.tbl.h", "NOKEY", "cause")]
+
+
+def unlike(text, macro, page, head):
+    """A table of words, in its order, and the page's table of the same: what differs."""
+    have = re.findall(r"^%s\((\w+)," % macro, text, re.MULTILINE)
+    part = re.search(r"^\| %s \|.*\n\|---.*\n((?:\|.*\n)+)" % head, page, re.MULTILINE)
+    said = re.findall(r"^\| `(\w+)` \|", part[1] if part else "", re.MULTILINE)
+    return [] if have and have == said else ["%s: %s and %s" % (macro, have, said)]
+
+
+def worded(tree):
+    """The tests of these."""
+    page = tree.pages["doc/smbgatectl.1.md"]
+    out = [("%s has each word of %s" % ("smbgatectl.1.md", path),
+            unlike(tree.text[path], macro, page, head)) for path, macro, head in CLOSED]
+    rows_of_two = "| code | x |\n|---|---|\n| `a` | y |\n| `b` | z |\n\n"
+    for text, wanted in (("R(a, 1)\nR(b, 2)\n", False), ("R(b, 1)\nR(a, 2)\n", True),
+                         ("R(a, 1)\n", True), ("", True)):
+        out.append(("planted and %s: %s" % ("found" if wanted else "let be", text.split()),
+                    [] if bool(unlike(text, "R", rows_of_two, "code")) == wanted else ["not so"]))
+    return out
+
+
 def main():
     tree = Tree()
-    out = counted(tree)
+    out = counted(tree) + worded(tree)
     for rule in RULES:
         what, pattern, _, where, planted = rule
         lines = list(tree.prose(where))
@@ -316,9 +342,9 @@ def main():
         out.append(("planted and %s: %s" % ("found" if wanted else "let be", name),
                     [] if bool(uncalled(code)) == wanted else ["not so"]))
     daemon = [text for path, text in tree.text.items() if path.startswith("daemon/")]
-    page = tree.pages["doc/smbgatectl.8.md"]
+    page = tree.pages["doc/smbgatectl.1.md"]
     n = len({key for text in daemon for key in JSON.findall(text)})
-    out.append(("every key of a JSON answer is in smbgatectl.8.md (%d)" % n,
+    out.append(("every key of a JSON answer is in smbgatectl.1.md (%d)" % n,
                 unsaid(daemon, page) if n > 50 else ["so few"]))
     for text, wanted in (('set_int(o, "no_such", 1);', True), ('set_int(o, "since_s", 1);', False),
                          ('json_object_set_new(c->root, "no_such",\n    x);', True)):

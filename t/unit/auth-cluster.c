@@ -86,9 +86,9 @@ test_wrap(void **state)
 	(void)state;
 	assert_int_equal(cluster_wrap(&one, "n1", 2, text, sizeof(text), wrapped), 0);
 	assert_int_equal(cluster_wrap(&one, "n1", 2, text, sizeof(text), again), 0);
-	/* Another nonce each time. */
-	assert_memory_not_equal(wrapped, again, 12);
-	assert_memory_not_equal(wrapped + 12, again + 12, sizeof(text));
+	/* Another salt each time, and so another key. */
+	assert_memory_not_equal(wrapped, again, 24);
+	assert_memory_not_equal(wrapped + 24, again + 24, sizeof(text));
 	assert_int_equal(cluster_unwrap(&one, "n1", 2, wrapped, sizeof(wrapped), out), 0);
 	assert_memory_equal(out, text, sizeof(text));
 	assert_int_equal(cluster_unwrap(&two, "n1", 2, wrapped, sizeof(wrapped), out), -1);

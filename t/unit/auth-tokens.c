@@ -165,7 +165,7 @@ static size_t
 founds(struct found *f)
 {
 	struct blob ap_req = krb(0x6e, 300), ap_rep = krb(0x6f, 90), error = krb(0x7e, 130),
-	    n1 = ntlm(1, 40), n2 = ntlm(2, 60), n3 = ntlm(3, 88), nothing = { .n = 0 };
+	    n1 = ntlm(1, 40), n2 = ntlm(2, 60), n3 = ntlm(3, 88);
 	struct found all[] = {
 		{ TOKEN_AP_REQ, ap_req, init(framed(OID(oid_krb5), 0x0100, ap_req), false) },
 		{ TOKEN_AP_REQ, ap_req, init(framed(OID(oid_krb5), 0x0100, ap_req), true) },
@@ -196,12 +196,6 @@ founds(struct found *f)
 		/* Lengths that are longer than they need be. */
 		{ TOKEN_AP_REP, ap_rep, wrap_long(0xa1, wrap_long(0x30, wrap_long(0xa2,
 		    wrap_long(0x04, ap_rep, 3), 2), 1), 3) },
-		/* The first one counts. */
-		{ TOKEN_NTLM_CHALLENGE, n2, resp_of(both(wrap(0xa2, wrap(0x04, n2)),
-		    wrap(0xa2, wrap(0x04, n3))), true) },
-		/* Fields that nobody knows, and an empty one. */
-		{ TOKEN_NTLM_CHALLENGE, n2, resp_of(both(wrap(0xbf, nothing), both(wrap(0x00, n1),
-		    wrap(0xa2, wrap(0x04, n2)))), true) },
 		/* What comes behind a message is none of it. */
 		{ TOKEN_NTLM_NEGOTIATE, n1, both(init(n1, true), n3) },
 	};
@@ -233,44 +227,29 @@ token_found(void **state)
 }
 
 static void
-no_tokens(const struct blob *none, size_t n)
+no_tokens(const struct blob *none, size_t n, enum token_kind kind)
 {
 	for (size_t i = 0; i < n; i++) {
 		uint8_t *p = exact(none[i].b, none[i].n);
 		struct token t = walk_token(p, none[i].n);
 
-		if (t.kind != TOKEN_NONE)
-			print_message("none[%u] is one\n", (unsigned)i);
-		assert_int_equal(t.kind, TOKEN_NONE);
+		if (t.kind != kind)
+			print_message("none[%u] is of kind %d\n", (unsigned)i, t.kind);
+		assert_int_equal(t.kind, kind);
 		free(p);
 	}
 }
 
-static void
-token_none(void **state)
+/* Other messages of Kerberos's: MIC, wrap, user to user; and such as are none. */
+static size_t
+other_messages(struct blob *other)
 {
 	struct blob ap_req = krb(0x6e, 60), ap_rep = krb(0x6f, 60), no = { .n = 0 };
-	struct blob none[] = {
-		no,
-		bytes("", 1),
-		/* States and MICs. */
-		resp_of(no, false),
-		resp_of(no, true),
-		init_of(no, false),
-		init_of(no, true),
-		resp(no, false),
-		wrap(0xa1, no),
-		wrap(0x60, no),
-		wrap(0x60, OID(oid_spnego)),
-		wrap(0x60, OID(oid_krb5)),
-		/* Other mechanisms. */
-		init(bytes("NEGOEXTS\1\0\0\0\0\0\0\0", 16), true),
+	const struct blob all[] = {
 		framed(OID(oid_ntlm), 0x0100, ap_req),
-		init(framed(OID(oid_ntlm), 0x0100, ap_req), true),
 		framed(wrap(0x06, bytes(oid_krb5, 8)), 0x0100, ap_req),
 		framed(wrap(0x06, both(bytes(oid_krb5, 9), bytes("\1", 1))), 0x0100, ap_req),
 		framed(wrap(0x05, bytes(oid_krb5, 9)), 0x0100, ap_req),
-		/* Other messages of Kerberos's: MIC, wrap, user to user; and such as are none. */
 		framed(OID(oid_krb5), 0x0404, ap_req),
 		framed(OID(oid_krb5), 0x0400, ap_req),
 		framed(OID(oid_krb5), 0x0000, ap_req),
@@ -283,12 +262,78 @@ token_none(void **state)
 		framed(OID(oid_krb5), 0x0300, ap_req),
 		framed(OID(oid_krb5), 0x0100, no),
 		framed(OID(oid_krb5), 0x0100, bytes("NTLMSSP\0\1\0\0\0", 12)),
+		bytes("NEGOEXTS\1\0\0\0\0\0\0\0", 16),
+		bytes("", 1),
+	};
+
+	memcpy(other, all, sizeof(all));
+	return COUNT(all);
+}
+
+/* Within SPNEGO they are another mechanism's; alone nobody can say what a server makes of them. */
+static void
+token_none(void **state)
+{
+	struct blob no = { .n = 0 }, other[20];
+	struct blob none[] = {
+		no,
+		/* States and MICs. */
+		resp_of(no, false),
+		resp_of(no, true),
+		init_of(no, false),
+		init_of(no, true),
+		resp(no, false),
+	};
+	const size_t n = other_messages(other);
+
+	(void)state;
+	no_tokens(none, COUNT(none), TOKEN_NONE);
+	no_tokens(other, n, TOKEN_UNREAD);
+	for (size_t i = 0; i < n; i++) {
+		struct blob wrapped[] = { init(other[i], false), init(other[i], true),
+			resp(other[i], false), resp(other[i], true) };
+
+		no_tokens(wrapped, COUNT(wrapped), TOKEN_NONE);
+	}
+	assert_int_equal(spnego_token(NULL, 0).kind, TOKEN_NONE);
+	assert_int_equal(spnego_len(NULL, 0), 0);
+}
+
+/* What Samba reads, each its own way: it must not be read as anything else here. */
+static void
+token_twice(void **state)
+{
+	struct blob n1 = ntlm(1, 40), n3 = ntlm(3, 88), no = { .n = 0 };
+	struct blob ap_req = framed(OID(oid_krb5), 0x0100, krb(0x6e, 60));
+	struct blob both_ways[] = {
+		/* The last one counts. */
+		resp_of(both(wrap(0xa2, wrap(0x04, ap_req)), wrap(0xa2, wrap(0x04, n3))), false),
+		init_of(both(wrap(0xa2, wrap(0x04, ap_req)), wrap(0xa2, wrap(0x04, n1))), false),
+		init_of(both(wrap(0xa2, wrap(0x04, no)), wrap(0xa2, wrap(0x04, n1))), false),
+		/* Out of order. */
+		resp_of(both(wrap(0xa2, wrap(0x04, n3)), wrap(0xa0, no)), false),
+		resp_of(both(wrap(0xa3, wrap(0x04, no)), wrap(0xa2, wrap(0x04, n3))), false),
+		/* Fields that nobody knows, and something behind one. */
+		resp_of(both(wrap(0xbf, no), wrap(0xa2, wrap(0x04, n1))), true),
+		resp_of(both(wrap(0x00, n1), wrap(0xa2, wrap(0x04, n1))), false),
+		resp_of(wrap(0xa2, both(wrap(0x04, ap_req), wrap(0x04, n1))), false),
+		wrap(0xa1, both(wrap(0x30, wrap(0xa2, wrap(0x04, ap_req))),
+		    wrap(0x30, wrap(0xa2, wrap(0x04, n1))))),
+		wrap(0x60, both(OID(oid_spnego), both(wrap(0xa0, wrap(0x30, wrap(0xa2,
+		    wrap(0x04, ap_req)))), wrap(0xa0, wrap(0x30, wrap(0xa2, wrap(0x04, n1))))))),
+		/* Lengths of no octet, which Samba takes for one, and of five and nine. */
+		bytes("\xa1\x80\x12\x30\x10\xa2\x0e\x04\x0cNTLMSSP\0\3\0\0\0", 21),
+		bytes("\xa1\x13\x30\x11\xa2\x80\x0e\x04\x0cNTLMSSP\0\3\0\0\0", 21),
+		resp_of(wrap_long(0xa2, wrap(0x04, n1), 5), false),
+		/* Empty ones. */
+		wrap(0xa1, no),
+		wrap(0x60, no),
+		wrap(0x60, OID(oid_spnego)),
+		wrap(0x60, OID(oid_krb5)),
 	};
 
 	(void)state;
-	no_tokens(none, COUNT(none));
-	assert_int_equal(spnego_token(NULL, 0).kind, TOKEN_NONE);
-	assert_int_equal(spnego_len(NULL, 0), 0);
+	no_tokens(both_ways, COUNT(both_ways), TOKEN_UNREAD);
 }
 
 static void
@@ -296,12 +341,14 @@ token_malformed(void **state)
 {
 	static const uint8_t endless[] = { 0xa1, 0x80, 0x30, 0x80, 0xa2, 0x80, 0, 0, 0, 0, 0, 0 };
 	struct blob n1 = ntlm(1, 40), no = { .n = 0 };
-	struct blob none[] = {
-		/* SPNEGO within SPNEGO. */
+	/* SPNEGO is no mechanism within SPNEGO. */
+	struct blob nested[] = {
 		init(init(n1, false), false),
 		resp(resp(n1, false), false),
 		resp(init(n1, false), false),
 		init(resp(n1, false), false),
+	};
+	struct blob none[] = {
 		/* The wrong way to wrap. */
 		wrap(0xa0, wrap(0x30, wrap(0xa2, wrap(0x04, n1)))),
 		wrap(0x30, wrap(0xa2, wrap(0x04, n1))),
@@ -330,7 +377,8 @@ token_malformed(void **state)
 	};
 
 	(void)state;
-	no_tokens(none, COUNT(none));
+	no_tokens(nested, COUNT(nested), TOKEN_NONE);
+	no_tokens(none, COUNT(none), TOKEN_UNREAD);
 }
 
 /* The security buffer of a SESSION_SETUP or NEGOTIATE, in a block of its own. */
@@ -404,10 +452,10 @@ cut_all(const uint8_t *p, size_t n, size_t whole)
 		struct token t = walk_token(q, cut);
 
 		if (is_ntlm(p, n)) {
-			assert_int_equal(t.kind == TOKEN_NONE, cut < 12);
+			assert_int_equal(t.kind <= TOKEN_UNREAD, cut < 12);
 			assert_int_equal(t.len, cut < 12 ? 0 : cut);
 		} else {
-			assert_int_equal(t.kind, TOKEN_NONE);
+			assert_int_equal(t.kind, cut == 0 ? TOKEN_NONE : TOKEN_UNREAD);
 		}
 		free(q);
 	}
@@ -491,12 +539,12 @@ token_nested(void **state)
 		assert_true(depth > 1000000);
 		assert_int_equal(spnego_len(p + start, size - start),
 		    p[start] == 0x60 || p[start] == 0xa1 ? size - start : 0);
-		assert_int_equal(walk_token(p + start, size - start).kind, TOKEN_NONE);
+		assert_true(walk_token(p + start, size - start).kind <= TOKEN_UNREAD);
 	}
 	free(p);
 }
 
-/* Fields side by side are walked once. */
+/* Fields side by side: the first that has no business there is the end. */
 static void
 token_wide(void **state)
 {
@@ -504,7 +552,6 @@ token_wide(void **state)
 		0, 1, 0, 0, 0 };
 	size_t size = 12 + (4u << 20) + sizeof(tail);
 	uint8_t *p = calloc(1, size);
-	struct token t;
 
 	(void)state;
 	assert_non_null(p);
@@ -517,9 +564,7 @@ token_wide(void **state)
 			p[6 * i + 2 + k] = (uint8_t)(n >> 8 * (3 - k));
 	}
 	memcpy(p + size - sizeof(tail), tail, sizeof(tail));
-	t = walk_token(p, size);
-	assert_int_equal(t.kind, TOKEN_NTLM_NEGOTIATE);
-	assert_ptr_equal(t.p, p + size - 12);
+	assert_int_equal(walk_token(p, size).kind, TOKEN_UNREAD);
 	free(p);
 }
 
@@ -762,9 +807,43 @@ ntlm_nobody(void **state)
 		set_field(&x, LM, cases[i].lm, NTLM_FIXED);
 		set_field(&x, NT, cases[i].nt, NTLM_FIXED);
 		set_field(&x, USER, cases[i].user, NTLM_FIXED);
-		assert_int_equal(get(&a, &x), 0);
+		memset(x.b + NTLM_FIXED, 'x', 2);
+		assert_int_equal(ntlm_auth_get(&a, x.b, x.n), 0);
 		assert_int_equal(ntlm_anonymous(&a), cases[i].anonymous);
 	}
+}
+
+/* A name ends at its NUL, in the character set that the server goes by. */
+static void
+ntlm_named(void **state)
+{
+	static const struct {
+		char name[4];
+		uint16_t len;
+		bool oem, unicode;
+	} cases[] = {
+		{ "", 0, false, false }, { "\0\0", 2, false, false }, { "\0\0x\0", 4, false, false },
+		{ "x\0", 2, true, true }, { "\0\1", 2, false, true }, { "xy", 2, true, true },
+		{ "x", 1, true, true }, { "\0", 1, false, false },
+	};
+	struct blob challenge = ntlm(2, 60);
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct blob x = authenticate();
+		struct ntlm_auth a;
+
+		set_field(&x, USER, cases[i].len, NTLM_FIXED);
+		memcpy(x.b + NTLM_FIXED, cases[i].name, sizeof(cases[i].name));
+		assert_int_equal(ntlm_auth_get(&a, x.b, x.n), 0);
+		assert_int_equal(ntlm_names(&a, false), cases[i].oem);
+		assert_int_equal(ntlm_names(&a, true), cases[i].unicode);
+	}
+	challenge.b[20] = NTLMSSP_NEGOTIATE_UNICODE;
+	assert_true(ntlm_challenge_unicode(challenge.b, 24));
+	assert_false(ntlm_challenge_unicode(challenge.b, 23));
+	challenge.b[20] = 2;
+	assert_false(ntlm_challenge_unicode(challenge.b, 24));
 }
 
 /* An OCTET STRING of n bytes, of which so many are there, with these length octets. */
@@ -902,6 +981,7 @@ main(void)
 		cmocka_unit_test(der_numbers),
 		cmocka_unit_test(token_found),
 		cmocka_unit_test(token_none),
+		cmocka_unit_test(token_twice),
 		cmocka_unit_test(token_malformed),
 		cmocka_unit_test(token_published),
 		cmocka_unit_test(token_hostile),
@@ -912,6 +992,7 @@ main(void)
 		cmocka_unit_test(ntlm_fields),
 		cmocka_unit_test(ntlm_field_places),
 		cmocka_unit_test(ntlm_nobody),
+		cmocka_unit_test(ntlm_named),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

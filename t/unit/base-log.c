@@ -3,6 +3,8 @@
 
 #include "base/log.h"
 
+#include "base/logline.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -16,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -39,7 +42,7 @@ target_new(const int fds[2])
 	assert_true(t.saved >= 0);
 	assert_true(dup2(fds[1], STDERR_FILENO) >= 0);
 	close(fds[1]);
-	assert_int_equal(log_open(false, LOG_LEVEL_INFO), 0);
+	assert_int_equal(log_open(false, LOG_FORMAT_TEXT, LOG_LEVEL_INFO), 0);
 	alarm(60);
 	return t;
 }
@@ -88,6 +91,8 @@ count(const char *text, unsigned long *got, unsigned long *dropped)
 	*got = *dropped = 0;
 	for (const char *line = text; *line != '\0'; line = strchr(line, '\n') + 1) {
 		assert_non_null(strchr(line, '\n'));
+		/* Where stderr is a file there is a time. */
+		line += strncmp(line, "20", 2) == 0 ? strcspn(line, " ") + 1 : 0;
 		end = 0;
 		if (sscanf(line, "info: line %*u of thread %*u, and some more to fill it up%n",
 		        &end) != EOF &&
@@ -269,6 +274,135 @@ file(void **state)
 	free(text);
 }
 
+/* What JOURNAL_STREAM says of fd, with dev and ino off by so much. */
+static void
+journal_env(int fd, unsigned dev, unsigned ino)
+{
+	char text[64];
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	snprintf(text, sizeof(text), "%llu:%llu", (unsigned long long)st.st_dev + dev,
+	    (unsigned long long)st.st_ino + ino);
+	assert_int_equal(setenv("JOURNAL_STREAM", text, 1), 0);
+}
+
+static void
+journal_line(unsigned dev, unsigned ino, enum log_format format, const char *want)
+{
+	char *text = calloc(1, TEXT_MAX);
+	struct target t;
+	int fds[2];
+
+	assert_non_null(text);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	journal_env(fds[1], dev, ino);
+	t = target_new(fds);
+	assert_int_equal(log_open(false, format, LOG_LEVEL_DEBUG), 0);
+	log_error("it %s", "hangs");
+	log_debug("it turns");
+	drain(&t, text);
+	assert_memory_equal(text, want, strlen(want));
+	target_free(&t);
+	unsetenv("JOURNAL_STREAM");
+	free(text);
+}
+
+/* Priorities where it is the journal that reads, and nowhere else. */
+static void
+journal(void **state)
+{
+	(void)state;
+	journal_line(0, 0, LOG_FORMAT_TEXT, "<3>it hangs\n<7>it turns\n");
+	journal_line(0, 0, LOG_FORMAT_JSON, "<3>{\"ts\":");
+	journal_line(0, 1, LOG_FORMAT_TEXT, "error: it hangs\ndebug: it turns\n");
+	journal_line(1, 0, LOG_FORMAT_TEXT, "error: it hangs\ndebug: it turns\n");
+}
+
+static void *
+close_some(void *arg)
+{
+	(void)arg;
+	for (unsigned i = 0; i < 500; i++)
+		log_conn(LOG_LEVEL_INFO, (struct log_fields){ .event = LOG_EVENT_CLOSED }, "bad");
+	return NULL;
+}
+
+/* Lines of an event, by all threads: what is over the budget is counted, and said by a timer. */
+static void
+budget(void **state)
+{
+	const uint64_t before = log_suppressed(LOG_EVENT_CLOSED);
+	const unsigned most = log_event_budget(LOG_EVENT_CLOSED);
+	struct target t = target_pipe();
+	char *text = calloc(1, TEXT_MAX), *said;
+	unsigned got = 0, unsaid;
+	pthread_t ids[THREADS];
+
+	(void)state;
+	assert_non_null(text);
+	for (unsigned i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&ids[i], NULL, close_some, NULL), 0);
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_join(ids[i], NULL);
+	/* Another event has its own; what is for those who want all has none. */
+	log_set_level(LOG_LEVEL_DEBUG);
+	log_conn(LOG_LEVEL_INFO, (struct log_fields){ .event = LOG_EVENT_LOGON }, "other");
+	for (unsigned i = 0; i <= most; i++)
+		log_conn(LOG_LEVEL_DEBUG, (struct log_fields){ .event = LOG_EVENT_CLOSED }, "good");
+	log_set_level(LOG_LEVEL_INFO);
+	assert_int_equal(log_get_level(), LOG_LEVEL_INFO);
+	drain(&t, text);
+	for (char *p = text; (p = strstr(p, ": bad\n")) != NULL; p++)
+		got++;
+	assert_in_range(got, most, 500 * THREADS - 1);
+	assert_int_equal(log_suppressed(LOG_EVENT_CLOSED) - before, 500 * THREADS - got);
+	assert_non_null(strstr(text, ": other\n"));
+	assert_non_null(strstr(text, "debug: conn 0 ?: good\n"));
+	assert_null(strstr(text, "left out"));
+	log_catch_up();
+	log_catch_up();
+	text[0] = '\0';
+	drain(&t, text);
+	assert_int_equal(sscanf(text, "warning: %u lines left out: more than 100 of \"closed\"",
+	    &unsaid), 1);
+	assert_int_equal(got + unsaid, 500 * THREADS);
+	/* Once. */
+	said = strchr(text, '\n');
+	assert_int_equal(said[1], '\0');
+	free(text);
+	target_free(&t);
+}
+
+/* What is dropped is said in the format of the log. */
+static void
+dropped_json(void **state)
+{
+	struct target t = target_pipe();
+	char *text = calloc(1, TEXT_MAX), *last;
+	unsigned long n;
+
+	(void)state;
+	assert_non_null(text);
+	assert_int_equal(log_open(false, LOG_FORMAT_JSON, LOG_LEVEL_INFO), 0);
+	for (unsigned i = 0; i < MANY; i++)
+		log_about(LOG_LEVEL_INFO, (struct log_fields){ .event = LOG_EVENT_NODE }, "no");
+	drain(&t, text);
+	text[0] = '\0';
+	log_catch_up();
+	drain(&t, text);
+	last = strstr(text, "\"event\":\"suppressed\"");
+	assert_non_null(last);
+	assert_int_equal(text[0], '{');
+	last = strstr(text, "\"count\":");
+	assert_int_equal(sscanf(last, "\"count\":%lu}", &n), 1);
+	assert_int_equal(log_suppressed(LOG_EVENT_NODE), n);
+	free(text);
+	target_free(&t);
+	log_open(false, LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	log_close();
+}
+
 int
 main(void)
 {
@@ -280,6 +414,9 @@ main(void)
 		cmocka_unit_test(reader_gone),
 		cmocka_unit_test(threads),
 		cmocka_unit_test(file),
+		cmocka_unit_test(journal),
+		cmocka_unit_test(budget),
+		cmocka_unit_test(dropped_json),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,10 +1,11 @@
-/* base.c: unit tests of base: reader, writer, addresses, prefixes, GUIDs, log */
+/* base.c: unit tests of base: reader, writer, addresses, prefixes, GUIDs, log, hash */
 #include "config.h"
 
 #include "base/addr.h"
 #include "base/guid.h"
 #include "base/log.h"
 #include "base/rd.h"
+#include "base/siphash.h"
 #include "base/wr.h"
 
 #include <arpa/inet.h>
@@ -503,32 +504,6 @@ guid_text(void **state)
 	assert_false(guid_equal(&g, &zero));
 }
 
-static void
-log_budget(void **state)
-{
-	struct log_limit l = { 0 };
-	unsigned suppressed = 77, allowed = 0;
-
-	(void)state;
-	for (unsigned i = 0; i < 250; i++)
-		allowed += log_allow(&l, 5000 + i, &suppressed);
-	assert_int_equal(allowed, 100);
-	assert_int_equal(suppressed, 0);
-	/* The window ends 1000 ms after its first line, not earlier. */
-	assert_false(log_allow(&l, 5999, &suppressed));
-	assert_int_equal(suppressed, 0);
-	assert_true(log_allow(&l, 6000, &suppressed));
-	assert_int_equal(suppressed, 151);
-	assert_true(log_allow(&l, 6001, &suppressed));
-	assert_int_equal(suppressed, 0);
-	allowed = 2;
-	for (unsigned i = 0; i < 200; i++)
-		allowed += log_allow(&l, 6002, &suppressed);
-	assert_int_equal(allowed, 100);
-	assert_true(log_allow(&l, 999999, &suppressed));
-	assert_int_equal(suppressed, 102);
-}
-
 /* Runs fn with stderr going to a pipe; returns what came out, in a buffer of n bytes. */
 static void
 captured(void (*fn)(void), char *out, size_t n)
@@ -578,12 +553,12 @@ log_lines(void **state)
 	char out[8192];
 
 	(void)state;
-	log_open(false, LOG_LEVEL_INFO);
+	log_open(false, LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
 	captured(log_some, out, sizeof(out));
 	assert_string_equal(out, "error: node n1: 7\n"
 	    "warning: name \"a?error: b?[31m??\"\n"
 	    "info: open: No such file or directory\n");
-	log_open(false, LOG_LEVEL_ERROR);
+	log_open(false, LOG_FORMAT_TEXT, LOG_LEVEL_ERROR);
 	captured(log_some, out, sizeof(out));
 	assert_string_equal(out, "error: node n1: 7\n");
 	captured(log_long, out, sizeof(out));
@@ -597,10 +572,10 @@ log_conns(void)
 	struct addrport client;
 
 	assert_int_equal(addrport_parse(&client, "10.1.0.7:50122", 0), 0);
-	log_conn(LOG_LEVEL_INFO, (struct log_conn){ .id = 12, .client = &client }, "begins");
-	log_conn(LOG_LEVEL_WARN, (struct log_conn){ .id = 12, .client = &client, .node = "n1" },
+	log_conn(LOG_LEVEL_INFO, (struct log_fields){ .id = 12, .client = &client }, "begins");
+	log_conn(LOG_LEVEL_WARN, (struct log_fields){ .id = 12, .client = &client, .node = "n1" },
 	    "%s after %u s", "closed", 3);
-	log_conn(LOG_LEVEL_DEBUG, (struct log_conn){ .id = 12, .client = &client }, "not seen");
+	log_conn(LOG_LEVEL_DEBUG, (struct log_fields){ .id = 12, .client = &client }, "not seen");
 }
 
 /* The longest prefix there is leaves room for a text. */
@@ -614,7 +589,7 @@ log_conn_long(void)
 	node[sizeof(node) - 1] = '\0';
 	assert_int_equal(addrport_parse(&client,
 	    "[2001:1111:2222:3333:4444:5555:6666:7777]:65535", 0), 0);
-	log_conn(LOG_LEVEL_ERROR, (struct log_conn){ .id = UINT64_MAX, .client = &client,
+	log_conn(LOG_LEVEL_ERROR, (struct log_fields){ .id = UINT64_MAX, .client = &client,
 	    .node = node }, "the end");
 }
 
@@ -624,20 +599,49 @@ log_connection(void **state)
 	char out[2048];
 
 	(void)state;
-	log_open(false, LOG_LEVEL_INFO);
+	log_open(false, LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
 	captured(log_conns, out, sizeof(out));
 	assert_string_equal(out, "info: conn 12 10.1.0.7:50122: begins\n"
 	    "warning: conn 12 10.1.0.7:50122 > n1: closed after 3 s\n");
-	log_open(false, LOG_LEVEL_ERROR);
+	log_open(false, LOG_FORMAT_TEXT, LOG_LEVEL_ERROR);
 	captured(log_conns, out, sizeof(out));
 	assert_string_equal(out, "");
 	captured(log_conn_long, out, sizeof(out));
 	assert_non_null(strstr(out, "conn 18446744073709551615 "
 	    "[2001:1111:2222:3333:4444:5555:6666:7777]:65535 > nnn"));
 	assert_non_null(strstr(out, "nnn: the end\n"));
-	log_open(false, LOG_LEVEL_DEBUG);
+	log_open(false, LOG_FORMAT_TEXT, LOG_LEVEL_DEBUG);
 	captured(log_conns, out, sizeof(out));
 	assert_non_null(strstr(out, "debug: conn 12 10.1.0.7:50122: not seen\n"));
+}
+
+/* The key is 00 01 .. 0f, the input 00 01 .. of so many bytes: the values of its authors. */
+static void
+hash_known(void **state)
+{
+	static const struct {
+		size_t n;
+		uint64_t want;
+	} all[] = {
+		{ 0, 0x726fdb47dd0e0e31 },
+		{ 1, 0x74f839c593dc67fd },
+		{ 7, 0xab0200f58b01d137 },
+		{ 8, 0x93f5f5799a932462 },
+		{ 15, 0xa129ca6149be45e5 },
+		{ 63, 0x958a324ceb064572 },
+	};
+	uint8_t key[SIPHASH_KEY_LEN], in[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(in); i++)
+		in[i] = (uint8_t)i;
+	memcpy(key, in, sizeof(key));
+	for (size_t i = 0; i < COUNT(all); i++)
+		/* However it is cut. */
+		for (size_t cut = 0; cut <= all[i].n; cut++)
+			assert_true(siphash(key, in, cut, in + cut, all[i].n - cut) == all[i].want);
+	key[15] ^= 0x80;
+	assert_true(siphash(key, in, 15, NULL, 0) != all[4].want);
 }
 
 int
@@ -659,7 +663,7 @@ main(void)
 		cmocka_unit_test(addr_kinds),
 		cmocka_unit_test(addr_sockets),
 		cmocka_unit_test(guid_text),
-		cmocka_unit_test(log_budget),
+		cmocka_unit_test(hash_known),
 		cmocka_unit_test(log_lines),
 		cmocka_unit_test(log_connection),
 	};

@@ -8,8 +8,11 @@
 #include "daemon/ctl_env.h"
 #include "daemon/json.h"
 #include "daemon/report.h"
+#include "daemon/stand.h"
+#include "inspect/query_seen.h"
 #include "inspect/session.h"
 #include "nodes/node.h"
+#include "policy/conf.h"
 #include "policy/errlist.h"
 #include "policy/policy.h"
 #include "proxy/conn.h"
@@ -45,6 +48,7 @@ struct fixture {
 	char dir[32];
 	char path[64];
 	struct secret secret;
+	struct conf conf;
 	struct worker_parts parts;
 	struct worker *worker;
 	struct mailbox *mailbox;
@@ -111,10 +115,10 @@ reload_verb(void *arg, struct errlist *e)
 }
 
 static void
-drain_verb(void *arg, struct node *n, bool drain)
+drain_verb(void *arg, struct node *n, const struct stand *s)
 {
 	assert_non_null(arg);
-	n->drain = drain;
+	n->drain = s->kind != STAND_ACTIVE;
 }
 
 static int
@@ -133,6 +137,8 @@ setup(void **state)
 		.nworkers = 1,
 	};
 	f->status.policy = one_node_policy();
+	f->conf = (struct conf){ .policy = f->path, .nlisten = 1 };
+	f->conf.listen[0] = (struct conf_listen){ .name = "lan", .intercept = true };
 	f->env = (struct ctl_env){
 		.stats = &f->main_stats,
 		.base = event_base_new(),
@@ -143,7 +149,7 @@ setup(void **state)
 		.limits = f->parts.limits,
 		.claims = local_state_new(f->parts.claims),
 		.status = &f->status,
-		.policy_path = f->path,
+		.conf = &f->conf,
 		.started_ms = clock_ms(),
 		.arg = f,
 		.reload = reload_verb,
@@ -152,9 +158,9 @@ setup(void **state)
 	f->mailbox = mailbox_new(f->env.base);
 	f->env.connlist = connlist_new(f->mailbox, f->env.workers, f->env.nworkers);
 	nodes_apply(f->parts.nodes, f->status.policy, clock_ms());
-	f->worker = worker_new(0, &f->parts, f->status.policy, NULL, NULL, 0);
+	f->worker = worker_new(0, &f->parts, f->status.policy, NULL, 0);
 	assert_non_null(f->worker);
-	f->ctl = ctl_new(&f->env, ctl_bind(f->path));
+	f->ctl = ctl_new(&f->env, ctl_bind(f->path, NULL));
 	assert_non_null(f->ctl);
 	return 0;
 }
@@ -284,7 +290,7 @@ test_bind_new(void **state)
 	struct fixture *f = *state;
 	mode_t old = umask(0);
 	struct stat st;
-	int fd = ctl_bind(f->path);
+	int fd = ctl_bind(f->path, NULL);
 
 	umask(old);
 	assert_int_not_equal(fd, -1);
@@ -302,12 +308,12 @@ static void
 test_bind_stale(void **state)
 {
 	struct fixture *f = *state;
-	int fd = ctl_bind(f->path), again;
+	int fd = ctl_bind(f->path, NULL), again;
 
 	assert_int_not_equal(fd, -1);
 	close(fd);
 	assert_int_equal(dial(f->path), -1);
-	again = ctl_bind(f->path);
+	again = ctl_bind(f->path, NULL);
 	assert_int_not_equal(again, -1);
 	fd = dial(f->path);
 	assert_int_not_equal(fd, -1);
@@ -319,10 +325,10 @@ static void
 test_bind_live(void **state)
 {
 	struct fixture *f = *state;
-	int fd = ctl_bind(f->path), c;
+	int fd = ctl_bind(f->path, NULL), c;
 
 	assert_int_not_equal(fd, -1);
-	assert_int_equal(ctl_bind(f->path), -1);
+	assert_int_equal(ctl_bind(f->path, NULL), -1);
 	c = dial(f->path);
 	assert_int_not_equal(c, -1);
 	close(c);
@@ -341,19 +347,19 @@ test_bind_refused(void **state)
 	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	assert_int_not_equal(fd, -1);
 	close(fd);
-	assert_int_equal(ctl_bind(path), -1);
+	assert_int_equal(ctl_bind(path, NULL), -1);
 	assert_int_equal(unlink(path), 0);
 	/* A name that leads somewhere else is not followed. */
 	assert_int_equal(symlink("nowhere", path), 0);
-	assert_int_equal(ctl_bind(path), -1);
+	assert_int_equal(ctl_bind(path, NULL), -1);
 	assert_int_equal(unlink(path), 0);
 	/* More than the last directory is missing. */
 	snprintf(path, sizeof(path), "%s/no/such/control.sock", f->dir);
-	assert_int_equal(ctl_bind(path), -1);
+	assert_int_equal(ctl_bind(path, NULL), -1);
 	memset(path, 'x', 200);
 	path[200] = '\0';
-	assert_int_equal(ctl_bind(path), -1);
-	assert_int_equal(ctl_bind(""), -1);
+	assert_int_equal(ctl_bind(path, NULL), -1);
+	assert_int_equal(ctl_bind("", NULL), -1);
 }
 
 static void
@@ -377,7 +383,7 @@ static void
 test_drain(void **state)
 {
 	struct fixture *f = *state;
-	json_t *o = ask(f, "{\"cmd\":\"drain\",\"node\":\"n1\"}\n");
+	json_t *o = ask(f, "{\"cmd\":\"drain\",\"node\":\"n1\",\"force\":true}\n");
 	struct node *n = nodes_find_name(f->parts.nodes, "n1");
 
 	assert_bool(o, "draining", true);
@@ -392,6 +398,10 @@ test_drain(void **state)
 	assert_text(o, "state", "unknown");
 	assert_true(node_takes_new(n));
 	json_decref(o);
+	/* It is the only one. */
+	assert_error(ask(f, "{\"cmd\":\"drain\",\"node\":\"n1\"}\n"));
+	assert_error(ask(f, "{\"cmd\":\"maint\",\"node\":\"n1\"}\n"));
+	assert_true(node_takes_new(n));
 	assert_error(ask(f, "{\"cmd\":\"drain\",\"node\":\"n2\"}\n"));
 	assert_error(ask(f, "{\"cmd\":\"drain\"}\n"));
 	assert_error(ask(f, "{\"cmd\":\"undrain\",\"node\":[]}\n"));
@@ -411,6 +421,11 @@ test_policy(void **state)
 	assert_text(o, "policy.unkeyed", "pass");
 	assert_text(o, "policy.gmac", "pass");
 	assert_text(o, "policy.auth.min_dialect", "2.0.2");
+	assert_text(o, "policy.listeners.0.name", "lan");
+	assert_true(json_is_true(at(o, "policy.listeners.0.intercept")));
+	assert_text(o, "policy.listeners.0.smb1", "refuse");
+	assert_text(o, "policy.listeners.0.min_dialect", "2.0.2");
+	assert_int_equal(json_array_size(at(o, "policy.nodes.0.other_addresses")), 0);
 	assert_number(o, "policy.pin_linger_ms", 900000);
 	assert_number(o, "policy.health.interval_ms", 2000);
 	assert_number(o, "policy.limits.accept_rate", 1000);
@@ -508,12 +523,16 @@ test_map(void **state)
 }
 
 static void
-count_lists(void *arg, const struct conn_info *list, size_t n)
+count_lists(void *arg, struct conn_parts *parts)
 {
 	int *count = arg;
+	size_t n;
+	struct conn_info *list = conn_parts_merge(parts, &n);
 
 	assert_non_null(list);
 	assert_int_equal(n, 0);
+	free(list);
+	conn_parts_free(&parts);
 	++*count;
 }
 
@@ -527,23 +546,29 @@ test_slow_worker(void **state)
 	int count = 0, fd;
 
 	for (int i = 0; i < CONNLIST_QUERIES_MAX; i++) {
-		q[i] = connlist_ask(f->env.connlist, count_lists, &count, &why);
+		q[i] = connlist_take(f->env.connlist, NULL, count_lists, &count, &why);
 		assert_non_null(q[i]);
 	}
 	connlist_forget(&q[0]);
 	assert_null(q[0]);
-	more = connlist_ask(f->env.connlist, count_lists, &count, &why);
+	more = connlist_take(f->env.connlist, NULL, count_lists, &count, &why);
 	assert_null(more);
 	assert_non_null(why);
+	fd = dial(f->path);
+	put_text(fd, "{\"cmd\":\"show\",\"what\":\"clients\"}\n");
+	for (int i = 0; i < 4; i++)
+		run_main(f);
+	assert_error(get_answer(f, fd));
+	/* What is counted by the workers needs none of them. */
 	fd = dial(f->path);
 	put_text(fd, "{\"cmd\":\"show\",\"what\":\"stats\"}\n");
 	for (int i = 0; i < 4; i++)
 		run_main(f);
-	assert_error(get_answer(f, fd));
+	json_decref(get_answer(f, fd));
 	run_worker(f);
 	run_main(f);
 	assert_int_equal(count, CONNLIST_QUERIES_MAX - 1);
-	assert_non_null(connlist_ask(f->env.connlist, count_lists, &count, &why));
+	assert_non_null(connlist_take(f->env.connlist, NULL, count_lists, &count, &why));
 	run_worker(f);
 	run_main(f);
 	assert_int_equal(count, CONNLIST_QUERIES_MAX);
@@ -556,20 +581,29 @@ keep_hold(void *arg, const struct state_claim *c)
 	assert_non_null(c);
 }
 
-/* Three clients: one live with two connections and a session, one that lingers, one by address. */
+static struct query_seen *
+seen_of(const struct ifinfo *told)
+{
+	return query_seen_new(&(struct query_lists){ .told = told, .ntold = 1 });
+}
+
+/*
+ * One client live with two connections and a session, one that lingers, and one without a claim, by
+ * address and node.
+ */
 static void
 test_clients(void **state)
 {
 	struct fixture *f = *state;
 	struct state_key live = { .b = { STATE_KEY_GUID, 0x11 } },
-	                 gone = { .b = { STATE_KEY_GUID, 0x22 } },
-	                 old = { .b = { STATE_KEY_ADDR } };
-	struct state_hold *h[4];
+	                 gone = { .b = { STATE_KEY_GUID, 0x22 } };
+	struct state_hold *h[3];
 	struct node *n = nodes_find_name(f->parts.nodes, "n1");
 	struct conn_info conns[] = {
 		{ .id = 9, .stage = CONN_RELAY, .has_guid = true, .client_guid = { { 0x11 } },
 		    .node = "n1", .dialect = SMB2_DIALECT_311, .sessions = 1, .listener = "lan" },
 		{ .id = 2, .stage = CONN_RELAY, .node = "n1", .dialect = SMB2_DIALECT_202 },
+		{ .id = 3, .stage = CONN_RELAY, .node = "n2", .smb1 = true, .logged_on = true },
 		{ .id = 4, .stage = CONN_RELAY, .has_guid = true, .client_guid = { { 0x11 } } },
 		{ .id = 5, .stage = CONN_FIRST },
 	};
@@ -584,20 +618,24 @@ test_clients(void **state)
 
 	assert_int_equal(addr_parse(&conns[1].client.addr, "10.9.8.7"), 0);
 	assert_int_equal(addr_parse(&told.addr, "10.1.0.5"), 0);
-	memcpy(old.b + 1, conns[1].client.addr.b, 16);
+	conns[2].client.addr = conns[1].client.addr;
 	state_claim(f->env.claims, &live, n->id, n->id, keep_hold, NULL, &h[0]);
 	state_claim(f->env.claims, &live, n->id, n->id, keep_hold, NULL, &h[1]);
 	state_claim(f->env.claims, &gone, n->id, n->id, keep_hold, NULL, &h[2]);
-	state_claim(f->env.claims, &old, n->id, n->id, keep_hold, NULL, &h[3]);
 	state_firm(f->env.claims, h[2], 0);
 	state_release(f->env.claims, &h[2], 59500);
 	/* The session's first channel is gone already: it is found by the second. */
 	c[0] = sesstab_join(f->parts.sessions, &si, &ci, false, NULL, NULL);
 	c[1] = sesstab_join(f->parts.sessions, &si, &bound, true, NULL, NULL);
-	channel_query_result(f->parts.sessions, c[1], QUERY_OURS, &told, 1);
+	channel_query_result(f->parts.sessions, c[1], QUERY_OURS, seen_of(&told));
 
-	o = report_clients(f->env.claims, f->parts.sessions, conns, 4, clock_ms());
-	assert_int_equal(json_array_size(at(o, "clients")), 3);
+	o = report_clients(&f->env, &(struct report_conns){ conns, 5 }, NULL, clock_ms());
+	assert_int_equal(json_array_size(at(o, "clients")), 4);
+	x = json_array_get(at(o, "clients"), 3);
+	assert_text(x, "client", "10.9.8.7");
+	assert_text(x, "node", "n2");
+	assert_bool(x, "firm", true);
+	assert_number(x, "connections_list.0.id", 3);
 	for (size_t i = 0; i < 3; i++) {
 		x = json_array_get(at(o, "clients"), i);
 		assert_text(x, "node", "n1");
@@ -638,14 +676,13 @@ test_clients(void **state)
 	assert_bool(o, "sessions.0.channels.1.bound", true);
 	json_decref(o);
 	o = ask(f, "{\"cmd\":\"show\",\"what\":\"clients\"}\n");
-	assert_int_equal(json_array_size(at(o, "clients")), 3);
+	assert_int_equal(json_array_size(at(o, "clients")), 2);
 	json_decref(o);
 
 	channel_leave(f->parts.sessions, &c[0]);
 	channel_leave(f->parts.sessions, &c[1]);
 	state_release(f->env.claims, &h[0], 0);
 	state_release(f->env.claims, &h[1], 0);
-	state_release(f->env.claims, &h[3], 0);
 	node_unref(&n);
 }
 
@@ -710,16 +747,22 @@ test_client_goes(void **state)
 	run_main(f);
 	close(fd);
 	run_main(f);
-	/* While the worker is asked. */
-	fd = dial(f->path);
-	put_text(fd, "{\"cmd\":\"show\",\"what\":\"clients\"}\n");
-	run_main(f);
-	run_main(f);
-	close(fd);
-	run_main(f);
-	run_worker(f);
-	run_main(f);
-	run_main(f);
+	/* While the worker is asked; and when it has answered, while the answer is made. */
+	for (int i = 0; i < 4; i++) {
+		fd = dial(f->path);
+		put_text(fd, i % 2 == 0 ? "{\"cmd\":\"show\",\"what\":\"clients\"}\n"
+		                        : "{\"cmd\":\"kill\",\"who\":\"nobody\"}\n");
+		run_main(f);
+		run_main(f);
+		if (i >= 2)
+			run_worker(f);
+		close(fd);
+		run_main(f);
+		run_worker(f);
+		run_main(f);
+		run_main(f);
+	}
+	assert_error(ask(f, "{\"cmd\":\"kill\",\"who\":\"nobody\"}\n"));
 	o = ask(f, "{\"cmd\":\"show\",\"what\":\"stats\"}\n");
 	assert_number(o, "stats.workers", 1);
 	json_decref(o);

@@ -1,8 +1,7 @@
 /* daemon-listeners.c: which listener of smbgate takes connections to a node's address */
 #include "config.h"
 
-#include "base/addr.h"
-#include "daemon/listeners.h"
+#include "base/ownaddr.h"
 #include "policy/conf.h"
 
 #include <setjmp.h>
@@ -43,20 +42,22 @@ found(void **state)
 		{ "[::]:445", "[fd00:1::6]:445", -1 },
 		{ "[::]:445", "[::1]:445", 0 },
 	};
-	const struct addr own[] = { at("10.1.0.5").addr, at("fd00:1::5").addr };
+	static struct ownaddr own;
 
 	(void)state;
+	own.list[own.n++] = at("10.1.0.5").addr;
+	own.list[own.n++] = at("fd00:1::5").addr;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct conf c = { .nlisten = 2 };
 		const struct addrport a = at(rows[i].node);
 
 		c.listen[0].address = at(rows[i].listen);
 		c.listen[1].address = at("192.0.2.1:1");
-		if (listeners_find(&c, &a, own, 2) != rows[i].at)
+		if (conf_listener_at(&c, &a, &own) != rows[i].at)
 			fail_msg("row %zu", i);
 		c.listen[1].address = at("192.0.2.1:445");
 		c.listen[0] = c.listen[1];
-		assert_int_equal(listeners_find(&c, &a, own, 2), -1);
+		assert_int_equal(conf_listener_at(&c, &a, &own), -1);
 	}
 }
 

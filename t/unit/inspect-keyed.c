@@ -25,6 +25,9 @@
 #include <cmocka.h>
 
 #define NODE "node \"n1\" { address = \"127.0.0.11:445\" }\n"
+/* [MS-ERREF]: what a node says of a file that is not there, and of a tree. */
+#define FILE_CLOSED 0xc0000128u
+#define NETWORK_NAME_DELETED 0xc00000c9u
 #define DENY "addresses { deny = { \"127.0.0.9\", \"10.0.0.66\" } }\n"
 
 static const char announce_policy[] = NODE DENY "interfaces \"lan\" { mode = announce\n"
@@ -37,20 +40,36 @@ struct kind {
 	const char *name;
 	uint16_t dialect, signing, cipher;
 	bool sealed;
+	bool lax;		/* the node takes what is not signed, too */
 };
 
 static const struct kind kinds[] = {
-	{ "3.0.2 CMAC", SMB2_DIALECT_302, SMB2_SIGNING_AES_CMAC, SMB2_CIPHER_AES128_CCM, false },
-	{ "3.1.1 HMAC", SMB2_DIALECT_311, SMB2_SIGNING_HMAC_SHA256, SMB2_CIPHER_AES128_GCM, false },
-	{ "3.1.1 CMAC", SMB2_DIALECT_311, SMB2_SIGNING_AES_CMAC, 0, false },
-	{ "3.1.1 GMAC, GCM", SMB2_DIALECT_311, SMB2_SIGNING_AES_GMAC, SMB2_CIPHER_AES128_GCM, false },
-	{ "3.1.1 GMAC, CCM-256", SMB2_DIALECT_311, SMB2_SIGNING_AES_GMAC, SMB2_CIPHER_AES256_CCM,
-	    false },
-	{ "sealed 3.0 CCM", SMB2_DIALECT_300, SMB2_SIGNING_AES_CMAC, SMB2_CIPHER_AES128_CCM, true },
-	{ "sealed CCM", SMB2_DIALECT_311, SMB2_SIGNING_AES_GMAC, SMB2_CIPHER_AES128_CCM, true },
-	{ "sealed GCM", SMB2_DIALECT_311, SMB2_SIGNING_AES_GMAC, SMB2_CIPHER_AES128_GCM, true },
-	{ "sealed CCM-256", SMB2_DIALECT_311, SMB2_SIGNING_AES_CMAC, SMB2_CIPHER_AES256_CCM, true },
-	{ "sealed GCM-256", SMB2_DIALECT_311, SMB2_SIGNING_AES_GMAC, SMB2_CIPHER_AES256_GCM, true },
+	{ "3.0.2 CMAC", SMB2_DIALECT_302, SMB2_SIGNING_AES_CMAC,
+	    SMB2_CIPHER_AES128_CCM, false, false },
+	{ "3.1.1 HMAC", SMB2_DIALECT_311, SMB2_SIGNING_HMAC_SHA256,
+	    SMB2_CIPHER_AES128_GCM, false, false },
+	{ "3.1.1 CMAC", SMB2_DIALECT_311, SMB2_SIGNING_AES_CMAC, 0, false, false },
+	{ "3.1.1 GMAC, GCM", SMB2_DIALECT_311, SMB2_SIGNING_AES_GMAC,
+	    SMB2_CIPHER_AES128_GCM, false, false },
+	{ "3.1.1 GMAC, CCM-256", SMB2_DIALECT_311, SMB2_SIGNING_AES_GMAC,
+	    SMB2_CIPHER_AES256_CCM,
+	    false, false },
+	{ "sealed 3.0 CCM", SMB2_DIALECT_300, SMB2_SIGNING_AES_CMAC,
+	    SMB2_CIPHER_AES128_CCM, true, false },
+	{ "sealed CCM", SMB2_DIALECT_311, SMB2_SIGNING_AES_GMAC,
+	    SMB2_CIPHER_AES128_CCM, true, false },
+	{ "sealed GCM", SMB2_DIALECT_311, SMB2_SIGNING_AES_GMAC,
+	    SMB2_CIPHER_AES128_GCM, true, false },
+	{ "sealed CCM-256", SMB2_DIALECT_311, SMB2_SIGNING_AES_CMAC,
+	    SMB2_CIPHER_AES256_CCM, true, false },
+	{ "sealed GCM-256", SMB2_DIALECT_311, SMB2_SIGNING_AES_GMAC,
+	    SMB2_CIPHER_AES256_GCM, true, false },
+	{ "3.1.1 GMAC, no cipher", SMB2_DIALECT_311, SMB2_SIGNING_AES_GMAC, 0, false, false },
+	{ "3.1.1 GMAC, GCM, need not sign", SMB2_DIALECT_311, SMB2_SIGNING_AES_GMAC,
+	    SMB2_CIPHER_AES128_GCM, false, true },
+	{ "3.1.1 GMAC, no cipher, need not sign", SMB2_DIALECT_311, SMB2_SIGNING_AES_GMAC,
+	    0, false,
+	    true },
 };
 
 /* Everything that an eavesdropper on both legs sees of nonces: a nonce belongs to one message. */
@@ -121,8 +140,8 @@ keyed_begin(struct keyed *k, const struct kind *kind, const char *policy, const 
 		.cipher = kind->cipher, .capabilities = SMB2_GLOBAL_CAP_MULTI_CHANNEL };
 	const struct logon_facts f = { .dialect = kind->dialect, .cipher = kind->cipher,
 		.signing = kind->signing, .key = gss, .key_len = sizeof(gss), .preauth = &preauth };
-	struct session_info si = { .session_id = SESSION, .dialect = kind->dialect, .keyed = true };
-	enum close_reason why;
+	struct session_info si = { .session_id = SESSION, .dialect = kind->dialect, .keyed = true,
+		.signing_required = !kind->lax };
 	struct channel *ch;
 
 	memset(k, 0, sizeof(*k));
@@ -137,7 +156,7 @@ keyed_begin(struct keyed *k, const struct kind *kind, const char *policy, const 
 	si.node = &k->t.node;
 	ch = sesstab_join(k->t.env->sessions, &si, &k->t.conn.mediate.self, false, k->keys,
 	    &k->keys->signing);
-	assert_int_equal(track_channel_add(&k->t.conn.mediate.track, ch, &why), 0);
+	track_channel_add(&k->t.conn.mediate.track, ch);
 }
 
 static void
@@ -217,6 +236,25 @@ signed_well(struct keyed *k, enum dir dir, const struct part2 *p)
 	return sign_good(k->crypt, &k->keys->signing, part_bytes(&k->t, dir, p), p->len);
 }
 
+static void
+put_logoff(struct made *m, uint64_t mid)
+{
+	const struct hdr2 h = { .command = SMB2_LOGOFF, .message_id = mid, .session_id = SESSION };
+	struct wr *w = made_next(m);
+
+	hdr2_put(w, &h);
+	wr_u16(w, 4);
+	wr_u16(w, 0);
+}
+
+/* What the node says of the FLUSH that stands in for a query. */
+static void
+put_vouch(struct made *m, uint64_t mid, uint32_t status)
+{
+	put_error(m, mid, status, 0);
+	m->b[NBSS_HDR_LEN + 12] = SMB2_FLUSH;
+}
+
 /* A query at position `at` of `of`; what the client gets, and how the node was asked. */
 static void
 one(const struct kind *kind, const char *policy, const char *dialled, unsigned at, unsigned of,
@@ -224,7 +262,11 @@ one(const struct kind *kind, const char *policy, const char *dialled, unsigned a
 {
 	bool announce = strstr(policy, "announce") != NULL;
 	bool gmac = kind->signing == SMB2_SIGNING_AES_GMAC && !kind->sealed;
-	bool substituted = announce && of == 1, lifted = gmac && !substituted;
+	bool alone = announce && gmac && of == 1;
+	bool vouched = alone && (kind->lax || kind->cipher != 0);
+	bool lifted = gmac && kind->cipher != 0 && !(alone && kind->lax);
+	bool stands_in = vouched || (announce && gmac && !lifted);
+	uint16_t command = vouched ? SMB2_FLUSH : stands_in ? SMB2_ECHO : SMB2_IOCTL;
 	struct made *m = malloc(sizeof(*m));
 	struct part2 parts[8];
 	struct keyed k;
@@ -239,35 +281,42 @@ one(const struct kind *kind, const char *policy, const char *dialled, unsigned a
 	}
 	feed(&k, C2S, m, kind->sealed);
 	/* What the node is asked. */
-	assert_int_equal(opened(&k, C2S), (kind->sealed && !substituted) || lifted);
+	assert_int_equal(opened(&k, C2S), kind->sealed || lifted);
 	assert_int_equal(parts_out(&k.t, C2S, parts, 8), of);
-	assert_int_equal(parts[at].hdr.command, substituted ? SMB2_ECHO : SMB2_IOCTL);
+	assert_int_equal(parts[at].hdr.command, command);
+	assert_int_equal(parts[at].hdr.session_id, command == SMB2_ECHO ? 0 : SESSION);
 	for (unsigned i = 0; i < of; i++) {
 		bool is_signed = (parts[i].hdr.flags & SMB2_FLAGS_SIGNED) != 0;
 
-		assert_int_equal(is_signed, !kind->sealed && !substituted && !lifted);
+		assert_int_equal(is_signed, !kind->sealed && !stands_in && !lifted);
 		assert_int_equal(parts[i].hdr.message_id, 10 + i);
 	}
 	buf_fini(&k.t.side[C2S].out);
 	if (pending) {
 		made_init(m);
 		put_error(m, 10 + at, STATUS_PENDING, SMB2_FLAGS_ASYNC_COMMAND);
+		m->b[NBSS_HDR_LEN + 12] = (uint8_t)command;
 		feed(&k, S2C, m, kind->sealed || lifted);
 		assert_int_equal(opened(&k, S2C), kind->sealed);
 		assert_int_equal(parts_out(&k.t, S2C, parts, 8), 1);
+		assert_int_equal(parts[0].hdr.command, SMB2_IOCTL);
+		assert_int_equal(parts[0].hdr.session_id, SESSION);
 		assert_int_equal(parts[0].hdr.status, STATUS_PENDING);
-		assert_int_equal(parts[0].hdr.flags & SMB2_FLAGS_SIGNED, 0);
+		assert_int_equal(parts[0].hdr.flags,
+		    SMB2_FLAGS_SERVER_TO_REDIR | SMB2_FLAGS_ASYNC_COMMAND);
 		buf_fini(&k.t.side[S2C].out);
 	}
 	made_init(m);
 	for (unsigned i = 0; i < of; i++) {
-		if (i == at && !substituted)
+		if (i == at && vouched)
+			put_vouch(m, 10 + i, FILE_CLOSED);
+		else if (i == at && !stands_in)
 			put_list_resp(m, 10 + i, pending ? SMB2_FLAGS_ASYNC_COMMAND : 0,
 			    nodes_list);
 		else
 			put_echo(m, 10 + i, true);
 	}
-	if (substituted) {
+	if (stands_in && !lifted) {
 		/* Unsigned, as it was asked. */
 		size_t n = made_end(m);
 
@@ -281,7 +330,7 @@ one(const struct kind *kind, const char *policy, const char *dialled, unsigned a
 	assert_int_equal(parts_out(&k.t, S2C, parts, 8), of);
 	expect_list(&k.t, &parts[at], want);
 	assert_int_equal(parts[at].hdr.message_id, 10 + at);
-	assert_int_equal(parts[at].hdr.credits, substituted ? 5 : 9);
+	assert_int_equal(parts[at].hdr.credits, vouched ? 1 : stands_in ? 5 : 9);
 	for (unsigned i = 0; i < of && !kind->sealed; i++)
 		assert_true(signed_well(&k, S2C, &parts[i]));
 	buf_fini(&k.t.side[S2C].out);
@@ -297,6 +346,22 @@ one(const struct kind *kind, const char *policy, const char *dialled, unsigned a
 	free(m);
 }
 
+static unsigned
+at_position(const struct kind *kind, unsigned at, unsigned of, bool pending)
+{
+	/* GMAC without a cipher leaves no other way than a substitute: see gmac_policy(). */
+	const bool stuck = kind->signing == SMB2_SIGNING_AES_GMAC && kind->cipher == 0;
+
+	if (stuck && of > 1)
+		return 0;
+	one(kind, announce_policy, "10.0.0.5", at, of, pending, "10.0.0.1");
+	if (stuck)
+		return 1;
+	one(kind, filter_policy, "10.0.0.5", at, of, pending, "192.168.7.7");
+	one(kind, filter_policy, "127.0.0.9", at, of, pending, "127.0.0.9");
+	return 3;
+}
+
 static void
 every_position(void **state)
 {
@@ -306,16 +371,8 @@ every_position(void **state)
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		for (unsigned of = 1; of <= 4; of++)
 			for (unsigned at = 0; at < of; at++)
-				for (int pending = 0; pending < 2; pending++) {
-					if (of > 1 || !pending)
-						one(&kinds[i], announce_policy, "10.0.0.5", at, of,
-						    pending, "10.0.0.1");
-					one(&kinds[i], filter_policy, "10.0.0.5", at, of, pending,
-					    "192.168.7.7");
-					one(&kinds[i], filter_policy, "127.0.0.9", at, of, pending,
-					    "127.0.0.9");
-					n += 3;
-				}
+				for (int pending = 0; pending < 2; pending++)
+					n += at_position(&kinds[i], at, of, pending);
 	print_message("%u conversations\n", n);
 }
 
@@ -324,7 +381,7 @@ static void
 gmac_alone(const char *policy, struct keyed *k, struct made *m)
 {
 	static const struct kind kind = { "GMAC", SMB2_DIALECT_311, SMB2_SIGNING_AES_GMAC, 0,
-		false };
+		false, false };
 
 	keyed_begin(k, &kind, policy, "10.0.0.5");
 	made_init(m);
@@ -431,12 +488,384 @@ forged(void **state)
 	free(m);
 }
 
+/* A query as it is, unsigned; and an answer, signed with the session's key or with another one. */
+static void
+ask_unsigned(struct keyed *k, struct made *m)
+{
+	made_init(m);
+	put_query(m, 10, 65536);
+	assert_true(talk_feed(&k->t, C2S, m->b, made_end(m)));
+}
+
+static bool
+answer_signed(struct keyed *k, struct made *m, bool good)
+{
+	size_t n;
+
+	made_init(m);
+	put_list_resp(m, 10, 0, nodes_list);
+	n = protect(k, S2C, m, false);
+	m->b[n - 1] ^= good ? 0 : 1;
+	return talk_feed(&k->t, S2C, m->b, n);
+}
+
+/* A key proves wrong at this very query: the session is opaque, and policy says what that means. */
+static void
+wrong_key(void **state)
+{
+	struct made *m = malloc(sizeof(*m));
+
+	(void)state;
+	for (int at_request = 0; at_request < 2; at_request++)
+		for (int refuse = 0; refuse < 2; refuse++) {
+			struct keyed k;
+			size_t n;
+			bool goes_on = true;
+
+			keyed_begin(&k, &kinds[0], refuse ? NODE "unkeyed = refuse\n" : NODE,
+			    "10.0.0.5");
+			if (at_request) {
+				made_init(m);
+				put_query(m, 10, 65536);
+				n = protect(&k, C2S, m, false);
+				m->b[n - 1] ^= 1;
+				goes_on = talk_feed(&k.t, C2S, m->b, n);
+			} else {
+				ask_unsigned(&k, m);
+			}
+			if (goes_on)
+				goes_on = answer_signed(&k, m, at_request);
+			assert_null(track_signing(&k.t.conn.mediate.track, SESSION));
+			assert_int_equal(goes_on, !refuse);
+			if (refuse)
+				assert_int_equal(k.t.why, CLOSE_UNKEYED);
+			else
+				assert_int_equal(k.t.env->stats->count[STAT_ifinfo_opaque], 1);
+			keyed_end(&k);
+		}
+	free(m);
+}
+
+/* gmac = refuse: what the node signs for an unsigned query is told to nobody, nor signed again. */
+static void
+gmac_refused_list(void **state)
+{
+	struct made *m = malloc(sizeof(*m));
+	struct part2 p;
+	struct keyed k;
+
+	(void)state;
+	for (int mode = 0; mode < 2; mode++) {
+		keyed_begin(&k, &kinds[3], mode ? NODE "gmac = refuse\n"
+		    : NODE "gmac = refuse\ninterfaces \"lan\" { mode = filter }\n", "10.0.0.5");
+		ask_unsigned(&k, m);
+		assert_true(answer_signed(&k, m, true));
+		watch(&k, S2C, m->b, wr_len(&m->w));
+		watch(&k, S2C, buf_head(&k.t.side[S2C].out), buf_len(&k.t.side[S2C].out));
+		assert_int_equal(parts_out(&k.t, S2C, &p, 1), 1);
+		assert_int_equal(p.hdr.status, STATUS_NOT_SUPPORTED);
+		assert_int_equal(p.hdr.flags, SMB2_FLAGS_SERVER_TO_REDIR);
+		assert_false(k.reuse);
+		assert_int_equal(k.t.env->stats->count[STAT_ifinfo_gmac_refused], 1);
+		keyed_end(&k);
+	}
+	free(m);
+}
+
+/* A lifted query that the node refuses, plain: its word goes to the client. A list does not. */
+static void
+plain_answer_to_lifted(void **state)
+{
+	struct made *m = malloc(sizeof(*m));
+	struct keyed k;
+
+	(void)state;
+	for (int list = 0; list < 2; list++) {
+		keyed_begin(&k, &kinds[3], filter_policy, "10.0.0.5");
+		made_init(m);
+		put_query(m, 10, 65536);
+		feed(&k, C2S, m, false);
+		made_init(m);
+		if (list)
+			put_list_resp(m, 10, 0, nodes_list);
+		else
+			put_error(m, 10, STATUS_USER_SESSION_DELETED, 0);
+		assert_int_equal(talk_feed(&k.t, S2C, m->b, made_end(m)), !list);
+		if (list) {
+			assert_int_equal(k.t.why, CLOSE_UNEXPECTED_ANSWER);
+		} else {
+			assert_int_equal(buf_len(&k.t.side[S2C].out), wr_len(&m->w));
+			assert_memory_equal(buf_head(&k.t.side[S2C].out), m->b, wr_len(&m->w));
+		}
+		keyed_end(&k);
+	}
+	free(m);
+}
+
+static void
+reauthenticate(struct keyed *k, struct made *m, uint64_t mid, uint32_t status)
+{
+	made_init(m);
+	put_session_setup(m, mid, SESSION, 0);
+	assert_true(talk_feed(&k->t, C2S, m->b, made_end(m)));
+	if (status == STATUS_PENDING)
+		return;
+	made_init(m);
+	put_session_setup_resp(m, mid, SESSION, status, 0);
+	assert_true(talk_feed(&k->t, S2C, m->b, made_end(m)));
+}
+
+/* A query: does it go on as the client has signed it? */
+static bool
+goes_as_it_is(struct keyed *k, struct made *m, uint64_t mid)
+{
+	size_t n;
+
+	buf_fini(&k->t.side[C2S].out);
+	made_init(m);
+	put_query(m, mid, 65536);
+	n = protect(k, C2S, m, false);
+	watch(k, C2S, m->b, n);
+	assert_true(talk_feed(&k->t, C2S, m->b, n));
+	watch(k, C2S, buf_head(&k->t.side[C2S].out), buf_len(&k->t.side[C2S].out));
+	return buf_len(&k->t.side[C2S].out) == n &&
+	    memcmp(buf_head(&k->t.side[C2S].out), m->b, n) == 0;
+}
+
+/*
+ * GMAC, and a SESSION_SETUP on the session is under way, or has failed: the node says whether the
+ * session lives, and no list that it has signed is told, nor signed again.
+ */
+static void
+doubted(void **state)
+{
+	static const uint32_t statuses[] = { STATUS_PENDING, STATUS_ACCESS_DENIED,
+		STATUS_NETWORK_SESSION_EXPIRED };
+	static const size_t which[] = { 3, 10 };
+	struct made *m = malloc(sizeof(*m));
+	struct part2 p;
+	struct keyed k;
+
+	(void)state;
+	for (unsigned i = 0; i < 12; i++) {
+		const struct kind *kind = &kinds[which[i & 1]];
+		const uint32_t status = statuses[i / 4];
+		const bool lives = (i >> 1 & 1) != 0;
+
+		keyed_begin(&k, kind, announce_policy, "10.0.0.5");
+		assert_false(goes_as_it_is(&k, m, 5));
+		/* Neither one that succeeds, nor one that is not at its end, is any reason. */
+		reauthenticate(&k, m, 6, STATUS_MORE_PROCESSING_REQUIRED);
+		assert_false(goes_as_it_is(&k, m, 7));
+		reauthenticate(&k, m, 8, STATUS_SUCCESS);
+		assert_false(goes_as_it_is(&k, m, 9));
+		if (status == STATUS_NETWORK_SESSION_EXPIRED) {
+			/* As another request was told, and then this one too. */
+			made_init(m);
+			put_error(m, 20, status, 0);
+			feed(&k, S2C, m, false);
+			assert_true(goes_as_it_is(&k, m, 21));
+			made_init(m);
+			put_error(m, 21, status, 0);
+			feed(&k, S2C, m, false);
+		} else {
+			reauthenticate(&k, m, 20, status);
+		}
+		assert_true(goes_as_it_is(&k, m, 10));
+		buf_fini(&k.t.side[S2C].out);
+		made_init(m);
+		if (lives)
+			put_list_resp(m, 10, 0, nodes_list);
+		else
+			put_error(m, 10, STATUS_USER_SESSION_DELETED, 0);
+		if (lives)
+			feed(&k, S2C, m, false);
+		else
+			assert_true(talk_feed(&k.t, S2C, m->b, made_end(m)));
+		assert_int_equal(parts_out(&k.t, S2C, &p, 1), 1);
+		assert_int_equal(p.hdr.status,
+		    lives ? STATUS_NOT_SUPPORTED : STATUS_USER_SESSION_DELETED);
+		assert_int_equal(p.hdr.flags & SMB2_FLAGS_SIGNED, 0);
+		assert_int_equal(sesstab_has(k.t.env->sessions, SESSION, &k.t.node), lives);
+		/* One that lives goes its usual way again; one that is over is nobody's. */
+		assert_int_equal(goes_as_it_is(&k, m, 30), !lives);
+		if (lives) {
+			reauthenticate(&k, m, 31, STATUS_LOGON_FAILURE);
+			assert_false(sesstab_has(k.t.env->sessions, SESSION, &k.t.node));
+			assert_true(goes_as_it_is(&k, m, 32));
+		}
+		assert_false(k.reuse);
+		keyed_end(&k);
+	}
+	free(m);
+}
+
+/* A query of a session that need not sign, and what the node says of the session. */
+static struct part2
+ask_vouched(struct keyed *k, struct made *m, uint64_t mid, uint32_t status, bool is_signed)
+{
+	struct part2 p;
+
+	assert_false(goes_as_it_is(k, m, mid));
+	assert_int_equal(parts_out(&k->t, C2S, &p, 1), 1);
+	assert_int_equal(p.hdr.command, SMB2_FLUSH);
+	assert_int_equal(p.hdr.flags, 0);
+	assert_int_equal(p.hdr.session_id, SESSION);
+	buf_fini(&k->t.side[S2C].out);
+	made_init(m);
+	put_vouch(m, mid, status);
+	if (is_signed) {
+		feed(k, S2C, m, false);
+	} else {
+		assert_true(talk_feed(&k->t, S2C, m->b, made_end(m)));
+		watch(k, S2C, buf_head(&k->t.side[S2C].out), buf_len(&k->t.side[S2C].out));
+	}
+	assert_int_equal(parts_out(&k->t, S2C, &p, 1), 1);
+	assert_int_equal(p.hdr.command, SMB2_IOCTL);
+	return p;
+}
+
+/* GMAC: what is told depends on what the node thinks of the session, in doubt and out of it. */
+static void
+vouched(void **state)
+{
+	struct made *m = malloc(sizeof(*m));
+	struct part2 p;
+	struct keyed k;
+
+	(void)state;
+	for (size_t i = 11; i < 13; i++) {
+		keyed_begin(&k, &kinds[i], announce_policy, "10.0.0.5");
+		p = ask_vouched(&k, m, 10, STATUS_NETWORK_SESSION_EXPIRED, false);
+		assert_int_equal(p.hdr.status, STATUS_NETWORK_SESSION_EXPIRED);
+		assert_true(signed_well(&k, S2C, &p));
+		/* Logged on anew it is told, whatever else the node says of no file. */
+		p = ask_vouched(&k, m, 11, NETWORK_NAME_DELETED, false);
+		expect_list(&k.t, &p, "10.0.0.1");
+		assert_true(signed_well(&k, S2C, &p));
+		/* While it is logged off, too. */
+		made_init(m);
+		put_logoff(m, 12);
+		feed(&k, C2S, m, false);
+		p = ask_vouched(&k, m, 13, STATUS_USER_SESSION_DELETED, false);
+		assert_int_equal(p.hdr.status, STATUS_USER_SESSION_DELETED);
+		assert_false(sesstab_has(k.t.env->sessions, SESSION, &k.t.node));
+		assert_true(goes_as_it_is(&k, m, 14));
+		assert_false(k.reuse);
+		keyed_end(&k);
+		/* The node signs that it must sign: no list, and from now on another way. */
+		keyed_begin(&k, &kinds[i], announce_policy, "10.0.0.5");
+		p = ask_vouched(&k, m, 10, STATUS_ACCESS_DENIED, true);
+		assert_int_equal(p.hdr.status, STATUS_NOT_SUPPORTED);
+		assert_int_equal(p.hdr.flags & SMB2_FLAGS_SIGNED, 0);
+		assert_false(goes_as_it_is(&k, m, 11));
+		assert_int_equal(opened(&k, C2S), kinds[i].cipher != 0);
+		assert_int_equal(parts_out(&k.t, C2S, &p, 1), 1);
+		assert_int_equal(p.hdr.command, kinds[i].cipher != 0 ? SMB2_FLUSH : SMB2_ECHO);
+		assert_false(k.reuse);
+		keyed_end(&k);
+	}
+	free(m);
+}
+
+/*
+ * GMAC, and the session must sign: nothing goes sealed that it has not sealed, if it may end on
+ * another connection meanwhile, or is about to end on this one.
+ */
+static void
+lifted_by_one(void **state)
+{
+	struct made *m = malloc(sizeof(*m));
+	struct session_info si = { .session_id = SESSION };
+	struct channel_ends ends = { .conn_id = 2 };
+	struct channel *second;
+	struct keyed k;
+	struct part2 p;
+
+	(void)state;
+	keyed_begin(&k, &kinds[3], announce_policy, "10.0.0.5");
+	assert_false(goes_as_it_is(&k, m, 10));
+	assert_true(opened(&k, C2S));
+	si.node = &k.t.node;
+	second = sesstab_join(k.t.env->sessions, &si, &ends, true, k.keys, &k.keys->signing);
+	assert_false(goes_as_it_is(&k, m, 11));
+	assert_false(opened(&k, C2S));
+	assert_int_equal(parts_out(&k.t, C2S, &p, 1), 1);
+	assert_int_equal(p.hdr.command, SMB2_ECHO);
+	channel_leave(k.t.env->sessions, &second);
+	assert_false(goes_as_it_is(&k, m, 12));
+	assert_true(opened(&k, C2S));
+	buf_fini(&k.t.side[C2S].out);
+	made_init(m);
+	put_logoff(m, 13);
+	feed(&k, C2S, m, false);
+	assert_true(goes_as_it_is(&k, m, 14));
+	assert_false(k.reuse);
+	keyed_end(&k);
+	free(m);
+}
+
+/* What is said of the session in a sealed answer that is opened for something else counts, too. */
+static void
+expiry_in_company(void **state)
+{
+	struct made *m = malloc(sizeof(*m));
+	struct keyed k;
+
+	(void)state;
+	keyed_begin(&k, &kinds[3], announce_policy, "10.0.0.5");
+	made_init(m);
+	put_echo(m, 10, false);
+	put_query(m, 11, 65536);
+	feed(&k, C2S, m, false);
+	assert_true(opened(&k, C2S));
+	assert_false(goes_as_it_is(&k, m, 12));
+	made_init(m);
+	put_error(m, 10, STATUS_NETWORK_SESSION_EXPIRED, 0);
+	m->b[NBSS_HDR_LEN + 12] = SMB2_ECHO;
+	put_list_resp(m, 11, 0, nodes_list);
+	feed(&k, S2C, m, true);
+	assert_true(goes_as_it_is(&k, m, 13));
+	assert_false(k.reuse);
+	keyed_end(&k);
+	free(m);
+}
+
+/* More room than a held answer has: the node is asked for less, under every protection. */
+static void
+narrowed(void **state)
+{
+	struct made *m = malloc(sizeof(*m));
+	struct ioctl2_req r;
+	struct part2 p;
+	struct keyed k;
+
+	(void)state;
+	for (size_t i = 0; i < 10; i++)
+		for (int charge = 1; charge <= 16; charge += 15) {
+			keyed_begin(&k, &kinds[i], filter_policy, "10.0.0.5");
+			made_init(m);
+			put_query(m, 10, 1 << 20);
+			m->b[NBSS_HDR_LEN + 6] = (uint8_t)charge;
+			feed(&k, C2S, m, kinds[i].sealed);
+			(void)opened(&k, C2S);
+			assert_int_equal(parts_out(&k.t, C2S, &p, 1), 1);
+			assert_int_equal(ioctl2_req_get(&r, part_bytes(&k.t, C2S, &p), p.len), 0);
+			/* One that promises too little is for the node to refuse. */
+			assert_int_equal(r.max_output, charge == 1 ? 1 << 20 : 65536);
+			if ((p.hdr.flags & SMB2_FLAGS_SIGNED) != 0)
+				assert_true(signed_well(&k, C2S, &p));
+			assert_false(k.reuse);
+			keyed_end(&k);
+		}
+	free(m);
+}
+
 /* AES-256 with a long GSS key: the peers that use 16 bytes of it are found by their first frame. */
 static void
 short_cipher_keys(void **state)
 {
 	struct made *m = malloc(sizeof(*m));
-	struct part2 p;
 	struct keyed k;
 
 	(void)state;
@@ -449,13 +878,13 @@ short_cipher_keys(void **state)
 	k.keys->short_cipher_keys = 0;
 	assert_true(talk_feed(&k.t, C2S, m->b, wr_len(&m->w) + SMB2_TRANSFORM_LEN));
 	assert_int_equal(k.keys->short_cipher_keys, 1);
-	assert_int_equal(parts_out(&k.t, C2S, &p, 1), 1);
-	assert_int_equal(p.hdr.command, SMB2_ECHO);
+	assert_int_equal(buf_len(&k.t.side[C2S].out), wr_len(&m->w) + SMB2_TRANSFORM_LEN);
+	assert_memory_equal(buf_head(&k.t.side[C2S].out), m->b, buf_len(&k.t.side[C2S].out));
 	keyed_end(&k);
 	free(m);
 }
 
-/* Bulk is peeked at and passes; a long compound is walked, and its query ends the connection. */
+/* Bulk is peeked at and passes; a long compound is walked, and a query in it is noted. */
 static void
 long_sealed(void **state)
 {
@@ -468,6 +897,7 @@ long_sealed(void **state)
 		for (size_t i = 5; i < 10; i++) {
 			uint8_t *frame = calloc(1, body + 4096);
 			struct made *q = malloc(sizeof(*q));
+			struct part2 p;
 			struct wr w;
 			size_t n;
 
@@ -488,11 +918,17 @@ long_sealed(void **state)
 			    frame + NBSS_HDR_LEN, n), 0);
 			nbss_put(frame, (uint32_t)(n + SMB2_TRANSFORM_LEN));
 			n += NBSS_HDR_LEN + SMB2_TRANSFORM_LEN;
-			assert_int_equal(talk_feed(&k.t, C2S, frame, n), !hidden);
-			if (hidden)
-				assert_int_equal(k.t.why, CLOSE_UNSEEN_COMPOUND);
-			else
-				assert_memory_equal(buf_head(&k.t.side[C2S].out), frame, n);
+			assert_true(talk_feed(&k.t, C2S, frame, n));
+			assert_memory_equal(buf_head(&k.t.side[C2S].out), frame, n);
+			if (hidden) {
+				made_init(q);
+				put_list_resp(q, 21, 0, nodes_list);
+				n = protect(&k, S2C, q, true);
+				assert_true(talk_feed(&k.t, S2C, q->b, n));
+				assert_true(opened(&k, S2C));
+				assert_int_equal(parts_out(&k.t, S2C, &p, 1), 1);
+				expect_list(&k.t, &p, "10.0.0.1");
+			}
 			assert_int_equal(k.t.side[C2S].frames_held, 0);
 			keyed_end(&k);
 			free(frame);
@@ -507,6 +943,14 @@ main(void)
 		cmocka_unit_test(every_position),
 		cmocka_unit_test(gmac_policy),
 		cmocka_unit_test(forged),
+		cmocka_unit_test(wrong_key),
+		cmocka_unit_test(gmac_refused_list),
+		cmocka_unit_test(plain_answer_to_lifted),
+		cmocka_unit_test(doubted),
+		cmocka_unit_test(vouched),
+		cmocka_unit_test(lifted_by_one),
+		cmocka_unit_test(expiry_in_company),
+		cmocka_unit_test(narrowed),
 		cmocka_unit_test(short_cipher_keys),
 		cmocka_unit_test(long_sealed),
 	};

@@ -8,6 +8,7 @@
 #include "auth/keyc.h"
 #include "auth/keymsg.h"
 #include "auth/keys.h"
+#include "auth/keywatch.h"
 #include "auth/preauth.h"
 #include "base/clock.h"
 #include "policy/policy.h"
@@ -34,6 +35,7 @@ static const uint8_t gss_key[16] = "0123456789abcdef";
 struct watched {
 	struct talk t;
 	struct event_base *base;
+	struct keywatch watch;
 	struct keyc *keyc;
 	int keyd;
 	struct crypt *crypt;
@@ -83,7 +85,7 @@ begin(struct watched *w, const char *policy, bool keytab)
 	if (keytab) {
 		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
 		w->keyd = pair[1];
-		w->keyc = env->keyc = keyc_new(w->base);
+		w->keyc = env->keyc = keyc_new(w->base, &w->watch);
 		assert_non_null(w->keyc);
 		evutil_make_socket_nonblocking(pair[0]);
 		keyc_attach(w->keyc, pair[0]);
@@ -245,37 +247,56 @@ answer_key(struct watched *w, const uint8_t *key)
 	    .text = "alice@LAB", .text_len = 9 });
 }
 
+/* The node has accepted the logon: now smbgate-keyd is asked, and not before. */
+static void
+answered(struct watched *w, const uint8_t *key)
+{
+	uint8_t b[16];
+
+	assert_int_equal(recv(w->keyd, b, sizeof(b), MSG_DONTWAIT), -1);
+	assert_true(feed(w, S2C));
+	assert_true(w->t.side[S2C].pump.waiting);
+	answer_key(w, key);
+	event_base_loop(w->base, EVLOOP_ONCE);
+	event_base_loop(w->base, EVLOOP_NONBLOCK);
+}
+
 /* The last answer waits for the key, and for nothing else. */
 static void
 keyed(void **state)
 {
-	(void)state;
-	for (int early = 0; early < 2; early++) {
-		struct watched w;
-		size_t before;
+	struct watched w;
+	size_t before;
 
-		begin(&w, NODE, true);
-		exchange(&w, gss_key);
-		if (early) {
-			answer_key(&w, gss_key);
-			event_base_loop(w.base, EVLOOP_NONBLOCK);
-		}
-		before = buf_len(&w.t.side[S2C].out);
-		assert_true(feed(&w, S2C));
-		assert_int_equal(w.t.side[S2C].pump.waiting, !early);
-		if (!early) {
-			assert_int_equal(buf_len(&w.t.side[S2C].out), before);
-			answer_key(&w, gss_key);
-			event_base_loop(w.base, EVLOOP_ONCE);
-			event_base_loop(w.base, EVLOOP_NONBLOCK);
-		}
-		assert_false(w.t.side[S2C].pump.waiting);
-		assert_int_equal(buf_len(&w.t.side[S2C].out), before + wr_len(&w.m.w));
-		assert_true(shown(&w).si.keyed);
-		assert_string_equal(shown(&w).principal, "alice@LAB");
-		assert_non_null(track_keys(&w.t.conn.mediate.track, SESSION));
-		end(&w);
-	}
+	(void)state;
+	begin(&w, NODE, true);
+	exchange(&w, gss_key);
+	before = buf_len(&w.t.side[S2C].out);
+	answered(&w, gss_key);
+	assert_false(w.t.side[S2C].pump.waiting);
+	assert_int_equal(buf_len(&w.t.side[S2C].out), before + wr_len(&w.m.w));
+	assert_true(shown(&w).si.keyed);
+	assert_string_equal(shown(&w).principal, "alice@LAB");
+	assert_non_null(track_keys(&w.t.conn.mediate.track, SESSION));
+	end(&w);
+}
+
+/* What the node refuses costs smbgate-keyd nothing. */
+static void
+refused(void **state)
+{
+	struct watched w;
+	uint8_t b[16];
+
+	(void)state;
+	begin(&w, NODE, true);
+	exchange(&w, NULL);
+	setup_message(&w, true, 2, STATUS_ACCESS_DENIED, 0, 0);
+	assert_true(feed(&w, S2C));
+	assert_false(w.t.side[S2C].pump.waiting);
+	event_base_loop(w.base, EVLOOP_NONBLOCK);
+	assert_int_equal(recv(w.keyd, b, sizeof(b), MSG_DONTWAIT), -1);
+	end(&w);
 }
 
 /* The hash is that of the messages, however long they and all of them are. */
@@ -291,9 +312,7 @@ hashed(void **state)
 		begin(&w, NODE, true);
 		w.pad = pad[i];
 		exchange(&w, gss_key);
-		answer_key(&w, gss_key);
-		event_base_loop(w.base, EVLOOP_NONBLOCK);
-		assert_true(feed(&w, S2C));
+		answered(&w, gss_key);
 		assert_true(shown(&w).si.keyed);
 		end(&w);
 	}
@@ -310,25 +329,24 @@ opaque(void **state)
 	/* A key that did not sign. */
 	begin(&w, NODE, true);
 	exchange(&w, other);
-	answer_key(&w, gss_key);
-	event_base_loop(w.base, EVLOOP_NONBLOCK);
-	assert_true(feed(&w, S2C));
+	answered(&w, gss_key);
 	expect_opaque(&w, "the node signed with a key that could not be derived");
 	end(&w);
 	/* No key. */
 	begin(&w, NODE, true);
 	exchange(&w, gss_key);
+	assert_true(feed(&w, S2C));
 	assert_int_equal(keyd_hears(&w), KEYMSG_NTLM_CHALLENGE);
 	assert_int_equal(keyd_hears(&w), KEYMSG_NTLM_AUTH);
 	keyd_says(&w, (struct keymsg){ .type = KEYMSG_FAIL, .id = w.id, .text = "no such key",
 	    .text_len = 11 });
-	assert_true(feed(&w, S2C));
 	event_base_loop(w.base, EVLOOP_ONCE);
 	event_base_loop(w.base, EVLOOP_NONBLOCK);
 	expect_opaque(&w, "no such key");
 	end(&w);
 	/* smbgate-keyd dies while the answer waits. */
 	begin(&w, NODE, true);
+	w.t.conn.mediate.track.logged_on = true;
 	exchange(&w, gss_key);
 	assert_true(feed(&w, S2C));
 	assert_true(w.t.side[S2C].pump.waiting);
@@ -348,9 +366,7 @@ opaque(void **state)
 	/* Policy wants all sessions seen. */
 	begin(&w, NODE "unkeyed = refuse\n", true);
 	exchange(&w, other);
-	answer_key(&w, gss_key);
-	event_base_loop(w.base, EVLOOP_NONBLOCK);
-	assert_false(feed(&w, S2C));
+	answered(&w, gss_key);
 	assert_int_equal(w.t.why, CLOSE_UNKEYED);
 	end(&w);
 }
@@ -363,53 +379,197 @@ ends_early(void **state)
 
 	(void)state;
 	begin(&w, NODE, true);
+	w.t.conn.mediate.track.logged_on = true;
 	exchange(&w, gss_key);
 	assert_true(feed(&w, S2C));
 	assert_true(w.t.side[S2C].pump.waiting);
 	end(&w);
 }
 
-/* What is compressed cannot be seen: a keyed session is refused it, unless policy lets it pass. */
 static void
-compressed(void **state)
+set_mid(struct watched *w, uint64_t mid)
 {
-	(void)state;
-	for (int pass = 0; pass < 2; pass++)
-		for (int mode = 0; mode < 2; mode++) {
-			char policy[256];
-			struct watched w;
-
-			snprintf(policy, sizeof(policy), NODE "compression = %s\n%s",
-			    pass ? "pass" : "refuse",
-			    mode ? "interfaces \"lan\" { mode = pass }\n" : "");
-			begin(&w, policy, true);
-			w.t.conn.mediate.track.compression = true;
-			exchange(&w, gss_key);
-			answer_key(&w, gss_key);
-			event_base_loop(w.base, EVLOOP_NONBLOCK);
-			assert_int_equal(feed(&w, S2C), pass || mode);
-			if (!pass && !mode)
-				assert_int_equal(w.t.why, CLOSE_COMPRESSION);
-			end(&w);
-		}
+	for (int i = 0; i < 8; i++)
+		w->m.b[NBSS_HDR_LEN + 24 + i] = (uint8_t)(mid >> 8 * i);
 }
 
-/* More than any client begins at once; one that was refused makes room. */
+static void
+set_session(struct watched *w, uint64_t session_id)
+{
+	for (int i = 0; i < 8; i++)
+		w->m.b[NBSS_HDR_LEN + 40 + i] = (uint8_t)(session_id >> 8 * i);
+}
+
+/* So many at once that the first are forgotten: those are opaque, and no other pays for it. */
 static void
 many(void **state)
+{
+	const uint64_t all = LOGONS_MAX + 40;
+	struct watched w;
+
+	(void)state;
+	begin(&w, NODE, true);
+	w.t.conn.mediate.track.logged_on = true;
+	for (uint64_t i = 0; i < all; i++) {
+		setup_message(&w, false, 1, 0, 0, 1);
+		set_mid(&w, 10 + i);
+		assert_true(feed(&w, C2S));
+	}
+	assert_int_equal(w.t.conn.mediate.logons.n, LOGONS_MAX);
+	for (uint64_t i = 0; i < all; i++) {
+		/* One that is refused makes room. */
+		setup_message(&w, true, 2, i == all - 1 ? STATUS_ACCESS_DENIED
+		                                        : STATUS_MORE_PROCESSING_REQUIRED, 0, 2);
+		set_mid(&w, 10 + i);
+		set_session(&w, 1000 + i);
+		assert_true(feed(&w, S2C));
+	}
+	assert_int_equal(w.t.conn.mediate.logons.n, LOGONS_MAX - 1);
+	/* The first: begun, and forgotten. */
+	setup_message(&w, false, 2, 0, 0, 3);
+	set_mid(&w, 5000);
+	set_session(&w, 1000);
+	assert_true(feed(&w, C2S));
+	setup_message(&w, true, 2, STATUS_SUCCESS, 0, 0);
+	set_mid(&w, 5000);
+	set_session(&w, 1000);
+	assert_true(feed(&w, S2C));
+	assert_string_equal(shown(&w).because, "its logon was not seen from its beginning");
+	/* Nobody goes on with the others. */
+	mediate_tick(&w.t.conn.mediate, clock_ms());
+	assert_int_equal(w.t.conn.mediate.logons.n, LOGONS_MAX - 1);
+	mediate_tick(&w.t.conn.mediate, clock_ms() + LOGON_AGE_MS + 1000);
+	assert_int_equal(w.t.conn.mediate.logons.n, 0);
+	assert_int_equal(w.t.conn.mediate.logons.bytes, 0);
+	end(&w);
+}
+
+/* A logon is forgotten for room, but not while its answer waits for its key. */
+static void
+waiting_stays(void **state)
 {
 	struct watched w;
 
 	(void)state;
 	begin(&w, NODE, true);
-	for (int i = 0; i < 17; i++) {
+	w.t.conn.mediate.track.logged_on = true;
+	exchange(&w, gss_key);
+	assert_true(feed(&w, S2C));
+	assert_true(w.t.side[S2C].pump.waiting);
+	for (uint64_t i = 0; i < 2 * LOGONS_MAX; i++) {
+		struct made last = w.m;
+
 		setup_message(&w, false, 1, 0, 0, 1);
-		/* MessageId, at its place in the header. */
-		w.m.b[NBSS_HDR_LEN + 24] = (uint8_t)(10 + i);
-		assert_int_equal(feed(&w, C2S), i < 16);
+		set_mid(&w, 10 + i);
+		assert_true(feed(&w, C2S));
+		w.m = last;
 	}
-	assert_int_equal(w.t.why, CLOSE_PENDING_FULL);
+	answer_key(&w, gss_key);
+	event_base_loop(w.base, EVLOOP_NONBLOCK);
+	assert_false(w.t.side[S2C].pump.waiting);
+	assert_true(shown(&w).si.keyed);
 	end(&w);
+}
+
+/* Tokens in pieces: whoever has begun most of them is not kept all of them. */
+static void
+pieces(void **state)
+{
+	static const uint8_t first[] = { 0x60, 0x83, 0x00, 0xff, 0xf0 };
+	struct watched w;
+
+	(void)state;
+	begin(&w, NODE, true);
+	for (uint64_t i = 0; i < 40; i++) {
+		struct setup_msg s = { .message_id = 10 + i, .alone = true };
+		static uint8_t msg[64100];
+		struct logon_heard h;
+
+		memcpy(msg, first, sizeof(first));
+		s.msg = s.blob = msg;
+		s.len = s.blob_len = 64000;
+		assert_int_equal(logons_request(&w.t.conn.mediate.logons, &s, &h), 0);
+		assert_true(w.t.conn.mediate.logons.bytes <= 131072 + 65536);
+	}
+	assert_true(w.t.conn.mediate.logons.n < 4);
+	end(&w);
+}
+
+/* The node has given the number of a session to a new one: new keys, wherever the old one was. */
+static void
+number_again(void **state)
+{
+	static const uint8_t other[16] = "another session!";
+
+	(void)state;
+	for (int here = 0; here < 2; here++) {
+		struct channel_ends ends = { .conn_id = 9 };
+		struct session_info si = { .session_id = SESSION, .keyed = true };
+		struct logon_facts f = { .dialect = SMB2_DIALECT_300,
+			.cipher = SMB2_CIPHER_AES128_CCM, .signing = SMB2_SIGNING_AES_CMAC,
+			.key = other, .key_len = 16 };
+		struct smbkeys *old = smbkeys_derive(&f, KEYS_STANDARD);
+		struct channel *c;
+		struct watched w;
+
+		begin(&w, NODE, true);
+		si.node = &w.t.node;
+		c = sesstab_join(w.t.env->sessions, &si, &ends, false, old, &old->signing);
+		if (here)
+			track_channel_add(&w.t.conn.mediate.track, c);
+		exchange(&w, gss_key);
+		answered(&w, gss_key);
+		assert_true(shown(&w).si.keyed);
+		assert_string_equal(shown(&w).principal, "alice@LAB");
+		assert_ptr_not_equal(track_keys(&w.t.conn.mediate.track, SESSION), NULL);
+		assert_ptr_not_equal(track_keys(&w.t.conn.mediate.track, SESSION), old);
+		assert_int_equal(w.t.conn.mediate.track.channels.n, 1);
+		if (!here) {
+			assert_true(channel_over(c));
+			assert_false(channel_leave(w.t.env->sessions, &c));
+		}
+		/* Nobody else has them. */
+		assert_int_equal(old->refs, 1);
+		smbkeys_unref(&old);
+		end(&w);
+	}
+}
+
+/* PreviousSessionId ends the same user's session, and nobody else's. */
+static void
+replaced(void **state)
+{
+	static const char *const whose[] = { "ALICE@lab", "bob@LAB", NULL };
+	struct smbkeys none = { .refs = 1 };
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		for (int node = 0; node < 2; node++) {
+			struct channel_ends ends = { .conn_id = 9 };
+			struct watched w;
+			static struct node other;
+			struct session_info si = { .session_id = 77, .keyed = i < 2,
+				.principal = whose[i], .client_guid = { { 1 } } };
+			struct channel *c;
+			bool same;
+
+			begin(&w, NODE, true);
+			w.t.conn.mediate.track.client_guid = (struct guid){ { 1 } };
+			si.node = node == 0 ? &w.t.node : &other;
+			c = sesstab_join(w.t.env->sessions, &si, &ends, false,
+			    i < 2 ? &none : NULL, i < 2 ? &none.signing : NULL);
+			exchange(&w, gss_key);
+			/* As the request of the last leg said. */
+			((struct pending *)(uintptr_t)track_asked(&w.t.conn.mediate.track, 2))
+			    ->previous_session_id = 77;
+			answered(&w, gss_key);
+			same = node == 0 && i != 1;
+			assert_int_equal(channel_over(c), same);
+			assert_int_equal(sesstab_has(w.t.env->sessions, 77, si.node), !same);
+			channel_leave(w.t.env->sessions, &c);
+			assert_int_equal(none.refs, 1);
+			end(&w);
+		}
 }
 
 int
@@ -417,11 +577,15 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keyed),
+		cmocka_unit_test(refused),
 		cmocka_unit_test(hashed),
 		cmocka_unit_test(opaque),
 		cmocka_unit_test(ends_early),
-		cmocka_unit_test(compressed),
 		cmocka_unit_test(many),
+		cmocka_unit_test(waiting_stays),
+		cmocka_unit_test(pieces),
+		cmocka_unit_test(number_again),
+		cmocka_unit_test(replaced),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -12,6 +12,7 @@
 #include "smb/ioctl2.h"
 #include "smb/nbss.h"
 #include "smb/neg2.h"
+#include "smb/sess2.h"
 #include "stats/stats.h"
 
 #include <setjmp.h>
@@ -204,12 +205,16 @@ test_signed_passes(void **state)
 	free(m);
 }
 
-/* The bind at position `at` of `of` never reaches the node; the rest does, untouched. */
+/*
+ * The bind at position `at` of `of` never reaches the node; the rest does, untouched. answer: what
+ * the node says of the SESSION_SETUP that it gets in its place.
+ */
 static void
-refused_bind(unsigned at, unsigned of)
+refused_bind(unsigned at, unsigned of, uint32_t answer)
 {
 	struct made *m = malloc(sizeof(*m));
 	struct part2 parts[8];
+	struct sess2_req setup;
 	struct talk t;
 
 	logged_on(&t, announce_policy, "127.0.0.9");
@@ -223,22 +228,32 @@ refused_bind(unsigned at, unsigned of)
 	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
 	assert_int_equal(parts_out(&t, C2S, parts, 8), of);
 	for (unsigned i = 0; i < of; i++) {
-		assert_int_equal(parts[i].hdr.command, SMB2_ECHO);
+		assert_int_equal(parts[i].hdr.command,
+		    i == at ? SMB2_SESSION_SETUP : SMB2_ECHO);
 		assert_int_equal(parts[i].hdr.message_id, 10 + i);
 	}
-	assert_int_equal(parts[at].hdr.session_id, 0);
+	/* One of a session that does not exist, and no bind. */
+	assert_int_equal(sess2_req_get(&setup, part_bytes(&t, C2S, &parts[at]), parts[at].len), 0);
+	assert_int_equal(setup.flags, 0);
+	assert_int_equal(setup.blob_len, 0);
+	assert_int_equal(setup.previous_session_id, 0);
+	assert_true(parts[at].hdr.session_id == 0xfffffffffffffffe);
 	assert_int_equal(parts[at].hdr.flags, 0);
 	assert_int_equal(parts[at].hdr.credits, 3);
 	made_init(m);
-	for (unsigned i = 0; i < of; i++)
-		put_echo(m, 10 + i, true);
+	for (unsigned i = 0; i < of; i++) {
+		if (i == at)
+			put_session_setup_resp(m, 10 + i, 0xfffffffffffffffe, answer, 0);
+		else
+			put_echo(m, 10 + i, true);
+	}
 	assert_true(talk_feed(&t, S2C, m->b, made_end(m)));
 	assert_int_equal(parts_out(&t, S2C, parts, 8), of);
 	assert_int_equal(parts[at].hdr.command, SMB2_SESSION_SETUP);
 	assert_int_equal(parts[at].hdr.status, STATUS_REQUEST_NOT_ACCEPTED);
 	assert_int_equal(parts[at].hdr.session_id, 0xabcd);
 	assert_int_equal(parts[at].hdr.message_id, 10 + at);
-	assert_int_equal(parts[at].hdr.credits, 5);
+	assert_int_equal(parts[at].hdr.credits, 3);
 	assert_int_equal(parts[at].hdr.flags, SMB2_FLAGS_SERVER_TO_REDIR);
 	assert_int_equal(count(&t, STAT_binds_refused_address), 1);
 	assert_false(t.closed);
@@ -252,7 +267,10 @@ test_bind_forbidden(void **state)
 	(void)state;
 	for (unsigned of = 1; of <= 8; of++)
 		for (unsigned at = 0; at < of; at++)
-			refused_bind(at, of);
+			refused_bind(at, of, STATUS_USER_SESSION_DELETED);
+	/* A node that takes anybody has a session that nobody knows. */
+	refused_bind(0, 1, STATUS_SUCCESS);
+	refused_bind(0, 1, STATUS_MORE_PROCESSING_REQUIRED);
 }
 
 static void
@@ -282,7 +300,8 @@ test_bind_elsewhere(void **state)
 	put_session_setup(m, 11, 0xabcd, SMB2_SESSION_FLAG_BINDING);
 	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
 	assert_int_equal(parts_out(&t, C2S, &part, 1), 1);
-	assert_int_equal(part.hdr.command, SMB2_ECHO);
+	assert_int_equal(part.hdr.command, SMB2_SESSION_SETUP);
+	assert_int_not_equal(part.hdr.session_id, 0xabcd);
 	buf_fini(&t.side[C2S].out);
 	channel_leave(t.env->sessions, &c);
 	/* Known on this one: it goes. */
@@ -367,6 +386,41 @@ expect_end(struct talk *t, enum dir d, struct made *m, enum close_reason why)
 	free(m);
 }
 
+/* A recorded server answers LOGOFF with an ECHO's answer: it is the LOGOFF's all the same. */
+static void
+test_logoff_misnamed(void **state)
+{
+	static const uint32_t status[] = { STATUS_SUCCESS, STATUS_ACCESS_DENIED };
+	const struct hdr2 h = { .command = SMB2_LOGOFF, .message_id = 30, .session_id = SESSION };
+	struct made *m = malloc(sizeof(*m));
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		const bool good = status[i] == STATUS_SUCCESS;
+		struct talk t;
+		size_t n;
+
+		logged_on(&t, announce_policy, "127.0.0.2");
+		made_init(m);
+		hdr2_put(made_next(m), &h);
+		wr_u32(&m->w, 4);
+		assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
+		made_init(m);
+		if (good)
+			put_echo(m, 30, true);
+		else
+			put_error(m, 30, status[i], 0);
+		n = made_end(m);
+		assert_true(talk_feed(&t, S2C, m->b, n));
+		assert_int_equal(buf_len(&t.side[S2C].out), n);
+		assert_memory_equal(buf_head(&t.side[S2C].out), m->b, n);
+		assert_int_equal(t.conn.mediate.track.channels.n, good ? 0 : 1);
+		assert_int_equal(t.conn.mediate.track.npending, 0);
+		end_talk(&t);
+	}
+	free(m);
+}
+
 static void
 test_ends(void **state)
 {
@@ -386,7 +440,7 @@ test_ends(void **state)
 	BEGIN();
 	put_echo(m, 4, true);
 	put_list_resp(m, 5, 0, nodes_list);
-	expect_end(&t, S2C, m, CLOSE_UNSEEN_COMPOUND);
+	expect_end(&t, S2C, m, CLOSE_UNEXPECTED_ANSWER);
 	/* A logon that nobody asked for. */
 	BEGIN();
 	put_session_setup_resp(m, 5, 77, STATUS_SUCCESS, 0);
@@ -409,15 +463,6 @@ test_ends(void **state)
 	BEGIN();
 	neg2_probe_put(made_next(m), &(struct guid){ .b = { 1 } }, (const uint8_t[32]){ 1 });
 	expect_end(&t, C2S, m, CLOSE_BAD_SEQUENCE);
-	/* A node's list whose Next leaves it. */
-	BEGIN();
-	put_query(m, 5, 65536);
-	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
-	made_init(m);
-	put_list_resp(m, 5, 0, nodes_list);
-	m->b[NBSS_HDR_LEN + 112] = 0xf8;
-	m->b[NBSS_HDR_LEN + 113] = 0xff;
-	expect_end(&t, S2C, m, CLOSE_BAD_MESSAGE);
 	/* A compound that goes back. */
 	BEGIN();
 	put_echo(m, 4, false);
@@ -463,6 +508,7 @@ main(void)
 		cmocka_unit_test(test_bind_forbidden),
 		cmocka_unit_test(test_bind_elsewhere),
 		cmocka_unit_test(test_sessions),
+		cmocka_unit_test(test_logoff_misnamed),
 		cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_unkeyed_refused),
 	};

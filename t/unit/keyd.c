@@ -2,11 +2,16 @@
 #include "config.h"
 
 #include "auth/keymsg.h"
+#include "base/fdpass.h"
+#include "base/keytab.h"
 #include "base/wr.h"
 #include "keyd/apreq.h"
 #include "keyd/arena.h"
-#include "keyd/keytab.h"
+#include "keyd/authent.h"
 #include "keyd/ntlm.h"
+#include "keyd/ntlmhash.h"
+#include "keyd/rules.h"
+#include "keyd/seen.h"
 #include "t/unit/lib/vectors.h"
 
 #include <errno.h>
@@ -41,7 +46,9 @@ test_keymsg(void **state)
 		{ .type = KEYMSG_FORGET, .id = 3 },
 		{ .type = KEYMSG_KEY, .id = 4, .mutual = true, .data = data, .len = 32,
 		    .text = "a@B", .text_len = 3 },
-		{ .type = KEYMSG_FAIL, .id = 5, .text = "why", .text_len = 3 },
+		{ .type = KEYMSG_KEY, .id = 4, .mutual = true, .text = "a@B", .text_len = 3 },
+		{ .type = KEYMSG_FAIL, .id = 5, .cause = NOKEY_CAUSES - 1, .text = "why",
+		    .text_len = 3 },
 	};
 	uint8_t b[256];
 
@@ -54,6 +61,7 @@ test_keymsg(void **state)
 		assert_int_equal(keymsg_get(&m, b, n), 0);
 		assert_int_equal(m.type, all[i].type);
 		assert_true(m.id == all[i].id && m.mutual == all[i].mutual);
+		assert_int_equal(m.cause, all[i].cause);
 		assert_int_equal(m.len, all[i].len);
 		assert_int_equal(m.text_len, all[i].text_len);
 		assert_memory_equal(m.data, data, m.len);
@@ -91,6 +99,12 @@ test_keymsg_bounds(void **state)
 	    .text_len = KEYMSG_TEXT_MAX + 1 };
 	assert_int_equal(keymsg_put(b, KEYMSG_MAX, &m), 0);
 	m = (struct keymsg){ .type = KEYMSG_FORGET, .mutual = true };
+	assert_int_equal(keymsg_put(b, KEYMSG_MAX, &m), 0);
+	m = (struct keymsg){ .type = KEYMSG_KEY, .text = "a@B", .text_len = 3 };
+	assert_int_equal(keymsg_put(b, KEYMSG_MAX, &m), 0);
+	m = (struct keymsg){ .type = KEYMSG_FAIL, .cause = NOKEY_CAUSES };
+	assert_int_equal(keymsg_put(b, KEYMSG_MAX, &m), 0);
+	m = (struct keymsg){ .type = KEYMSG_FORGET, .cause = 1 };
 	assert_int_equal(keymsg_put(b, KEYMSG_MAX, &m), 0);
 	m = (struct keymsg){ .type = KEYMSG_TYPES };
 	assert_int_equal(keymsg_put(b, KEYMSG_MAX, &m), 0);
@@ -256,6 +270,47 @@ test_keytab(void **state)
 	assert_int_equal(f.n, 5);
 }
 
+static struct keytab_use
+use_of(const char *services)
+{
+	int fd = memfd_create("keytab", MFD_CLOEXEC);
+	struct keytab_use u;
+	char why[KEYTAB_WHY];
+	struct tab t;
+
+	full_tab(&t);
+	assert_int_equal(write(fd, t.b, t.n), t.n);
+	lseek(fd, 0, SEEK_SET);
+	assert_int_equal(keytab_use(fd, services, &u, why), 0);
+	close(fd);
+	return u;
+}
+
+/* Accounts count for any service, a service in either case, and no part of a name. */
+static void
+test_keytab_use(void **state)
+{
+	struct keytab_use u = use_of("cifs");
+	char why[KEYTAB_WHY];
+	int fd;
+
+	(void)state;
+	assert_true(u.usable == 4 && u.others == 1 && u.unknown == 1);
+	u = use_of("HOST,x");
+	assert_true(u.usable == 3 && u.others == 2);
+	u = use_of("x,Cifs,host");
+	assert_true(u.usable == 5 && u.others == 0);
+	u = use_of("cif,cifs/,hos,ifs");
+	assert_true(u.usable == 2 && u.others == 3);
+	fd = memfd_create("keytab", MFD_CLOEXEC);
+	assert_int_equal(keytab_use(fd, "cifs", &u, why), -1);
+	assert_string_equal(why, "keytab: it is empty");
+	assert_int_equal(ftruncate(fd, KEYTAB_FILE_MAX + 1), 0);
+	assert_int_equal(keytab_use(fd, "cifs", &u, why), -1);
+	assert_non_null(strstr(why, "larger than"));
+	close(fd);
+}
+
 /* Cut anywhere but between entries it is an error, and never a byte beyond is looked at. */
 static void
 test_keytab_cut(void **state)
@@ -337,11 +392,132 @@ test_keytab_bad(void **state)
 	check_bad_tab(&t, "entry 1: does not keep");
 }
 
+/* What is answered at all. */
+
+static time_t now_s;
+
+static time_t
+test_clock(time_t *t)
+{
+	(void)t;
+	return now_s;
+}
+
+static void
+rules_begin(struct rules *r, const char *services)
+{
+	char why[KEYD_WHY];
+
+	assert_int_equal(rules_init(r, services, why), 0);
+	r->clock = test_clock;
+}
+
+static void
+test_rules_services(void **state)
+{
+	static const char *const bad[] = { ",", "cifs,,host",
+		"a-name-longer-than-any-service-has" };
+	char bad_why[KEYD_WHY], many[80] = "a";
+	struct nokey why;
+	struct rules r;
+
+	(void)state;
+	rules_begin(&r, "cifs,host");
+	assert_int_equal(rules_service(&r, "CIFS/nas@LAB", &why), 0);
+	assert_int_equal(rules_service(&r, "host/nas@LAB", &why), 0);
+	assert_int_equal(rules_service(&r, "cifs@LAB", &why), 0);
+	assert_int_equal(rules_service(&r, "cif/nas@LAB", &why), -1);
+	assert_int_equal(rules_service(&r, "cifsx/nas@LAB", &why), -1);
+	assert_int_equal(rules_service(&r, "/cifs@LAB", &why), -1);
+	assert_int_equal(rules_service(&r, "", &why), -1);
+	assert_int_equal(rules_service(&r, "ldap/cifs@LAB", &why), -1);
+	assert_non_null(strstr(why.text, "ldap/cifs@LAB"));
+	assert_int_equal(why.cause, NOKEY_no_key_for_ticket);
+	assert_int_equal(r.count[KEYD_OTHER_SERVICE], 5);
+	rules_fini(&r);
+	for (size_t i = 0; i < COUNT(bad); i++)
+		assert_int_equal(rules_init(&r, bad[i], bad_why), -1);
+	for (int i = 0; i < RULES_SERVICES_MAX; i++)
+		strcat(many, ",a");
+	assert_int_equal(rules_init(&r, many, bad_why), -1);
+}
+
+static void
+test_rules_fresh(void **state)
+{
+	const int64_t day = 24 * 3600;
+	struct nokey why;
+	struct rules r;
+
+	(void)state;
+	rules_begin(&r, "cifs");
+	now_s = 2000000000;
+	assert_int_equal(rules_fresh(&r, now_s - day, "a@B", &why), 0);
+	assert_int_equal(rules_fresh(&r, now_s + day, "a@B", &why), 0);
+	assert_int_equal(rules_fresh(&r, now_s - day - 1, "a@B", &why), -1);
+	assert_non_null(strstr(why.text, "24 hours old"));
+	assert_int_equal(rules_fresh(&r, now_s + day + 1, "a@B", &why), -1);
+	assert_non_null(strstr(why.text, "24 hours ahead"));
+	assert_int_equal(rules_fresh(&r, 0, "a@B", &why), -1);
+	assert_int_equal(r.count[KEYD_OLD], 3);
+	assert_int_equal(rules_once(&r, 7, "a@B", &why), 0);
+	assert_int_equal(rules_unseen(&r, 8, "a@B", &why), 0);
+	assert_int_equal(rules_unseen(&r, 8, "a@B", &why), 0);
+	assert_int_equal(rules_once(&r, 7, "a@B", &why), -1);
+	assert_int_equal(rules_unseen(&r, 7, "a@B", &why), -1);
+	assert_int_equal(r.count[KEYD_AGAIN], 2);
+	rules_fini(&r);
+}
+
+static uint64_t
+nth_digest(const struct seen *s, uint64_t n)
+{
+	return seen_digest(s, &n, sizeof(n), "x", 1);
+}
+
+/* Crowds: all of a day are known, as long as they are not more than it has room for. */
+static void
+test_seen(void **state)
+{
+	const uint64_t n = SEEN_MAX + 1000;
+	struct seen s = { .since_s = 0 };
+
+	(void)state;
+	assert_false(seen_has(&s, 1));
+	assert_int_equal(seen_add(&s, nth_digest(&s, 0), 100), 0);
+	for (uint64_t i = 1; i < 3000; i++)
+		assert_int_equal(seen_add(&s, nth_digest(&s, i), 100 + i), 0);
+	for (uint64_t i = 0; i < 3000; i++)
+		assert_true(seen_has(&s, nth_digest(&s, i)));
+	assert_false(seen_has(&s, nth_digest(&s, 3000)));
+	assert_int_equal(s.young.n, 3000);
+	assert_int_equal(seen_add(&s, nth_digest(&s, 5), 4000), 0);
+	assert_int_equal(s.young.n, 3000);
+	/* A day later they are the old ones, and two days later they are gone. */
+	assert_int_equal(seen_add(&s, nth_digest(&s, 3000), 100 + SEEN_S), 0);
+	assert_true(seen_has(&s, nth_digest(&s, 0)) && seen_has(&s, nth_digest(&s, 3000)));
+	assert_int_equal(s.young.n, 1);
+	assert_int_equal(seen_add(&s, nth_digest(&s, 3001), 100 + 2 * SEEN_S), 0);
+	assert_false(seen_has(&s, nth_digest(&s, 0)));
+	assert_true(seen_has(&s, nth_digest(&s, 3000)));
+	seen_fini(&s);
+	/* More than there is room for: the newest are known. */
+	for (uint64_t i = 0; i < n; i++)
+		if (seen_add(&s, nth_digest(&s, i), 1) == -1)
+			fail_msg("digest %ju was not added", (uintmax_t)i);
+	for (uint64_t i = n - SEEN_MAX; i < n; i++)
+		if (!seen_has(&s, nth_digest(&s, i)))
+			fail_msg("digest %ju is lost", (uintmax_t)i);
+	seen_fini(&s);
+	assert_false(seen_has(&s, nth_digest(&s, n - 1)));
+}
+
 /* NTLM. */
 
 struct ntlm {
 	struct arena arena;
 	struct nthashes hashes;
+	struct rules rules;
 };
 
 static const uint8_t admin_hash[16] = { 0x7c, 0x4f, 0xe5, 0xea, 0xda, 0x68, 0x27, 0x14, 0xa0, 0x36,
@@ -354,6 +530,16 @@ ntlm_init(struct ntlm *n)
 
 	*n = (struct ntlm){ .hashes = { .n = 0 } };
 	assert_int_equal(arena_init(&n->arena, 65536, &why), 0);
+	rules_begin(&n->rules, "cifs");
+	/* When the vectors were made. */
+	now_s = 1435184301;
+}
+
+static void
+ntlm_fini(struct ntlm *n)
+{
+	rules_fini(&n->rules);
+	arena_fini(&n->arena);
 }
 
 static void
@@ -398,41 +584,52 @@ check_hex(const uint8_t *p, size_t n, const char *hex)
 }
 
 static void
-check_vector(const struct ntlm *n, const char *resp, const char *req, const char *key)
+check_vector(struct ntlm *n, const char *resp, const char *req, const char *key)
 {
 	uint8_t challenge[NTLM_CHALLENGE_LEN];
 	struct keyd_answer a;
-	char why[KEYD_WHY] = "";
+	struct nokey why;
 	size_t cn, an;
 	uint8_t *c = ntlmssp(resp, &cn), *auth = ntlmssp(req, &an);
 
-	assert_int_equal(ntlm_challenge_get(challenge, c, cn, why), 0);
-	assert_int_equal(ntlm_open(&n->hashes, challenge, auth, an, &a, why), 0);
+	assert_int_equal(ntlm_challenge_get(challenge, c, cn, &why), 0);
+	assert_int_equal(ntlm_open(&n->hashes, &n->rules, challenge, auth, an, &a, &why), 0);
 	check_hex(a.key, a.key_len, key);
 	assert_string_equal(a.principal, "Administrator@LAB.EXAMPLE");
 	assert_false(a.mutual);
+	/* Once, within a day, and for the service that the client means. */
+	assert_int_equal(ntlm_open(&n->hashes, &n->rules, challenge, auth, an, &a, &why), -1);
+	assert_non_null(strstr(why.text, "asked about before"));
+	now_s += 25 * 3600;
+	assert_int_equal(ntlm_open(&n->hashes, &n->rules, challenge, auth, an, &a, &why), -1);
+	assert_non_null(strstr(why.text, "hours old"));
+	now_s -= 25 * 3600;
+	strcpy(n->rules.service[0], "host");
+	assert_int_equal(ntlm_open(&n->hashes, &n->rules, challenge, auth, an, &a, &why), -1);
+	assert_non_null(strstr(why.text, "it is for cifs/SUT311"));
+	strcpy(n->rules.service[0], "cifs");
 	/* All that is needed ends with the session key, before the MIC list of SPNEGO. */
 	for (size_t k = 0; k < cn && k < 32; k++) {
 		uint8_t *cut = exact(c, k);
 
-		assert_int_equal(ntlm_challenge_get(challenge, cut, k, why), -1);
+		assert_int_equal(ntlm_challenge_get(challenge, cut, k, &why), -1);
 		free(cut);
 	}
-	assert_int_equal(ntlm_challenge_get(challenge, c, cn, why), 0);
+	assert_int_equal(ntlm_challenge_get(challenge, c, cn, &why), 0);
 	for (size_t k = 0; k < 0x196 + 16; k++) {
 		uint8_t *cut = exact(auth, k);
 
-		assert_int_equal(ntlm_open(&n->hashes, challenge, cut, k, &a, why), -1);
+		assert_int_equal(ntlm_open(&n->hashes, &n->rules, challenge, cut, k, &a, &why), -1);
 		free(cut);
 	}
 	for (size_t i = 0; i < 8 * an; i++) {
 		auth[i / 8] ^= (uint8_t)(1 << i % 8);
-		(void)!ntlm_open(&n->hashes, challenge, auth, an, &a, why);
+		(void)!ntlm_open(&n->hashes, &n->rules, challenge, auth, an, &a, &why);
 		auth[i / 8] ^= (uint8_t)(1 << i % 8);
 	}
 	challenge[0] ^= 1;
-	assert_int_equal(ntlm_open(&n->hashes, challenge, auth, an, &a, why), -1);
-	assert_non_null(strstr(why, "another password"));
+	assert_int_equal(ntlm_open(&n->hashes, &n->rules, challenge, auth, an, &a, &why), -1);
+	assert_non_null(strstr(why.text, "another password"));
 	free(c);
 	free(auth);
 }
@@ -455,7 +652,7 @@ test_ntlm_vectors(void **state)
 	    "270e1ba896585eeb7af3472d3b4c75a7");
 	check_vector(&n, "ms-311-bind-resp-1", "ms-311-bind-req-2",
 	    "84b9dbb730116a8fa6e9889555c265f9");
-	arena_fini(&n.arena);
+	ntlm_fini(&n);
 }
 
 static const uint8_t chal[NTLM_CHALLENGE_LEN] = { 1, 2, 3, 4, 5, 6, 7, 8 };
@@ -483,18 +680,22 @@ field(struct wr *w, size_t at, size_t off, size_t len)
 
 /* An AUTHENTICATE of NTLMv2 without key exchange; the key is in *key. upper: as it is hashed. */
 static size_t
-make_auth(uint8_t dst[512], const uint16_t *user, const uint16_t *upper, const uint8_t hash[16],
-    uint8_t key[16])
+make_auth_in(uint8_t dst[512], const uint16_t *user, const uint16_t *upper,
+    const uint16_t *hashed_domain, const uint8_t hash[16], uint8_t key[16])
 {
 	static const uint16_t domain[] = u"Lab";
+	static unsigned made;
 	uint8_t id[256], owf[16], blob[8 + 44] = { 0 }, proof[16];
 	size_t n = utf16(id, upper);
 	unsigned len = 16;
 	struct wr w = wr_init(dst, 512);
 
-	n += utf16(id + n, domain);
+	n += utf16(id + n, hashed_domain);
 	memcpy(blob, chal, 8);
 	blob[8] = blob[9] = 1;
+	/* The client's own challenge. */
+	made++;
+	memcpy(blob + 24, &made, sizeof(made));
 	HMAC(EVP_md5(), hash, 16, id, n, owf, &len);
 	HMAC(EVP_md5(), owf, 16, blob, sizeof(blob), proof, &len);
 	HMAC(EVP_md5(), owf, 16, proof, 16, key, &len);
@@ -515,22 +716,30 @@ make_auth(uint8_t dst[512], const uint16_t *user, const uint16_t *upper, const u
 	return wr_len(&w);
 }
 
+static size_t
+make_auth(uint8_t dst[512], const uint16_t *user, const uint16_t *upper, const uint8_t hash[16],
+    uint8_t key[16])
+{
+	return make_auth_in(dst, user, upper, u"Lab", hash, key);
+}
+
 static void
-check_auth(const struct ntlm *n, const uint16_t *user, const uint16_t *upper, const char *principal)
+check_auth(struct ntlm *n, const uint16_t *user, const uint16_t *upper, const char *principal)
 {
 	uint8_t b[512], key[16];
 	size_t len = make_auth(b, user, upper, admin_hash, key);
 	struct keyd_answer a;
-	char why[KEYD_WHY] = "";
-	int r = ntlm_open(&n->hashes, chal, b, len, &a, why);
+	struct nokey why;
+	int r = ntlm_open(&n->hashes, &n->rules, chal, b, len, &a, &why);
 
 	if (principal == NULL) {
 		assert_int_equal(r, -1);
-		assert_non_null(strstr(why, "no rc4-hmac key of that user"));
+		assert_non_null(strstr(why.text, "no rc4-hmac key of that user"));
+		assert_int_equal(why.cause, NOKEY_no_user_hash);
 		return;
 	}
 	if (r == -1)
-		fail_msg("%s", why);
+		fail_msg("%s", why.text);
 	assert_int_equal(a.key_len, 16);
 	assert_memory_equal(a.key, key, 16);
 	assert_string_equal(a.principal, principal);
@@ -562,18 +771,88 @@ test_ntlm_names(void **state)
 	check_auth(&n, u"alic", u"ALIC", NULL);
 	check_auth(&n, u"alicea", u"ALICEA", NULL);
 	check_auth(&n, u"@alice", u"@ALICE", NULL);
-	arena_fini(&n.arena);
+	ntlm_fini(&n);
+}
+
+/* Clients hash the domain as they send it, in upper case, or not at all. */
+static void
+test_ntlm_domains(void **state)
+{
+	static const uint16_t *const good[] = { u"Lab", u"LAB", u"" };
+	uint8_t b[512], key[16];
+	struct keyd_answer a;
+	struct nokey why;
+	struct ntlm n;
+	size_t len;
+
+	(void)state;
+	ntlm_init(&n);
+	ntlm_add(&n, "alice", some_key);
+	ntlm_add(&n, "alice", admin_hash);
+	for (size_t i = 0; i < COUNT(good); i++) {
+		len = make_auth_in(b, u"alice", u"ALICE", good[i], admin_hash, key);
+		assert_int_equal(ntlm_open(&n.hashes, &n.rules, chal, b, len, &a, &why), 0);
+		assert_memory_equal(a.key, key, 16);
+	}
+	len = make_auth_in(b, u"alice", u"ALICE", u"lab", admin_hash, key);
+	assert_int_equal(ntlm_open(&n.hashes, &n.rules, chal, b, len, &a, &why), -1);
+	len = make_auth_in(b, u"alice", u"alice", u"Lab", admin_hash, key);
+	assert_int_equal(ntlm_open(&n.hashes, &n.rules, chal, b, len, &a, &why), -1);
+	ntlm_fini(&n);
+}
+
+/* [MS-NLMP] 4.2.1 and 4.2.3: NTLMv1 with client challenge. */
+static void
+test_ntlm_v1(void **state)
+{
+	static const char head[] = "4e544c4d5353500003000000"
+	    "1800180048000000" "1800180060000000" "0c000c0078000000" "0800080084000000"
+	    "00000000" "8c000000" "000000008c000000" "01820800" "0000000000000000"
+	    "aaaaaaaaaaaaaaaa00000000000000000000000000000000"
+	    "7537f803ae367128ca458204bde7caf81e97ed2683267232"
+	    "44006f006d00610069006e00" "5500730065007200";
+	static const uint8_t challenge[8] = { 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef };
+	size_t len, hash_len;
+	uint8_t *b = unhex(head, &len);
+	uint8_t *hash = unhex("a4f49c406510bdcab6824ee7c30fd852", &hash_len);
+	struct keyd_answer a;
+	struct nokey why;
+	struct ntlm n;
+
+	(void)state;
+	ntlm_init(&n);
+	ntlm_md4(a.key, hash);
+	check_hex(a.key, 16, "d87262b0cde4b1cb7499becccdf10784");
+	ntlm_add(&n, "user", some_key);
+	ntlm_add(&n, "User", hash);
+	if (ntlm_open(&n.hashes, &n.rules, challenge, b, len, &a, &why) == -1)
+		fail_msg("%s", why.text);
+	check_hex(a.key, a.key_len, "eb93429a8bd952f8b89c55b87f475edc");
+	assert_int_equal(ntlm_open(&n.hashes, &n.rules, challenge, b, len, &a, &why), -1);
+	assert_non_null(strstr(why.text, "asked about before"));
+	for (size_t i = 0x48; i < 0x50; i++) {
+		b[i] ^= 1;
+		assert_int_equal(ntlm_open(&n.hashes, &n.rules, challenge, b, len, &a, &why), -1);
+		assert_non_null(strstr(why.text, "another password"));
+		b[i] ^= 1;
+	}
+	b[62] = 0;
+	assert_int_equal(ntlm_open(&n.hashes, &n.rules, challenge, b, len, &a, &why), -1);
+	assert_non_null(strstr(why.text, "without extended session security"));
+	ntlm_fini(&n);
+	free(b);
+	free(hash);
 }
 
 static void
-check_refused(const struct ntlm *n, const uint8_t *p, size_t len, const char *part)
+check_refused(struct ntlm *n, const uint8_t *p, size_t len, const char *part)
 {
 	struct keyd_answer a;
-	char why[KEYD_WHY] = "";
+	struct nokey why;
 
-	assert_int_equal(ntlm_open(&n->hashes, chal, p, len, &a, why), -1);
-	if (strstr(why, part) == NULL)
-		fail_msg("\"%s\" does not say \"%s\"", why, part);
+	assert_int_equal(ntlm_open(&n->hashes, &n->rules, chal, p, len, &a, &why), -1);
+	if (strstr(why.text, part) == NULL)
+		fail_msg("\"%s\" does not say \"%s\"", why.text, part);
 }
 
 static void
@@ -606,7 +885,7 @@ test_ntlm_refused(void **state)
 	wr_u16_at(&w, 20, 0);
 	wr_u16_at(&w, 36, 0);
 	check_refused(&n, b, len, "anonymous");
-	arena_fini(&n.arena);
+	ntlm_fini(&n);
 }
 
 /* An AP-REQ whose encrypted parts are noise. */
@@ -643,8 +922,8 @@ static size_t
 make_ap_req(uint8_t dst[512])
 {
 	static const uint8_t realm[] = { 0x1b, 3, 'L', 'A', 'B' };
-	static const uint8_t names[] = { 0x30, 0x11, 0xa0, 3, 2, 1, 2, 0xa1, 10, 0x30, 8, 0x1b, 2,
-		'n', 'f', 0x1b, 2, 'n', '1' };
+	static const uint8_t names[] = { 0x30, 0x13, 0xa0, 3, 2, 1, 2, 0xa1, 12, 0x30, 10, 0x1b, 4,
+		'c', 'i', 'f', 's', 0x1b, 2, 'n', '1' };
 	static const uint8_t noise[] = { 0x04, 3, 9, 9, 9 };
 	static const uint8_t options[] = { 0x03, 5, 0, 0x20, 0, 0, 0 };
 	uint8_t enc[100], t[200], r[400];
@@ -679,8 +958,11 @@ test_apreq(void **state)
 	(void)state;
 	assert_int_equal(apreq_get(&a, b, n), 0);
 	assert_int_equal(a.enctype, 18);
-	assert_true(a.has_kvno && a.kvno == 70000u);
-	assert_string_equal(a.server, "nf/n1@LAB");
+	assert_true(a.has_kvno && a.kvno == 70000u && a.mutual);
+	assert_true(a.ticket.enctype == 18 && a.ticket.n == 3);
+	assert_true(a.authenticator.enctype == 18 && a.authenticator.n == 3);
+	assert_int_equal(a.authenticator.p[0], 9);
+	assert_string_equal(a.server, "cifs/n1@LAB");
 	for (size_t k = 0; k < n; k++) {
 		uint8_t *cut = exact(b, k);
 
@@ -693,6 +975,123 @@ test_apreq(void **state)
 		flip[i / 8] ^= (uint8_t)(1 << i % 8);
 		(void)!apreq_get(&a, flip, n);
 		assert_true(strlen(a.server) < sizeof(a.server));
+		free(flip);
+	}
+}
+
+/* An Authenticator with a checksum of GSS-API and a subkey; the time as it is given. */
+static size_t
+make_authenticator(uint8_t dst[512], const char *when)
+{
+	static const uint8_t realm[] = { 0x1b, 3, 'L', 'A', 'B' };
+	static const uint8_t name[] = { 0x30, 12, 0xa0, 3, 2, 1, 1, 0xa1, 5, 0x30, 3, 0x1b, 1,
+		'a' };
+	uint8_t gss[24] = { 0x10, [20] = 0x22 }, time[40], in[300], part[100];
+	size_t n = 0, k;
+
+	n += der_int(in + n, 0xa0, 5);
+	n += der(in + n, 0xa1, realm, sizeof(realm));
+	n += der(in + n, 0xa2, name, sizeof(name));
+	k = der_int(part, 0xa0, 0x8003);
+	gss[4] = 0;
+	k += der(part + k, 0xa1, time, der(time, 0x04, gss, sizeof(gss)));
+	k = der(part, 0x30, part, k);
+	n += der(in + n, 0xa3, part, k);
+	n += der_int(in + n, 0xa4, 123456);
+	k = der(time, 0x18, (const uint8_t *)when, strlen(when));
+	n += der(in + n, 0xa5, time, k);
+	k = der_int(part, 0xa0, 18);
+	k += der(part + k, 0xa1, time, der(time, 0x04, some_key, 32));
+	k = der(part, 0x30, part, k);
+	n += der(in + n, 0xa6, part, k);
+	n = der(in, 0x30, in, n);
+	return der(dst, 0x62, in, n);
+}
+
+static void
+test_authent(void **state)
+{
+	static const char *const bad[] = { "2026112900300Z", "20261129003000", "20261329003000Z",
+		"20261129243000Z", "2026112900300aZ", "00001129003000Z", "-0261129003000Z" };
+	static const struct {
+		const char *text;
+		int64_t s;
+	} good[] = {
+		{ "19700101000000Z", 0 },
+		{ "20000229235959Z", 951868799 },
+		{ "20261129003000Z", 1795912200 },
+		{ "20380119031408Z", 2147483648 },
+		{ "19010101000000Z", -2177452800 },
+	};
+	uint8_t b[512];
+	struct authent a;
+	size_t n = 0;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(good); i++) {
+		n = make_authenticator(b, good[i].text);
+		assert_int_equal(authent_get(&a, b, n), 0);
+		assert_true(a.ctime == good[i].s);
+		assert_int_equal(a.cusec, 123456);
+		assert_true(a.has_flags && a.flags == 0x22 && a.subkey_len == 32);
+		assert_memory_equal(a.subkey, some_key, 32);
+	}
+	for (size_t k = 0; k < n; k++) {
+		uint8_t *cut = exact(b, k);
+
+		assert_int_equal(authent_get(&a, cut, k), -1);
+		free(cut);
+	}
+	for (size_t i = 0; i < 8 * n; i++) {
+		uint8_t *flip = exact(b, n);
+
+		flip[i / 8] ^= (uint8_t)(1 << i % 8);
+		if (authent_get(&a, flip, n) == 0 && a.subkey != NULL)
+			assert_true(a.subkey + a.subkey_len <= flip + n);
+		free(flip);
+	}
+	for (size_t i = 0; i < COUNT(bad); i++)
+		assert_int_equal(authent_get(&a, b, make_authenticator(b, bad[i])), -1);
+	assert_int_equal(authent_reply_get(&a, b, n), -1);
+}
+
+/* A ticket's encrypted part: who logs on, and by which key; what follows is not looked at. */
+static void
+test_authent_ticket(void **state)
+{
+	static const uint8_t flags[] = { 0x03, 5, 0, 0x40, 0, 0, 0 }, realm[] = { 0x1b, 1, 'R' };
+	static const uint8_t name[] = { 0x30, 18, 0xa0, 3, 2, 1, 1, 0xa1, 11, 0x30, 9, 0x1b, 1, 'a',
+		0x1b, 4, 'h', 'o', 's', 't' };
+	uint8_t b[512], in[300], part[100], key[40];
+	size_t n = 0, k;
+	struct authent_ticket t;
+
+	(void)state;
+	k = der_int(part, 0xa0, 18);
+	k += der(part + k, 0xa1, key, der(key, 0x04, some_key, 32));
+	k = der(part, 0x30, part, k);
+	n += der(in + n, 0xa0, flags, sizeof(flags));
+	n += der(in + n, 0xa1, part, k);
+	n += der(in + n, 0xa2, realm, sizeof(realm));
+	n += der(in + n, 0xa3, name, sizeof(name));
+	n = der(in, 0x30, in, n);
+	n = der(b, 0x63, in, n);
+	assert_int_equal(authent_ticket_get(&t, b, n), 0);
+	assert_true(t.enctype == 18 && t.key_len == 32 && t.realm.n == 1 && t.ncomponents == 2);
+	assert_memory_equal(t.key, some_key, 32);
+	assert_memory_equal(t.component[1].p, "host", 4);
+	for (k = 0; k < n; k++) {
+		uint8_t *cut = exact(b, k);
+
+		assert_int_equal(authent_ticket_get(&t, cut, k), -1);
+		free(cut);
+	}
+	for (size_t i = 0; i < 8 * n; i++) {
+		uint8_t *flip = exact(b, n);
+
+		flip[i / 8] ^= (uint8_t)(1 << i % 8);
+		if (authent_ticket_get(&t, flip, n) == 0)
+			assert_true(t.key + t.key_len <= flip + n && t.ncomponents <= 8);
 		free(flip);
 	}
 }
@@ -867,6 +1266,9 @@ test_process(void **state)
 	/* Once. */
 	keyd_put(&k, KEYMSG_NTLM_AUTH, 10, auth, an);
 	check_fail(&k, 10, "knows nothing");
+	keyd_put(&k, KEYMSG_NTLM_CHALLENGE, 14, c, cn);
+	keyd_put(&k, KEYMSG_NTLM_AUTH, 14, auth, an);
+	check_fail(&k, 14, "asked about before");
 	/* Never begun, as after a restart. */
 	keyd_put(&k, KEYMSG_AP_REP, 5, c, cn);
 	check_fail(&k, 5, "knows nothing");
@@ -907,34 +1309,67 @@ test_process_limits(void **state)
 	keyd_stop(&k);
 }
 
-/* Each of these is sent to a process of its own, which must close the channel. */
+/* A message that its exchange does not expect ends that exchange, and no other. */
 static void
 test_process_order(void **state)
 {
 	static const struct {
-		enum keymsg_type first, second;
-		uint64_t id;
+		enum keymsg_type type;
+		bool answered;
 	} bad[] = {
-		{ KEYMSG_NTLM_CHALLENGE, KEYMSG_NTLM_CHALLENGE, 2 },
-		{ KEYMSG_NTLM_CHALLENGE, KEYMSG_AP_REQ, 2 },
-		{ KEYMSG_NTLM_CHALLENGE, KEYMSG_AP_REP, 2 },
-		{ KEYMSG_NTLM_CHALLENGE, KEYMSG_NTLM_CHALLENGE, 1 },
-		{ KEYMSG_NTLM_CHALLENGE, KEYMSG_AP_REQ, 1 },
-		{ KEYMSG_NTLM_CHALLENGE, KEYMSG_KEY, 2 },
+		{ KEYMSG_NTLM_CHALLENGE, false },
+		{ KEYMSG_AP_REQ, true },
+		{ KEYMSG_AP_REP, true },
 	};
-	uint8_t c[48];
-	size_t cn = challenge_message(c);
+	uint8_t c[48], auth[512], key[16], b[KEYMSG_ANSWER_MAX];
+	size_t cn = challenge_message(c), an = make_auth(auth, u"alice", u"ALICE", admin_hash, key);
+	struct keymsg m;
+	struct keyd k;
 
 	(void)state;
+	keyd_start(&k);
 	for (size_t i = 0; i < COUNT(bad); i++) {
-		struct keyd k;
+		uint64_t hit = 100 - 10 * i, other = hit - 1;
 
-		keyd_start(&k);
-		keyd_put(&k, bad[i].first, 2, c, cn);
-		keyd_put(&k, bad[i].second, bad[i].id, c, cn);
-		check_closed(&k);
-		keyd_stop(&k);
+		keyd_put(&k, KEYMSG_NTLM_CHALLENGE, hit, c, cn);
+		keyd_put(&k, KEYMSG_NTLM_CHALLENGE, other, c, cn);
+		keyd_put(&k, bad[i].type, hit, c, cn);
+		if (bad[i].answered)
+			check_fail(&k, hit, "out of order");
+		keyd_put(&k, KEYMSG_NTLM_AUTH, hit, auth, an);
+		check_fail(&k, hit, "knows nothing");
+		/* That id, below one that was seen, and ended, is as good as any. */
+		an = make_auth(auth, u"alice", u"ALICE", admin_hash, key);
+		keyd_put(&k, KEYMSG_NTLM_AUTH, other, auth, an);
+		keyd_get(&k, &m, b);
+		assert_int_equal(m.type, KEYMSG_KEY);
+		assert_true(m.id == other);
 	}
+	keyd_stop(&k);
+}
+
+/* The guard hears which worker is lost, gives it a new socket, and all is well. */
+static void
+check_lost(struct keyd *k)
+{
+	const uint8_t again[3] = { KEYD_WORKER, 0, 0 };
+	uint8_t b[KEYMSG_ANSWER_MAX], c[48], packet[8];
+	size_t cn = challenge_message(c);
+	struct keymsg m;
+	int w[2];
+
+	assert_int_equal(recv(k->guard, packet, sizeof(packet), 0), 3);
+	assert_int_equal(packet[0], KEYD_LOST);
+	assert_int_equal(packet[1] | packet[2], 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, w), 0);
+	assert_int_equal(fdpass_send(k->guard, again, sizeof(again), w[1], 0), 0);
+	close(w[1]);
+	close(k->worker);
+	k->worker = w[0];
+	keyd_get(k, &m, b);
+	assert_int_equal(m.type, KEYMSG_HELLO);
+	keyd_put(k, KEYMSG_AP_REQ, 1, c, cn);
+	check_fail(k, 1, "not an AP-REQ");
 }
 
 static void
@@ -944,14 +1379,44 @@ test_process_garbage(void **state)
 	struct keyd k;
 
 	(void)state;
+	keyd_start(&k);
+	memset(big, 0xff, KEYMSG_MAX + 100);
 	for (size_t n = 1; n < KEYMSG_MAX + 100; n = n < 20 ? n + 1 : n * 10) {
-		keyd_start(&k);
-		memset(big, 0xff, n);
 		assert_int_equal(send(k.worker, big, n, MSG_NOSIGNAL), n);
 		check_closed(&k);
-		keyd_stop(&k);
+		check_lost(&k);
 	}
+	/* What only smbgate-keyd says. */
+	keyd_put(&k, KEYMSG_HELLO, KEYMSG_VERSION, NULL, 0);
+	check_closed(&k);
+	check_lost(&k);
+	/* A worker that hangs up. */
+	shutdown(k.worker, SHUT_RDWR);
+	check_lost(&k);
+	keyd_stop(&k);
 	free(big);
+}
+
+/* It says that it lives, whatever its workers do, also when it has much to do. */
+static void
+test_process_ping(void **state)
+{
+	static const char ping = KEYD_PING;
+	uint8_t b[512];
+	size_t n = make_ap_req(b);
+	struct keyd k;
+	char what;
+
+	(void)state;
+	keyd_start(&k);
+	for (uint64_t i = 1; i <= 20; i++)
+		keyd_put(&k, KEYMSG_AP_REQ, i, b, n);
+	assert_int_equal(send(k.guard, &ping, 1, 0), 1);
+	do
+		assert_int_equal(recv(k.guard, &what, 1, 0), 1);
+	while (what == KEYTAB_WANTED);
+	assert_int_equal(what, KEYD_PONG);
+	keyd_stop(&k);
 }
 
 /* An AP-REQ that no key fits makes it ask for the keytab again; the old reason comes with it. */
@@ -988,17 +1453,26 @@ main(void)
 		cmocka_unit_test(test_keymsg_bounds),
 		cmocka_unit_test(test_arena),
 		cmocka_unit_test(test_keytab),
+		cmocka_unit_test(test_keytab_use),
 		cmocka_unit_test(test_keytab_cut),
 		cmocka_unit_test(test_keytab_flipped),
 		cmocka_unit_test(test_keytab_bad),
+		cmocka_unit_test(test_rules_services),
+		cmocka_unit_test(test_rules_fresh),
+		cmocka_unit_test(test_seen),
 		cmocka_unit_test(test_ntlm_vectors),
 		cmocka_unit_test(test_ntlm_names),
+		cmocka_unit_test(test_ntlm_domains),
+		cmocka_unit_test(test_ntlm_v1),
 		cmocka_unit_test(test_ntlm_refused),
 		cmocka_unit_test(test_apreq),
+		cmocka_unit_test(test_authent),
+		cmocka_unit_test(test_authent_ticket),
 		cmocka_unit_test(test_process),
 		cmocka_unit_test(test_process_limits),
 		cmocka_unit_test(test_process_order),
 		cmocka_unit_test(test_process_garbage),
+		cmocka_unit_test(test_process_ping),
 		cmocka_unit_test(test_process_again),
 	};
 

@@ -82,6 +82,26 @@ one_node(void **state)
 	lab_free(&l);
 }
 
+/* The other one answers, and serves nobody of this one's. */
+static void
+two_clusters(void **state)
+{
+	struct lab l;
+
+	(void)state;
+	lab_new(&l);
+	snprintf(l.rows[0].cluster, sizeof(l.rows[0].cluster), "old");
+	nodes_apply(l.nodes, l.policy, 2);
+	doubt_over(l.b, 3000);
+	assert_true(doubt_grows(l.nodes, l.a, 2500, 4000));
+	assert_int_equal(l.a->doubt_ms, 4000);
+	assert_int_equal(l.a->way_out_ms, 0);
+	snprintf(l.rows[1].cluster, sizeof(l.rows[1].cluster), "old");
+	nodes_apply(l.nodes, l.policy, 3);
+	assert_true(doubt_grows(l.nodes, l.a, 2500, 4100));
+	lab_free(&l);
+}
+
 static void
 both_nodes(void **state)
 {
@@ -89,11 +109,14 @@ both_nodes(void **state)
 
 	(void)state;
 	lab_new(&l);
-	/* The other one has not answered since: it may be away as well, and soon is in doubt. */
-	assert_false(doubt_grows(l.nodes, l.a, 2500, 4000));
+	/*
+	 * The other one has not answered since: it may be away as well, and soon is in doubt. That
+	 * a doubt begins is to be told: until it is over connections are not idle.
+	 */
+	assert_true(doubt_grows(l.nodes, l.a, 2500, 4000));
 	assert_int_equal(l.a->doubt_ms, 4000);
 	assert_int_equal(l.a->way_out_ms, 0);
-	assert_false(doubt_grows(l.nodes, l.b, 2500, 4000));
+	assert_true(doubt_grows(l.nodes, l.b, 2500, 4000));
 	assert_false(doubt_grows(l.nodes, l.a, 4500, 6000));
 	/* One comes back; the other one gets another probe's time. */
 	doubt_over(l.b, 7000);
@@ -101,7 +124,7 @@ both_nodes(void **state)
 	assert_int_equal(l.a->way_out_ms, 0);
 	assert_true(doubt_grows(l.nodes, l.a, 6500, 8000));
 	/* And goes away again. */
-	assert_false(doubt_grows(l.nodes, l.b, 7500, 9000));
+	assert_true(doubt_grows(l.nodes, l.b, 7500, 9000));
 	doubt_review(l.nodes, l.a, 9100);
 	assert_int_equal(l.a->way_out_ms, 0);
 	assert_int_equal(l.a->doubt_ms, 4000);
@@ -118,7 +141,7 @@ no_other(void **state)
 	lab_new(&l);
 	doubt_over(l.b, 3000);
 	l.b->drain = true;
-	assert_false(doubt_grows(l.nodes, l.a, 2500, 4000));
+	assert_true(doubt_grows(l.nodes, l.a, 2500, 4000));
 	l.b->drain = false;
 	l.b->health = NODE_HUNG;
 	assert_false(doubt_grows(l.nodes, l.a, 2500, 4000));
@@ -139,6 +162,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_node),
+		cmocka_unit_test(two_clusters),
 		cmocka_unit_test(both_nodes),
 		cmocka_unit_test(no_other),
 	};

@@ -1,6 +1,7 @@
 /* nodes-node.c: logons that a node leaves without an answer, probes that meet themselves, words */
 #include "config.h"
 
+#include "nodes/cluster.h"
 #include "nodes/logons.h"
 #include "nodes/node.h"
 #include "policy/policy.h"
@@ -32,6 +33,51 @@ policy(void)
 		n->weight = 100;
 	}
 	return p;
+}
+
+/* Who stands in for whom, and the numbers of that: other proxies have the same. */
+static void
+clusters(void **state)
+{
+	struct policy *p = policy();
+	struct nodes *nodes = nodes_new();
+	struct node *a, *b, *found[2];
+
+	(void)state;
+	nodes_apply(nodes, p, 1);
+	a = nodes_find_name(nodes, "n1");
+	b = nodes_find_name(nodes, "n2");
+	/* Nothing is said. */
+	assert_true(node_same_cluster(a, b, false) && !node_same_cluster(a, b, true));
+	assert_int_equal(node_cluster(a, false), 0);
+	assert_int_equal(node_cluster(a, true), 0x629289e6);
+	assert_true(node_in_cluster(a, 0) && node_in_cluster(a, node_cluster(a, true)));
+	assert_false(node_in_cluster(b, node_cluster(a, true)));
+	assert_int_equal(nodes_of_cluster(nodes, node_cluster(b, true), found, 2), 1);
+	assert_ptr_equal(found[0], b);
+	node_unref(&found[0]);
+	/* One of them has a cluster. */
+	snprintf(p->nodes[0].cluster, sizeof(p->nodes[0].cluster), "nas");
+	nodes_apply(nodes, p, 2);
+	assert_false(node_same_cluster(a, b, false) || node_same_cluster(a, b, true));
+	assert_int_equal(node_cluster(a, true), 0x807c2834);
+	assert_int_equal(node_cluster(a, false), cluster_number("nas"));
+	assert_false(node_in_cluster(a, cluster_alone(a->id)));
+	assert_true(nodes_take_new(nodes, 0) && nodes_take_new(nodes, cluster_number("nas")));
+	a->drain = true;
+	assert_false(nodes_take_new(nodes, cluster_number("nas")));
+	/* Both. */
+	snprintf(p->nodes[1].cluster, sizeof(p->nodes[1].cluster), "nas");
+	nodes_apply(nodes, p, 3);
+	assert_true(node_same_cluster(a, b, false) && node_same_cluster(a, b, true));
+	assert_int_equal(nodes_of_cluster(nodes, cluster_number("nas"), found, 2), 2);
+	node_unref(&found[0]);
+	node_unref(&found[1]);
+	assert_false(nodes_take_new(nodes, 0));
+	node_unref(&a);
+	node_unref(&b);
+	nodes_free(&nodes);
+	policy_unref(&p);
 }
 
 static void
@@ -151,6 +197,7 @@ int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(clusters),
 		cmocka_unit_test(held_logons),
 		cmocka_unit_test(own_probes),
 		cmocka_unit_test(states),

@@ -170,7 +170,7 @@ test_answer(void **state)
 	p->nodes[0].weight = 1;
 	nodes_apply(n, p, 0);
 	/* Plain defaults until one has answered. */
-	nodes_answer(n, &out, blob);
+	nodes_answer(n, 0, &out, blob);
 	assert_int_equal(out.max_read, 65536);
 	assert_int_equal(out.blob_len, 0);
 	one = nodes_find_name(n, "n1");
@@ -178,7 +178,7 @@ test_answer(void **state)
 	assert_int_equal(node_capabilities(one), 0);
 	node_learn(one, &in);
 	assert_int_equal(node_capabilities(one), 0x2f);
-	nodes_answer(n, &out, blob);
+	nodes_answer(n, 0, &out, blob);
 	assert_int_equal(out.security_mode, SMB2_NEGOTIATE_SIGNING_REQUIRED);
 	assert_true(guid_equal(&out.server_guid, &in.server_guid));
 	assert_int_equal(out.capabilities, 0x2f);
@@ -191,7 +191,7 @@ test_answer(void **state)
 	/* A token that is too long is left out. */
 	in.blob_len = NODE_BLOB_MAX + 1;
 	node_learn(one, &in);
-	nodes_answer(n, &out, blob);
+	nodes_answer(n, 0, &out, blob);
 	assert_int_equal(out.blob_len, 0);
 	node_unref(&one);
 	nodes_free(&n);

@@ -39,7 +39,7 @@ policy(enum pol_source source, const char *const *pool, size_t n)
 	struct policy *p = policy_new();
 
 	assert_non_null(p);
-	p->source = source;
+	p->common.source = source;
 	p->npool = n;
 	p->pool = calloc(n + 1, sizeof(struct addr));
 	assert_non_null(p->pool);
@@ -55,7 +55,7 @@ check(struct policy *p, const char *client, const char *node, enum source want,
 	struct addr c = address(client), n = address(node), from = address("::");
 	char text[ADDR_STRLEN];
 
-	assert_int_equal(source_choose(p, hash, &c, &n, &from), want);
+	assert_int_equal(source_choose(p, p->common.source, hash, &c, &n, &from), want);
 	assert_string_equal(addr_str(&from, text), want_from);
 }
 
@@ -68,7 +68,7 @@ test_families(void **state)
 
 	(void)state;
 	check(p, "10.8.0.2", "10.2.0.11", SOURCE_OWN, "::");
-	p->source = POL_SOURCE_TRANSPARENT;
+	p->common.source = POL_SOURCE_TRANSPARENT;
 	check(p, "10.8.0.2", "10.2.0.11", SOURCE_CLIENT, "10.8.0.2");
 	check(p, "fd00:8::2", "fd00:2::11", SOURCE_CLIENT, "fd00:8::2");
 	check(p, "::ffff:10.8.0.2", "10.2.0.11", SOURCE_CLIENT, "10.8.0.2");
@@ -78,7 +78,7 @@ test_families(void **state)
 	check(p, "127.0.0.1", "10.2.0.11", SOURCE_MISFIT, "::");
 	check(p, "::1", "fd00:2::11", SOURCE_MISFIT, "::");
 	check(p, "127.0.0.1", "127.0.0.11", SOURCE_CLIENT, "127.0.0.1");
-	p->source = POL_SOURCE_POOL;
+	p->common.source = POL_SOURCE_POOL;
 	check(p, "10.8.0.2", "10.2.0.11", SOURCE_POOL, "10.2.0.101");
 	check(p, "fd00:8::2", "10.2.0.11", SOURCE_POOL, "10.2.0.101");
 	check(p, "10.8.0.2", "fd00:2::11", SOURCE_POOL, "fd00:2::101");
@@ -96,7 +96,7 @@ drawn(const struct policy *p, unsigned client)
 	const uint8_t v4[4] = { 10, 8, (uint8_t)(client >> 8), (uint8_t)client };
 	struct addr c = addr_from_v4(v4), n = address("10.2.0.11"), from;
 
-	assert_int_equal(source_choose(p, hash, &c, &n, &from), SOURCE_POOL);
+	assert_int_equal(source_choose(p, p->common.source, hash, &c, &n, &from), SOURCE_POOL);
 	return from.b[15];
 }
 
@@ -144,7 +144,8 @@ test_spread(void **state)
 		const uint8_t v4[4] = { 10, 3, (uint8_t)(n >> 8), (uint8_t)n };
 		struct addr node = addr_from_v4(v4);
 
-		assert_int_equal(source_choose(p, hash, &c, &node, &from), SOURCE_POOL);
+		assert_int_equal(source_choose(p, p->common.source, hash, &c, &node, &from),
+		    SOURCE_POOL);
 		load[from.b[15]]++;
 	}
 	for (unsigned i = 1; i <= POOL; i++)
@@ -168,7 +169,8 @@ test_next(void **state)
 		struct addr c = addr_from_v4(v4), from;
 		unsigned seen = 0;
 
-		assert_int_equal(source_choose(p, hash, &c, &node, &from), SOURCE_POOL);
+		assert_int_equal(source_choose(p, p->common.source, hash, &c, &node, &from),
+		    SOURCE_POOL);
 		for (unsigned i = 0; i < POOL; i++) {
 			assert_false((seen & 1u << from.b[15]) != 0);
 			seen |= 1u << from.b[15];
@@ -192,9 +194,19 @@ test_addresses(void **state)
 	/* None fits: the kernel's choice. */
 	p->npool = 1;
 	assert_int_equal(source_addresses(p, &lo), 1);
-	p->source = POL_SOURCE_OWN;
+	p->common.source = POL_SOURCE_OWN;
 	assert_int_equal(source_addresses(p, &v4), 1);
-	p->source = POL_SOURCE_TRANSPARENT;
+	p->common.source = POL_SOURCE_TRANSPARENT;
+	assert_int_equal(source_addresses(p, &v4), 0);
+	/* One listener's clients come from the pool, all others' from this machine. */
+	p->common.source = POL_SOURCE_OWN;
+	p->npool = 4;
+	p->listeners = calloc(1, sizeof(*p->listeners));
+	assert_non_null(p->listeners);
+	p->nlisteners = 1;
+	p->listeners[0].source = POL_SOURCE_POOL;
+	assert_int_equal(source_addresses(p, &v4), 3);
+	p->listeners[0].source = POL_SOURCE_TRANSPARENT;
 	assert_int_equal(source_addresses(p, &v4), 0);
 	policy_unref(&p);
 	assert_false(ports_scarce(1000000, 0));

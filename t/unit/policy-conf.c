@@ -1,6 +1,7 @@
 /* policy-conf.c: unit tests of smbgate.conf: every option, paths, every error */
 #include "config.h"
 
+#include "base/keyfile.h"
 #include "policy/conf.h"
 #include "t/unit/lib/memory.h"
 #include "t/unit/lib/policy.h"
@@ -66,6 +67,8 @@ test_defaults(void **state)
 	assert_string_equal(c->control, "/run/smbgate/control.sock");
 	assert_null(c->user);
 	assert_null(c->keytab);
+	assert_string_equal(c->keytab_services, "cifs");
+	assert_int_equal(c->keytab_rate, 500);
 	assert_null(c->keyd_user);
 	assert_null(c->cluster_secret);
 	assert_null(c->pid_file);
@@ -86,6 +89,7 @@ test_full(void **state)
 	    "control = \"/tmp/control.sock\"\n"
 	    "user    = smbgate\n"
 	    "keytab  = 'cluster.keytab'\n"
+	    "keytab-services = { cifs, \"HOST\" } keytab-rate = 1\n"
 	    "keyd-user = smbgate-keyd\n"
 	    "auth-winbind = no\n"
 	    "cluster-secret = \"../cluster.secret\"\n"
@@ -99,18 +103,22 @@ test_full(void **state)
 	    "listen old7 { netbios = true\n address = \"10.0.0.7:1139\" }\n"
 	    "listen way { address = \"0.0.0.0:447\"\n intercept = on }\n"
 	    "listen behind {\n address = \"10.0.0.8\"\n"
-	    " proxy-protocol = { \"10.9.0.0/24\",\n  \"fd00:9::1\" }\n}\n");
+	    " proxy-protocol = { \"10.9.0.0/24\",\n  \"fd00:9::1\" }\n}\n"
+	    "listen bare { address = \"10.0.0.9\"\n netbios = off }\n"
+	    "listen both { address = \"10.0.0.10\"\n netbios = auto }\n");
 
 	(void)state;
 	check_path(c->policy, "rules/policy.conf");
 	assert_string_equal(c->control, "/tmp/control.sock");
 	assert_string_equal(c->user, "smbgate");
 	check_path(c->keytab, "cluster.keytab");
+	assert_string_equal(c->keytab_services, "cifs,HOST");
+	assert_int_equal(c->keytab_rate, 1);
 	assert_string_equal(c->keyd_user, "smbgate-keyd");
 	check_path(c->cluster_secret, "../cluster.secret");
 	assert_string_equal(c->pid_file, "/run/smbgate.pid");
 	assert_int_equal(c->workers, 256);
-	assert_int_equal(c->nlisten, 9);
+	assert_int_equal(c->nlisten, 11);
 	check_listen(&c->listen[0], "lan", "10.0.0.5:445");
 	check_listen(&c->listen[1], "lan6", "[::1]:4450");
 	check_listen(&c->listen[2], "all", "0.0.0.0:446");
@@ -120,8 +128,11 @@ test_full(void **state)
 	check_listen(&c->listen[6], "old7", "10.0.0.7:1139");
 	check_listen(&c->listen[7], "way", "0.0.0.0:447");
 	check_listen(&c->listen[8], "behind", "10.0.0.8:445");
+	check_listen(&c->listen[9], "bare", "10.0.0.9:445");
+	check_listen(&c->listen[10], "both", "10.0.0.10:445");
 	for (size_t i = 0; i < c->nlisten; i++) {
-		assert_int_equal(c->listen[i].netbios, i >= 4 && i <= 6);
+		assert_int_equal(c->listen[i].netbios, i >= 4 && i <= 6 ? CONF_NETBIOS_TRUE :
+		    i == 9 ? CONF_NETBIOS_FALSE : CONF_NETBIOS_AUTO);
 		assert_int_equal(c->listen[i].intercept, i == 7);
 		assert_int_equal(c->listen[i].proxies.n, i == 8 ? 2 : 0);
 	}
@@ -167,7 +178,8 @@ test_intercept(void **state)
 
 	(void)state;
 	assert_true(c->listen[0].intercept && !c->listen[1].intercept && !c->listen[2].intercept);
-	assert_true(c->listen[3].intercept && c->listen[3].netbios);
+	assert_true(c->listen[3].intercept);
+	assert_int_equal(c->listen[3].netbios, CONF_NETBIOS_TRUE);
 	check_listen(&c->listen[3], "d", "127.0.0.1:139");
 	conf_free(&c);
 }
@@ -178,8 +190,7 @@ test_state(void **state)
 	struct conf *c = load_good(LISTEN
 	    "state \"redis\" {\n\tservers = { \"10.0.0.1\", \"[::1]:6380\", \"/run/redis.sock\" }\n"
 	    "\tuser = gate\n\tpassword-file = redis.pw\n\ttimeout = 20ms\n}\n");
-	char text[ADDR_STRLEN];
-	const char *why;
+	char text[ADDR_STRLEN], why[KEYFILE_WHY];
 
 	(void)state;
 	assert_int_equal(c->redis.nservers, 3);
@@ -191,15 +202,16 @@ test_state(void **state)
 	assert_null(c->redis.password);
 	check_path(c->redis_password, "redis.pw");
 	assert_int_equal(c->redis.timeout_ms, 20);
-	assert_int_equal(conf_password(c, &why), -1);
+	assert_int_equal(conf_password(c->redis_password, &c->redis.password, NULL, why), -1);
 	assert_string_equal(why, "No such file or directory");
 	file_write(c->redis_password, "", 0);
-	assert_int_equal(conf_password(c, &why), -1);
+	assert_int_equal(chmod(c->redis_password, 0600), 0);
+	assert_int_equal(conf_password(c->redis_password, &c->redis.password, NULL, why), -1);
 	file_write(c->redis_password, "\n", 1);
-	assert_int_equal(conf_password(c, &why), -1);
+	assert_int_equal(conf_password(c->redis_password, &c->redis.password, NULL, why), -1);
 	assert_string_equal(why, "the first line is empty");
 	file_write(c->redis_password, "a password\nand more\n", 20);
-	assert_int_equal(conf_password(c, &why), 0);
+	assert_int_equal(conf_password(c->redis_password, &c->redis.password, NULL, why), 0);
 	assert_string_equal(c->redis.password, "a password");
 	unlink(c->redis_password);
 	conf_free(&c);
@@ -208,7 +220,19 @@ test_state(void **state)
 	assert_string_equal(addrport_str(&c->redis.servers[0].address, text), "10.0.0.1:26379");
 	assert_string_equal(c->redis.sentinel, "mymaster");
 	assert_int_equal(c->redis.timeout_ms, 50);
-	assert_int_equal(conf_password(c, &why), 0);
+	assert_false(c->redis.tls);
+	assert_int_equal(conf_password(c->redis_password, &c->redis.password, NULL, why), 0);
+	conf_free(&c);
+	c = load_good(LISTEN "state redis { servers = { \"10.0.0.1\" } sentinel = m\n"
+	    "sentinel-user = u\nsentinel-password-file = s.pw\ntls = true\ntls-ca-file = ca.crt\n"
+	    "tls-cert-file = own.crt\ntls-key-file = own.key\ntls-name = redis.example\n}\n");
+	assert_true(c->redis.tls);
+	assert_string_equal(c->redis.sentinel_user, "u");
+	assert_string_equal(c->redis.tls_name, "redis.example");
+	check_path(c->sentinel_password, "s.pw");
+	check_path(c->tls_ca, "ca.crt");
+	check_path(c->tls_cert, "own.crt");
+	check_path(c->tls_key, "own.key");
 	conf_free(&c);
 	c = load_good(LISTEN);
 	assert_int_equal(c->redis.nservers, 0);
@@ -278,6 +302,12 @@ static const struct bad bads[] = {
 	{ "an address twice, by its port",
 	    "listen a { address = \"[::1]\" }\nlisten b { address = \"[0::1]:445\" }\n",
 	    { { 2, "listen \"b\" has the same address as listen \"a\"" } } },
+	{ "all addresses, and one of them",
+	    "listen a { address = \"0.0.0.0\" }\nlisten b { address = \"10.0.0.1\" }\n"
+	    "listen c { address = \"[::]\" }\nlisten d { address = \"10.0.0.1:446\" }\n"
+	    "listen e { address = \"[::1]\" }\nlisten f { address = \"[::1]:446\" }\n",
+	    { { 2, "listen \"b\" has the same address as listen \"a\": one of them has all" },
+	        { 5, "listen \"e\" has the same address as listen \"c\": one" } } },
 	{ "a listener twice", LISTEN "listen \"lan\" {\n address = \"10.0.0.1\"\n}\nworkers = x\n",
 	    { { 2, "found duplicate title 'lan'" }, { 5, "workers" } } },
 	{ "a listener's strange name", "listen \"a b\" { address = \"10.0.0.1\" }\n",
@@ -305,6 +335,15 @@ static const struct bad bads[] = {
 	    "workers = x\n",
 	    { { 4, "10.9.0.1/24" }, { 5, "lb.example" }, { 6, "fd00::/129" }, { 6, "fe80::1%eth0" },
 	        { 8, "workers" } } },
+	{ "services that are none",
+	    LISTEN "keytab-services = { \"cifs/nas\",\n \"cifs,host\", cifs,\n"
+	    " \"a-name-of-thirty-one-characters\" }\nkeytab-rate = 0\n",
+	    { { 2, "\"cifs/nas\" is no service" }, { 3, "\"cifs,host\" is no service" },
+	        { 4, "\"a-name-of-thirty-one-characters\" is no service" },
+	        { 5, "keytab-rate" } } },
+	{ "services without end",
+	    LISTEN "keytab-services = { a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a,\n a, a }\n",
+	    { { 3, "keytab-services has more than 16 names" } } },
 	{ "an empty proxy",
 	    LISTEN "listen b { address = \"10.0.0.1\"\n proxy-protocol = { \"\" }\n}\n",
 	    { { 3, "proxy-protocol: \"\"" } } },
@@ -331,6 +370,23 @@ static const struct bad bads[] = {
 	{ "a user without a password",
 	    LISTEN "state redis {\n servers = { \"10.0.0.1\" }\n user = a\n}\n",
 	    { { 4, "a user needs a password-file" } } },
+	{ "a Sentinel's user without a password",
+	    LISTEN "state redis {\n servers = { \"10.0.0.1\" }\n sentinel = m\n"
+	    " sentinel-user = a\n}\n",
+	    { { 5, "a sentinel-user needs a sentinel-password-file" } } },
+	{ "a Sentinel's password without Sentinels",
+	    LISTEN "state redis {\n servers = { \"10.0.0.1\" }\n sentinel-password-file = a\n}\n",
+	    { { 4, "sentinel-password-file has no meaning without sentinel" } } },
+	{ "TLS with anybody",
+	    LISTEN "state redis {\n servers = { \"10.0.0.1\" }\n tls = true\n}\n",
+	    { { 4, "tls needs a tls-ca-file, which says whom to believe" } } },
+	{ "a certificate without its key",
+	    LISTEN "state redis {\n servers = { \"10.0.0.1\" }\n tls = true\n tls-ca-file = ca\n"
+	    " tls-cert-file = c\n}\n",
+	    { { 4, "tls-cert-file and tls-key-file go together" } } },
+	{ "an authority, and no TLS",
+	    LISTEN "state redis {\n servers = { \"10.0.0.1\" }\n tls-ca-file = ca\n}\n",
+	    { { 2, "the tls- options have no meaning without tls = true" } } },
 	{ "no time at all",
 	    LISTEN "state redis {\n servers = { \"10.0.0.1\" }\n timeout = 1ms\n}\n",
 	    { { 4, "timeout: 1ms is out of range (5ms to 5s)" } } },
@@ -376,7 +432,7 @@ test_unreadable(void **state)
 	file_path(name, dir, "gone.conf");
 	assert_null(conf_load(name, &e));
 	assert_int_equal(e.n, 1);
-	assert_non_null(strstr(e.text[0], "gone.conf:0: No such file or directory"));
+	assert_non_null(strstr(e.text[0], "gone.conf: No such file or directory"));
 	errlist_fini(&e);
 	assert_null(conf_load(dir, &e));
 	assert_int_equal(e.n, 1);
@@ -446,11 +502,13 @@ test_memory(void **state)
 	assert_string_equal(c->user, "smbgate");
 	assert_string_equal(c->keyd_user, "keyd");
 	file_write(c->redis_password, "x\n", 2);
+	assert_int_equal(chmod(c->redis_password, 0600), 0);
 	for (n = 0; n < 2; n++) {
-		const char *why;
+		char why[KEYFILE_WHY];
 
 		memory_fail(n);
-		assert_int_equal(conf_password(c, &why), n == 0 ? -1 : 0);
+		assert_int_equal(conf_password(c->redis_password, &c->redis.password, NULL, why),
+		    n == 0 ? -1 : 0);
 		if (n == 0)
 			assert_string_equal(why, "out of memory");
 		memory_restore();

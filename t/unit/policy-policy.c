@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "policy/acl.h"
+#include "policy/addrwords.h"
 #include "policy/conffile.h"
 #include "policy/diff.h"
 #include "policy/policy.h"
@@ -245,17 +246,17 @@ test_names(void **state)
 	char name[66];
 
 	(void)state;
-	assert_true(conffile_name("n1"));
-	assert_true(conffile_name("A.b_c-9"));
-	assert_false(conffile_name(""));
-	assert_false(conffile_name("a b"));
-	assert_false(conffile_name("a/b"));
-	assert_false(conffile_name("\xc3\xa4"));
+	assert_true(setting_name("n1"));
+	assert_true(setting_name("A.b_c-9"));
+	assert_false(setting_name(""));
+	assert_false(setting_name("a b"));
+	assert_false(setting_name("a/b"));
+	assert_false(setting_name("\xc3\xa4"));
 	memset(name, 'x', sizeof(name));
 	name[64] = '\0';
-	assert_false(conffile_name(name));
+	assert_false(setting_name(name));
 	name[63] = '\0';
-	assert_true(conffile_name(name));
+	assert_true(setting_name(name));
 }
 
 /* Good files. */
@@ -318,7 +319,8 @@ static const char full[] =
     "\tflap-changes = 4 flap-window = \"61s\" flap-hold = \"62s\"\n"
     "\tlogon-fall = 5 logon-hold = \"63s\" hang = \"33s\" }\n"
     "limits { first-frame = \"6s\" negotiate = \"11s\" logon = \"31s\" unauthenticated = 100\n"
-    "\tunauthenticated-per-source = 10 accept-rate = 0 accept-burst = 7 }\n"
+    "\tunauthenticated-per-source = 10 connections-per-source = 200\n"
+    "\tunauthenticated-memory = 4M accept-rate = 0 accept-burst = 7 }\n"
     "tcp { keepalive-idle = \"31s\" keepalive-interval = \"11s\" keepalive-count = 4\n"
     "\tclient-timeout = \"61s\" node-timeout = \"12s\" connect-timeout = \"1500ms\" }";
 
@@ -388,13 +390,13 @@ test_full(void **state)
 	assert_int_equal(policy_interfaces(p, "bare")->mode, POL_IF_ANNOUNCE);
 	assert_int_equal(policy_interfaces(p, "bare")->n, 0);
 
-	assert_int_equal(p->smb1, POL_SMB1_ALLOW);
+	assert_int_equal(p->common.smb1, POL_SMB1_ALLOW);
 	assert_int_equal(p->unkeyed, POL_UNKEYED_REFUSE);
 	assert_int_equal(p->gmac, POL_GMAC_RESIGN);
 	assert_int_equal(p->compression, POL_COMPRESSION_PASS);
-	assert_int_equal(p->auth.ntlm, POL_AUTH_REFUSE);
-	assert_int_equal(p->auth.guest, POL_AUTH_REFUSE);
-	assert_int_equal(p->auth.min_dialect, 0x0302);
+	assert_int_equal(p->common.auth.ntlm, POL_AUTH_REFUSE);
+	assert_int_equal(p->common.auth.guest, POL_AUTH_REFUSE);
+	assert_int_equal(p->common.auth.min_dialect, 0x0302);
 	assert_int_equal(p->pin_linger, 3600000);
 	assert_int_equal(p->no_node, POL_NO_NODE_RESET);
 	assert_memory_equal(&p->health,
@@ -403,7 +405,8 @@ test_full(void **state)
 	        .hang = 33000, .logon_fall = 5, .logon_hold = 63000 }),
 	    sizeof(p->health));
 	assert_memory_equal(&p->limits,
-	    (&(struct pol_limits){ 6000, 11000, 31000, 100, 10, 0, 7 }), sizeof(p->limits));
+	    (&(struct pol_limits){ 6000, 11000, 31000, 100, 10, 200, 4000000, 0, 7 }),
+	    sizeof(p->limits));
 	assert_memory_equal(&p->tcp,
 	    (&(struct pol_tcp){ 31000, 11000, 4, 61000, 12000, 1500 }), sizeof(p->tcp));
 	policy_unref(&p);
@@ -425,13 +428,13 @@ test_defaults(void **state)
 	for (int i = 0; i < 2; i++) {
 		const struct policy *x = i == 0 ? p : d;
 
-		assert_int_equal(x->smb1, POL_SMB1_REFUSE);
+		assert_int_equal(x->common.smb1, POL_SMB1_REFUSE);
 		assert_int_equal(x->unkeyed, POL_UNKEYED_PASS);
 		assert_int_equal(x->gmac, POL_GMAC_PASS);
 		assert_int_equal(x->compression, POL_COMPRESSION_REFUSE);
-		assert_int_equal(x->auth.ntlm, POL_AUTH_ALLOW);
-		assert_int_equal(x->auth.guest, POL_AUTH_ALLOW);
-		assert_int_equal(x->auth.min_dialect, 0x0202);
+		assert_int_equal(x->common.auth.ntlm, POL_AUTH_ALLOW);
+		assert_int_equal(x->common.auth.guest, POL_AUTH_ALLOW);
+		assert_int_equal(x->common.auth.min_dialect, 0x0202);
 		assert_int_equal(x->pin_linger, 900000);
 		assert_int_equal(x->no_node, POL_NO_NODE_HOLD);
 		assert_memory_equal(&x->health,
@@ -440,7 +443,8 @@ test_defaults(void **state)
 		        .flap_hold = 60000, .hang = 30000, .logon_fall = 3, .logon_hold = 60000 }),
 		    sizeof(x->health));
 		assert_memory_equal(&x->limits,
-		    (&(struct pol_limits){ 60000, 60000, 300000, 16384, 12288, 1000, 10000 }),
+		    (&(struct pol_limits){ 60000, 60000, 300000, 16384, 12288, 32768, 32000000,
+		        1000, 10000 }),
 		    sizeof(x->limits));
 		assert_memory_equal(&x->tcp,
 		    (&(struct pol_tcp){ 30000, 10000, 3, 900000, 10000, 3000 }), sizeof(x->tcp));
@@ -481,15 +485,15 @@ test_source(void **state)
 	struct policy *p = load_good(NODE), *q = load_good(SOURCED);
 
 	(void)state;
-	assert_int_equal(p->source, POL_SOURCE_OWN);
-	assert_int_equal(p->source_line, 0);
+	assert_int_equal(p->common.source, POL_SOURCE_OWN);
+	assert_int_equal(p->common.source_line, 0);
 	assert_int_equal(p->npool, 0);
 	assert_int_equal(p->nodes[0].nothers, 0);
 	assert_false(p->rebalance);
 
 	assert_true(q->rebalance);
-	assert_int_equal(q->source, POL_SOURCE_POOL);
-	assert_int_equal(q->source_line, 5);
+	assert_int_equal(q->common.source, POL_SOURCE_POOL);
+	assert_int_equal(q->common.source_line, 5);
 	assert_int_equal(q->npool, 3);
 	check_addr(&q->pool[0], "10.2.0.101");
 	check_addr(&q->pool[1], "fd00:2::101");
@@ -511,10 +515,68 @@ test_source(void **state)
 	policy_unref(&p);
 	policy_unref(&q);
 	p = load_good(NODE "\nsource = transparent rebalance = no\n");
-	assert_int_equal(p->source, POL_SOURCE_TRANSPARENT);
-	assert_int_equal(p->source_line, 3);
+	assert_int_equal(p->common.source, POL_SOURCE_TRANSPARENT);
+	assert_int_equal(p->common.source_line, 3);
 	assert_false(p->rebalance);
 	policy_unref(&p);
+}
+
+static bool
+same_rules(const struct pol_listener *a, const struct pol_listener *b)
+{
+	return strcmp(a->name, b->name) == 0 && a->smb1 == b->smb1 && a->source == b->source &&
+	    a->vc_reset == b->vc_reset && a->auth.ntlm == b->auth.ntlm &&
+	    a->auth.guest == b->auth.guest && a->auth.min_dialect == b->auth.min_dialect;
+}
+
+/* What a listener does not say is what the file says, before or behind it. */
+#define LISTENED \
+	NODE "smb1 = allow\n" \
+	"listener vpn4 { smb1 = refuse ntlm = refuse\nsource = transparent }\n" \
+	"listener lan { vc-reset = identity min-dialect = 3.1.1 }\nlistener bare { }\n" \
+	"vc-reset = address auth { guest = refuse }\n"
+
+static void
+test_listeners(void **state)
+{
+	struct policy *p = load_good(LISTENED), *q = load_good(NODE), *r;
+	const struct pol_listener *l;
+
+	(void)state;
+	l = policy_listener(p, "vpn4");
+	assert_string_equal(l->name, "vpn4");
+	assert_int_equal(l->smb1, POL_SMB1_REFUSE);
+	assert_int_equal(l->source, POL_SOURCE_TRANSPARENT);
+	assert_int_equal(l->source_line, 4);
+	assert_int_equal(l->vc_reset, POL_VC_RESET_ADDRESS);
+	assert_int_equal(l->auth.ntlm, POL_AUTH_REFUSE);
+	assert_int_equal(l->auth.guest, POL_AUTH_REFUSE);
+	assert_int_equal(l->auth.min_dialect, 0x0202);
+	l = policy_listener(p, "lan");
+	assert_int_equal(l->smb1, POL_SMB1_ALLOW);
+	assert_int_equal(l->source, POL_SOURCE_OWN);
+	assert_int_equal(l->vc_reset, POL_VC_RESET_IDENTITY);
+	assert_int_equal(l->auth.ntlm, POL_AUTH_ALLOW);
+	assert_int_equal(l->auth.min_dialect, 0x0311);
+	l = policy_listener(p, "bare");
+	assert_string_equal(l->name, "bare");
+	assert_true(same_rules(&(struct pol_listener){ .name = "", .smb1 = l->smb1,
+	    .vc_reset = l->vc_reset, .auth = l->auth }, &p->common));
+	assert_ptr_equal(policy_listener(p, "another"), &p->common);
+	assert_ptr_equal(policy_listener(p, ""), &p->common);
+
+	assert_true(policy_knows_smb1(p));
+	assert_ptr_equal(policy_source(p, POL_SOURCE_OWN), &p->common);
+	assert_ptr_equal(policy_source(p, POL_SOURCE_TRANSPARENT), &p->listeners[0]);
+	assert_null(policy_source(p, POL_SOURCE_POOL));
+	assert_false(policy_knows_smb1(q));
+	assert_null(policy_source(q, POL_SOURCE_TRANSPARENT));
+	r = load_good(NODE "listener old { smb1 = allow }\n");
+	assert_true(policy_knows_smb1(r));
+	assert_int_equal(policy_listener(r, "new")->smb1, POL_SMB1_REFUSE);
+	policy_unref(&p);
+	policy_unref(&q);
+	policy_unref(&r);
 }
 
 /* Files that are odd but right. */
@@ -635,6 +697,10 @@ static const struct bad bads[] = {
 	{ "a number with letters", NODE "health { rise = abc }\n",
 	    { { 2, "rise: \"abc\" is not a number (1 to 100)" } } },
 	{ "a number too small", NODE "health { fall = 0 }\n", { { 2, "fall: 0 is out of range (1 to 100)" } } },
+	{ "no size", NODE "limits { unauthenticated-memory = some }\n",
+	    { { 2, "unauthenticated-memory: \"some\" is not a size in bytes" } } },
+	{ "a size too small", NODE "limits { unauthenticated-memory = \"999K\" }\n",
+	    { { 2, "unauthenticated-memory: 999K is out of range (1M to 1T)" } } },
 	{ "a number too large", NODE "limits { accept-rate = 1000001 }\n",
 	    { { 2, "accept-rate: 1000001 is out of range (0 to 1000000)" } } },
 	{ "a number beyond 64 bits", NODE "limits { accept-burst = 18446744073709551617 }\n",
@@ -652,7 +718,7 @@ static const struct bad bads[] = {
 	{ "a node without an address", NODE "\nnode \"n2\" {\n weight = 2\n\n}\n",
 	    { { 3, "node \"n2\" has no address" } } },
 	{ "a node's wrong address", "node a {\n\n address = \"10.0.0.300:445\"\n}\n",
-	    { { 3, "address: \"10.0.0.300:445\" is not ADDRESS or ADDRESS:PORT" } } },
+	    { { 3, "address: \"10.0.0.300:445\" is not an address: 300 is more than 255" } } },
 	{ "a node by name", "node a { address = \"localhost:445\" }\n", { { 1, "\"localhost:445\"" } } },
 	{ "a node's wrong port", "node a { address = \"10.0.0.1:65536\" }\n", { { 1, "65536" } } },
 	{ "a node's port 0", "node a { address = \"10.0.0.1:0\" }\n", { { 1, ":0\" is not" } } },
@@ -682,6 +748,16 @@ static const struct bad bads[] = {
 	{ "a wrong source", NODE "source = client\n",
 	    { { 2, "source: \"client\" is not own, transparent or pool" } } },
 	{ "no pool", NODE "\nsource = pool\n", { { 3, "source = pool needs a source-pool" } } },
+	{ "no pool of a listener", NODE "\nlistener lan {\n source = pool\n}\n",
+	    { { 4, "source = pool needs a source-pool" } } },
+	{ "a listener's wrong word", NODE "listener lan {\n smb1 = yes\n}\n",
+	    { { 3, "smb1: \"yes\" is not refuse or allow" } } },
+	{ "a listener twice", NODE "listener lan { }\nlistener lan {\n}\n",
+	    { { 3, "found duplicate title 'lan'" } } },
+	{ "a listener's wrong name", NODE "listener \"a b\" { }\n",
+	    { { 2, "listener \"a b\": a name has" } } },
+	{ "a listener with what is the file's", NODE "listener lan {\n rebalance = true\n}\n",
+	    { { 3, "'rebalance'" } } },
 	{ "a pool of names", NODE "source-pool = { \"10.0.0.1\",\n gate }\n",
 	    { { 3, "\"gate\"" } } },
 	{ "a pool of prefixes", NODE "source-pool = { \"10.0.0.0/24\" }\n",
@@ -795,12 +871,33 @@ static const struct bad bads[] = {
 	    { { 2, "missing closing quote" }, { 3, "gmac" }, { 5, "unexpected closing brace" } } },
 	{ "a variable without quotes that does not end", NODE "smb1 = ${HOME\ngmac = x\n",
 	    { { 2, "missing closing brace: \"${\" must end on" }, { 3, "gmac" } } },
+	{ "a variable that is not set",
+	    NODE "smb1 = \"${SMBGATE_T_NONE}\"\ngmac = ${SMBGATE_T_NONE}\nunkeyed = x\n",
+	    { { 2, "the environment has no variable SMBGATE_T_NONE: set it where" },
+	        { 3, "the environment has no variable SMBGATE_T_NONE" }, { 4, "unkeyed" } } },
+	{ "two variables in one text", NODE "smb1 = \"a${SMBGATE_T_NONE:-}b${SMBGATE_T_NO}\"\n",
+	    { { 2, "no variable SMBGATE_T_NO:" } } },
+	{ "typographic quotation marks",
+	    "node \xe2\x80\x9cn1\xe2\x80\x9d { address = \xe2\x80\x9e" "10.0.0.1\xe2\x80\x9c }\n"
+	    "smb1 = \xe2\x80\x98" "allow\xe2\x80\x99\ngmac = x\n",
+	    { { 1, "a typographic quotation mark: it must be a plain \"" },
+	        { 2, "a typographic quotation mark: it must be a plain '" }, { 3, "gmac" } } },
+	{ "a no-break space", NODE "smb1\xc2\xa0= allow\ngmac = x\n",
+	    { { 2, "a no-break space" }, { 3, "gmac" } } },
+	{ "lines that end in CR alone", NODE "# all of it\rsmb1 = allow\rgmac = x\r",
+	    { { 2, "a line ends in CR alone" } } },
+	{ "a mistyped option", NODE "zzz { rise = 2 }\nhealth { rice = 2 }\n",
+	    { { 2, "no such option 'zzz'" }, { 3, "no such option 'rice'; rise?" } } },
+	{ "an option of a section, outside", NODE "weight = 2\nhealth { smb1 = allow }\n",
+	    { { 2, "no such option 'weight' here: it belongs into a section \"node\"" },
+	        { 3, "no such option 'smb1' here: it belongs outside all sections" } } },
 	{ "a stray star", NODE "smb1 = *refuse\ngmac = x\n", { { 2, "unexpected \"*\"" }, { 3, "gmac" } } },
 	{ "a stray plus", NODE "smb1 = refuse +\n", { { 2, "unexpected \"+\"" } } },
 	{ "a bad prefix", NODE "addresses {\n deny = { \"10.0.0.0/33\" }\n}\n",
-	    { { 3, "deny: \"10.0.0.0/33\" is not an address, or ADDRESS/LENGTH" } } },
+	    { { 3, "deny: \"10.0.0.0/33\" is not an address: \"33\" is not a length" } } },
 	{ "a prefix with host bits", NODE "addresses { allow = { \"10.0.0.1/24\" } }\n",
-	    { { 2, "without host bits" } } },
+	    { { 2, "host bits are set: for the network write \"10.0.0.0/24\", for the address "
+	           "\"10.0.0.1\"" } } },
 	{ "bad entries of a long list",
 	    NODE "addresses {\n deny = { \"10.0.0.1\",\n \"x\",\n \"10.0.0.2\", \"y\"\n, z }\n}\n",
 	    { { 4, "\"x\"" }, { 5, "\"y\"" }, { 6, "\"z\"" } } },
@@ -851,6 +948,93 @@ static const struct bad bads[] = {
 	    { { 1, "'adress'" }, { 3, "pin-linger" }, { 5, "rise" }, { 6, "missing equal sign" },
 	        { 7, "fall" }, { 9, "gone" } } },
 };
+
+/* What people write in place of an address, and the words that they get. */
+static void
+test_addrwords(void **state)
+{
+	static const struct {
+		enum addrwords_form form;
+		const char *text, *part;
+	} cases[] = {
+		{ ADDRWORDS_ADDRPORT, "nas1.example.com", "a name; names are not looked up" },
+		{ ADDRWORDS_ADDRPORT, "nas-1", "a name" },
+		{ ADDRWORDS_ADDRPORT, "nas1:445", "a name" },
+		{ ADDRWORDS_ADDRPORT, "eth0", "a name" },
+		{ ADDRWORDS_ADDRPORT, "10.2.0.11:0", "\"0\" is not a port, which is 1 to 65535" },
+		{ ADDRWORDS_ADDRPORT, "10.2.0.11:70000", "\"70000\" is not a port" },
+		{ ADDRWORDS_ADDRPORT, "10.2.0.11:", "\"\" is not a port" },
+		{ ADDRWORDS_ADDRPORT, "10.2.0.11:smb", "\"smb\" is not a port" },
+		{ ADDRWORDS_ADDRPORT, "[fe80::1]:99999", "\"99999\" is not a port" },
+		{ ADDRWORDS_ADDRPORT, "10.2.0.011", "a leading zero" },
+		{ ADDRWORDS_ADDRPORT, "10.2.0.300:445", "300 is more than 255" },
+		{ ADDRWORDS_ADDRPORT, "10.2.0", "four numbers, and not 3" },
+		{ ADDRWORDS_ADDRPORT, "10.2.0.1.1", "four numbers, and not 5" },
+		{ ADDRWORDS_ADDRPORT, " 10.2.0.11", "a blank stands before or behind it" },
+		{ ADDRWORDS_ADDRPORT, "10.2.0.11 ", "a blank stands before or behind it" },
+		{ ADDRWORDS_ADDRPORT, "fe80::1%eth0", "zone id" },
+		{ ADDRWORDS_ADDRPORT, "[fe80::1%eth0]:445", "zone id" },
+		{ ADDRWORDS_ADDRPORT, "10.2.0.11/24", "a length (from / on) has no place here" },
+		{ ADDRWORDS_ADDRPORT, "smb://10.2.0.11", "a URL" },
+		{ ADDRWORDS_ADDRPORT, "redis://10.3.0.1:6379", "a URL" },
+		{ ADDRWORDS_ADDRPORT, "\\\\10.2.0.11", "a UNC path" },
+		{ ADDRWORDS_ADDRPORT, "10.2.0.11,10.2.0.12", "quotes of its own" },
+		{ ADDRWORDS_ADDRPORT, "10.2.0.11 10.2.0.12", "quotes of its own" },
+		{ ADDRWORDS_ADDRPORT, "*:445", "for all addresses write 0.0.0.0 or [::]" },
+		{ ADDRWORDS_ADDRPORT, "*", "for all addresses write 0.0.0.0 or [::]" },
+		{ ADDRWORDS_ADDRPORT, ":445", "for all addresses write 0.0.0.0 or [::]" },
+		{ ADDRWORDS_ADDRPORT, "445", "a number alone" },
+		{ ADDRWORDS_ADDRPORT, "[fd00::1:445", "the closing bracket is missing" },
+		{ ADDRWORDS_ADDRPORT, "fd00::1]:445", "the opening bracket is missing" },
+		{ ADDRWORDS_ADDRPORT, "[10.2.0.1]:445", "brackets are for IPv6 addresses only" },
+		{ ADDRWORDS_ADDRPORT, "[fd00::1]445", "behind the bracket is no port" },
+		{ ADDRWORDS_ADDRPORT, "::1::445", "one with a port needs brackets" },
+		{ ADDRWORDS_ADDRPORT, "fd00:1:2:3:4:5:6:7:445", "one with a port needs brackets" },
+		{ ADDRWORDS_ADDR, "10.2.0.11:445", "a port has no place here" },
+		{ ADDRWORDS_ADDR, "[fd00::1]", "brackets have no place here" },
+		{ ADDRWORDS_ADDR, "10.2.0.11/24", "a length (from / on) has no place here" },
+		{ ADDRWORDS_ADDR, "nas1", "a name" },
+		{ ADDRWORDS_PREFIX, "10.0.0.1/24", "for the network write \"10.0.0.0/24\", for" },
+		{ ADDRWORDS_PREFIX, "fd00::1/64", "write \"fd00::/64\", for the address \"fd00::1\"" },
+		{ ADDRWORDS_PREFIX, "::ffff:10.0.0.1/104", "write \"10.0.0.0/8\"" },
+		{ ADDRWORDS_PREFIX, "10.0.0.0/33", "\"33\" is not a length, which is 0 to 32 here" },
+		{ ADDRWORDS_PREFIX, "fd00::/129", "which is 0 to 128 here" },
+		{ ADDRWORDS_PREFIX, "10.0.0.0/", "\"\" is not a length" },
+		{ ADDRWORDS_PREFIX, "10.0.0.0/255.0.0.0", "a mask in dots" },
+		{ ADDRWORDS_PREFIX, "10.0.0", "four numbers, and not 3" },
+		{ ADDRWORDS_PREFIX, "10.0.0/8", "four numbers, and not 3" },
+		{ ADDRWORDS_PREFIX, "lb.example", "a name" },
+		{ ADDRWORDS_PREFIX, "10.0.0.1:445", "a port has no place here" },
+		{ ADDRWORDS_ADDRPORT, "", NULL }, { ADDRWORDS_PREFIX, "", NULL },
+		{ ADDRWORDS_ADDR, "", NULL }, { ADDRWORDS_ADDRPORT, "!", NULL },
+	};
+	char dst[256];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		const char *why = addrwords(cases[i].form, cases[i].text, dst, sizeof(dst));
+
+		if ((why == NULL) != (cases[i].part == NULL) ||
+		    (why != NULL && strstr(why, cases[i].part) == NULL))
+			fail_msg("%s: %s", cases[i].text, why == NULL ? "nothing" : why);
+	}
+	/* Cut anywhere, or with any byte changed: within the room that there is. */
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		for (size_t k = 0; k < strlen(cases[i].text); k++) {
+			char *cut = strndup(cases[i].text, k), *other = strdup(cases[i].text);
+			char *small = malloc(8);
+
+			addrwords(cases[i].form, cut, dst, sizeof(dst));
+			for (int c = 1; c < 256; c += 3) {
+				other[k] = (char)c;
+				(void)addrwords((enum addrwords_form)(c % 3), other, small, 8);
+			}
+			free(cut);
+			free(other);
+			free(small);
+		}
+	}
+}
 
 static void
 test_bad(void **state)
@@ -966,7 +1150,7 @@ test_files(void **state)
 	file_path(name, dir, "gone.conf");
 	assert_null(schema_load(name, &e));
 	assert_int_equal(e.n, 1);
-	assert_non_null(strstr(e.text[0], "gone.conf:0: No such file or directory"));
+	assert_non_null(strstr(e.text[0], "gone.conf: No such file or directory"));
 	errlist_fini(&e);
 	assert_null(schema_load(dir, &e));
 	assert_non_null(strstr(e.text[0], "not a regular file"));
@@ -984,6 +1168,10 @@ test_files(void **state)
 	assert_null(schema_load(path, &e));
 	assert_int_equal(e.n, 1);
 	assert_non_null(strstr(e.text[0], "zero byte"));
+	errlist_fini(&e);
+	file_write(path, "\xff\xfen\0o\0", 6);
+	assert_null(schema_load(path, &e));
+	assert_non_null(strstr(e.text[0], "the file is UTF-16: save it as UTF-8"));
 	errlist_fini(&e);
 
 	big = malloc(n);
@@ -1041,7 +1229,7 @@ test_too_many(void **state)
 
 	f = open_memstream(&text, &len);
 	for (int i = 0; i <= POL_NODES_MAX; i++)
-		fprintf(f, "node \"n%d\" {\n address = \"10.0.0.%d\" }\n", i, i);
+		fprintf(f, "node \"n%d\" {\n address = \"10.0.%d.%d\" }\n", i, i / 250, i % 250);
 	fprintf(f, "interfaces \"lan\" {\n");
 	for (int i = 0; i <= POL_IFACES_MAX; i++)
 		fprintf(f, "address \"10.1.0.%d\" { }\n", i);
@@ -1052,12 +1240,12 @@ test_too_many(void **state)
 	fclose(f);
 	assert_null(load(text, &e));
 	assert_int_equal(e.n, 3);
-	snprintf(want, sizeof(want), ":%d: too many nodes: 65, at most 64 are allowed",
+	snprintf(want, sizeof(want), ":%d: too many nodes: 257, at most 256 are allowed",
 	    2 * POL_NODES_MAX + 1);
 	assert_non_null(strstr(e.text[0], want));
 	assert_non_null(strstr(e.text[1],
-	    ":196: interfaces \"lan\": too many addresses: 65, at most 64 are allowed"));
-	assert_non_null(strstr(e.text[2], ":4296: deny: too many address rules: at most 4096"));
+	    ":580: interfaces \"lan\": too many addresses: 65, at most 64 are allowed"));
+	assert_non_null(strstr(e.text[2], ":4680: deny: too many address rules: at most 4096"));
 	errlist_fini(&e);
 	free(text);
 
@@ -1153,6 +1341,11 @@ test_denyfile(void **state)
 	struct addr a;
 
 	(void)state;
+	/* As an editor of another system writes it. */
+	deny_file("public", "\xef\xbb\xbf" "10.1.0.100/24 eth0\r\n");
+	p = load_good(NODE "addresses { deny-file = { \"public\" } }\n");
+	assert_int_equal(p->addresses->n, 1);
+	policy_unref(&p);
 	deny_file("public", good);
 	deny_file("empty", "");
 	p = load_good(
@@ -1164,6 +1357,47 @@ test_denyfile(void **state)
 		assert_int_equal(addr_parse(&a, allowed[i]), 0);
 		assert_true(policy_allows(p, &a));
 	}
+	policy_unref(&p);
+}
+
+/* People are told which line it was that took an address away. */
+static void
+test_lines(void **state)
+{
+	static const struct {
+		const char *addr;
+		unsigned file;
+		int line;	/* 0: no rule decides */
+	} places[] = {
+		{ "10.1.0.9", 0, 5 },
+		{ "10.1.0.8", 0, 4 },
+		{ "10.1.0.1", 0, 3 },
+		{ "10.1.0.100", 1, 2 },
+		{ "10.1.0.103", 2, 1 },
+		{ "10.2.0.1", 0, 0 },
+	};
+	struct policy *p;
+
+	(void)state;
+	deny_file("public", "# ours\n10.1.0.100/24 eth0\n");
+	deny_file("second", "10.1.0.103/24 eth0\n");
+	p = load_good(NODE "addresses {\n allow = { \"10.1.0.0/24\" }\n deny = { \"10.1.0.8\",\n"
+	    "\"10.1.0.9\" }\n deny-file = { public, second }\n}\n"
+	    "interfaces lan {\n}\ninterfaces wan {\n address \"10.1.0.5\" { }\n mode = filter\n"
+	    " address \"10.1.0.6\" { }\n}\n");
+	for (size_t i = 0; i < COUNT(places); i++) {
+		const struct acl_rule *r;
+		struct addr a;
+
+		assert_int_equal(addr_parse(&a, places[i].addr), 0);
+		r = acl_decides(p->addresses, &a);
+		assert_int_equal(r == NULL ? 0 : r->line, places[i].line);
+		assert_int_equal(r == NULL ? 0 : r->file, places[i].file);
+	}
+	assert_int_equal(p->interfaces[0].mode_line, 8);
+	assert_int_equal(p->interfaces[1].mode_line, 12);
+	assert_int_equal(p->interfaces[1].list[0].line, 11);
+	assert_int_equal(p->interfaces[1].list[1].line, 13);
 	policy_unref(&p);
 }
 
@@ -1204,17 +1438,165 @@ test_denyfile_bad(void **state)
 	errlist_fini(&e);
 }
 
+/* Nodes from a file of their own. */
+
+#define NODE_FILE "node-file = \"nodes\"\n"
+
+static void
+check_file_nodes(const char *text)
+{
+	struct policy *p;
+	char printed[ADDR_STRLEN];
+
+	deny_file("nodes", text);
+	p = load_good(NODE_FILE "node n1 { address = \"10.2.0.11\" }\n");
+	assert_int_equal(p->nnodes, 4);
+	assert_string_equal(p->node_text, text);
+	assert_string_equal(p->nodes[1].name, "n2");
+	assert_string_equal(addrport_str(&p->nodes[1].address, printed), "10.2.0.12:445");
+	assert_int_equal(p->nodes[1].weight, 1);
+	assert_int_equal(p->nodes[1].state, POL_NODE_ACTIVE);
+	assert_int_equal(p->nodes[1].agent.port, 0);
+	assert_string_equal(addrport_str(&p->nodes[2].address, printed), "[fd00::3]:4450");
+	assert_int_equal(p->nodes[2].weight, 5);
+	assert_int_equal(p->nodes[2].state, POL_NODE_DRAIN);
+	assert_string_equal(addrport_str(&p->nodes[2].agent, printed), "10.2.0.13:9446");
+	assert_int_equal(p->nodes[3].weight, 7);
+	assert_string_equal(p->nodes[3].cluster, "");
+	policy_unref(&p);
+}
+
+static void
+test_nodefile(void **state)
+{
+	struct errlist e = { .n = 0 };
+	struct policy *p, *again;
+
+	(void)state;
+	check_file_nodes("# nodes\n\nn2 10.2.0.12 # the second\r\n"
+	    "n3\t[fd00::3]:4450 5 drain agent=10.2.0.13\n   \n n4 10.2.0.14 7\n");
+	check_file_nodes("[ {\"name\": \"n2\", \"address\": \"10.2.0.12\"},\n"
+	    "{\"name\": \"n3\", \"address\": \"[fd00::3]:4450\", \"weight\": 5,\n"
+	    "\"state\": \"drain\", \"agent\": \"10.2.0.13\"} ,\n"
+	    "{\"name\": \"n4\", \"address\": \"10.2.0.14\", \"weight\": \"7\"} ]\n");
+	/* It stands alone, too; and a policy.conf that is being written is not read for it. */
+	deny_file("nodes", "n1 10.2.0.11 1 active cluster=nas\n");
+	p = load_good(NODE_FILE);
+	assert_string_equal(p->nodes[0].cluster, "nas");
+	file_write(path, "nonsense", 8);
+	deny_file("nodes", "n1 10.2.0.11 2 maint cluster=nas\n");
+	again = schema_again(p, path, &e);
+	assert_non_null(again);
+	assert_int_equal(again->nodes[0].weight, 2);
+	assert_int_equal(again->nodes[0].state, POL_NODE_MAINT);
+	assert_null(schema_load(path, &e));
+	errlist_fini(&e);
+	policy_unref(&p);
+	policy_unref(&again);
+}
+
+/* What a node-file may have wrong: its text, and the lines that errors name, with some words. */
+static const struct {
+	const char *text;
+	int line;
+	const char *words;
+} bad_nodes[] = {
+	{ "", 1, "no node, neither here nor in policy.conf" },
+	{ "# nothing\n", 1, "no node" },
+	{ "n1 10.2.0.11\nn2 10.2.0.1", 2, "in the middle of a line" },
+	{ "n1\n", 1, "no address" },
+	{ "\nagent=10.2.0.1\n", 2, "no address" },
+	{ "n1 10.2.0.11 1 active up\n", 1, "\"up\" is too much" },
+	{ "n1 10.2.0.11 port=1\n", 1, "\"port=1\" is neither" },
+	{ "n1 10.2.0.11 agent=\n", 1, "has no value" },
+	{ "n1 10.2.0.11 agent=10.2.0.1 agent=10.2.0.1\n", 1, "is there twice" },
+	{ "n1 10.2.0.11 agent=here\n", 1, "agent: \"here\"" },
+	{ "n1 nas.example\n", 1, "address: \"nas.example\"" },
+	{ "n1 10.2.0.11 0\n", 1, "weight: 0 is out of range" },
+	{ "n1 10.2.0.11 1001\n", 1, "weight: 1001 is out of range" },
+	{ "n1 10.2.0.11 1 on\n", 1, "state: \"on\" is not active, drain or maint" },
+	{ "n/1 10.2.0.11\n", 1, "node \"n/1\": a name has" },
+	{ "n1 10.2.0.11\nn1 10.2.0.12\n", 2, "node \"n1\" is there twice" },
+	{ "n1 10.2.0.11\nn2 10.2.0.11:445\n", 2, "the same address as node \"n1\"" },
+	{ "n1 0.0.0.0\n", 1, "unspecified" },
+	{ "n1 224.0.0.1\n", 1, "multicast" },
+	{ "n1 10.2.0.11 cluster=a/b\n", 1, "cluster: \"a/b\"" },
+	{ "[", 1, "not JSON" },
+	{ "[\n{\"name\": \"n1\"}]", 2, "needs a name and an address" },
+	{ "[\n\n7]", 3, "a node is an object" },
+	{ "[{\"name\": \"n1\", \"address\": \"10.2.0.11\"}\n,{\"name\": \"n1\",\n"
+	  "\"address\": \"10.2.0.12\"}]", 2, "is there twice" },
+	{ "[{\"name\": \"n1\", \"address\": \"10.2.0.11\"}\n", 2, "neither ',' nor ']'" },
+	{ "[{\"name\": \"n1\", \"address\": \"10.2.0.11\"}]\n]", 2, "behind the array" },
+	{ "[{\"name\": \"n1\",\n\"address\": }]", 2, "not JSON" },
+	{ "[{\"name\": \"n1\", \"adress\": \"10.2.0.11\"}]", 1, "\"adress\" is no key" },
+	{ "[{\"name\": \"n1\", \"address\": 10}]", 1, "is not a text" },
+	{ "{\"name\": \"n1\", \"address\": \"10.2.0.11\"}", 1, "not an array" },
+};
+
+static void
+test_nodefile_bad(void **state)
+{
+	char file[PATH_MAX], start[PATH_MAX + 16], long_word[200];
+	struct errlist e;
+
+	(void)state;
+	file_path(file, dir, "nodes");
+	for (size_t i = 0; i < COUNT(bad_nodes); i++) {
+		deny_file("nodes", bad_nodes[i].text);
+		assert_null(load(NODE_FILE, &e));
+		snprintf(start, sizeof(start), "%s:%d: ", file, bad_nodes[i].line);
+		if (e.n != 1 || strncmp(e.text[0], start, strlen(start)) != 0 ||
+		    strstr(e.text[0], bad_nodes[i].words) == NULL)
+			fail_msg("%s: %zu errors, %s", bad_nodes[i].text, e.n,
+			    e.n > 0 ? e.text[0] : "");
+		errlist_fini(&e);
+	}
+	memset(long_word, 'n', sizeof(long_word));
+	memcpy(long_word + 150, " 10.2.0.11\n", 12);
+	deny_file("nodes", long_word);
+	assert_null(load(NODE_FILE, &e));
+	assert_non_null(strstr(e.text[0], "is too long"));
+	errlist_fini(&e);
+	unlink(file);
+	assert_null(load("\n" NODE_FILE, &e));
+	assert_non_null(strstr(e.text[0], "policy.conf:2: node-file "));
+	errlist_fini(&e);
+}
+
+static void
+test_nodefile_many(void **state)
+{
+	char *text = malloc(POL_NODES_MAX * 40);
+	struct errlist e;
+	struct policy *p;
+	size_t used = 0;
+
+	(void)state;
+	for (unsigned i = 1; i < POL_NODES_MAX; i++)
+		used += (size_t)sprintf(text + used, "m%u 10.3.%u.%u\n", i, i / 250, 1 + i % 250);
+	deny_file("nodes", text);
+	p = load_good(NODE NODE_FILE);
+	assert_int_equal(p->nnodes, POL_NODES_MAX);
+	policy_unref(&p);
+	strcpy(text + used, "more 10.4.0.1\n");
+	deny_file("nodes", text);
+	assert_null(load(NODE NODE_FILE, &e));
+	assert_non_null(strstr(e.text[0], ":256: too many nodes"));
+	errlist_fini(&e);
+	free(text);
+}
+
 /* Printing. */
 
 static bool
 same(const struct policy *a, const struct policy *b)
 {
 	if (a->nnodes != b->nnodes || a->addresses->n != b->addresses->n ||
-	    a->ninterfaces != b->ninterfaces || a->smb1 != b->smb1 || a->unkeyed != b->unkeyed ||
-	    a->gmac != b->gmac || a->compression != b->compression || a->vcnumber != b->vcnumber ||
-	    a->vc_reset != b->vc_reset || a->auth.ntlm != b->auth.ntlm ||
-	    a->auth.guest != b->auth.guest || a->auth.min_dialect != b->auth.min_dialect ||
-	    a->pin_linger != b->pin_linger || a->source != b->source ||
+	    a->ninterfaces != b->ninterfaces || a->nlisteners != b->nlisteners ||
+	    !same_rules(&a->common, &b->common) || a->unkeyed != b->unkeyed ||
+	    a->gmac != b->gmac || a->compression != b->compression ||
+	    a->vcnumber != b->vcnumber || a->pin_linger != b->pin_linger ||
 	    a->rebalance != b->rebalance || a->npool != b->npool ||
 	    (a->npool > 0 && memcmp(a->pool, b->pool, a->npool * sizeof(struct addr)) != 0) ||
 	    memcmp(&a->health, &b->health, sizeof(a->health)) != 0 ||
@@ -1233,6 +1615,9 @@ same(const struct policy *a, const struct policy *b)
 	for (size_t i = 0; i < a->addresses->n; i++)
 		if (a->addresses->rules[i].deny != b->addresses->rules[i].deny ||
 		    !prefix_equal(&a->addresses->rules[i].prefix, &b->addresses->rules[i].prefix))
+			return false;
+	for (size_t i = 0; i < a->nlisteners; i++)
+		if (!same_rules(&a->listeners[i], &b->listeners[i]))
 			return false;
 	for (size_t i = 0; i < a->ninterfaces; i++) {
 		const struct pol_interfaces *x = &a->interfaces[i], *y = &b->interfaces[i];
@@ -1293,11 +1678,13 @@ test_round_trip(void **state)
 	deny_file("public", "10.1.0.100/24 eth0\nfd00:1::64/64 eth0\n");
 	round_trip(full);
 	round_trip(SOURCED);
+	round_trip(LISTENED);
 	round_trip(NODE "source = transparent\n");
 	for (size_t i = 0; i < COUNT(odd); i++)
 		round_trip(odd[i]);
 	round_trip(
 	    NODE "addresses { deny-file = { \"public\" } deny = { \"::/0\", \"0.0.0.0/0\" } }\n");
+	round_trip("node n1 { address = \"10.2.0.11\" agent = \"[fd00::1]:99\" }\n");
 	round_trip(NODE "health { interval = \"1234ms\" slow-start = 0 } pin-linger = \"24h\"\n");
 }
 
@@ -1349,6 +1736,12 @@ static const struct {
 	    "smb1: refuse -> allow\nunkeyed: pass -> refuse\ngmac: pass -> resign\n" },
 	{ NODE, NODE "health { rise = 1 } limits { accept-rate = 0 } tcp { client-timeout = 0 }",
 	    "health rise: 2 -> 1\nlimits accept-rate: 1000 -> 0\ntcp client-timeout: 15m -> 0\n" },
+	{ NODE, NODE "listener lan { }", "" },
+	{ NODE "listener lan { smb1 = allow }", NODE, "listener lan: smb1 allow -> refuse\n" },
+	{ NODE "listener lan { source = own }",
+	    NODE "source = transparent listener lan { source = own ntlm = refuse } listener x { }",
+	    "listener lan: ntlm allow -> refuse\nlistener x: source own -> transparent\n"
+	    "source: own -> transparent\n" },
 	{ NODE, NODE "interfaces lan { mode = filter }", "interfaces lan added (filter)\n" },
 	{ NODE "interfaces lan { mode = filter }", NODE, "interfaces lan removed\n" },
 	{ NODE "interfaces lan { mode = filter }", NODE "interfaces lan { mode = pass }",
@@ -1458,12 +1851,13 @@ test_table(void **state)
 	(void)state;
 	/* Words are in the order of their enums; those of the other ones are in `full`. */
 	assert_int_equal(p->vcnumber, POL_VCNUMBER_PASS);
-	assert_int_equal(p->vc_reset, POL_VC_RESET_IDENTITY);
+	assert_int_equal(p->common.vc_reset, POL_VC_RESET_IDENTITY);
 	policy_unref(&p);
 	for (const struct setting *s = policy_settings; s->section != NULL; s++) {
 		if (s->dflt != NULL)
 			assert_false(setting_complaint(s, s->dflt, text, sizeof(text)));
-		if (!s->list)
+		/* Any text may be a path. */
+		if (!s->list && s->kind != SETTING_PATH)
 			assert_true(setting_complaint(s, "\n", text, sizeof(text)));
 	}
 	for (const char *const *section = policy_sections; *section != NULL; section++)
@@ -1522,8 +1916,10 @@ main(void)
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_source),
+		cmocka_unit_test(test_listeners),
 		cmocka_unit_test(test_odd),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_addrwords),
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_bad_pairs),
 		cmocka_unit_test(test_cut),
@@ -1533,7 +1929,11 @@ main(void)
 		cmocka_unit_test(test_long_value),
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_denyfile),
+		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_denyfile_bad),
+		cmocka_unit_test(test_nodefile),
+		cmocka_unit_test(test_nodefile_bad),
+		cmocka_unit_test(test_nodefile_many),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_diff),
 		cmocka_unit_test(test_table),

@@ -16,6 +16,7 @@
 static const struct pol_limits loose = {
 	.unauthenticated = 1000,
 	.unauthenticated_per_source = 1000,
+	.connections_per_source = 1000,
 };
 
 static void
@@ -48,7 +49,8 @@ test_oldest_first(void **state)
 }
 
 static unsigned
-enter(struct limits *l, const struct addr *a, unsigned tries, enum close_reason *why)
+enter_by(struct limits *l, const struct pol_limits *p, const struct addr *a, unsigned tries,
+    enum close_reason *why)
 {
 	unsigned in = 0, delay;
 
@@ -57,12 +59,24 @@ enter(struct limits *l, const struct addr *a, unsigned tries, enum close_reason 
 			*why = CLOSE_COUNT;
 			continue;
 		}
-		if (limits_enter(l, &loose, a, 1000, &delay, why))
+		if (limits_enter(l, p, a, 1000, &delay, why))
 			in++;
 		else
 			limits_give(l);
 	}
 	return in;
+}
+
+static unsigned
+enter(struct limits *l, const struct addr *a, unsigned tries, enum close_reason *why)
+{
+	return enter_by(l, &loose, a, tries, why);
+}
+
+static void
+move(struct limits *l, const struct addr *a, enum standing from, enum standing to)
+{
+	assert_true(limits_move(l, &loose, a, from, to));
 }
 
 /* The fewer places are left, the fewer strangers get one; a logon takes none. */
@@ -90,15 +104,103 @@ test_places(void **state)
 	assert_int_equal(limits_patience(l, &loose), PATIENCE_LEAST);
 	/* They log on: that takes nothing, and the rest may come. */
 	for (unsigned i = 0; i < in; i++)
-		limits_leave(l, &a);
+		move(l, &a, STANDING_STRANGER, STANDING_USER);
 	assert_int_equal(limits_patience(l, &loose), PATIENCE_LEAST);
 	limits_give(l);
 	assert_int_equal(enter(l, &a, 1, &why), 1);
-	limits_leave(l, &a);
+	move(l, &a, STANDING_STRANGER, STANDING_USER);
 	assert_false(limits_take(l));
 	assert_int_equal(limits_taken(l), 100);
 	limits_give(l);
 	assert_true(limits_take(l));
+	limits_free(&l);
+}
+
+/* A guest counts for its source as before it was one; a user only among all connections. */
+static void
+test_source(void **state)
+{
+	const struct pol_limits p = {
+		.unauthenticated = 1000,
+		.unauthenticated_per_source = 4,
+		.connections_per_source = 6,
+	};
+	struct limits *l = limits_new(1000);
+	enum close_reason why = CLOSE_SHUTDOWN;
+	struct addr a, b;
+	unsigned guests;
+
+	(void)state;
+	assert_int_equal(addr_parse(&a, "10.1.0.1"), 0);
+	assert_int_equal(addr_parse(&b, "10.1.0.2"), 0);
+	assert_int_equal(enter_by(l, &p, &a, 10, &why), 4);
+	assert_int_equal(why, CLOSE_UNAUTH_SOURCE);
+	for (int i = 0; i < 4; i++)
+		move(l, &a, STANDING_STRANGER, STANDING_GUEST);
+	assert_int_equal(limits_unauthenticated(l, &guests), 4);
+	assert_int_equal(guests, 4);
+	assert_int_equal(enter_by(l, &p, &a, 10, &why), 0);
+	assert_int_equal(why, CLOSE_UNAUTH_SOURCE);
+	/* Others do not pay for it. */
+	assert_int_equal(enter_by(l, &p, &b, 10, &why), 4);
+	/* Users join two of the guests: there is room for two more. */
+	move(l, &a, STANDING_GUEST, STANDING_USER);
+	move(l, &a, STANDING_GUEST, STANDING_USER);
+	assert_int_equal(enter_by(l, &p, &a, 10, &why), 2);
+	assert_int_equal(why, CLOSE_SOURCE_FULL);
+	move(l, &a, STANDING_STRANGER, STANDING_USER);
+	assert_int_equal(enter_by(l, &p, &a, 10, &why), 0);
+	assert_int_equal(why, CLOSE_SOURCE_FULL);
+	/* One that goes makes room, whatever it was. */
+	move(l, &a, STANDING_USER, STANDING_NONE);
+	limits_give(l);
+	assert_int_equal(enter_by(l, &p, &a, 10, &why), 1);
+	assert_int_equal(limits_unauthenticated(l, &guests), 8);
+	assert_int_equal(guests, 2);
+	limits_free(&l);
+}
+
+/* Guests stay: they take of the room, and hurry nobody; but the last quarter is not for them. */
+static void
+test_guests(void **state)
+{
+	const struct pol_limits p = {
+		.unauthenticated = 100,
+		.unauthenticated_per_source = 1000,
+		.connections_per_source = 1000,
+	};
+	struct limits *l = limits_new(1000);
+	enum close_reason why = CLOSE_SHUTDOWN;
+	unsigned guests = 0, in = 0;
+	struct addr a;
+
+	(void)state;
+	assert_int_equal(addr_parse(&a, "10.1.0.1"), 0);
+	for (int i = 0; i < 75; i++) {
+		assert_int_equal(enter_by(l, &p, &a, 1, &why), 1);
+		assert_true(limits_move(l, &p, &a, STANDING_STRANGER, STANDING_GUEST));
+		assert_int_equal(limits_patience(l, &p), PATIENCE_ALL);
+	}
+	assert_int_equal(enter_by(l, &p, &a, 1, &why), 1);
+	assert_false(limits_move(l, &p, &a, STANDING_STRANGER, STANDING_GUEST));
+	assert_true(limits_move(l, &p, &a, STANDING_STRANGER, STANDING_USER));
+	/* 25 are left to strangers, of whom the last may be unlucky. */
+	for (int i = 0; i < 1000 && in < 25; i++)
+		in += enter_by(l, &p, &a, 1, &why);
+	assert_int_equal(in, 25);
+	assert_int_equal(enter_by(l, &p, &a, 10, &why), 0);
+	assert_int_equal(why, CLOSE_UNAUTH_LIMIT);
+	assert_int_equal(limits_unauthenticated(l, &guests), 100);
+	assert_int_equal(guests, 75);
+	assert_int_equal(limits_patience(l, &p), PATIENCE_LEAST);
+	limits_free(&l);
+	/* Nor are the last places. */
+	l = limits_new(4);
+	assert_int_equal(enter_by(l, &p, &a, 3, &why), 3);
+	for (int i = 0; i < 3; i++)
+		assert_true(limits_move(l, &p, &a, STANDING_STRANGER, STANDING_GUEST));
+	assert_int_equal(enter_by(l, &p, &a, 1, &why), 1);
+	assert_false(limits_move(l, &p, &a, STANDING_STRANGER, STANDING_GUEST));
 	limits_free(&l);
 }
 
@@ -109,6 +211,8 @@ main(void)
 		cmocka_unit_test(test_patience),
 		cmocka_unit_test(test_oldest_first),
 		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_source),
+		cmocka_unit_test(test_guests),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

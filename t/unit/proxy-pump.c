@@ -1,10 +1,13 @@
 /* proxy-pump.c: the pump and classify(): every verdict and outcome, bad input, limits by state */
 #include "config.h"
 
+#include "base/clock.h"
 #include "base/wr.h"
 #include "inspect/classify.h"
+#include "inspect/parts.h"
 #include "inspect/track.h"
 #include "proxy/pump.h"
+#include "smb/compress.h"
 #include "smb/const.h"
 #include "smb/hdr2.h"
 #include "smb/nbss.h"
@@ -308,28 +311,39 @@ relaying(void)
 static void
 expect(const struct track *t, enum dir d, const struct frame *f, enum verdict_act act, size_t n)
 {
+	struct hdr2 peeked;
 	struct verdict v;
 
 	/* Before enough has come, and at any length on the way, there is no other answer. */
 	for (size_t k = 1; k < f->n; k++) {
-		v = classify(t, d, f->b, k);
+		v = classify(t, d, f->b, k, &peeked);
 		if (v.act != VERDICT_MORE) {
 			assert_int_equal(v.act, act);
 			break;
 		}
 		assert_true(v.n > k);
-		assert_true(v.n <= NBSS_HDR_LEN + 72);
+		assert_true(v.n <= NBSS_HDR_LEN + (t->compression ? COMPRESS_PEEK_LEN : 72));
 	}
-	v = classify(t, d, f->b, f->n);
+	v = classify(t, d, f->b, f->n, &peeked);
 	assert_int_equal(v.act, act);
 	assert_int_equal(v.n, n);
 	assert_int_equal(v.frame, f->n);
 }
 
 static void
+expect_parts(const struct track *t, enum dir d, const struct frame *f)
+{
+	struct hdr2 peeked;
+	struct verdict v = classify(t, d, f->b, f->n, &peeked);
+
+	assert_int_equal(v.act, VERDICT_PARTS);
+}
+
+static void
 expect_close(const struct track *t, enum dir d, const struct frame *f, enum close_reason why)
 {
-	struct verdict v = classify(t, d, f->b, f->n);
+	struct hdr2 peeked;
+	struct verdict v = classify(t, d, f->b, f->n, &peeked);
 
 	assert_int_equal(v.act, VERDICT_CLOSE);
 	assert_string_equal(close_counter(v.why), close_counter(why));
@@ -379,21 +393,28 @@ test_compounds(void **state)
 	(void)state;
 	/* The client's is held, the node's only while something is asked. */
 	expect(&t, C2S, &f, VERDICT_HOLD, f.n);
-	expect(&t, S2C, &f, VERDICT_PASS, NBSS_HDR_LEN + 128);
+	expect_parts(&t, S2C, &f);
 	assert_int_equal(track_ask(&t, &p, &why), 0);
 	expect(&t, S2C, &f, VERDICT_HOLD, f.n);
-	/* Too long to be held: part by part. */
+	/* Too long to be held: part by part; what must be seen is held alone. */
 	nbss_put(f.b, 1000000);
-	v = classify(&t, C2S, f.b, f.n);
+	expect_parts(&t, C2S, &f);
+	v = parts_head(&t, C2S, f.b, f.n);
 	assert_int_equal(v.act, VERDICT_PASS);
 	assert_int_equal(v.n, NBSS_HDR_LEN + 128);
 	assert_int_equal(v.frame, NBSS_HDR_LEN + 1000000);
+	f = frame(SMB2_SESSION_SETUP, 168, 6, 104);
+	v = parts_next(&t, C2S, f.b + NBSS_HDR_LEN, f.n - NBSS_HDR_LEN, 999872);
+	assert_int_equal(v.act, VERDICT_HOLD);
+	assert_int_equal(v.n, 168);
+	parts_taken(t.parts[C2S]);
 	f = frame(SMB2_WRITE, 0, 6, 100);
-	v = classify_part(&t, C2S, f.b + NBSS_HDR_LEN, f.n - NBSS_HDR_LEN, 999872);
+	v = parts_next(&t, C2S, f.b + NBSS_HDR_LEN, f.n - NBSS_HDR_LEN, 999704);
 	assert_int_equal(v.act, VERDICT_PASS);
-	assert_int_equal(v.n, 999872);
-	f = frame(SMB2_SESSION_SETUP, 0, 6, 100);
-	v = classify_part(&t, C2S, f.b + NBSS_HDR_LEN, f.n - NBSS_HDR_LEN, 999872);
+	assert_int_equal(v.n, 999704);
+	/* Unless that is too long itself. */
+	f = frame(SMB2_SESSION_SETUP, 0, 6, 104);
+	v = parts_next(&t, C2S, f.b + NBSS_HDR_LEN, f.n - NBSS_HDR_LEN, 999704);
 	assert_int_equal(v.act, VERDICT_CLOSE);
 	assert_int_equal(v.why, CLOSE_UNSEEN_COMPOUND);
 	track_fini(&t);
@@ -433,14 +454,13 @@ test_bad(void **state)
 	/* NextCommand, in a frame that cannot be held and so is judged at once. */
 	for (size_t i = 0; i < sizeof(next) / sizeof(next[0]); i++) {
 		struct verdict v;
+		bool bad = next[i] < 64 || next[i] > 1000000;
 
-		if (next[i] % 8 == 0 && next[i] >= 64 && next[i] < 1000000)
-			continue;
 		f = frame(SMB2_READ, next[i], 5, 100);
 		nbss_put(f.b, 1000000);
-		v = classify(&t, C2S, f.b, f.n);
-		assert_int_equal(v.act, VERDICT_CLOSE);
-		assert_int_equal(v.why, CLOSE_BAD_CHAIN);
+		v = parts_head(&t, C2S, f.b, f.n);
+		assert_int_equal(v.act, bad ? VERDICT_CLOSE : VERDICT_PASS);
+		assert_int_equal(bad ? v.why : v.n, bad ? CLOSE_BAD_CHAIN : 4 + next[i]);
 	}
 	/* Protocols that do not belong here. */
 	f = frame(SMB2_READ, 0, 5, 100);
@@ -448,9 +468,19 @@ test_bad(void **state)
 	expect_close(&t, C2S, &f, CLOSE_BAD_PROTOCOL);
 	f.b[4] = 0xfc;
 	expect_close(&t, C2S, &f, CLOSE_BAD_PROTOCOL);
+	/* What is in it is no message, and so for whoever holds it. */
 	t.compression = true;
+	expect(&t, S2C, &f, VERDICT_PASS, f.n);
+	expect(&t, C2S, &f, VERDICT_HOLD, f.n);
+	f.b[11] = 1;
 	expect(&t, C2S, &f, VERDICT_PASS, f.n);
+	t.refuse_compressed = true;
+	expect_close(&t, C2S, &f, CLOSE_COMPRESSION);
+	t.compression = false;
+	f.b[11] = 0;
 	f.b[4] = 0xfd;
+	nbss_put(f.b + 36, 0);
+	f.b[40] = (uint8_t)(f.n - NBSS_HDR_LEN - SMB2_TRANSFORM_LEN);
 	expect(&t, C2S, &f, VERDICT_PASS, f.n);
 	t.refuse_sealed = true;
 	expect_close(&t, C2S, &f, CLOSE_UNKEYED);
@@ -492,30 +522,73 @@ test_first(void **state)
 	assert_int_equal(v.why, CLOSE_BAD_FRAME);
 }
 
+/* A stranger has fewer; beyond many more is answered alone, and twice as many are the end. */
 static void
 test_pending(void **state)
 {
+	for (int logged_on = 0; logged_on < 2; logged_on++) {
+		const uint64_t many = logged_on ? TRACK_PENDING_MANY : TRACK_PENDING_STRANGER;
+		struct track t;
+		struct pending p = { .kind = PENDING_LOGOFF };
+		enum close_reason why;
+
+		(void)state;
+		track_init(&t);
+		t.logged_on = logged_on;
+		for (uint64_t i = 0; i < 2 * many; i++) {
+			assert_int_equal(track_crowded(&t), i >= many);
+			p.message_id = i * 3;
+			p.session_id = i;
+			assert_int_equal(track_ask(&t, &p, &why), 0);
+		}
+		p.message_id = 1;
+		assert_int_equal(track_ask(&t, &p, &why), -1);
+		assert_int_equal(why, CLOSE_PENDING_FULL);
+		p.message_id = 3;
+		assert_int_equal(track_ask(&t, &p, &why), -1);
+		assert_int_equal(why, CLOSE_BAD_SEQUENCE);
+		assert_true(track_owed(&t, 5));
+		/* The odd ones first: what is left must still be found. */
+		for (uint64_t i = 0; i < 4 * many; i++) {
+			uint64_t j = i < 2 * many ? i | 1 : (i - 2 * many) & ~UINT64_C(1);
+
+			if (track_asked(&t, j * 3) == NULL)
+				continue;
+			assert_int_equal(track_asked(&t, j * 3)->session_id, j);
+			track_answered(&t, j * 3);
+			assert_null(track_asked(&t, j * 3));
+		}
+		assert_false(track_owed(&t, 5));
+		assert_int_equal(t.npending, 0);
+		assert_null(t.pending);
+		track_fini(&t);
+	}
+}
+
+/* What is never answered is forgotten, and what was asked lately is not. */
+static void
+test_pending_expires(void **state)
+{
 	struct track t;
-	struct pending p = { .kind = PENDING_LOGOFF };
+	struct pending p = { .kind = PENDING_IFINFO };
 	enum close_reason why;
+	uint64_t now = clock_ms(), slot = 64 * 1000;
 
 	(void)state;
 	track_init(&t);
-	for (uint64_t i = 0; i < TRACK_PENDING_MAX; i++) {
-		p.message_id = i * 3;
+	for (uint64_t i = 0; i < 100; i++) {
+		p.message_id = i;
 		assert_int_equal(track_ask(&t, &p, &why), 0);
 	}
-	p.message_id = 1;
-	assert_int_equal(track_ask(&t, &p, &why), -1);
-	assert_int_equal(why, CLOSE_PENDING_FULL);
-	p.message_id = 3;
-	assert_int_equal(track_ask(&t, &p, &why), -1);
-	assert_int_equal(why, CLOSE_BAD_SEQUENCE);
-	for (uint64_t i = 0; i < TRACK_PENDING_MAX; i++) {
-		assert_non_null(track_asked(&t, i * 3));
-		track_answered(&t, i * 3);
-		assert_null(track_asked(&t, i * 3));
-	}
+	for (unsigned i = 0; i < 50; i++)
+		t.pending[i].since_s += 3600;
+	now = (now + TRACK_PENDING_AGE_MS + slot) / slot * slot;
+	track_expire(&t, now - 2 * slot);
+	assert_int_equal(t.npending, 100);
+	track_expire(&t, now + slot);
+	assert_in_range(t.npending, 1, 50);
+	for (uint64_t i = 0; i < 100; i++)
+		track_answered(&t, i);
 	assert_null(t.pending);
 	track_fini(&t);
 }
@@ -534,6 +607,7 @@ main(void)
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_first),
 		cmocka_unit_test(test_pending),
+		cmocka_unit_test(test_pending_expires),
 	};
 
 	unsigned seed =

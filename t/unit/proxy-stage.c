@@ -69,7 +69,7 @@ test_manual(void **state)
 	size_t n;
 
 	(void)state;
-	snprintf(path, sizeof(path), "%s/doc/smbgatectl.8.md", srcdir != NULL ? srcdir : ".");
+	snprintf(path, sizeof(path), "%s/doc/smbgatectl.1.md", srcdir != NULL ? srcdir : ".");
 	f = fopen(path, "r");
 	assert_non_null(f);
 	n = fread(page, 1, sizeof(page) - 1, f);

@@ -3,6 +3,7 @@
 
 #include "smb/ifinfo.h"
 #include "smb/ioctl2.h"
+#include "t/unit/lib/lists.h"
 #include "t/unit/lib/vectors.h"
 
 #include <setjmp.h>
@@ -90,7 +91,7 @@ real_lists(void **state)
 			assert_string_equal(addr_str(&e[j].addr, text), rows[i].e[j].addr);
 		}
 		/* Written again: the bytes of the server. */
-		assert_int_equal(ifinfo_put(out, sizeof(out), e, n), a.output_len);
+		assert_int_equal(list_put(out, sizeof(out), e, n), a.output_len);
 		assert_memory_equal(out, a.output, a.output_len);
 		/* No room is an error, not a shorter list. */
 		assert_int_equal(get(e, rows[i].n - 1, &n, a.output, a.output_len), -1);
@@ -122,7 +123,7 @@ round_trip(void **state)
 		assert_int_equal(addr_parse(&in[i].addr, addrs[i % COUNT(addrs)]), 0);
 	}
 	for (size_t want = 0; want <= IFINFO_MAX; want += want < 4 ? 1 : 63) {
-		assert_int_equal(ifinfo_put(list, want * E, in, want), want * E);
+		assert_int_equal(list_put(list, want * E, in, want), want * E);
 		assert_int_equal(get(out, IFINFO_MAX, &n, list, want * E), 0);
 		assert_int_equal(n, want);
 		for (size_t i = 0; i < want; i++) {
@@ -134,7 +135,7 @@ round_trip(void **state)
 			assert_int_equal(list[i * E], i + 1 < want ? E : 0);
 		}
 		if (want > 0)
-			assert_int_equal(ifinfo_put(list, want * E - 1, in, want), 0);
+			assert_int_equal(list_put(list, want * E - 1, in, want), 0);
 	}
 	free(list);
 }
@@ -160,7 +161,7 @@ written_bytes(void **state)
 	want[E + 24] = 2;
 	memcpy(want + E + 28, "\12\1\2\3", 4);
 	memset(out, 0xee, sizeof(out));
-	assert_int_equal(ifinfo_put(out, sizeof(out), e, 2), sizeof(want));
+	assert_int_equal(list_put(out, sizeof(out), e, 2), sizeof(want));
 	assert_memory_equal(out, want, sizeof(want));
 }
 

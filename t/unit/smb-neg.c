@@ -96,6 +96,13 @@ check_patches(const char *name, const struct patch *patches, size_t count,
 	}
 }
 
+/* Where a message of that kind may end: what is behind it is not read. */
+static size_t
+kind_end(enum vector_kind kind, const uint8_t *p, size_t n)
+{
+	return kind == VECTOR_NEG_REQ ? REQ_DIALECTS + 2 * (size_t)p[REQ_COUNT] : n;
+}
+
 /* The messages of these kinds are well formed whole, and never when something is cut off. */
 static void
 check_kind(enum vector_kind kind, unsigned at_least, int (*rc_of)(const uint8_t *, size_t))
@@ -110,7 +117,7 @@ check_kind(enum vector_kind kind, unsigned at_least, int (*rc_of)(const uint8_t 
 		if (rc != (vectors[i].kind == kind ? 0 : -1))
 			fail_msg("%s: %d", vectors[i].name, rc);
 		if (vectors[i].kind == kind) {
-			for (size_t cut = 0; cut < n; cut++) {
+			for (size_t cut = 0; cut < kind_end(kind, p, n); cut++) {
 				if (rc_of(p, cut) != -1)
 					fail_msg("%s: %zu of %zu bytes accepted", vectors[i].name,
 					    cut, n);
@@ -130,11 +137,11 @@ req_values(void **state)
 		uint16_t mode;
 		uint32_t caps;
 		unsigned n;
-		uint16_t dialects[5];
+		uint16_t max;
 	} rows[] = {
-		{ "ms-311-negotiate-req", 0, 0x3f, 5, { 0x0202, 0x0210, 0x0300, 0x0302, 0x0311 } },
-		{ "300-negotiate-req", 1, 0x7f, 1, { 0x0300 } },
-		{ "311-negotiate-req-gmac", 1, 0x7f, 1, { 0x0311 } },
+		{ "ms-311-negotiate-req", 0, 0x3f, 5, 0x0311 },
+		{ "300-negotiate-req", 1, 0x7f, 1, 0x0300 },
+		{ "311-negotiate-req-gmac", 1, 0x7f, 1, 0x0311 },
 	};
 
 	(void)state;
@@ -148,9 +155,7 @@ req_values(void **state)
 		assert_int_equal(r.capabilities, rows[i].caps);
 		assert_memory_equal(r.client_guid.b, p + 76, 16);
 		assert_int_equal(r.ndialects, rows[i].n);
-		for (unsigned j = 0; j < rows[i].n; j++)
-			assert_int_equal(r.dialects[j], rows[i].dialects[j]);
-		assert_int_equal(r.max_dialect, rows[i].dialects[rows[i].n - 1]);
+		assert_int_equal(r.max_dialect, rows[i].max);
 		free(p);
 	}
 }
@@ -159,7 +164,16 @@ static void
 req_cut(void **state)
 {
 	(void)state;
-	check_kind(VECTOR_NEG_REQ, 3, req_rc);
+	/* Contexts are not read, and so may be cut: the node has its own word for that. */
+	for (size_t cut = 0; cut <= 174; cut++) {
+		size_t n;
+		uint8_t *p = vector("ms-311-negotiate-req", &n), *q = exact(p, cut);
+
+		assert_int_equal(n, 174);
+		assert_int_equal(req_rc(q, cut), cut < 110 ? -1 : 0);
+		free(q);
+		free(p);
+	}
 }
 
 static void
@@ -173,26 +187,14 @@ req_hostile(void **state)
 		/* Not this message. */
 		{ 0, 4, SMB1_PROTOCOL_ID, -1 }, { 4, 2, 63, -1 }, { 12, 2, SMB2_SESSION_SETUP, -1 },
 		{ 16, 4, SMB2_FLAGS_SERVER_TO_REDIR, -1 }, { 64, 2, 35, -1 }, { 64, 2, 65, -1 },
-		/* Dialects: a sixth is the padding, a seventh would lie in the contexts. */
-		{ REQ_COUNT, 2, 0, -1 }, { REQ_COUNT, 2, 6, 0 }, { REQ_COUNT, 2, 7, -1 },
-		{ REQ_COUNT, 2, 33, -1 }, { REQ_COUNT, 2, 38, -1 }, { REQ_COUNT, 2, 65535, -1 },
-		/* Number of contexts. */
-		{ REQ_CTX_COUNT, 2, 0, 0 }, { REQ_CTX_COUNT, 2, 1, 0 }, { REQ_CTX_COUNT, 2, 3, -1 },
-		{ REQ_CTX_COUNT, 2, 33, -1 }, { REQ_CTX_COUNT, 2, 65535, -1 },
-		/* Their place: not in front of the dialects' end, aligned, inside. */
-		{ REQ_CTX_OFF, 4, 0, -1 }, { REQ_CTX_OFF, 4, 64, -1 }, { REQ_CTX_OFF, 4, 104, -1 },
-		{ REQ_CTX_OFF, 4, 110, -1 }, { REQ_CTX_OFF, 4, 113, -1 },
-		{ REQ_CTX_OFF, 4, 116, -1 },
-		{ REQ_CTX_OFF, 4, 160, -1 }, { REQ_CTX_OFF, 4, 168, -1 },
-		{ REQ_CTX_OFF, 4, 174, -1 },
-		{ REQ_CTX_OFF, 4, 176, -1 }, { REQ_CTX_OFF, 4, 0x80000070, -1 },
-		{ REQ_CTX_OFF, 4, 0xfffffff8, -1 }, { REQ_CTX_OFF, 4, 0xffffffff, -1 },
-		/* Their lengths. */
-		{ 114, 2, 65535, -1 }, { 114, 2, 54, -1 }, { 114, 2, 55, -1 }, { 114, 2, 47, -1 },
-		{ 114, 2, 33, 0 }, { 162, 2, 7, -1 }, { 162, 2, 5, 0 }, { 162, 2, 0, 0 },
-		{ 162, 2, 65535, -1 },
-		/* Types that nobody knows yet. */
-		{ 112, 2, 0x1234, 0 }, { 160, 2, 0xffff, 0 },
+		/* No more dialects than fit: the 37th ends with the message. */
+		{ REQ_COUNT, 2, 0, -1 }, { REQ_COUNT, 2, 6, 0 }, { REQ_COUNT, 2, 37, 0 },
+		{ REQ_COUNT, 2, 38, -1 }, { REQ_COUNT, 2, 65535, -1 },
+		/* The list of contexts is the node's to judge. */
+		{ REQ_CTX_COUNT, 2, 0, 0 }, { REQ_CTX_COUNT, 2, 3, 0 }, { REQ_CTX_COUNT, 2, 65535, 0 },
+		{ REQ_CTX_OFF, 4, 0, 0 }, { REQ_CTX_OFF, 4, 104, 0 }, { REQ_CTX_OFF, 4, 116, 0 },
+		{ REQ_CTX_OFF, 4, 174, 0 }, { REQ_CTX_OFF, 4, 0xffffffff, 0 },
+		{ 114, 2, 65535, 0 }, { 162, 2, 65535, 0 },
 	};
 
 	(void)state;
@@ -223,36 +225,34 @@ req_old_dialects(void **state)
 	free(p);
 }
 
+/* As smbd reads it: the greatest of any number, and the first that has a ClientGuid is 2.1. */
 static void
-req_limits(void **state)
+req_dialects(void **state)
 {
+	static const struct {
+		uint16_t dialect;
+		bool has_guid;
+	} rows[] = { { 0x0000, false }, { 0x0202, false }, { 0x020f, false }, { 0x0210, true },
+		{ 0x02ff, true }, { 0x0311, true }, { 0x0999, true }, { 0xffff, true } };
+	uint8_t msg[REQ_DIALECTS + 2 * 1000], *p;
+	struct neg2_req r;
+	size_t n;
+
 	(void)state;
-	for (unsigned i = 0; i < 2; i++) {
-		unsigned nd = NEG2_MAX_DIALECTS + i;
-		uint8_t msg[REQ_DIALECTS + 2 * (NEG2_MAX_DIALECTS + 1)], *p;
-		size_t n;
-
-		p = vector("300-negotiate-req", &n);
-		memcpy(msg, p, REQ_DIALECTS);
-		free(p);
-		memset(msg + REQ_DIALECTS, 0x02, sizeof(msg) - REQ_DIALECTS);
-		le16(msg + REQ_COUNT, nd);
-		assert_int_equal(req_rc(msg, REQ_DIALECTS + 2 * nd), i == 0 ? 0 : -1);
-	}
-	for (unsigned i = 0; i < 2; i++) {
-		unsigned nc = NEG2_MAX_CONTEXTS + i;
-		uint8_t msg[104 + 8 * (NEG2_MAX_CONTEXTS + 1)] = { 0 }, *p;
-		size_t n;
-
-		/* Contexts without data of an unknown type. */
-		p = vector("300-negotiate-req", &n);
-		memcpy(msg, p, REQ_DIALECTS);
-		free(p);
-		le16(msg + REQ_DIALECTS, 0x0311);
-		le32(msg + REQ_CTX_OFF, 104);
-		le16(msg + REQ_CTX_COUNT, nc);
-		assert_int_equal(req_rc(msg, 104 + 8 * nc), i == 0 ? 0 : -1);
-	}
+	p = vector("300-negotiate-req", &n);
+	memcpy(msg, p, REQ_DIALECTS);
+	free(p);
+	for (size_t i = 0; i < COUNT(rows); i++)
+		for (unsigned nd = 1; nd <= 1000; nd += 37) {
+			memset(msg + REQ_DIALECTS, 0, sizeof(msg) - REQ_DIALECTS);
+			le16(msg + REQ_COUNT, nd);
+			le16(msg + REQ_DIALECTS + 2 * (nd / 2), rows[i].dialect);
+			assert_int_equal(neg2_req_get(&r, msg, REQ_DIALECTS + 2 * nd), 0);
+			assert_int_equal(r.ndialects, nd);
+			assert_int_equal(r.max_dialect, rows[i].dialect);
+			assert_int_equal(neg2_req_has_guid(&r), rows[i].has_guid);
+			assert_int_equal(req_rc(msg, REQ_DIALECTS + 2 * nd - 1), -1);
+		}
 }
 
 static void
@@ -510,12 +510,15 @@ probe_made(void **state)
 	assert_int_equal(r.capabilities, 0x7f);
 	assert_true(guid_equal(&r.client_guid, &guid));
 	assert_int_equal(r.ndialects, COUNT(dialects));
-	assert_memory_equal(r.dialects, dialects, sizeof(dialects));
+	for (size_t i = 0; i < COUNT(dialects); i++)
+		assert_int_equal(msg[REQ_DIALECTS + 2 * i] | msg[REQ_DIALECTS + 2 * i + 1] << 8,
+		    dialects[i]);
+	assert_int_equal(r.max_dialect, 0x0311);
 	assert_int_equal(msg[REQ_CTX_OFF], 112);
 	assert_int_equal(msg[REQ_CTX_COUNT], 3);
 	assert_int_equal(len, 112 + sizeof(contexts));
 	assert_memory_equal(msg + 112, contexts, sizeof(contexts));
-	for (size_t cut = 0; cut < len; cut++)
+	for (size_t cut = 0; cut < REQ_DIALECTS + sizeof(dialects); cut++)
 		assert_int_equal(req_rc(msg, cut), -1);
 	free(msg);
 	w = wr_init(out, len - 1);
@@ -676,8 +679,12 @@ static const struct {
 	bool any;
 } neg1_rows[] = {
 	{ 0, 11, 11, "\x02SMB 2.\?\?\?", 0, 1, true },
-	{ 0, 4, 4, "\x02" "a\0\x02", -1, 0, false },	/* no NUL */
-	{ 0, 4, 5, "\x02" "abc\0", -1, 0, false },	/* NUL behind ByteCount */
+	{ 0, 4, 4, "\x02" "a\0\x02", -1, 0, false },	/* no text */
+	/* No NUL, or one behind ByteCount, as a recorded client has it. */
+	{ 0, 4, 4, "\x02" "abc", 0, 1, false },
+	{ 0, 4, 5, "\x02" "abc\0", 0, 1, false },
+	{ 0, 10, 11, "\x02SMB 2.\?\?\?", 0, 1, true },
+	{ 0, 6, 7, "\x02" "a\0\x02" "bc", 0, 2, false },
 	{ 0, 3, 8, "\x02" "a\0trash", 0, 1, false },
 	{ 0, 2, 2, "\x02\0", 0, 1, false },
 	{ 0, 4, 4, "\x02\0\x02\0", 0, 2, false },
@@ -848,7 +855,7 @@ main(void)
 		cmocka_unit_test(req_cut),
 		cmocka_unit_test(req_hostile),
 		cmocka_unit_test(req_old_dialects),
-		cmocka_unit_test(req_limits),
+		cmocka_unit_test(req_dialects),
 		cmocka_unit_test(resp_values),
 		cmocka_unit_test(resp_cut),
 		cmocka_unit_test(resp_hostile),

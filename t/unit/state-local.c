@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #define LINGER 1000
+#define MAX 300
 
 static uint64_t now;
 
@@ -48,7 +49,7 @@ setup(void **state)
 	static struct fixture f;
 
 	now = 1000000;
-	f.map = local_map_new(100, test_clock);
+	f.map = local_map_new(MAX, test_clock);
 	f.state = local_state_new(f.map);
 	*state = &f;
 	return 0;
@@ -204,24 +205,24 @@ static void
 test_full(void **state)
 {
 	struct fixture *f = *state;
-	struct state_hold *h[101];
+	struct state_hold *h[MAX + 1];
 	struct told t;
 
-	for (unsigned i = 0; i < 100; i++) {
+	for (unsigned i = 0; i < MAX; i++) {
 		h[i] = claim(f, i, "n1", &t);
 		assert_true(t.have);
 	}
-	h[100] = claim(f, 100, "n1", &t);
+	h[MAX] = claim(f, MAX, "n1", &t);
 	assert_false(t.have);
-	state_firm(f->state, h[100], 0);
-	state_move(f->state, h[100], "n1", "n2", told_cb, &t);
+	state_firm(f->state, h[MAX], 0);
+	state_move(f->state, h[MAX], "n1", "n2", told_cb, &t);
 	assert_false(t.have);
-	assert_int_equal(state_clients(f->state, "n1"), 100);
-	for (unsigned i = 0; i <= 100; i++) {
+	assert_int_equal(state_clients(f->state, "n1"), MAX);
+	for (unsigned i = 0; i <= MAX; i++) {
 		state_firm(f->state, h[i], 0);
 		state_release(f->state, &h[i], LINGER);
 	}
-	h[0] = claim(f, 1000, "n1", &t);
+	h[0] = claim(f, MAX + 1, "n1", &t);
 	assert_false(t.have);
 	state_release(f->state, &h[0], LINGER);
 	/* Room comes back as the old ones end, without anybody asking for those. */
@@ -242,6 +243,51 @@ count_cb(void *arg, const struct state_key *k, const struct state_claim *c, uint
 	n[k->b[1]] = c->others * 1000 + (unsigned)left;
 }
 
+/* Claims that have ended count nowhere, though nobody asks for them and no timer runs. */
+static void
+test_ended(void **state)
+{
+	struct fixture *f = *state;
+	struct told t;
+
+	for (unsigned i = 0; i < 60; i++) {
+		struct state_hold *h = claim(f, i, "n1", &t);
+
+		state_firm(f->state, h, LINGER);
+		/* In no order: each ends at another time. */
+		state_release(f->state, &h, 100 + i * 37 % 60);
+	}
+	for (unsigned i = 0; i <= 60; i++) {
+		now = 1000000 + 99 + i;
+		assert_int_equal(state_clients(f->state, "n1"), 60 - i);
+	}
+	/* One that came back in time does not end. */
+	for (unsigned i = 0; i < 60; i++) {
+		struct state_hold *h = claim(f, i, "n1", &t);
+
+		state_firm(f->state, h, LINGER);
+		state_release(f->state, &h, 100 + i);
+	}
+	now += 50;
+	struct state_hold *h = claim(f, 7, "n2", &t);
+
+	assert_false(t.claim.fresh);
+	now += 10000;
+	assert_int_equal(state_clients(f->state, "n1"), 1);
+	assert_int_equal(state_clients(f->state, "n2"), 0);
+	/* What an earlier connection needs stands, also when a later one needs less. */
+	struct state_hold *h2 = claim(f, 7, "n2", &t);
+
+	state_firm(f->state, h2, LINGER);
+	state_release(f->state, &h2, 500);
+	state_firm(f->state, h, LINGER);
+	state_release(f->state, &h, 10);
+	now += 499;
+	assert_int_equal(state_clients(f->state, "n1"), 1);
+	now++;
+	assert_int_equal(state_clients(f->state, "n1"), 0);
+}
+
 static void
 test_each(void **state)
 {
@@ -260,6 +306,50 @@ test_each(void **state)
 	state_release(f->state, &b, LINGER);
 }
 
+struct going {
+	struct fixture *f;
+	struct state_hold **held;
+	unsigned seen[MAX], n;
+};
+
+/* Whoever is told of a claim may let go of others, and of this one. */
+static void
+let_go_cb(void *arg, const struct state_key *key, const struct state_claim *claim,
+    uint64_t left_ms)
+{
+	struct going *g = arg;
+	unsigned i = key->b[1] + 256u * key->b[2];
+
+	(void)claim;
+	(void)left_ms;
+	assert_true(i < MAX);
+	g->seen[i]++;
+	g->n++;
+	for (unsigned k = i; k < MAX; k += 7)
+		if (g->held[k] != NULL && k % 3 == 0)
+			state_release(g->f->state, &g->held[k], 0);
+}
+
+static void
+test_each_while_they_go(void **state)
+{
+	struct fixture *f = *state;
+	struct state_hold *held[MAX];
+	struct going g = { .f = f, .held = held };
+	struct told t;
+
+	for (unsigned i = 0; i < MAX; i++)
+		held[i] = claim(f, i, "n1", &t);
+	state_each(f->state, let_go_cb, &g);
+	/* None twice; whoever has stayed, once. */
+	for (unsigned i = 0; i < MAX; i++)
+		assert_true(g.seen[i] == 1 || (g.seen[i] == 0 && held[i] == NULL));
+	assert_true(g.n < MAX);
+	for (unsigned i = 0; i < MAX; i++)
+		if (held[i] != NULL)
+			state_release(f->state, &held[i], 0);
+}
+
 int
 main(void)
 {
@@ -270,7 +360,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_move, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_move_forgets_firm, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_ended, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_each, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_each_while_they_go, setup, teardown),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,10 +1,11 @@
 /* state-shared.c: what a process knows of a shared map; records; answers that no Redis gives */
 #include "config.h"
 
+#include "base/clock.h"
 #include "state/exceptions.h"
-#include "state/facts.h"
 #include "state/fault.h"
 #include "state/link.h"
+#include "state/queries.h"
 #include "state/record.h"
 #include "state/reply.h"
 #include "state/script.h"
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <hiredis/hiredis.h>
@@ -238,9 +240,48 @@ test_faults(void **state)
 	assert_int_equal(fault_of("WRONGTYPE Operation against a key"), FAULT_WRONGTYPE);
 	assert_int_equal(fault_of("ERR unknown command"), FAULT_ERROR);
 	assert_int_equal(fault_of(""), FAULT_ERROR);
-	assert_true(fault_fatal(FAULT_READONLY));
-	assert_false(fault_fatal(FAULT_NOSCRIPT));
-	assert_false(fault_fatal(FAULT_WRONGTYPE));
+	assert_int_equal(fault_kind(FAULT_READONLY), FAULT_ENDS);
+	assert_int_equal(fault_kind(FAULT_NOSCRIPT), FAULT_PASSES);
+	assert_int_equal(fault_kind(FAULT_WRONGTYPE), FAULT_PASSES);
+	/* What Redis 7.0 and 7.2 say of a script that may not run a command. */
+	assert_int_equal(fault_of("ERR The user executing the script can't run this command"),
+	    FAULT_NOPERM);
+	assert_int_equal(fault_of("ERR ACL failure in script: User gate has no"), FAULT_NOPERM);
+	assert_int_equal(fault_kind(FAULT_NOPERM), FAULT_TROUBLES);
+}
+
+/* Once a minute, with what was left out; and sooner where all was well for a while in between. */
+static void
+test_faults_said(void **state)
+{
+	struct faults t = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	char last[FAULT_WORDS];
+
+	(void)state;
+	fault_last(&t, last);
+	assert_string_equal(last, "");
+	fault_met(&t, FAULT_OOM, "10.0.0.1:6379", "OOM of\nmemory\xff");
+	assert_int_equal(t.said_count[FAULT_OOM], 1);
+	fault_last(&t, last);
+	assert_string_equal(last, "OOM of?memory?");
+	fault_met(&t, FAULT_OOM, "10.0.0.1:6379", "OOM");
+	assert_int_equal(t.said_count[FAULT_OOM], 1);
+	/* Another trouble is news. */
+	fault_met(&t, FAULT_CLOSED, "10.0.0.1:6379", NULL);
+	assert_int_equal(t.said_count[FAULT_CLOSED], 1);
+	fault_last(&t, last);
+	assert_string_equal(last, "closed");
+	t.said_ms[FAULT_OOM] -= 60000;
+	fault_met(&t, FAULT_OOM, "10.0.0.1:6379", "OOM");
+	assert_int_equal(t.said_count[FAULT_OOM], 3);
+	fault_over(&t);
+	fault_met(&t, FAULT_OOM, "10.0.0.1:6379", "OOM");
+	assert_int_equal(t.said_count[FAULT_OOM], 3);
+	t.said_ms[FAULT_OOM] -= 6000;
+	t.well_ms -= 5000;
+	fault_met(&t, FAULT_OOM, "10.0.0.1:6379", "OOM");
+	assert_int_equal(t.said_count[FAULT_OOM], 5);
+	assert_int_equal(t.count[FAULT_OOM], 5);
 }
 
 /* The exceptions. */
@@ -283,14 +324,18 @@ test_exceptions(void **state)
 #define N2 "n2=10.0.0.2:445"
 
 static struct shared *m;
+static struct shared_port port;
 
 static int
 setup(void **state)
 {
-	static struct link_conf conf;
+	static struct link_conf conf = { .timeout_ms = 20 };
 
 	(void)state;
 	m = shared_new(&conf, &seal, 100);
+	TAILQ_INIT(&port.ready);
+	if (m != NULL)
+		shared_online(m, true, false);
 	return m == NULL ? -1 : 0;
 }
 
@@ -298,6 +343,7 @@ static int
 teardown(void **state)
 {
 	(void)state;
+	assert_int_equal(shared_claims(m), 0);
 	shared_free(&m);
 	return m == NULL ? 0 : -1;
 }
@@ -311,296 +357,821 @@ key(unsigned n)
 	return k;
 }
 
-static enum shared_join
-join(unsigned n, const char *node, const char *home, struct shared_entry **e,
-    struct shared_request *w, struct state_claim *c)
+static enum shared_when
+join(struct state_hold *h, unsigned n, const char *node, const char *home, struct state_claim *c)
 {
 	const struct state_key k = key(n);
 
-	return shared_join(m, &k, node, home, 1000, e, w, c);
+	*h = (struct state_hold){ .m = m, .port = &port };
+	return shared_claim(h, &k, node, home, c);
 }
 
-/* What Redis would answer. */
-static struct shared_answer
-answer(const struct shared_request *w, const char *node, uint64_t made_ms)
+/* What is to be sent is of that kind; Redis answers. True: the claim is lost. */
+static bool
+answer(char kind, int how, const char *node, uint64_t made_ms, unsigned others)
 {
-	struct shared_answer a = { .made_ms = made_ms };
+	struct shared_op op;
+	struct record rec;
+	struct shared_result r = { .how = how, .others = others };
+	struct state_key lost;
 
-	record_make(&a.record, &seal, "claim", w->id, NAMES_ID_LEN, made_ms, node);
-	snprintf(a.node, sizeof(a.node), "%s", node);
-	return a;
+	assert_int_equal(shared_take(m, &op, 1, true), 1);
+	assert_int_equal(op.kind, kind);
+	if (node != NULL) {
+		record_make(&rec, &seal, "claim", op.id, NAMES_ID_LEN, made_ms, node);
+		r.record = rec.bytes;
+		r.len = rec.len;
+	}
+	return shared_done(m, &op, &r, &lost);
 }
 
 static void
-leave(struct shared_entry *e, bool told)
+nothing_due(void)
 {
-	struct shared_item it;
+	struct shared_op op;
 
-	(void)shared_leave(m, e, told, false, &it);
+	assert_int_equal(shared_take(m, &op, 1, true), 0);
+}
+
+/* The next that is answered is h. */
+static void
+told(struct state_hold *h, struct state_claim *c)
+{
+	assert_ptr_equal(shared_next(m, &port, c), h);
+}
+
+static void
+leave(struct state_hold *h)
+{
+	shared_leave(h, 1000);
+}
+
+/* The last of them leaves, and Redis hears of it. */
+static void
+leave_last(struct state_hold *h)
+{
+	leave(h);
+	(void)answer('r', HOW_HELD, NULL, 0, 0);
+}
+
+static void
+wait_over(bool owed)
+{
+	const uint64_t end = clock_ms() + 5000;
+	uint64_t next = 0;
+	bool was = false;
+
+	do {
+		was |= shared_expire(m, &next);
+		if (next > clock_ms())
+			usleep((useconds_t)(next - clock_ms()) * 1000);
+	} while (next != 0 && clock_ms() < end);
+	assert_int_equal(was, owed);
 }
 
 static void
 test_asked_once(void **state)
 {
-	struct shared_entry *e[3];
-	struct shared_request w;
-	struct shared_answer a;
+	struct state_hold h[4];
 	struct state_claim c;
-	struct shared_item it;
 
 	(void)state;
-	assert_int_equal(join(1, N1, N1, &e[0], &w, &c), SHARED_ASK);
-	assert_false(w.exception);
-	assert_int_equal(w.home.len, 0);
-	a = answer(&w, N2, 500);
-	a.others = 2;
-	shared_answered(m, e[0], &a, &c);
+	assert_int_equal(join(&h[0], 1, N1, N1, &c), SHARED_LATER);
+	/* While it is asked for nobody else asks, and all have one answer. */
+	assert_int_equal(join(&h[1], 1, N1, N1, &c), SHARED_LATER);
+	answer('c', HOW_JOINED, N2, 500, 2);
+	nothing_due();
+	told(&h[0], &c);
 	assert_string_equal(c.node, N2);
 	assert_int_equal(c.others, 2);
-	/* The client is live here: nobody is asked. */
-	assert_int_equal(join(1, N1, N1, &e[1], &w, &c), SHARED_KNOWN);
-	assert_ptr_equal(e[0], e[1]);
+	told(&h[1], &c);
 	assert_string_equal(c.node, N2);
-	assert_int_equal(c.others, 1);
+	assert_int_equal(c.others, 3);
+	/* The client is live here: nobody is asked. */
+	assert_int_equal(join(&h[2], 1, N1, N1, &c), SHARED_NOW);
+	assert_string_equal(c.node, N2);
 	assert_int_equal(shared_clients(m, N2), 1);
 	assert_int_equal(shared_clients(m, N1), 0);
-	assert_false(shared_leave(m, e[0], true, false, &it));
-	assert_true(shared_leave(m, e[1], true, true, &it));
-	assert_true(it.firm);
-	assert_int_equal(shared_claims(m), 0);
+	leave(&h[0]);
+	leave(&h[1]);
+	leave(&h[2]);
+	/* Who comes back before Redis has heard of it asks again, behind that. */
+	assert_int_equal(join(&h[3], 1, N1, N1, &c), SHARED_LATER);
+	answer('c', HOW_JOINED, N2, 500, 0);
+	told(&h[3], &c);
+	leave_last(&h[3]);
 	assert_int_equal(shared_clients(m, N2), 0);
-	assert_int_equal(join(1, N1, N1, &e[2], &w, &c), SHARED_ASK);
-	assert_int_not_equal(w.gen, it.gen);
-	leave(e[2], false);
 }
 
-/* Two connections ask; whatever the second answer is, they go to one node. */
+/* Who is told of nobody else decides; the client's other connections wait for that. */
 static void
-test_first_answer_binds(void **state)
+test_decides_first(void **state)
 {
-	struct shared_entry *e[2];
-	struct shared_request w[2];
-	struct shared_answer a;
+	struct state_hold h[3];
 	struct state_claim c;
-	struct shared_item it;
 
 	(void)state;
-	assert_int_equal(join(1, N1, N1, &e[0], &w[0], &c), SHARED_ASK);
-	assert_int_equal(join(1, N1, N1, &e[1], &w[1], &c), SHARED_ASK);
-	shared_blind(m, e[0], &c);
+	join(&h[0], 1, N2, N2, &c);
+	join(&h[1], 1, N2, N2, &c);
+	answer('c', HOW_JOINED, N1, 500, 0);
+	told(&h[0], &c);
+	assert_int_equal(c.others, 0);
+	assert_null(shared_next(m, &port, &c));
+	assert_int_equal(join(&h[2], 1, N2, N2, &c), SHARED_LATER);
+	/* It does not like N1: all of them go to N2. */
+	assert_int_equal(shared_move(&h[0], N1, N2, &c), SHARED_LATER);
+	answer('m', HOW_MOVED, N2, 900, 0);
+	told(&h[0], &c);
+	assert_string_equal(c.node, N2);
+	assert_null(shared_next(m, &port, &c));
+	shared_settle(&h[0]);
+	told(&h[1], &c);
+	assert_string_equal(c.node, N2);
+	assert_int_equal(c.others, 1);
+	told(&h[2], &c);
+	assert_int_equal(c.others, 2);
+	/* Several: it stays. */
+	assert_int_equal(shared_move(&h[1], N2, N1, &c), SHARED_NOW);
+	assert_string_equal(c.node, N2);
+	assert_int_equal(c.others, 2);
+	leave(&h[0]);
+	leave(&h[1]);
+	leave_last(&h[2]);
+}
+
+/* Who decides too slowly stays where it is. */
+static void
+test_decides_late(void **state)
+{
+	struct state_hold h[2];
+	struct state_claim c;
+
+	(void)state;
+	join(&h[0], 1, N2, N2, &c);
+	join(&h[1], 1, N2, N2, &c);
+	answer('c', HOW_JOINED, N1, 500, 0);
+	told(&h[0], &c);
+	wait_over(false);
+	told(&h[1], &c);
+	assert_string_equal(c.node, N1);
+	assert_int_equal(c.others, 1);
+	assert_int_equal(shared_move(&h[0], N1, N2, &c), SHARED_NOW);
+	assert_string_equal(c.node, N1);
+	assert_int_equal(c.others, 1);
+	leave(&h[0]);
+	shared_settle(&h[1]);
+	leave_last(&h[1]);
+}
+
+/* One that is gone before it has decided keeps nobody waiting. */
+static void
+test_decider_leaves(void **state)
+{
+	struct state_hold h[2];
+	struct state_claim c;
+
+	(void)state;
+	join(&h[0], 1, N1, N1, &c);
+	join(&h[1], 1, N1, N1, &c);
+	answer('c', HOW_MADE, N1, 500, 0);
+	told(&h[0], &c);
+	assert_true(c.fresh);
+	leave(&h[0]);
+	told(&h[1], &c);
+	assert_int_equal(c.others, 0);
+	assert_int_equal(shared_move(&h[1], N1, N2, &c), SHARED_LATER);
+	/* Also while it moves: what Redis says of that is for the next. */
+	join(&h[0], 1, N1, N1, &c);
+	leave(&h[1]);
+	(void)answer('m', HOW_MOVED, N2, 900, 0);
+	told(&h[0], &c);
+	assert_string_equal(c.node, N2);
+	leave_last(&h[0]);
+}
+
+/* No answer in time: home, or where it is known to be; and whatever Redis says later. */
+static void
+test_blind(void **state)
+{
+	struct state_hold h[2];
+	struct shared_op op;
+	struct shared_result r = { .how = HOW_JOINED };
+	struct state_key lost;
+	struct state_claim c;
+	struct record rec;
+
+	(void)state;
+	join(&h[0], 1, N2, N1, &c);
+	assert_int_equal(shared_take(m, &op, 1, true), 1);
+	assert_true(op.exception);
+	assert_int_not_equal(op.other.len, 0);
+	wait_over(true);
+	told(&h[0], &c);
 	assert_true(c.blind);
 	assert_string_equal(c.node, N1);
-	a = answer(&w[1], N2, 500);
-	shared_answered(m, e[1], &a, &c);
+	record_make(&rec, &seal, "claim", op.id, NAMES_ID_LEN, 500, N2);
+	r.record = rec.bytes;
+	r.len = rec.len;
+	assert_false(shared_done(m, &op, &r, &lost));
+	assert_int_equal(join(&h[1], 1, N1, N1, &c), SHARED_LATER);
+	shared_settle(&h[0]);
+	told(&h[1], &c);
 	assert_string_equal(c.node, N1);
-	/* And Redis is told at once: whoever is older wins. */
-	assert_int_equal(shared_due(m, &it, 1), 1);
-	assert_false(shared_asserted(m, &it, 0, it.record.bytes, it.record.len));
-	assert_int_equal(shared_due(m, &it, 1), 0);
-	leave(e[0], true);
-	leave(e[1], true);
-}
-
-static void
-test_blind_exception(void **state)
-{
-	struct shared_entry *e;
-	struct shared_request w;
-	struct state_claim c;
-	struct record r;
-
-	(void)state;
-	assert_int_equal(join(1, N2, N1, &e, &w, &c), SHARED_ASK);
-	assert_true(w.exception);
-	assert_int_not_equal(w.home.len, 0);
-	/* Without Redis it is home, wherever this proxy would like to send it. */
-	shared_blind(m, e, &c);
-	assert_string_equal(c.node, N1);
-	leave(e, true);
-	/* Unless it is known that it lives elsewhere. */
-	record_make(&r, &seal, "claim", w.id, NAMES_ID_LEN, 77, N2);
-	assert_int_equal(shared_note_exception(m, w.id, r.bytes, r.len), 0);
+	/* And Redis is told at once. */
+	assert_false(answer('s', HOW_HELD, N1, 600, 0));
+	nothing_due();
+	leave(&h[0]);
+	leave_last(&h[1]);
+	/* An exception that is known, with Redis away. */
+	assert_int_equal(shared_note_exception(m, op.id, rec.bytes, rec.len), 0);
 	assert_int_equal(shared_exceptions(m), 1);
-	assert_int_equal(join(1, N1, N1, &e, &w, &c), SHARED_ASK);
-	assert_true(w.exception);
-	assert_int_equal(w.home.len, 0);
-	assert_memory_equal(w.record.bytes, r.bytes, r.len);
-	shared_blind(m, e, &c);
+	shared_online(m, false, false);
+	assert_int_equal(join(&h[0], 1, N1, N1, &c), SHARED_NOW);
+	assert_true(c.blind);
 	assert_string_equal(c.node, N2);
-	leave(e, true);
+	leave(&h[0]);
 	/* What nobody of us has written is not heard. */
-	r.bytes[20] = 'X';
-	assert_int_equal(shared_note_exception(m, w.id, r.bytes, r.len), -1);
+	rec.bytes[20] = 'X';
+	assert_int_equal(shared_note_exception(m, op.id, rec.bytes, rec.len), -1);
 	assert_int_equal(shared_faults(m)->count[FAULT_BAD_VALUE], 1);
-	assert_int_equal(shared_note_exception(m, w.id, NULL, 0), 0);
+	assert_int_equal(shared_note_exception(m, op.id, NULL, 0), 0);
 	assert_int_equal(shared_exceptions(m), 0);
 }
 
+/* A move without answer: nobody knows where the client is, and nobody is sent anywhere. */
 static void
-test_move(void **state)
+test_unsure(void **state)
 {
-	struct shared_entry *e[2];
-	struct shared_request w;
-	struct shared_answer a;
+	struct state_hold h[3];
+	struct shared_op op;
+	struct shared_result none = { .how = -1 };
+	struct state_key lost;
 	struct state_claim c;
-	struct record old;
 
 	(void)state;
-	join(1, N1, N1, &e[0], &w, &c);
-	a = answer(&w, N1, 500);
-	shared_answered(m, e[0], &a, &c);
-	assert_true(shared_move(m, e[0], N1, N2, 2000, &w, &old, &c));
-	assert_memory_equal(old.bytes, a.record.bytes, a.record.len);
-	/* Nobody can say where to go while it moves. */
-	assert_int_equal(join(1, N1, N1, &e[1], &w, &c), SHARED_BUSY);
-	leave(e[1], false);
-	a = answer(&w, N2, 2000);
-	shared_moved(m, e[0], N2, NULL, &a, &c);
+	join(&h[0], 1, N1, N1, &c);
+	answer('c', HOW_JOINED, N1, 500, 0);
+	told(&h[0], &c);
+	shared_move(&h[0], N1, N2, &c);
+	join(&h[1], 1, N1, N1, &c);
+	assert_int_equal(shared_take(m, &op, 1, true), 1);
+	wait_over(true);
+	told(&h[0], &c);
+	assert_true(c.busy);
+	told(&h[1], &c);
+	assert_true(c.busy);
+	assert_int_equal(join(&h[2], 1, N1, N1, &c), SHARED_NOW);
+	assert_true(c.busy);
+	shared_done(m, &op, &none, &lost);
+	leave(&h[0]);
+	leave(&h[1]);
+	leave_last(&h[2]);
+	/* With Redis away it is not even tried, while our lease may still count. */
+	join(&h[0], 1, N1, N1, &c);
+	answer('c', HOW_JOINED, N1, 500, 0);
+	told(&h[0], &c);
+	shared_leased(m, clock_ms());
+	shared_online(m, false, false);
+	assert_int_equal(shared_move(&h[0], N1, N2, &c), SHARED_NOW);
+	assert_true(c.busy);
+	shared_online(m, true, false);
+	leave_last(&h[0]);
+	/* One that Redis has never heard of is moved. */
+	shared_online(m, false, false);
+	join(&h[0], 1, N1, N1, &c);
+	assert_int_equal(shared_move(&h[0], N1, N2, &c), SHARED_NOW);
+	assert_false(c.busy);
 	assert_string_equal(c.node, N2);
-	assert_int_equal(c.others, 0);
-	/* Two connections: it stays. */
-	assert_int_equal(join(1, N1, N1, &e[1], &w, &c), SHARED_KNOWN);
-	assert_false(shared_move(m, e[0], N2, N1, 3000, &w, &old, &c));
-	assert_string_equal(c.node, N2);
-	leave(e[1], true);
-	/* Redis does not answer: it is moved, and said. */
-	assert_true(shared_move(m, e[0], N2, N1, 3000, &w, &old, &c));
-	shared_moved(m, e[0], N1, &w.record, NULL, &c);
-	assert_string_equal(c.node, N1);
-	leave(e[0], true);
+	leave(&h[0]);
 }
 
 static void
 test_lost(void **state)
 {
-	struct shared_entry *e, *f;
-	struct shared_request w;
-	struct shared_item it;
-	struct shared_answer a;
+	struct state_hold h[2];
 	struct state_claim c;
+	struct shared_op op;
+	struct shared_result bad = { .how = HOW_LOST, .record = "rubbish", .len = 7 };
+	struct state_key lost;
 
 	(void)state;
-	join(1, N1, N1, &e, &w, &c);
-	shared_blind(m, e, &c);
-	assert_int_equal(shared_due(m, &it, 1), 1);
+	shared_online(m, false, false);
+	join(&h[0], 1, N1, N1, &c);
+	shared_online(m, true, false);
+	assert_int_equal(shared_take(m, &op, 1, true), 1);
 	/* A record that is bad is no reason to give up: it is said so, and overwritten. */
-	assert_false(shared_asserted(m, &it, 1, "rubbish", 7));
-	assert_int_equal(shared_due(m, &it, 1), 1);
-	assert_int_equal(it.bad.len, 7);
-	a = answer(&w, N2, 1);
-	assert_true(shared_asserted(m, &it, 1, a.record.bytes, a.record.len));
+	assert_false(shared_done(m, &op, &bad, &lost));
+	assert_int_equal(shared_take(m, &op, 1, true), 1);
+	assert_int_equal(op.bad.len, 7);
+	bad.how = -1;
+	assert_false(shared_done(m, &op, &bad, &lost));
+	assert_true(answer('s', HOW_LOST, N2, 1, 1));
 	assert_int_equal(shared_stats(m)->lost, 1);
 	/* Until its connections are gone. */
-	assert_int_equal(join(1, N1, N1, &f, &w, &c), SHARED_BUSY);
-	leave(f, false);
-	assert_int_equal(shared_due(m, &it, 1), 0);
-	assert_false(shared_leave(m, e, true, false, &it));
-	assert_int_equal(join(1, N1, N1, &f, &w, &c), SHARED_ASK);
-	leave(f, false);
+	assert_int_equal(join(&h[1], 1, N1, N1, &c), SHARED_NOW);
+	assert_true(c.busy);
+	nothing_due();
+	leave(&h[1]);
+	leave(&h[0]);
 }
 
-/* An answer to a claim that is gone, or another one by now, changes nothing. */
+/* After a reconnect all is said again, once, and not what is new. */
 static void
-test_late(void **state)
+test_said_again(void **state)
 {
-	struct shared_entry *e;
-	struct shared_request w;
-	struct shared_item old, it;
-	struct shared_answer a;
+	struct state_hold h[3];
 	struct state_claim c;
+	struct shared_op op;
+	struct shared_result none = { .how = -1 };
+	struct state_key lost;
 
 	(void)state;
-	join(1, N1, N1, &e, &w, &c);
-	shared_blind(m, e, &c);
-	shared_due(m, &old, 1);
-	leave(e, true);
-	join(1, N1, N1, &e, &w, &c);
-	shared_blind(m, e, &c);
-	a = answer(&w, N2, 1);
-	assert_false(shared_asserted(m, &old, 1, a.record.bytes, a.record.len));
-	assert_int_equal(shared_due(m, &it, 1), 1);
-	assert_int_equal(shared_due(m, &it, 1), 0);
-	shared_all_due(m);
-	assert_int_equal(shared_due(m, &it, 1), 1);
-	/* It was not said: soon again. */
-	assert_false(shared_asserted(m, &it, -1, NULL, 0));
-	assert_int_equal(shared_due(m, &it, 1), 1);
-	leave(e, true);
+	for (unsigned i = 0; i < 2; i++) {
+		join(&h[i], i, N1, N1, &c);
+		answer('c', HOW_MADE, N1, 500, 0);
+		told(&h[i], &c);
+	}
+	assert_true(shared_all_said(m));
+	shared_again(m);
+	join(&h[2], 2, N1, N1, &c);
+	assert_false(shared_all_said(m));
+	answer('c', HOW_MADE, N1, 500, 0);
+	told(&h[2], &c);
+	/* Only if that has room. */
+	assert_int_equal(shared_take(m, &op, 1, false), 0);
+	assert_int_equal(shared_take(m, &op, 1, true), 1);
+	shared_done(m, &op, &none, &lost);
+	answer('s', HOW_HELD, N1, 500, 0);
+	assert_false(shared_all_said(m));
+	/* One that ends meanwhile is said in that way. */
+	leave_last(&h[1]);
+	leave(&h[0]);
+	if (!shared_all_said(m))
+		answer('r', HOW_HELD, NULL, 0, 0);
+	assert_true(shared_all_said(m));
+	leave(&h[2]);
+	while (shared_take(m, &op, 1, true) == 1) {
+		struct shared_result held = { .how = HOW_HELD };
+
+		assert_int_equal(op.kind, 'r');
+		shared_done(m, &op, &held, &lost);
+	}
 }
 
-static const char *
-always_n2(void *arg, const struct state_key *k)
+/* The linger time is that of the connection that needs it longest, whichever leaves last. */
+static void
+test_stays(void **state)
+{
+	struct state_hold h[2];
+	struct state_claim c;
+	struct shared_op op;
+	struct shared_result held = { .how = HOW_HELD };
+	struct state_key lost;
+
+	(void)state;
+	join(&h[0], 1, N1, N1, &c);
+	answer('c', HOW_MADE, N1, 500, 0);
+	told(&h[0], &c);
+	shared_settle(&h[0]);
+	join(&h[1], 1, N1, N1, &c);
+	shared_firm(&h[0], 5000);
+	assert_int_equal(shared_take(m, &op, 1, true), 1);
+	assert_int_equal(op.kind, 's');
+	assert_int_equal(op.stay_ms, 5000);
+	shared_done(m, &op, &held, &lost);
+	/* (That answer had no record: it is said once more.) */
+	shared_leave(&h[0], 5000);
+	shared_leave(&h[1], 90000);
+	for (int i = 0; i < 2 && shared_take(m, &op, 1, true) == 1; i++) {
+		if (op.kind == 'r') {
+			assert_true(op.stay_ms > 3000);
+			assert_true(op.stay_ms <= 5000);
+		}
+		shared_done(m, &op, &held, &lost);
+	}
+}
+
+static void
+n2_soon(void *arg, const struct state_key *k, const char *home[2])
 {
 	(void)arg;
 	(void)k;
-	return N2;
+	home[0] = N1;
+	home[1] = N2;
+}
+
+static void
+always_n2(void *arg, const struct state_key *k, const char *home[2])
+{
+	n2_soon(arg, k, home);
+	home[0] = N2;
 }
 
 static void
 test_rehome(void **state)
 {
-	struct shared_entry *e;
-	struct shared_request w;
-	struct shared_item it;
-	struct shared_answer a;
+	struct state_hold h;
+	struct state_claim c;
+	struct shared_op op;
+	struct shared_result none = { .how = -1 };
+	struct state_key lost;
+
+	(void)state;
+	join(&h, 1, N1, N1, &c);
+	answer('c', HOW_MADE, N1, 500, 0);
+	told(&h, &c);
+	nothing_due();
+	/*
+	 * With another policy its home is elsewhere before long: it is an exception, and all shall
+	 * know, before the others go by that.
+	 */
+	shared_keep(m, NULL, n2_soon, NULL);
+	shared_rehome(m);
+	assert_false(shared_rehomed(m));
+	assert_int_equal(shared_take(m, &op, 1, true), 1);
+	assert_int_equal(op.kind, 's');
+	assert_true(op.exception);
+	shared_done(m, &op, &none, &lost);
+	assert_false(shared_rehomed(m));
+	answer('s', HOW_HELD, N1, 500, 0);
+	assert_true(shared_rehomed(m));
+	/* As it is already: there is nothing to say. */
+	shared_keep(m, NULL, always_n2, NULL);
+	shared_rehome(m);
+	assert_true(shared_behind(m));
+	nothing_due();
+	assert_true(shared_rehomed(m));
+	leave_last(&h);
+}
+
+/* A proxy that is not in the map sends nobody anywhere. */
+static void
+test_refusing(void **state)
+{
+	struct state_hold h[2];
 	struct state_claim c;
 
 	(void)state;
-	join(1, N1, N1, &e, &w, &c);
-	a = answer(&w, N1, 500);
-	shared_answered(m, e, &a, &c);
-	assert_int_equal(shared_due(m, &it, 1), 0);
-	/* With another policy its home is elsewhere: it is an exception, and all shall know. */
-	shared_rehome(m, always_n2, NULL);
-	assert_int_equal(shared_due(m, &it, 1), 1);
-	assert_true(it.exception);
-	leave(e, true);
+	join(&h[0], 1, N1, N1, &c);
+	answer('c', HOW_MADE, N1, 500, 0);
+	told(&h[0], &c);
+	shared_settle(&h[0]);
+	shared_online(m, false, true);
+	assert_int_equal(join(&h[1], 1, N1, N1, &c), SHARED_NOW);
+	assert_false(c.busy);
+	leave(&h[1]);
+	assert_int_equal(join(&h[1], 2, N1, N1, &c), SHARED_NOW);
+	assert_true(c.busy);
+	leave(&h[1]);
+	shared_online(m, true, false);
+	leave_last(&h[0]);
+}
+
+struct going {
+	struct state_hold held[90];
+	unsigned seen[90];
+};
+
+/* Whoever is told of a claim may let go of others, and of this one. */
+static void
+let_go_cb(void *arg, const struct state_key *k, const struct state_claim *claim, uint64_t left_ms)
+{
+	struct going *g = arg;
+	unsigned n = k->b[1];
+
+	assert_string_equal(claim->node, N1);
+	assert_int_equal(left_ms, 0);
+	assert_true(n < 90);
+	g->seen[n]++;
+	for (; n < 90; n += 7)
+		if (n % 3 == 0 && g->held[n].m != NULL) {
+			leave(&g->held[n]);
+			g->held[n].m = NULL;
+		}
+}
+
+static void
+test_each_while_they_go(void **state)
+{
+	static struct going g;
+	struct state_claim c;
+	unsigned none = 0;
+
+	(void)state;
+	shared_online(m, false, false);
+	for (unsigned i = 0; i < 90; i++)
+		assert_int_equal(join(&g.held[i], i, N1, N1, &c), SHARED_NOW);
+	shared_each(m, let_go_cb, &g);
+	/* None twice; whoever has stayed, once. */
+	for (unsigned i = 0; i < 90; i++) {
+		assert_true(g.seen[i] == 1 || (g.seen[i] == 0 && g.held[i].m == NULL));
+		none += g.seen[i] == 0;
+		if (g.held[i].m != NULL)
+			leave(&g.held[i]);
+	}
+	assert_true(none > 0);
+}
+
+/* Others may go by another home already: a client that would be there is sent nowhere. */
+static void
+test_disputed(void **state)
+{
+	struct state_hold h;
+	struct state_claim c;
+
+	(void)state;
+	shared_stats(m)->unsure = true;
+	shared_online(m, false, false);
+	assert_int_equal(join(&h, 1, N2, N1, &c), SHARED_NOW);
+	assert_true(c.busy);
+	leave(&h);
+	assert_int_equal(join(&h, 2, N1, N1, &c), SHARED_NOW);
+	assert_false(c.busy);
+	leave(&h);
+	shared_online(m, true, false);
+	join(&h, 1, N2, N1, &c);
+	answer('c', -1, NULL, 0, 0);
+	told(&h, &c);
+	assert_true(c.busy);
+	leave_last(&h);
+	shared_stats(m)->unsure = false;
+	shared_online(m, false, false);
+	assert_int_equal(join(&h, 1, N2, N1, &c), SHARED_NOW);
+	assert_false(c.busy);
+	leave(&h);
+}
+
+/* Redis has heard that it was given up: where it was then is nothing to go by. */
+static void
+test_given_up(void **state)
+{
+	struct state_hold h;
+	struct state_claim c;
+
+	(void)state;
+	join(&h, 1, N1, N1, &c);
+	answer('c', HOW_MADE, N1, 500, 0);
+	told(&h, &c);
+	leave(&h);
+	/* It is back before the answer is, and Redis goes before it has one. */
+	{
+		struct shared_op op;
+		struct shared_result r = { .how = HOW_HELD };
+		struct state_key lost;
+
+		assert_int_equal(shared_take(m, &op, 1, true), 1);
+		assert_int_equal(op.kind, 'r');
+		assert_int_equal(join(&h, 1, N2, N2, &c), SHARED_LATER);
+		assert_false(shared_done(m, &op, &r, &lost));
+	}
+	shared_online(m, false, false);
+	told(&h, &c);
+	assert_string_equal(c.node, N2);
+	leave(&h);
 }
 
 static void
 test_full(void **state)
 {
-	struct shared_entry *e[101];
-	struct shared_request w;
+	static struct state_hold h[101];
 	struct state_claim c;
 
 	(void)state;
 	for (unsigned i = 0; i < 100; i++)
-		assert_int_equal(join(i, N1, N1, &e[i], &w, &c), SHARED_ASK);
-	assert_int_equal(join(100, N1, N1, &e[100], &w, &c), SHARED_FULL);
-	assert_null(e[100]);
-	for (unsigned i = 0; i < 100; i++)
-		leave(e[i], false);
-	assert_int_equal(shared_claims(m), 0);
+		assert_int_equal(join(&h[i], i, N1, N1, &c), SHARED_LATER);
+	assert_int_equal(join(&h[100], 100, N1, N1, &c), SHARED_FULL);
+	assert_null(h[100].e);
+	for (unsigned i = 0; i <= 100; i++)
+		leave(&h[i]);
+}
+
+/* One client lives on N1, and all of it is said. */
+static void
+live(struct state_hold *h, unsigned n)
+{
+	struct state_claim c;
+
+	join(h, n, N1, N1, &c);
+	answer('c', HOW_MADE, N1, 500, 0);
+	told(h, &c);
+	shared_settle(h);
+}
+
+static void
+put_fact(struct state_hold *h, uint64_t session_id, const char *node, const char *text)
+{
+	struct state_fact f = { .bytes = text, .len = strlen(text) };
+
+	snprintf(f.node, sizeof(f.node), "%s", node);
+	shared_fact_put(h, session_id, &f);
+}
+
+/* What is to be said now of sessions, as text: "node fact", and a letter for what has ended. */
+static size_t
+said_facts(char text[][64], size_t max)
+{
+	struct shared_op op;
+	struct record rec;
+	struct shared_result r = { .how = HOW_HELD };
+	struct state_key lost;
+	size_t n;
+
+	assert_int_equal(shared_take(m, &op, 1, true), 1);
+	assert_int_equal(op.kind, 's');
+	n = op.nfacts;
+	assert_true(n <= max);
+	for (size_t i = 0; i < n; i++) {
+		const char *said = (const char *)op.facts[i].bytes;
+		size_t name = op.facts[i].len == 1 ? 0 : strlen(said) + 1;
+
+		snprintf(text[i], 64, "%.31s%s%.*s", name == 0 ? "" : said,
+		    name == 0 ? "" : " ", (int)(op.facts[i].len - name), said + name);
+	}
+	record_make(&rec, &seal, "claim", op.id, NAMES_ID_LEN, 500, N1);
+	r.record = rec.bytes;
+	r.len = rec.len;
+	assert_false(shared_done(m, &op, &r, &lost));
+	return n;
 }
 
 static void
 test_facts(void **state)
 {
-	struct facts *f = facts_new();
-	struct facts_item it = { .sid = { 1 }, .node = N1, .len = 3, .bytes = "abc" }, out[4];
+	uint8_t id[2][NAMES_ID_LEN], sid[2][NAMES_ID_LEN];
+	struct state_hold h[2], none = { .m = m };
+	char text[4][64];
 
 	(void)state;
-	assert_int_equal(facts_put(f, &it), 0);
-	snprintf(it.node, sizeof(it.node), "%s", N2);
-	assert_int_equal(facts_put(f, &it), 0);
-	assert_int_equal(facts_put(f, &it), 0);
-	assert_int_equal(facts_count(f), 2);
-	assert_int_equal(facts_due(f, out, 4), 0);
-	facts_all_due(f);
-	assert_int_equal(facts_due(f, out, 1), 1);
-	assert_int_equal(facts_due(f, out, 4), 1);
-	assert_int_equal(facts_due(f, out, 4), 0);
-	/* The head of the list goes first, then the rest. */
-	assert_true(facts_drop(f, it.sid, N1));
-	assert_false(facts_drop(f, it.sid, N1));
-	assert_true(facts_drop(f, it.sid, N2));
-	assert_int_equal(facts_count(f), 0);
-	assert_int_equal(facts_put(f, &it), 0);
-	facts_free(&f);
-	assert_null(f);
+	live(&h[0], 1);
+	live(&h[1], 2);
+	put_fact(&h[0], 7, N1, "abc");
+	assert_int_equal(said_facts(text, 4), 1);
+	assert_string_equal(text[0], N1 " abc");
+	nothing_due();
+	/* The same number on another node, of another client, is another session. */
+	put_fact(&h[0], 7, N1, "new");
+	put_fact(&h[1], 7, N2, "two");
+	assert_int_equal(shared_facts(m), 2);
+	assert_int_equal(said_facts(text, 4), 1);
+	assert_string_equal(text[0], N1 " new");
+	assert_int_equal(said_facts(text, 4), 1);
+	assert_string_equal(text[0], N2 " two");
+	assert_int_equal(shared_fact_id(&h[0], 7, id[0], sid[0]), 0);
+	assert_int_equal(shared_fact_id(&h[1], 7, id[1], sid[1]), 0);
+	assert_memory_equal(sid[0], sid[1], NAMES_ID_LEN);
+	assert_memory_not_equal(id[0], id[1], NAMES_ID_LEN);
+	/* What is over is said to be, once; what we have left may still be another proxy's. */
+	shared_fact_drop(m, 7, N1, true);
+	shared_fact_drop(m, 7, N1, false);
+	shared_fact_drop(m, 7, N2, false);
+	shared_fact_drop(m, 7, N2, false);
+	assert_int_equal(said_facts(text, 4), 1);
+	assert_string_equal(text[0], "-");
+	assert_int_equal(said_facts(text, 4), 1);
+	assert_string_equal(text[0], "?");
+	assert_int_equal(shared_facts(m), 0);
+	nothing_due();
+	/* Nobody has heard of it. */
+	shared_fact_drop(m, 8, N1, true);
+	shared_fact_drop(m, 7, "n9=9", true);
+	put_fact(&h[0], 8, N1, "");
+	put_fact(&none, 8, N1, "abc");
+	assert_int_equal(shared_fact_id(&none, 8, id[0], sid[0]), -1);
+	assert_int_equal(shared_facts(m), 0);
+	nothing_due();
+	leave_last(&h[0]);
+	leave_last(&h[1]);
 }
 
+/* Many sessions of one client: in parts, each once, and all again when everything is. */
+static void
+test_facts_crowd(void **state)
+{
+	static char text[SHARED_FACTS_MAX][64];
+	unsigned times[200] = { 0 };
+	struct state_hold h;
+	size_t n = 0;
+
+	(void)state;
+	live(&h, 1);
+	for (unsigned i = 0; i < 200; i++) {
+		char fact[8];
+
+		snprintf(fact, sizeof(fact), "%u", i);
+		put_fact(&h, i, N1, fact);
+	}
+	for (int part = 0; part < 2; part++)
+		assert_int_equal(said_facts(text, SHARED_FACTS_MAX), SHARED_FACTS_MAX);
+	/* All again, while some wait for their first time; one is new, one is left. */
+	shared_again(m);
+	put_fact(&h, 50, N1, "50");
+	shared_fact_drop(m, 199, N1, false);
+	while (n < 199) {
+		size_t some = said_facts(text, SHARED_FACTS_MAX);
+
+		assert_true(some > 0);
+		n += some;
+		for (size_t i = 0; i < some; i++)
+			times[text[i][0] == '?' ? 199 : atoi(text[i] + strlen(N1) + 1)]++;
+	}
+	for (unsigned i = 0; i < 199; i++)
+		assert_int_equal(times[i], 1);
+	assert_int_equal(shared_facts(m), 199);
+	while (times[199] == 0)
+		times[199] = said_facts(text, SHARED_FACTS_MAX) == 1 && text[0][0] == '?';
+	assert_true(shared_all_said(m));
+	nothing_due();
+	leave_last(&h);
+}
+
+/* A client without connections has no sessions, and one that is lost has none here. */
+static void
+test_facts_end(void **state)
+{
+	struct state_hold h, again;
+	char text[4][64];
+	struct state_claim c;
+
+	(void)state;
+	live(&h, 1);
+	put_fact(&h, 7, N1, "abc");
+	put_fact(&h, 8, N1, "def");
+	assert_int_equal(said_facts(text, 4), 2);
+	leave(&h);
+	assert_int_equal(shared_facts(m), 0);
+	(void)answer('r', HOW_HELD, NULL, 0, 0);
+	live(&again, 1);
+	put_fact(&again, 7, N1, "abc");
+	assert_int_equal(shared_facts(m), 1);
+	assert_true(answer('s', HOW_LOST, N2, 400, 1));
+	put_fact(&again, 9, N1, "abc");
+	assert_int_equal(shared_facts(m), 1);
+	shared_fact_drop(m, 7, N1, true);
+	assert_int_equal(shared_facts(m), 0);
+	nothing_due();
+	leave(&again);
+	assert_null(shared_next(m, &port, &c));
+}
+
+/* True: there is a fact in that answer. What f points to is gone. */
+static bool
+fact_in(const char *bytes, size_t len, struct state_fact *f)
+{
+	struct reply_parser *p = reply_parser_new();
+	redisReply *r;
+	bool good;
+
+	assert_non_null(p);
+	assert_int_equal(reply_feed(p, bytes, len), 0);
+	assert_int_equal(reply_next(p, &r), 1);
+	good = queries_fact(r, f);
+	if (good)
+		assert_true(f->len > 0 && strlen(f->node) < STATE_NODE_LEN);
+	freeReplyObject(r);
+	reply_parser_free(&p);
+	return good;
+}
+
+/* What Redis may have of a session, or claim to. */
+static void
+test_fact_answers(void **state)
+{
+	char longest[3 + STATE_NODE_LEN + STATE_FACT_MAX], text[sizeof(longest) + 32];
+	static const struct {
+		const char *bytes;
+		size_t len;
+		bool good;
+	} rows[] = {
+		{ "$-1\r\n", 5, false },
+		{ ":7\r\n", 4, false },
+		{ "$0\r\n\r\n", 6, false },
+		{ "$3\r\nn1=\r\n", 9, false },
+		{ "$4\r\nn1=\0\r\n", 10, false },
+		{ "$5\r\nn1=\0x\r\n", 11, true },
+		{ "$2\r\n\0x\r\n", 8, true },
+	};
+	struct state_fact f;
+	int head;
+
+	(void)state;
+	assert_false(queries_fact(NULL, &f));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(fact_in(rows[i].bytes, rows[i].len, &f), rows[i].good);
+	/* A name, or a fact, that is one byte too long; and neither. */
+	for (int name = 0; name < 2; name++)
+		for (int fact = 0; fact < 2; fact++) {
+			size_t n = STATE_NODE_LEN - 1 + (size_t)name;
+			size_t len = n + 1 + STATE_FACT_MAX + (size_t)fact;
+
+			memset(longest, 'x', sizeof(longest));
+			longest[n] = '\0';
+			head = snprintf(text, 16, "$%zu\r\n", len);
+			memcpy(text + head, longest, len);
+			memcpy(text + head + len, "\r\n", 2);
+			assert_int_equal(fact_in(text, (size_t)head + len + 2, &f),
+			    name == 0 && fact == 0);
+		}
+}
 /* Whether they do the right thing is for a real Redis to show; that all of them are there, here. */
 static void
 test_scripts(void **state)
@@ -617,7 +1188,7 @@ test_scripts(void **state)
 		assert_null(strstr(text, "HOW_"));
 		assert_null(strstr(text, "NAMES_"));
 	}
-	assert_non_null(strstr(script_text(SCRIPT_TICK), "HGETALL', drains"));
+	assert_non_null(strstr(script_text(SCRIPT_TICK), "all(drains)"));
 	assert_non_null(strstr(script_text(SCRIPT_SWEEP), "\n\tlocal id, rec = s[2][i]"));
 }
 
@@ -632,16 +1203,27 @@ main(void)
 		cmocka_unit_test(test_bytes_bound),
 		cmocka_unit_test(test_split),
 		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_faults_said),
 		cmocka_unit_test(test_exceptions),
 		cmocka_unit_test_setup_teardown(test_asked_once, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_first_answer_binds, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_blind_exception, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_move, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_decides_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_decides_late, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_decider_leaves, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_blind, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unsure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_late, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_said_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rehome, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refusing, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_each_while_they_go, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_disputed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_given_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full, setup, teardown),
-		cmocka_unit_test(test_facts),
+		cmocka_unit_test_setup_teardown(test_facts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_facts_crowd, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_facts_end, setup, teardown),
+		cmocka_unit_test(test_fact_answers),
 		cmocka_unit_test(test_scripts),
 	};
 

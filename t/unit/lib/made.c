@@ -10,6 +10,7 @@
 #include "smb/ifinfo.h"
 #include "smb/ioctl2.h"
 #include "smb/nbss.h"
+#include "t/unit/lib/lists.h"
 #include "t/unit/lib/talk.h"
 
 #include <setjmp.h>
@@ -142,7 +143,7 @@ put_list_resp(struct made *m, uint64_t mid, uint32_t flags, const char *const *a
 		e[n] = (struct ifinfo){ .ifindex = (uint32_t)n + 1, .link_speed = 1000 };
 		assert_int_equal(addr_parse(&e[n].addr, addrs[n]), 0);
 	}
-	r.output_len = ifinfo_put(out, sizeof(out), e, n);
+	r.output_len = list_put(out, sizeof(out), e, n);
 	ioctl2_resp_put(made_next(m), &h, &r);
 }
 

@@ -101,6 +101,7 @@ talk_env_free(struct mediate_env *env)
 	sesstab_free(&env->sessions);
 	policy_unref(&env->policy);
 	crypt_free(&env->crypt);
+	free(env->messages);
 	keyhash_free(&env->hash);
 	free(env->stats);
 	free(env);
@@ -108,10 +109,10 @@ talk_env_free(struct mediate_env *env)
 
 /* As conn.c does it: an answer that waited for a key is looked at again. */
 static void
-wake(void *arg)
+wake(void *arg, enum dir dir)
 {
 	struct talk *t = arg;
-	struct talk_side *s = &t->side[S2C];
+	struct talk_side *s = &t->side[dir];
 	enum close_reason why = CLOSE_COUNT;
 
 	if (t->closed || !s->pump.waiting)
@@ -129,6 +130,7 @@ talk_init(struct talk *t, struct mediate_env *env, const char *listener, const c
 
 	memset(t, 0, sizeof(*t));
 	t->env = env;
+	env->wake = wake;
 	MAGIC_SET(&t->conn, CONN_MAGIC);
 	t->conn.listener = &t->listener;
 	t->conn.stage = CONN_RELAY;
@@ -136,7 +138,7 @@ talk_init(struct talk *t, struct mediate_env *env, const char *listener, const c
 		abort();
 	snprintf(t->node.name, sizeof(t->node.name), "n1");
 	t->node.health = NODE_UP;
-	mediate_init(&t->conn.mediate, t->env, listener, &self, wake, t);
+	mediate_init(&t->conn.mediate, t->env, listener, &self, t);
 	t->conn.mediate.node = &t->node;
 	for (int i = 0; i < 2; i++) {
 		t->side[i].talk = t;
@@ -148,13 +150,21 @@ talk_init(struct talk *t, struct mediate_env *env, const char *listener, const c
 }
 
 void
+talk_end(struct talk *t)
+{
+	if (!t->ended)
+		mediate_fini(&t->conn.mediate);
+	t->ended = true;
+}
+
+void
 talk_fini(struct talk *t)
 {
+	talk_end(t);
 	for (int i = 0; i < 2; i++) {
 		pump_fini(&t->side[i].pump);
 		buf_fini(&t->side[i].out);
 	}
-	mediate_fini(&t->conn.mediate);
 }
 
 bool

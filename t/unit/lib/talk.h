@@ -28,7 +28,7 @@ struct talk {
 		struct buf out;
 		unsigned frames_held;
 	} side[2];
-	bool closed;
+	bool closed, ended;
 	enum close_reason why;
 };
 
@@ -38,6 +38,8 @@ void talk_env_free(struct mediate_env *env);
 
 /* dialled: the local address of the client. env must outlive the talk. */
 void talk_init(struct talk *t, struct mediate_env *env, const char *listener, const char *dialled);
+/* The connection is over, and its sessions with it; what was sent is kept. */
+void talk_end(struct talk *t);
 void talk_fini(struct talk *t);
 
 /* Feeds bytes of one direction; false once the talk is closed. */

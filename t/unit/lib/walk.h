@@ -4,6 +4,7 @@
 
 #include "base/wr.h"
 #include "smb/chain2.h"
+#include "smb/compress.h"
 #include "smb/const.h"
 #include "smb/err2.h"
 #include "smb/hdr2.h"
@@ -15,6 +16,7 @@
 #include "smb/sess2.h"
 #include "smb/xform.h"
 #include "t/unit/lib/holds.h"
+#include "t/unit/lib/lists.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -53,14 +55,14 @@ walk_ifinfo(const uint8_t *p, size_t len)
 	size = n * IFINFO_ENTRY_LEN;
 	out = malloc(size);
 	HOLDS(out != NULL || size == 0);
-	HOLDS(ifinfo_put(out, size, a, n) == size);
+	HOLDS(list_put(out, size, a, n) == size);
 	HOLDS(ifinfo_get(b, IFINFO_MAX, &m, out, size) == 0 && m == n);
 	for (size_t i = 0; i < n; i++) {
 		HOLDS(a[i].ifindex == b[i].ifindex && a[i].capability == b[i].capability &&
 		    a[i].link_speed == b[i].link_speed && addr_equal(&a[i].addr, &b[i].addr));
 	}
 	if (n > 0)
-		HOLDS(ifinfo_put(out, size - 1, a, n) == 0);
+		HOLDS(list_put(out, size - 1, a, n) == 0);
 	free(out);
 	return true;
 }
@@ -109,11 +111,12 @@ walk_ioctl_resp(const struct hdr2 *h, const struct ioctl2_resp *a, const uint8_t
 	free(out);
 }
 
-/* What is made of a header: itself, an error and an ECHO. */
+/* What is made of a header: itself, an error, and the two that stand in for a request. */
 static inline void
 walk_header(const struct hdr2 *h, const uint8_t *msg)
 {
-	uint8_t out[ERR2_LEN];
+	uint8_t out[NOBODY2_LEN];
+	struct sess2_req setup;
 	struct hdr2 reply = hdr2_reply(h, STATUS_REQUEST_NOT_ACCEPTED, 1), again;
 	struct wr w = wr_init(out, sizeof(out));
 
@@ -127,9 +130,17 @@ walk_header(const struct hdr2 *h, const uint8_t *msg)
 	    (again.flags & SMB2_FLAGS_SERVER_TO_REDIR) != 0 && again.next == 0 &&
 	    (again.flags & (SMB2_FLAGS_SIGNED | SMB2_FLAGS_ASYNC_COMMAND)) == 0);
 	w = wr_init(out, sizeof(out));
-	echo2_put(&w, h);
+	echo2_put(&w, SMB2_ECHO, h);
 	HOLDS(wr_ok(&w) && wr_len(&w) == ECHO2_LEN && hdr2_get(&again, out, ECHO2_LEN) == 0);
 	HOLDS(again.message_id == h->message_id && again.session_id == 0);
+	w = wr_init(out, sizeof(out));
+	nobody2_put(&w, h);
+	HOLDS(wr_ok(&w) && wr_len(&w) == NOBODY2_LEN && hdr2_get(&again, out, NOBODY2_LEN) == 0);
+	HOLDS(again.message_id == h->message_id && again.credits == h->credits &&
+	    again.credit_charge == h->credit_charge && again.flags == 0);
+	/* It is well formed where it is alone. */
+	HOLDS(sess2_req_get(&setup, out, NOBODY2_LEN) == 0 && setup.flags == 0 &&
+	    setup.blob_len == 0 && setup.previous_session_id == 0);
 }
 
 /* One message: all getters, whatever its header says. */
@@ -147,14 +158,7 @@ walk_message(const struct hdr2 *h, const uint8_t *msg, size_t len, struct walk_c
 	walk_header(h, msg);
 	HOLDS(ioctl2_peek(msg, len) == 0 || len >= IOCTL2_PEEK_LEN);
 	if (neg2_req_get(&neg_req, msg, len) == 0) {
-		uint16_t max = 0;
-
-		HOLDS(neg_req.ndialects > 0 && neg_req.ndialects <= NEG2_MAX_DIALECTS);
-		for (unsigned i = 0; i < neg_req.ndialects; i++) {
-			if (neg_req.dialects[i] > max)
-				max = neg_req.dialects[i];
-		}
-		HOLDS(max == neg_req.max_dialect);
+		HOLDS(neg_req.ndialects > 0 && SMB2_HDR_LEN + 36 + 2 * neg_req.ndialects <= len);
 		count->neg_req++;
 		kinds++;
 	}
@@ -189,6 +193,24 @@ walk_message(const struct hdr2 *h, const uint8_t *msg, size_t len, struct walk_c
 	HOLDS(kinds <= 1);
 }
 
+/* The head of what is in it is the head of all that is. */
+static inline void
+walk_compressed(const uint8_t *p, size_t len)
+{
+	uint8_t head[72], *out = malloc(70000);
+
+	HOLDS(out != NULL);
+	for (int chained = 0; chained < 2; chained++) {
+		size_t n = compress_open(chained, p, len, out, 70000);
+
+		HOLDS(n <= compress_len(chained, p, len) && n <= 70000);
+		HOLDS(compress_open(chained, p, len, head, sizeof(head)) ==
+		    (n < sizeof(head) ? n : sizeof(head)));
+		HOLDS(memcmp(head, out, n < sizeof(head) ? n : sizeof(head)) == 0);
+	}
+	free(out);
+}
+
 /* A frame, without its transport header, in a block of exactly len bytes. */
 static inline void
 walk_frame(const uint8_t *p, size_t len, struct walk_count *count)
@@ -213,11 +235,12 @@ walk_frame(const uint8_t *p, size_t len, struct walk_count *count)
 		HOLDS(neg1.ndialects <= (len - SMB1_HDR_LEN) / 2);
 		count->neg1++;
 	}
+	walk_compressed(p, len);
 	chain2_init(&c, p, len);
 	while ((rc = chain2_next(&c, &part)) == 1) {
 		/* The parts follow each other without a gap, and nothing comes behind the last. */
 		HOLDS(!last && part.off == off && part.len >= SMB2_HDR_LEN &&
-		    part.len <= len - off && part.off % 8 == 0);
+		    part.len <= len - off);
 		off += part.len;
 		last = part.last;
 		HOLDS(++parts <= CHAIN2_MAX_PARTS);

@@ -30,7 +30,8 @@ walk_ntlm(const uint8_t *p, size_t len)
 	    (a.session_key_len == 0 || a.session_key >= p + 64));
 	HOLDS(a.lm_len <= len - 64 || a.lm_len == 0);
 	HOLDS(a.unicode == ((a.flags & NTLMSSP_NEGOTIATE_UNICODE) != 0));
-	HOLDS(!ntlm_anonymous(&a) || (a.user_len == 0 && a.nt_len == 0));
+	HOLDS(!ntlm_anonymous(&a) || (!ntlm_names(&a, a.unicode) && a.nt_len == 0));
+	HOLDS(!ntlm_names(&a, false) || ntlm_names(&a, true));
 	return true;
 }
 
@@ -46,7 +47,7 @@ walk_token(const uint8_t *p, size_t len)
 	HOLDS(whole != 1 && (whole == 0 || len >= 2));
 	if (whole > 0 && whole <= len)
 		HOLDS(spnego_len(p, whole) == whole);
-	if (t.kind == TOKEN_NONE) {
+	if (t.kind == TOKEN_NONE || t.kind == TOKEN_UNREAD) {
 		HOLDS(t.p == NULL && t.len == 0);
 		return t;
 	}

@@ -1,0 +1,184 @@
+/* operate.c: what smbgatectl waits for: nodes that empty, clients that move */
+#include "config.h"
+
+#include "ctl/operate.h"
+
+#include "ctl/ask.h"
+#include "ctl/field.h"
+
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PROGRESS_MS 1000
+#define MOVING_MS 20
+
+static void
+pause_ms(long ms)
+{
+	const struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
+
+	nanosleep(&ts, NULL);
+}
+
+static void
+print_client(const json_t *c, const char *what, FILE *out)
+{
+	const json_t *files = json_object_get(c, "open_files");
+
+	fprintf(out, "%s: client %s at %s, user %s, node %s, ", what, text_of(c, "client"),
+	    text_of(c, "address"), text_of(c, "user"), text_of(c, "node"));
+	if (json_is_integer(files))
+		fprintf(out, "%lld open files\n", int_of(c, "open_files"));
+	else
+		fprintf(out, "open files that cannot be seen\n");
+}
+
+/* what NULL: each says what became of its move. */
+static void
+print_meant(const json_t *list, const char *what, FILE *out)
+{
+	const json_t *c;
+	size_t i;
+
+	json_array_foreach(list, i, c)
+		print_client(c, what != NULL ? what : bool_of(c, "moved") ? "moved"
+		                                                        : text_of(c, "how"), out);
+}
+
+static void
+print_progress(const json_t *o, FILE *out)
+{
+	const json_t *left = json_object_get(o, "remaining_s");
+
+	fprintf(out, "%s: %lld client%s, %lld connection%s, %lld open files", text_of(o, "node"),
+	    int_of(o, "clients"), int_of(o, "clients") == 1 ? "" : "s", int_of(o, "connections"),
+	    int_of(o, "connections") == 1 ? "" : "s", int_of(o, "open_files"));
+	if (int_of(o, "unseen") > 0)
+		fprintf(out, ", %lld of the clients cannot be seen into", int_of(o, "unseen"));
+	if (json_is_integer(left))
+		fprintf(out, ", %lld s left", int_of(o, "remaining_s"));
+	fputc('\n', out);
+}
+
+static void
+print_line(const json_t *o)
+{
+	json_dumpf(o, stdout, JSON_COMPACT);
+	putchar('\n');
+}
+
+/* The last line has those that the deadline has cut. */
+static void
+print_end(const json_t *o, bool json)
+{
+	if (json) {
+		print_line(o);
+		return;
+	}
+	print_meant(json_object_get(o, "cut"), "cut at the deadline", stdout);
+	printf("%s is empty.\n", text_of(o, "node"));
+}
+
+int
+operate_wait(const char *path, const char *node, bool json)
+{
+	json_t *request = json_pack("{s:s, s:s}", "cmd", "progress", "node", node), *o;
+	bool empty = false, failed = false;
+
+	while (!empty && !failed) {
+		o = ask(path, request);
+		failed = o == NULL || json_object_get(o, "error") != NULL;
+		empty = !failed && int_of(o, "connections") == 0;
+		if (o != NULL && failed && json)
+			print_line(o);
+		else if (o != NULL && failed)
+			fprintf(stderr, "smbgatectl: %s\n", text_of(o, "error"));
+		else if (empty)
+			print_end(o, json);
+		else if (o != NULL && json)
+			json_object_del(o, "cut"), print_line(o);
+		else if (o != NULL)
+			print_progress(o, stdout);
+		json_decref(o);
+		failed |= fflush(stdout) == EOF;
+		if (!empty && !failed)
+			pause_ms(PROGRESS_MS);
+	}
+	json_decref(request);
+	return empty ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* Where smbgate does not answer any more: why, as ask() says it. */
+static json_t *
+move_end(const char *path, json_int_t number)
+{
+	json_t *request = json_pack("{s:s, s:I}", "cmd", "moved", "number", number), *o;
+
+	for (;;) {
+		o = ask(path, request);
+		if (o == NULL || json_object_get(o, "error") != NULL || bool_of(o, "over"))
+			break;
+		json_decref(o);
+		pause_ms(MOVING_MS);
+	}
+	json_decref(request);
+	return o;
+}
+
+json_t *
+operate_moved(const char *path, const json_t *answer)
+{
+	json_t *made = json_deep_copy(answer), *v;
+	bool good = true;
+	size_t i;
+
+	json_array_foreach(json_object_get(made, "moves"), i, v) {
+		json_t *end;
+
+		/* It cannot be moved, and says why. */
+		if (json_object_get(v, "number") == NULL) {
+			good = false;
+			continue;
+		}
+		end = move_end(path, int_of(v, "number"));
+		if (end == NULL || json_object_get(end, "error") != NULL) {
+			json_decref(made);
+			return end;
+		}
+		good &= bool_of(end, "moved");
+		json_object_set_new(v, "moved", json_boolean(bool_of(end, "moved")));
+		json_object_set_new(v, "how", json_string(text_of(end, "how")));
+		json_object_del(v, "number");
+		json_decref(end);
+	}
+	json_object_set_new(made, "good", json_boolean(good));
+	return made;
+}
+
+void
+show_killed(const json_t *answer, bool all, FILE *out)
+{
+	(void)all;
+	print_meant(json_object_get(answer, "killed"), "killed", out);
+	if (!bool_of(answer, "others_told"))
+		fputs("Other proxies could not be told: connections there go on.\n", out);
+}
+
+void
+show_moved(const json_t *answer, bool all, FILE *out)
+{
+	(void)all;
+	print_meant(json_object_get(answer, "moves"), NULL, out);
+}
+
+void
+show_stop(const json_t *answer, bool all, FILE *out)
+{
+	(void)all;
+	if (int_of(answer, "drain_s") == 0)
+		fputs("smbgate stops.\n", out);
+	else
+		fprintf(out, "smbgate takes nobody new, and stops within %lld seconds.\n",
+		    int_of(answer, "drain_s"));
+}

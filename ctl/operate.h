@@ -1,0 +1,25 @@
+/* operate.h: what smbgatectl waits for: nodes that empty, clients that move */
+#ifndef CTL_OPERATE_H
+#define CTL_OPERATE_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include <jansson.h>
+
+/*
+ * A line a second until the node is empty, or what ends it. Its exit status: 0: it is empty. path:
+ * of the control socket.
+ */
+int operate_wait(const char *path, const char *node, bool json);
+
+/*
+ * What has become of the moves of an answer; their end is waited for. Or why
+ * smbgate does not answer any more, as ask() says it. NULL: out of memory. */
+json_t *operate_moved(const char *path, const json_t *answer);
+
+void show_killed(const json_t *answer, bool all, FILE *out);
+void show_moved(const json_t *answer, bool all, FILE *out);
+void show_stop(const json_t *answer, bool all, FILE *out);
+
+#endif

@@ -1,0 +1,381 @@
+/* ctl_operator.c: what an operator has done to nodes and clients: drain, maint, kill, move, stop */
+#include "config.h"
+
+#include "daemon/ctl_operator.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/census.h"
+#include "daemon/clients.h"
+#include "daemon/ctl_env.h"
+#include "daemon/ctl_later.h"
+#include "daemon/drainer.h"
+#include "daemon/json.h"
+#include "daemon/letgo.h"
+#include "daemon/mover.h"
+#include "daemon/stand.h"
+#include "nodes/node.h"
+#include "policy/policy.h"
+#include "proxy/conn.h"
+#include "proxy/parting.h"
+#include "state/state.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+/* So long a client that was moved may take to come back, whatever pin-linger is. */
+#define MOVED_LINGER_MS 30000
+
+#define WHY_TEXT 128
+
+static json_t *__attribute__((format(printf, 1, 2)))
+refusal(const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	return ctl_error(text);
+}
+
+/* A reference, or NULL and *error. */
+static struct node *
+node_named(const struct ctl_env *env, const char *name, json_t **error)
+{
+	struct node *n = name == NULL ? NULL : nodes_find_name(env->nodes, name);
+
+	if (name == NULL)
+		*error = ctl_error("the request names no node");
+	else if (n == NULL)
+		*error = refusal("there is no node \"%.63s\"", name);
+	return n;
+}
+
+static uint64_t
+time_of(const json_t *request, const char *key, uint64_t other)
+{
+	const json_t *v = json_object_get(request, key);
+	json_int_t ms = json_integer_value(v);
+
+	if (!json_is_integer(v) || ms < 0)
+		return other;
+	return (uint64_t)ms < STAND_TIME_MAX_MS ? (uint64_t)ms : STAND_TIME_MAX_MS;
+}
+
+static bool
+is_forced(const json_t *request)
+{
+	return json_is_true(json_object_get(request, "force"));
+}
+
+static json_t *
+set_stand(const struct ctl_env *env, const json_t *request, enum stand_kind kind)
+{
+	const struct stand s = {
+		.kind = kind,
+		.quiet_ms = time_of(request, "quiet_ms", STAND_QUIET_MS),
+		.deadline_ms = time_of(request, "deadline_ms", 0),
+	};
+	json_t *o = NULL;
+	struct node *n = node_named(env, json_string_value(json_object_get(request, "node")), &o);
+
+	if (n == NULL)
+		return o;
+	if (kind != STAND_ACTIVE && !is_forced(request) && !n->drain &&
+	    !nodes_take_without(env->nodes, n)) {
+		o = refusal("no other node would take clients of node \"%s\"; --force drains it "
+		            "all the same", n->name);
+		node_unref(&n);
+		return o;
+	}
+	env->drain(env->arg, n, &s);
+	o = json_object();
+	jset_text(o, "node", n->name);
+	jset_bool(o, "draining", n->drain);
+	jset_text(o, "state", node_state(n));
+	jset_int(o, "connections", n->connections);
+	node_unref(&n);
+	return o;
+}
+
+json_t *
+operator_drain(const struct ctl_env *env, const json_t *request, struct ctl_later *later)
+{
+	(void)later;
+	return set_stand(env, request, STAND_DRAIN);
+}
+
+json_t *
+operator_undrain(const struct ctl_env *env, const json_t *request, struct ctl_later *later)
+{
+	(void)later;
+	return set_stand(env, request, STAND_ACTIVE);
+}
+
+json_t *
+operator_maint(const struct ctl_env *env, const json_t *request, struct ctl_later *later)
+{
+	(void)later;
+	return set_stand(env, request, STAND_MAINT);
+}
+
+static json_t *
+progress_report(const struct ctl_env *env, const struct ctl_later *l,
+    const struct census_found *found)
+{
+	json_t *o = json_object(), *error = NULL;
+	struct node *node;
+
+	if (drainer_progress(env->drainer, l->node, &found->clients, clock_ms(), o))
+		return o;
+	json_decref(o);
+	node = node_named(env, l->node, &error);
+	if (node != NULL)
+		error = refusal("node \"%s\" is not drained, or no longer", node->name);
+	node_unref(&node);
+	return error;
+}
+
+json_t *
+operator_progress(const struct ctl_env *env, const json_t *request, struct ctl_later *later)
+{
+	const char *name = json_string_value(json_object_get(request, "node"));
+
+	(void)env;
+	if (name == NULL)
+		return ctl_error("the request names no node");
+	snprintf(later->node, sizeof(later->node), "%s", name);
+	later->meet = progress_report;
+	return NULL;
+}
+
+/* Clients. */
+
+/* NULL: these may be ended. */
+static json_t *
+why_not(const struct census_found *found, const struct ctl_later *l)
+{
+	const struct clients *c = &found->clients;
+	const size_t meant = found->nmeant;
+	int64_t files = 0;
+	bool unseen = false;
+
+	for (size_t i = 0; i < c->n; i++) {
+		if (!c->all[i].meant)
+			continue;
+		unseen |= c->all[i].open_files < 0;
+		files += c->all[i].open_files > 0 ? c->all[i].open_files : 0;
+	}
+	if (meant == 0)
+		return refusal("no client with a connection here is \"%.100s\"",
+		    l->who.text);
+	if (l->force)
+		return NULL;
+	if (meant > 1)
+		return refusal("\"%.100s\" are %zu clients; --force means all of them",
+		    l->who.text, meant);
+	if (files > 0)
+		return refusal("the client has %lld open files; --force ends it all the same",
+		    (long long)files);
+	if (unseen)
+		return ctl_error("the client may have open files, which cannot be seen; --force "
+		                 "ends it all the same");
+	return NULL;
+}
+
+static void
+kill_meant(const struct ctl_env *env, const struct clients *c, uid_t by, json_t *list)
+{
+	const struct log_fields f = { .event = LOG_EVENT_KILL, .has_by = true, .by = (unsigned)by };
+	struct parting p = { .n = 0 };
+	char text[CLIENT_TEXT];
+
+	for (size_t i = 0; i < c->n; i++) {
+		if (!c->all[i].meant)
+			continue;
+		log_about(LOG_LEVEL_INFO, f, "killed by the operator: %s",
+		    client_text(&c->all[i], text));
+		client_json(&c->all[i], jadd_object(list));
+		p.who[p.n++] = c->all[i].ref;
+		if (p.n < PARTING_MAX)
+			continue;
+		letgo_end(env->letgo, &p, NULL, NULL);
+		p.n = 0;
+	}
+	if (p.n > 0)
+		letgo_end(env->letgo, &p, NULL, NULL);
+}
+
+static json_t *
+kill_report(const struct ctl_env *env, const struct ctl_later *l, const struct census_found *found)
+{
+	json_t *o = why_not(found, l);
+
+	if (o == NULL) {
+		o = json_object();
+		kill_meant(env, &found->clients, l->by, jset_array(o, "killed"));
+		jset_bool(o, "others_told", letgo_reaches(env->letgo));
+	}
+	return o;
+}
+
+/* Those of kill and move. NULL, or what is wrong. */
+static json_t *
+take_who(const json_t *request, struct ctl_later *later)
+{
+	const char *why;
+
+	if (who_parse(&later->who, json_string_value(json_object_get(request, "who")), &why) == -1)
+		return ctl_error(why);
+	later->force = is_forced(request);
+	return NULL;
+}
+
+json_t *
+operator_kill(const struct ctl_env *env, const json_t *request, struct ctl_later *later)
+{
+	json_t *error = take_who(request, later);
+
+	(void)env;
+	if (error == NULL)
+		later->meet = kill_report;
+	return error;
+}
+
+/* NULL: it can be moved to that node. Else the reason, a text or dst. */
+static const char *
+why_no_move(const struct client *c, const struct node *to, char dst[WHY_TEXT])
+{
+	if (c->ref.conn_id != 0)
+		return "the client has no ClientGuid (SMB1 or SMB 2.0.2): no claim says where it "
+		       "is to be";
+	if (c->conns[0]->dialled[0] != '\0')
+		return "the client dials its node by itself";
+	if (!node_in_cluster(to, c->conns[0]->cluster))
+		snprintf(dst, WHY_TEXT, "node \"%s\" is of another cluster than the client",
+		    to->name);
+	else if (c->conns[0]->node_is == to)
+		snprintf(dst, WHY_TEXT, "it is on node \"%s\" already", to->name);
+	else
+		return NULL;
+	return dst;
+}
+
+/* One of them, with a number; or without, and how it stands. */
+static const char *
+move_one(const struct ctl_env *env, const struct client *c, struct node *to, json_t *list,
+    char dst[WHY_TEXT])
+{
+	const unsigned linger = env->status->policy->pin_linger;
+	const char *why = why_no_move(c, to, dst);
+	uint64_t number = 0;
+	json_t *v = jadd_object(list);
+
+	if (why == NULL)
+		number = mover_start(env->mover, &c->ref, to,
+		    linger > MOVED_LINGER_MS ? linger : MOVED_LINGER_MS);
+	if (why == NULL && number == 0)
+		why = "as many clients as can be are on the move";
+	client_json(c, v);
+	if (why == NULL) {
+		jset_int(v, "number", number);
+	} else {
+		jset_bool(v, "moved", false);
+		jset_text(v, "how", why);
+	}
+	return why;
+}
+
+static json_t *
+move_meant(const struct ctl_env *env, const struct census_found *found, struct node *to)
+{
+	const struct clients *c = &found->clients;
+	json_t *o = json_object(), *list = jset_array(o, "moves");
+	const char *why = NULL;
+	char dst[WHY_TEXT];
+
+	for (size_t i = 0; i < c->n; i++)
+		if (c->all[i].meant)
+			why = move_one(env, &c->all[i], to, list, dst);
+	/* Of several each has its own word. */
+	if (found->nmeant == 1 && why != NULL) {
+		json_decref(o);
+		return ctl_error(why);
+	}
+	return o;
+}
+
+static json_t *
+move_report(const struct ctl_env *env, const struct ctl_later *l, const struct census_found *found)
+{
+	json_t *o = NULL;
+	struct node *to = node_named(env, l->node, &o);
+
+	if (to == NULL)
+		return o;
+	o = why_not(found, l);
+	if (o == NULL && !node_takes_new(to))
+		o = refusal("node \"%s\" takes no new clients: it is %s", to->name,
+		    node_state(to));
+	if (o == NULL && !letgo_reaches(env->letgo))
+		o = ctl_error("other proxies cannot be asked: Redis is out of reach, or there is "
+		              "no cluster-secret");
+	if (o == NULL)
+		o = move_meant(env, found, to);
+	node_unref(&to);
+	return o;
+}
+
+json_t *
+operator_move(const struct ctl_env *env, const json_t *request, struct ctl_later *later)
+{
+	const char *name = json_string_value(json_object_get(request, "node"));
+	json_t *error = take_who(request, later);
+
+	(void)env;
+	if (error != NULL)
+		return error;
+	if (name == NULL)
+		return ctl_error("the request names no node");
+	snprintf(later->node, sizeof(later->node), "%s", name);
+	later->meet = move_report;
+	return NULL;
+}
+
+json_t *
+operator_moved(const struct ctl_env *env, const json_t *request, struct ctl_later *later)
+{
+	const json_int_t number = json_integer_value(json_object_get(request, "number"));
+	bool over = false, moved = false;
+	const char *how = number <= 0 ? NULL
+	                              : mover_how(env->mover, (uint64_t)number, &over, &moved);
+	json_t *o;
+
+	(void)later;
+	if (how == NULL)
+		return ctl_error("there is no move of that number, or no longer");
+	o = json_object();
+	jset_bool(o, "over", over);
+	jset_bool(o, "moved", moved);
+	jset_text(o, "how", how);
+	return o;
+}
+
+json_t *
+operator_stop(const struct ctl_env *env, const json_t *request, struct ctl_later *later)
+{
+	const struct stand s = {
+		.kind = STAND_DRAIN,
+		.quiet_ms = time_of(request, "quiet_ms", STAND_QUIET_MS),
+		.deadline_ms = time_of(request, "drain_ms", 0),
+	};
+	json_t *o = json_object();
+
+	(void)later;
+	env->leave(env->arg, &s);
+	jset_bool(o, "stopping", true);
+	jset_int(o, "drain_s", s.deadline_ms / 1000);
+	return o;
+}

@@ -1,0 +1,76 @@
+/* drainer.h: nodes, and smbgate itself, that an operator drains: who does not notice goes */
+#ifndef DAEMON_DRAINER_H
+#define DAEMON_DRAINER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/json.h"
+#include "daemon/stand.h"
+
+struct clients;
+struct connlist;
+struct drainer;
+struct event_base;
+struct letgo;
+struct node;
+struct scribe;
+struct sesstab;
+
+struct drainer_env {
+	struct event_base *base;
+	struct connlist *connlist;
+	struct scribe *scribe;
+	struct sesstab *sessions;
+	struct letgo *letgo;
+	/* A drain of smbgate itself is over: nobody is left. */
+	void (*left)(void *arg);
+	void *arg;
+};
+
+/* On the main thread; all is borrowed. NULL: memory is out. */
+struct drainer *drainer_new(const struct drainer_env *env);
+void drainer_free(struct drainer **d);
+
+/*
+ * The node is drained on these terms, or no longer; age_ms: since that was said. elsewhere: to
+ * another proxy.
+ *
+ * Every half second PARTING_MAX of its clients that have been quiet for as long are let go, and
+ * come back to other nodes; no more at once, lest they overwhelm those. At the deadline the others
+ * are cut, and each is named in the log.
+ */
+void drainer_node(struct drainer *d, struct node *n, const struct stand *s, bool elsewhere,
+    uint64_t age_ms);
+/* The same of all clients, whichever their node is. */
+void drainer_leave(struct drainer *d, const struct stand *s);
+struct nodes;
+struct tlv_out;
+
+/* What operators have said, as one process hands it to the next. */
+void drainer_write(struct tlv_out *o, const struct drainer *d, uint64_t now_ms);
+/*
+ * It holds here as well, on the same terms and from then on, but of nodes that the policy here has
+ * not. Other proxies are not told: they were. 0, or -1: a bad record; those before the bad one
+ * hold.
+ */
+int drainer_read(struct drainer *d, struct nodes *nodes, const void *record, size_t len)
+    __attribute__((warn_unused_result));
+
+/* Is it drained on these terms? */
+bool drainer_has(const struct drainer *d, const struct node *n, const struct stand *s);
+bool drainer_leaving(const struct drainer *d);
+
+/* "drain" of a node: null, or by, since_s and deadline_s. */
+void drainer_json(const struct drainer *d, const struct node *n, uint64_t now_ms, json_t *o);
+
+/*
+ * How far it is: node, clients, connections, open_files, unseen, remaining_s, and cut, whom the
+ * deadline has ended. False: no node of that name is drained by an operator, or was when policy had
+ * it last.
+ */
+bool drainer_progress(const struct drainer *d, const char *name, const struct clients *all,
+    uint64_t now_ms, json_t *o);
+
+#endif

@@ -1,0 +1,391 @@
+/* letgo.c: clients that go, each from all workers and proxies together, or not at all */
+#include "config.h"
+
+#include "daemon/letgo.h"
+
+#include "auth/secret.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/magic.h"
+#include "daemon/talk.h"
+#include "proxy/mailbox.h"
+#include "proxy/parting.h"
+#include "proxy/worker.h"
+#include "state/keeper.h"
+#include "state/shared.h"
+#include "state/state.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+/* The workers and the other proxies have so long to answer: well under PARTING_PARK_S. */
+#define ROUND_MS 1500
+/* and are asked again so long after they have not. */
+#define AGAIN_MS 5000
+
+#define JOB_MAGIC 0x6a6f6221u
+#define LETGO_MAGIC 0x6c657467u
+
+/* An order to all workers; the last of them to be done hands it back to the main thread. */
+struct job {
+	MAGIC_MEMBER
+	struct letgo *l;
+	_Atomic size_t missing;
+	_Atomic uint32_t result;	/* PARK: all masks; END: the sum */
+	enum worker_parting what;
+	void (*done)(struct job *j);	/* on the main thread; the job is freed behind it */
+	struct talk asked;		/* for another proxy, which asked */
+	uint32_t round;
+	letgo_f told;
+	void *arg;
+};
+
+struct letgo {
+	MAGIC_MEMBER
+	struct letgo_env env;
+	bool closed;
+	struct event *timer;		/* of the round */
+	/* the round: */
+	letgo_f done;			/* NULL: there is none */
+	void *arg;
+	uint32_t round;
+	uint64_t again_ms;		/* no further one before */
+	struct parting who;
+	uint32_t quiet_s;
+	uint32_t busy;
+	bool here;			/* the workers have answered */
+	size_t npeers, nanswered;
+	char answered[KEEPER_PEERS_MAX][TALK_TOKEN];
+	uint64_t said;			/* to the other proxies, so many times */
+	struct talk_seen seen;
+};
+
+static void
+job_back(void *arg)
+{
+	struct job *j = arg;
+
+	MAGIC_CHECK(j, JOB_MAGIC);
+	if (!j->l->closed)
+		j->done(j);
+	MAGIC_CLEAR(j);
+	free(j);
+}
+
+/* On a worker's thread. */
+static void
+job_part(void *arg, uint32_t result)
+{
+	struct job *j = arg;
+
+	MAGIC_CHECK(j, JOB_MAGIC);
+	if (j->what == WORKER_PARK)
+		atomic_fetch_or(&j->result, result);
+	else
+		atomic_fetch_add(&j->result, result);
+	/* It is lost then: the round has its timer. */
+	if (atomic_fetch_sub(&j->missing, 1) == 1 &&
+	    mailbox_post(j->l->env.mailbox, job_back, j) == -1)
+		log_error("out of memory: an answer of the workers is lost");
+}
+
+/* NULL: memory is out. */
+static struct job *
+job_new(struct letgo *l, enum worker_parting what, void (*done)(struct job *j))
+{
+	struct job *j = calloc(1, sizeof(*j));
+
+	if (j == NULL)
+		return NULL;
+	MAGIC_SET(j, JOB_MAGIC);
+	j->l = l;
+	j->what = what;
+	j->done = done;
+	j->missing = l->env.nworkers;
+	return j;
+}
+
+static void
+job_run(struct job *j, const struct parting *p, uint32_t quiet_s)
+{
+	const struct letgo_env *env = &j->l->env;
+	const size_t n = env->nworkers;
+
+	for (size_t i = 0; i < n; i++)
+		worker_part(env->workers[i], j->what, p, quiet_s, job_part, j);
+}
+
+static void
+tell_proxies(struct letgo *l, struct talk *t)
+{
+	uint8_t wrapped[TALK_WRAPPED];
+
+	if (l->env.shared == NULL)
+		return;
+	memcpy(t->from, shared_token(l->env.shared), TALK_TOKEN);
+	t->at_ms = shared_time(l->env.shared);
+	t->number = ++l->said;
+	if (talk_write(l->env.secret, t, wrapped) == 0)
+		state_tell(l->env.state, wrapped, sizeof(wrapped));
+}
+
+/* Only those with a ClientGuid, of whom others may have connections. */
+static void
+tell_who(struct letgo *l, enum talk_kind kind, const struct parting *p, uint32_t quiet_s)
+{
+	struct talk t = { .kind = kind, .quiet_s = quiet_s };
+
+	for (size_t i = 0; i < p->n; i++)
+		if (p->who[i].conn_id == 0)
+			t.who.who[t.who.n++] = p->who[i];
+	if (t.who.n > 0)
+		tell_proxies(l, &t);
+}
+
+/* -1: they cannot be asked. */
+static int
+count_peers(const struct letgo *l, size_t *n)
+{
+	struct keeper_info *info;
+
+	*n = 0;
+	if (l->env.shared == NULL)
+		return 0;
+	info = malloc(sizeof(*info));
+	if (info == NULL || *l->env.keeper == NULL ||
+	    !atomic_load(&shared_stats(l->env.shared)->online)) {
+		free(info);
+		return -1;
+	}
+	keeper_describe(*l->env.keeper, info);
+	for (size_t i = 0; i < info->npeers; i++)
+		*n += info->peers[i].same_secret;
+	free(info);
+	return *n > 0 && l->env.secret->len == 0 ? -1 : 0;
+}
+
+/* mask: of p. */
+static struct parting
+some_of(const struct parting *p, uint32_t mask)
+{
+	struct parting some = { .n = 0 };
+
+	for (size_t i = 0; i < p->n; i++)
+		if ((mask >> i & 1) != 0)
+			some.who[some.n++] = p->who[i];
+	return some;
+}
+
+/* Nobody waits for that. */
+static void
+order_all(struct letgo *l, enum worker_parting what, const struct parting *p, uint32_t quiet_s)
+{
+	for (size_t i = 0; i < l->env.nworkers && p->n > 0; i++)
+		worker_part(l->env.workers[i], what, p, quiet_s, NULL, NULL);
+}
+
+static void
+round_over(struct letgo *l, uint32_t busy)
+{
+	const uint32_t all = (1u << l->who.n) - 1;
+	const struct parting go = some_of(&l->who, all & ~busy), stay = some_of(&l->who, busy);
+	const letgo_f done = l->done;
+
+	event_del(l->timer);
+	l->done = NULL;
+	order_all(l, WORKER_RESUME, &stay, 0);
+	tell_who(l, TALK_RESUME, &stay, 0);
+	order_all(l, WORKER_GO, &go, l->quiet_s);
+	tell_who(l, TALK_GO, &go, l->quiet_s);
+	done(l->arg, all & ~busy);
+}
+
+static void
+round_timer_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct letgo *l = arg;
+
+	(void)fd;
+	(void)what;
+	MAGIC_CHECK(l, LETGO_MAGIC);
+	if (l->done == NULL)
+		return;
+	/* Who is parked for nothing is not parked all the time. */
+	l->again_ms = clock_ms() + AGAIN_MS;
+	round_over(l, UINT32_MAX);
+}
+
+static void
+round_look(struct letgo *l)
+{
+	if (l->done != NULL && l->here && l->nanswered >= l->npeers)
+		round_over(l, l->busy);
+}
+
+static void
+parked_here(struct job *j)
+{
+	struct letgo *l = j->l;
+
+	if (l->done == NULL || j->round != l->round)
+		return;
+	l->busy |= j->result;
+	l->here = true;
+	round_look(l);
+}
+
+bool
+letgo_reaches(const struct letgo *l)
+{
+	size_t n;
+
+	return count_peers(l, &n) == 0;
+}
+
+bool
+letgo_ask(struct letgo *l, const struct parting *p, uint32_t quiet_s, letgo_f done, void *arg)
+{
+	const struct timeval tv = { ROUND_MS / 1000, ROUND_MS % 1000 * 1000 };
+	struct talk t = { .kind = TALK_PARK, .quiet_s = quiet_s, .who = *p };
+	struct job *j;
+
+	if (l->closed || l->done != NULL || clock_ms() < l->again_ms ||
+	    count_peers(l, &l->npeers) == -1 ||
+	    (j = job_new(l, WORKER_PARK, parked_here)) == NULL)
+		return false;
+	l->done = done;
+	l->arg = arg;
+	l->who = *p;
+	l->quiet_s = quiet_s;
+	l->busy = 0;
+	l->here = false;
+	l->nanswered = 0;
+	j->round = t.round = ++l->round;
+	event_add(l->timer, &tv);
+	job_run(j, p, quiet_s);
+	/* Who has no ClientGuid has no key there, and others have nobody of that. */
+	if (l->npeers > 0)
+		tell_proxies(l, &t);
+	return true;
+}
+
+static void
+ended_here(struct job *j)
+{
+	if (j->told != NULL)
+		j->told(j->arg, j->result);
+}
+
+void
+letgo_end(struct letgo *l, const struct parting *p, letgo_f done, void *arg)
+{
+	struct job *j = l->closed ? NULL : job_new(l, WORKER_END, ended_here);
+
+	if (j == NULL) {
+		if (done != NULL && !l->closed)
+			done(arg, 0);
+		return;
+	}
+	j->told = done;
+	j->arg = arg;
+	job_run(j, p, 0);
+	tell_who(l, TALK_END, p, 0);
+}
+
+static void
+parked_for_other(struct job *j)
+{
+	struct talk t = { .kind = TALK_ANSWER, .round = j->asked.round, .busy = j->result };
+
+	memcpy(t.to, j->asked.from, sizeof(t.to));
+	tell_proxies(j->l, &t);
+}
+
+static void
+heard_answer(struct letgo *l, const struct talk *t)
+{
+	if (l->done == NULL || t->round != l->round ||
+	    memcmp(t->to, shared_token(l->env.shared), TALK_TOKEN) != 0 ||
+	    l->nanswered == KEEPER_PEERS_MAX)
+		return;
+	for (size_t i = 0; i < l->nanswered; i++)
+		if (memcmp(l->answered[i], t->from, TALK_TOKEN) == 0)
+			return;
+	memcpy(l->answered[l->nanswered++], t->from, TALK_TOKEN);
+	l->busy |= t->busy;
+	round_look(l);
+}
+
+void
+letgo_heard(struct letgo *l, const struct talk *t)
+{
+	struct job *j;
+
+	if (l->closed || l->env.shared == NULL ||
+	    memcmp(t->from, shared_token(l->env.shared), TALK_TOKEN) == 0)
+		return;
+	if (!talk_is_new(&l->seen, t, shared_time(l->env.shared))) {
+		fault_add(shared_faults(l->env.shared), FAULT_BAD_VALUE);
+		return;
+	}
+	switch (t->kind) {
+	case TALK_PARK:
+		j = job_new(l, WORKER_PARK, parked_for_other);
+		if (j == NULL)
+			break;
+		j->asked = *t;
+		job_run(j, &t->who, t->quiet_s);
+		break;
+	case TALK_ANSWER:
+		heard_answer(l, t);
+		break;
+	case TALK_RESUME:
+		order_all(l, WORKER_RESUME, &t->who, 0);
+		break;
+	case TALK_GO:
+		order_all(l, WORKER_GO, &t->who, t->quiet_s);
+		break;
+	case TALK_END:
+		order_all(l, WORKER_END, &t->who, 0);
+		break;
+	}
+}
+
+struct letgo *
+letgo_new(const struct letgo_env *env)
+{
+	struct letgo *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		return NULL;
+	MAGIC_SET(l, LETGO_MAGIC);
+	l->env = *env;
+	l->timer = evtimer_new(env->base, round_timer_cb, l);
+	if (l->timer == NULL)
+		letgo_free(&l);
+	return l;
+}
+
+void
+letgo_close(struct letgo *l)
+{
+	l->closed = true;
+	l->done = NULL;
+}
+
+void
+letgo_free(struct letgo **lp)
+{
+	struct letgo *l = *lp;
+
+	if (l == NULL)
+		return;
+	if (l->timer != NULL)
+		event_free(l->timer);
+	MAGIC_CLEAR(l);
+	free(l);
+	*lp = NULL;
+}

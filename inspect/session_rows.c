@@ -1,0 +1,176 @@
+/* session_rows.c: the rows of the table of sessions, found, put in and taken out */
+#include "config.h"
+
+#include "inspect/session_rows.h"
+
+#include "auth/keys.h"
+#include "inspect/opens.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct shard *
+session_shard(struct sesstab *t, uint64_t session_id)
+{
+	/* Numbers may be counters or random in the low half: mix all bits. */
+	return &t->shard[(session_id * 0x9e3779b97f4a7c15ull) >> 58];
+}
+
+struct session *
+session_head(struct shard *sh, uint64_t session_id)
+{
+	struct session *s;
+
+	HASH_FIND(hh, sh->sessions, &session_id, sizeof(session_id), s);
+	return s;
+}
+
+struct session *
+session_find(struct shard *sh, uint64_t session_id, const struct node *node)
+{
+	struct session *s = session_head(sh, session_id);
+
+	while (s != NULL && s->info.node != node)
+		s = s->same;
+	return s;
+}
+
+void
+session_list(struct shard *sh, struct session *s)
+{
+	struct session *head = session_head(sh, s->info.session_id);
+
+	if (head != NULL) {
+		s->same = head->same;
+		head->same = s;
+	} else {
+		HASH_ADD(hh, sh->sessions, info.session_id, sizeof(s->info.session_id), s);
+	}
+}
+
+void
+session_unlist(struct shard *sh, struct session *s)
+{
+	struct session *head = session_head(sh, s->info.session_id);
+
+	if (head == s) {
+		struct session *rest = s->same;
+
+		HASH_DEL(sh->sessions, s);
+		if (rest != NULL)
+			HASH_ADD(hh, sh->sessions, info.session_id, sizeof(rest->info.session_id),
+			    rest);
+	} else {
+		while (head->same != s)
+			head = head->same;
+		head->same = s->same;
+	}
+	s->same = NULL;
+}
+
+static struct session_tally *
+tally_row(const struct shard *sh, const struct node *node)
+{
+	for (size_t i = 0; i < sh->ntally; i++)
+		if (sh->tally[i].node == node)
+			return &sh->tally[i];
+	return NULL;
+}
+
+/* A row of a node that is gone counts nothing, and stays: nodes are few. */
+int
+session_countable(struct shard *sh, const struct node *node)
+{
+	struct session_tally *more;
+
+	if (tally_row(sh, node) != NULL)
+		return 0;
+	more = realloc(sh->tally, (sh->ntally + 1) * sizeof(*more));
+	if (more == NULL)
+		return -1;
+	sh->tally = more;
+	more[sh->ntally++] = (struct session_tally){ .node = node };
+	return 0;
+}
+
+void
+session_count(struct shard *sh, const struct session *s, int by)
+{
+	struct session_tally *row = tally_row(sh, s->info.node);
+	enum session_protection p = session_protection(&s->info);
+
+	assert(row != NULL);
+	row->sessions[p] += (uint64_t)by;
+	row->channels[p] += (uint64_t)by * s->nchannels;
+	row->files += (uint64_t)by * opens_total(s->opens);
+}
+
+void
+session_count_files(struct shard *sh, const struct session *s, unsigned before)
+{
+	struct session_tally *row = tally_row(sh, s->info.node);
+
+	if (row != NULL && !atomic_load_explicit(&s->over, memory_order_relaxed))
+		row->files += (uint64_t)opens_total(s->opens) - before;
+}
+
+void
+session_end(struct sesstab *t, struct shard *sh, struct session *s, unsigned own)
+{
+	session_count(sh, s, -1);
+	session_unlist(sh, s);
+	atomic_store_explicit(&s->over, true, memory_order_relaxed);
+	smbkeys_unref(&s->keys);
+	/* Behind what it announces. */
+	if (s->nchannels > own)
+		atomic_fetch_add_explicit(&t->ended, 1, memory_order_release);
+}
+
+int
+channel_share_keys(struct channel *c, const struct signkey *signing)
+{
+	if (signing == NULL)
+		smbkeys_unref(&c->keys);
+	if (signing == NULL || c->keys == NULL)
+		return 0;
+	c->signing = &c->keys->signing;
+	if (signing->alg == c->signing->alg &&
+	    memcmp(signing->key, c->signing->key, sizeof(signing->key)) == 0)
+		return 0;
+	c->signing = malloc(sizeof(*c->signing));
+	if (c->signing == NULL)
+		return -1;
+	*c->signing = *signing;
+	c->owns_signing = true;
+	return 0;
+}
+
+struct session *
+session_new(struct shard *sh, const struct session_info *si, struct smbkeys *keys)
+{
+	struct session *s = session_countable(sh, si->node) == -1 ? NULL : calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->info = *si;
+	session_info_own(&s->info);
+	s->keys = smbkeys_ref(keys);
+	SLIST_INIT(&s->channels);
+	session_list(sh, s);
+	return s;
+}
+
+void
+channel_append(struct session *s, struct channel *c)
+{
+	struct channel *last = SLIST_FIRST(&s->channels);
+
+	while (last != NULL && SLIST_NEXT(last, entry) != NULL)
+		last = SLIST_NEXT(last, entry);
+	if (last == NULL)
+		SLIST_INSERT_HEAD(&s->channels, c, entry);
+	else
+		SLIST_INSERT_AFTER(last, c, entry);
+	s->nchannels++;
+}

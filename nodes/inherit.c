@@ -1,0 +1,381 @@
+/* inherit.c: how nodes are, and what was counted of them, as one process hands it to the next */
+#include "config.h"
+
+#include "nodes/inherit.h"
+
+#include "base/tlv.h"
+#include "nodes/node.h"
+#include "nodes/traffic.h"
+#include "policy/policy.h"
+
+#include <string.h>
+
+/* Types are never used again for something else. Times are ages, in ms; what is not there is 0. */
+enum {
+	NODES_NODE = 1,
+	NODE_ID = 1,
+	NODE_HEALTH = 2,
+	NODE_CHANGED = 3,
+	NODE_UP_SINCE = 4,
+	NODE_ANSWERED = 5,
+	NODE_HELD_DOWN = 6,
+	NODE_AGENT_WORD = 7,
+	NODE_AGENT_PERCENT = 8,
+	NODE_AGENT_WHY = 9,
+	NODE_AGENT_MS = 10,
+	NODE_LEAVE = 11,
+	NODE_DIALECT = 12,
+	NODE_ANSWER = 13,
+	NODE_PROBE_US = 14,
+	NODE_LOGON_HOLD = 15,	/* what is left of it */
+	NODE_LOGONS_LOST = 16,
+	NODE_COUNTS = 32,	/* and one for each count */
+};
+
+enum {
+	ANSWER_SECURITY_MODE = 1,
+	ANSWER_GUID = 2,
+	ANSWER_CAPABILITIES = 3,
+	ANSWER_MAX_TRANSACT = 4,
+	ANSWER_MAX_READ = 5,
+	ANSWER_MAX_WRITE = 6,
+	ANSWER_BLOB = 7,
+};
+
+enum { TRAFFIC_NODE = 1, TRAFFIC_NAME = 1, TRAFFIC_WAY = 2 };
+
+/* Longer ago than that is never; no sum overflows. */
+#define AGE_MAX_MS (1ULL << 48)
+
+static _Atomic uint64_t *
+node_count(struct node *n, unsigned i)
+{
+	switch (i) {
+	case 0:
+		return &n->logons;
+	case 1:
+		return &n->logons_failed;
+	case 2:
+		return &n->logon_timeouts;
+	case 3:
+		return &n->probes;
+	case 4:
+		return &n->probe_failures;
+	case 5:
+		return &n->probe_no_way;
+	}
+	return NULL;
+}
+_Static_assert(NODE_COUNTED == 6, "each count has its type");
+
+static void
+put_age(struct tlv_out *o, uint16_t type, uint64_t at_ms, uint64_t now_ms)
+{
+	if (at_ms != 0)
+		tlv_put_uint(o, type, at_ms < now_ms ? now_ms - at_ms : 0);
+}
+
+static uint64_t
+get_age(struct tlv_in *in, uint64_t now_ms)
+{
+	uint64_t age = tlv_uint(in, AGE_MAX_MS);
+
+	return in->bad || age >= now_ms ? 0 : now_ms - age;
+}
+
+static void
+write_answer(struct tlv_out *o, const struct neg2_resp *r)
+{
+	size_t at = tlv_begin(o, NODE_ANSWER);
+
+	tlv_put_uint(o, ANSWER_SECURITY_MODE, r->security_mode);
+	tlv_put(o, ANSWER_GUID, &r->server_guid, sizeof(r->server_guid));
+	tlv_put_uint(o, ANSWER_CAPABILITIES, r->capabilities);
+	tlv_put_uint(o, ANSWER_MAX_TRANSACT, r->max_transact);
+	tlv_put_uint(o, ANSWER_MAX_READ, r->max_read);
+	tlv_put_uint(o, ANSWER_MAX_WRITE, r->max_write);
+	tlv_put(o, ANSWER_BLOB, r->blob, r->blob_len);
+	tlv_end(o, at);
+}
+
+static void
+write_state(struct tlv_out *o, const struct node *n, uint64_t now_ms)
+{
+	tlv_put_uint(o, NODE_HEALTH, n->health);
+	put_age(o, NODE_CHANGED, n->changed_ms, now_ms);
+	put_age(o, NODE_UP_SINCE, n->up_since_ms, now_ms);
+	put_age(o, NODE_ANSWERED, n->answered_ms, now_ms);
+	tlv_put_uint(o, NODE_HELD_DOWN, n->held_down);
+	tlv_put_uint(o, NODE_AGENT_WORD, n->agent_word);
+	tlv_put_uint(o, NODE_AGENT_PERCENT, n->agent_percent);
+	tlv_put_text(o, NODE_AGENT_WHY, n->agent_why);
+	put_age(o, NODE_AGENT_MS, n->agent_ms, now_ms);
+	tlv_put_uint(o, NODE_LEAVE, n->leave);
+	tlv_put_uint(o, NODE_DIALECT, n->dialect);
+	tlv_put_uint(o, NODE_PROBE_US, n->probe_us);
+	if (n->logon_hold_ms > now_ms)
+		tlv_put_uint(o, NODE_LOGON_HOLD, n->logon_hold_ms - now_ms);
+	tlv_put_uint(o, NODE_LOGONS_LOST, n->logons_lost);
+	if (n->answered)
+		write_answer(o, &n->answer);
+}
+
+void
+nodes_write(struct tlv_out *o, struct nodes *n, uint64_t now_ms, bool all)
+{
+	struct node *list[2 * POL_NODES_MAX];
+	size_t k = nodes_all(n, list, 2 * POL_NODES_MAX);
+
+	for (size_t i = 0; i < k; i++) {
+		struct node *x = list[i];
+		size_t at = tlv_begin(o, NODES_NODE);
+
+		tlv_put_text(o, NODE_ID, x->id);
+		write_state(o, x, now_ms);
+		for (unsigned c = 0; c < NODE_COUNTED; c++) {
+			uint64_t now = *node_count(x, c), told = all ? 0 : x->told[c];
+
+			if (now > told)
+				tlv_put_uint(o, (uint16_t)(NODE_COUNTS + c), now - told);
+			x->told[c] = now;
+		}
+		tlv_end(o, at);
+		node_unref(&list[i]);
+	}
+}
+
+/* As much as was read of one node. */
+struct node_read {
+	char id[STATE_NODE_LEN];
+	unsigned health, lost;
+	bool held_down, leave, answered;
+	uint64_t changed_ms, up_since_ms, answered_ms, agent_ms, probe_us, hold_ms;
+	struct agent_says agent;
+	uint16_t dialect;
+	struct neg2_resp answer;
+	uint64_t count[NODE_COUNTED];
+};
+
+static void
+read_answer(struct tlv_in *in, struct neg2_resp *r)
+{
+	struct tlv_in x = tlv_sub(in);
+
+	while (tlv_next(&x)) {
+		switch (x.type) {
+		case ANSWER_SECURITY_MODE:
+			r->security_mode = (uint16_t)tlv_uint(&x, UINT16_MAX);
+			break;
+		case ANSWER_GUID:
+			tlv_copy(&x, &r->server_guid, sizeof(r->server_guid));
+			break;
+		case ANSWER_CAPABILITIES:
+			r->capabilities = (uint32_t)tlv_uint(&x, UINT32_MAX);
+			break;
+		case ANSWER_MAX_TRANSACT:
+			r->max_transact = (uint32_t)tlv_uint(&x, UINT32_MAX);
+			break;
+		case ANSWER_MAX_READ:
+			r->max_read = (uint32_t)tlv_uint(&x, UINT32_MAX);
+			break;
+		case ANSWER_MAX_WRITE:
+			r->max_write = (uint32_t)tlv_uint(&x, UINT32_MAX);
+			break;
+		case ANSWER_BLOB:
+			r->blob = x.value;
+			r->blob_len = x.n;
+			x.bad |= x.n > NODE_BLOB_MAX;
+			break;
+		default:
+			tlv_unknown(&x);
+		}
+	}
+	in->bad |= x.bad;
+}
+
+/* What its agent says. False: the type is another one. */
+static bool
+read_agent(struct tlv_in *x, struct node_read *r, uint64_t now_ms)
+{
+	switch (x->type) {
+	case NODE_AGENT_WORD:
+		r->agent.word = (enum agent_word)tlv_uint(x, AGENT_WORDS - 1);
+		return true;
+	case NODE_AGENT_PERCENT:
+		r->agent.percent = (unsigned)tlv_uint(x, 10000);
+		return true;
+	case NODE_AGENT_WHY:
+		tlv_text(x, r->agent.why, sizeof(r->agent.why));
+		return true;
+	case NODE_AGENT_MS:
+		r->agent_ms = get_age(x, now_ms);
+		return true;
+	case NODE_LEAVE:
+		r->leave = tlv_uint(x, 1) == 1;
+		return true;
+	}
+	return false;
+}
+
+static void
+read_state(struct tlv_in *x, struct node_read *r, uint64_t now_ms)
+{
+	switch (x->type) {
+	case NODE_HEALTH:
+		r->health = (unsigned)tlv_uint(x, NODE_LOOP);
+		break;
+	case NODE_CHANGED:
+		r->changed_ms = get_age(x, now_ms);
+		break;
+	case NODE_UP_SINCE:
+		r->up_since_ms = get_age(x, now_ms);
+		break;
+	case NODE_ANSWERED:
+		r->answered_ms = get_age(x, now_ms);
+		break;
+	case NODE_HELD_DOWN:
+		r->held_down = tlv_uint(x, 1) == 1;
+		break;
+	case NODE_DIALECT:
+		r->dialect = (uint16_t)tlv_uint(x, UINT16_MAX);
+		break;
+	case NODE_PROBE_US:
+		r->probe_us = tlv_uint(x, AGE_MAX_MS);
+		break;
+	case NODE_LOGON_HOLD:
+		r->hold_ms = now_ms + tlv_uint(x, AGE_MAX_MS);
+		break;
+	case NODE_LOGONS_LOST:
+		r->lost = (unsigned)tlv_uint(x, UINT16_MAX);
+		break;
+	default:
+		tlv_unknown(x);
+	}
+}
+
+static void
+read_node(struct tlv_in *in, struct node_read *r, uint64_t now_ms)
+{
+	struct tlv_in x = tlv_sub(in);
+
+	*r = (struct node_read){ .agent = { .percent = 100 } };
+	while (tlv_next(&x)) {
+		if (x.type == NODE_ID) {
+			tlv_text(&x, r->id, sizeof(r->id));
+		} else if (x.type == NODE_ANSWER) {
+			r->answered = true;
+			read_answer(&x, &r->answer);
+		} else if (x.type >= NODE_COUNTS && x.type < NODE_COUNTS + NODE_COUNTED) {
+			r->count[x.type - NODE_COUNTS] = tlv_uint(&x, INT64_MAX);
+		} else if (!read_agent(&x, r, now_ms)) {
+			read_state(&x, r, now_ms);
+		}
+	}
+	in->bad |= x.bad;
+}
+
+/* Nobody has asked it yet: it is as it was. */
+static void
+node_resume(struct node *n, const struct node_read *r)
+{
+	struct neg2_resp answer = r->answer;
+
+	if (n->health == NODE_UNKNOWN && r->health != NODE_LOOP) {
+		n->health = r->health;
+		n->changed_ms = r->changed_ms;
+		n->up_since_ms = r->up_since_ms;
+		n->answered_ms = r->answered_ms;
+		n->held_down = r->held_down;
+		n->probe_us = r->probe_us;
+		n->logon_hold_ms = r->hold_ms;
+		n->logons_lost = r->lost;
+	}
+	if (n->agent_ms == 0 && r->agent_ms != 0) {
+		n->agent_ms = r->agent_ms;
+		n->leave = r->leave;
+		node_agent_says(n, &r->agent);
+	}
+	if (n->dialect != 0 || r->dialect == 0)
+		return;
+	answer.dialect = r->dialect;
+	if (r->answered || r->dialect == NODE_DIALECT_SMB1)
+		node_learn(n, r->answered ? &answer : NULL);
+	n->dialect = r->dialect;
+}
+
+int
+nodes_read(struct nodes *nodes, const void *record, size_t len, uint64_t now_ms)
+{
+	struct tlv_in in = tlv_in(record, len);
+	struct node_read r;
+	struct node *n;
+
+	while (tlv_next(&in)) {
+		if (in.type != NODES_NODE) {
+			tlv_unknown(&in);
+			continue;
+		}
+		read_node(&in, &r, now_ms);
+		n = in.bad ? NULL : nodes_find(nodes, r.id);
+		if (n == NULL)
+			continue;
+		node_resume(n, &r);
+		for (unsigned c = 0; c < NODE_COUNTED; c++)
+			atomic_fetch_add(node_count(n, c), r.count[c]);
+		node_unref(&n);
+	}
+	return in.bad ? -1 : 0;
+}
+
+void
+traffic_write(struct tlv_out *o, struct nodes *n, const struct traffic *sum, struct traffic *told)
+{
+	for (unsigned i = 0; i < nodes_names(n); i++) {
+		size_t at = tlv_begin(o, TRAFFIC_NODE);
+
+		tlv_put_text(o, TRAFFIC_NAME, nodes_name(n, i));
+		for (unsigned way = 0; way < TRAFFIC_WAYS; way++) {
+			uint64_t now = sum->bytes[i][way], before = told->bytes[i][way];
+
+			if (now <= before)
+				continue;
+			tlv_put_uint(o, (uint16_t)(TRAFFIC_WAY + way), now - before);
+			told->bytes[i][way] = now;
+		}
+		tlv_end(o, at);
+	}
+}
+
+static void
+read_traffic(struct tlv_in *in, struct nodes *n)
+{
+	uint64_t more[TRAFFIC_WAYS] = { 0 };
+	struct tlv_in x = tlv_sub(in);
+	char name[64] = "";
+
+	while (tlv_next(&x)) {
+		if (x.type == TRAFFIC_NAME)
+			tlv_text(&x, name, sizeof(name));
+		else if (x.type >= TRAFFIC_WAY && x.type < TRAFFIC_WAY + TRAFFIC_WAYS)
+			more[x.type - TRAFFIC_WAY] = tlv_uint(&x, INT64_MAX);
+		else
+			tlv_unknown(&x);
+	}
+	in->bad |= x.bad;
+	if (!in->bad)
+		nodes_add_moved(n, name, more);
+}
+
+int
+traffic_read(struct nodes *n, const void *record, size_t len)
+{
+	struct tlv_in in = tlv_in(record, len);
+
+	while (tlv_next(&in)) {
+		if (in.type == TRAFFIC_NODE)
+			read_traffic(&in, n);
+		else
+			tlv_unknown(&in);
+	}
+	return in.bad ? -1 : 0;
+}

@@ -1,0 +1,34 @@
+/* awake.h: the connections that a worker looks at each second: those that time alone can change */
+#ifndef PROXY_AWAKE_H
+#define PROXY_AWAKE_H
+
+#include <stdint.h>
+
+#include "proxy/conn_priv.h"
+#include "proxy/env.h"
+
+/*
+ * An idle connection costs nothing: what happens to it, an event, an order or an answer, wakes it
+ * with awake_stir(), and the tick lets it sleep again when no deadline, doubt or half-done work of
+ * it is left. So that what nobody told is found out too, and what can be late may be, the tick also
+ * looks at a small part of the others, each within AWAKE_ROUND_S.
+ */
+#define AWAKE_ROUND_S 64
+
+void awake_add(struct conn *c);
+
+static inline void
+awake_stir(struct conn *c)
+{
+	if (!c->awake)
+		awake_add(c);
+}
+
+/* It dies. */
+void awake_remove(struct conn *c);
+
+/* Once a second: look() for each that is awake, and for the part whose turn it is. */
+void awake_tick(struct conn_env *env, void (*look)(struct conn *c, uint64_t now_ms),
+    uint64_t now_ms);
+
+#endif

@@ -1,0 +1,34 @@
+/* giving.h: a worker's connections go to the smbgate that goes on, one by one */
+#ifndef PROXY_GIVING_H
+#define PROXY_GIVING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct conn_env;
+struct giving;
+
+/* Longest reason, with NUL. */
+#define GIVING_WHY 64
+
+struct giving_report {
+	bool passed;		/* every connection was offered once */
+	bool broken;		/* nothing is given any more: the other process is gone, or hangs */
+	size_t left;		/* connections that are still here */
+	char why[GIVING_WHY];	/* of one of them; "": not known */
+};
+
+/* On the worker's loop. */
+typedef void (*giving_f)(void *arg, const struct giving_report *r);
+
+/*
+ * Each of n SEQPACKET sockets (taken over) leads to a taking.h. Connections that cannot go now are
+ * offered again every few milliseconds, then less often. NULL: memory is out; the sockets are
+ * closed.
+ */
+struct giving *giving_new(struct conn_env *env, const int *fds, size_t n, giving_f report,
+    void *arg);
+/* What is not acknowledged by now stays here, and goes on. */
+void giving_free(struct giving **g);
+
+#endif

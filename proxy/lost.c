@@ -1,0 +1,154 @@
+/* lost.c: a worker's connections of clients that live elsewhere by now, found over several turns */
+#include "config.h"
+
+#include "proxy/lost.h"
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/magic.h"
+#include "proxy/conn.h"
+#include "proxy/conn_priv.h"
+#include "proxy/env.h"
+#include "state/state.h"
+
+#include <stdlib.h>
+
+#include <event2/event.h>
+#include <uthash.h>
+
+/*
+ * A proxy that was away for long may lose all its clients at once: each of them is not worth a walk
+ * of its own over all connections, nor one that others wait for. Those that come during a walk wait
+ * for the next one.
+ */
+#define STEP 256
+
+#define LOST_MAGIC 0x6c6f7374u
+
+struct client {
+	struct state_key key;
+	uint64_t at_ms;			/* what comes later may be in its right place */
+	UT_hash_handle hh;
+};
+
+struct lost {
+	MAGIC_MEMBER
+	struct conn_env *env;
+	struct event *turn;
+	struct conn_cursor at;
+	struct client *now, *next;	/* of this walk, and of the next one */
+};
+
+static void
+clients_free(struct client **all)
+{
+	struct client *x, *tmp;
+
+	HASH_ITER(hh, *all, x, tmp) {
+		HASH_DEL(*all, x);
+		free(x);
+	}
+}
+
+static void
+next_turn(struct lost *l)
+{
+	const struct timeval soon = { 0, 0 };
+
+	event_add(l->turn, &soon);
+}
+
+static void
+walk_begin(struct lost *l)
+{
+	l->now = l->next;
+	l->next = NULL;
+	l->at.next = TAILQ_FIRST(&l->env->conns);
+	LIST_INSERT_HEAD(&l->env->cursors, &l->at, entry);
+	next_turn(l);
+}
+
+static void
+walk_end(struct lost *l)
+{
+	if (l->now == NULL)
+		return;
+	LIST_REMOVE(&l->at, entry);
+	clients_free(&l->now);
+}
+
+static void
+lost_turn_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct lost *l = arg;
+
+	(void)fd;
+	(void)what;
+	MAGIC_CHECK(l, LOST_MAGIC);
+	for (int n = 0; l->at.next != NULL && n < STEP; n++) {
+		struct conn *c = l->at.next;
+		const struct client *x;
+
+		l->at.next = conn_next(c);
+		HASH_FIND(hh, l->now, &c->route.key, sizeof(c->route.key), x);
+		if (x != NULL && c->accepted_ms <= x->at_ms)
+			conn_end(c, CLOSE_CLAIM_LOST);
+	}
+	if (l->at.next != NULL) {
+		next_turn(l);
+		return;
+	}
+	walk_end(l);
+	if (l->next != NULL)
+		walk_begin(l);
+}
+
+int
+lost_add(struct lost *l, const struct state_key *key)
+{
+	struct client *x;
+
+	HASH_FIND(hh, l->next, key, sizeof(*key), x);
+	if (x == NULL) {
+		x = calloc(1, sizeof(*x));
+		if (x == NULL)
+			return -1;
+		x->key = *key;
+		HASH_ADD(hh, l->next, key, sizeof(x->key), x);
+	}
+	x->at_ms = clock_ms();
+	if (l->now == NULL)
+		walk_begin(l);
+	return 0;
+}
+
+struct lost *
+lost_new(struct conn_env *env)
+{
+	struct lost *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		return NULL;
+	MAGIC_SET(l, LOST_MAGIC);
+	l->env = env;
+	l->turn = evtimer_new(env->base, lost_turn_cb, l);
+	if (l->turn == NULL)
+		lost_free(&l);
+	return l;
+}
+
+void
+lost_free(struct lost **lp)
+{
+	struct lost *l = *lp;
+
+	if (l == NULL)
+		return;
+	walk_end(l);
+	clients_free(&l->next);
+	if (l->turn != NULL)
+		event_free(l->turn);
+	MAGIC_CLEAR(l);
+	free(l);
+	*lp = NULL;
+}

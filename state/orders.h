@@ -1,0 +1,42 @@
+/* orders.h: what operators have said last of draining each node, on any proxy */
+#ifndef STATE_ORDERS_H
+#define STATE_ORDERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "state/record.h"
+#include "state/state.h"
+
+struct orders;
+
+/* "active", or what it is instead, and on which terms: opaque here. */
+#define ORDERS_TEXT 64
+
+struct order_said {
+	char node[STATE_NODE_LEN], stand[ORDERS_TEXT];
+	uint64_t age_ms;
+};
+
+typedef void (*orders_send_f)(void *arg, const char *node, const struct record *r);
+
+/* For any thread, with a leaf lock, not held over callbacks. NULL when memory is out. */
+struct orders *orders_new(const struct record_seal *seal);
+void orders_free(struct orders **o);
+
+/* Said here, at that time of Redis' clock. */
+void orders_give(struct orders *o, const char *node, const char *stand, uint64_t now_ms);
+/* What was said here and not sent yet. */
+void orders_given(struct orders *o, orders_send_f send, void *arg);
+/* 1: Redis has a later word, or the first one; -1: that is no order; 0: it is known. */
+int orders_take(struct orders *o, const char *node, size_t node_len, const char *record,
+    size_t len, uint64_t now_ms, struct order_said *said)
+    __attribute__((warn_unused_result));
+/* What Redis has begins; it is over: what is missing there. */
+void orders_begin(struct orders *o);
+void orders_missing(struct orders *o, orders_send_f send, void *arg);
+void orders_each(struct orders *o, uint64_t now_ms,
+    void (*f)(void *arg, const struct order_said *said), void *arg);
+
+#endif

@@ -1,0 +1,111 @@
+/* shared_news.c: what proxies tell each other: exceptions, and what is over */
+#include "config.h"
+
+#include "state/shared_priv.h"
+
+#include "base/clock.h"
+#include "state/exceptions.h"
+#include "state/wake.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define NEWS_MAX 1024
+
+int
+shared_note_exception(struct shared *m, const uint8_t id[NAMES_ID_LEN], const char *record,
+    size_t len)
+{
+	char text[STATE_NODE_LEN];
+	uint64_t when;
+	int r = 0;
+
+	if (record != NULL &&
+	    record_get(record, len, m->seal, "claim", id, NAMES_ID_LEN, &when, text) == -1) {
+		fault_add(&m->faults, FAULT_BAD_VALUE);
+		return -1;
+	}
+	pthread_mutex_lock(&m->lock);
+	if (record == NULL)
+		exceptions_drop(m->exceptions, id);
+	else
+		r = exceptions_put(m->exceptions, id, record, len);
+	pthread_mutex_unlock(&m->lock);
+	return r;
+}
+
+void
+shared_swept(struct shared *m)
+{
+	pthread_mutex_lock(&m->lock);
+	exceptions_swept(m->exceptions);
+	pthread_mutex_unlock(&m->lock);
+}
+
+size_t
+shared_exceptions(struct shared *m)
+{
+	size_t n;
+
+	pthread_mutex_lock(&m->lock);
+	n = exceptions_count(m->exceptions);
+	pthread_mutex_unlock(&m->lock);
+	return n;
+}
+
+static void
+put_news(struct shared *m, const struct state_reset *r, const void *bytes, size_t len)
+{
+	struct shared_news *x;
+
+	pthread_mutex_lock(&m->lock);
+	if (m->online && m->nnews < NEWS_MAX && (x = calloc(1, sizeof(*x) + len)) != NULL) {
+		if (len > 0)
+			memcpy(x->bytes, bytes, len);
+		else
+			x->r = *r;
+		x->len = len;
+		x->at_ms = clock_ms();
+		STAILQ_INSERT_TAIL(&m->news, x, entry);
+		m->nnews++;
+		if (m->wake != NULL)
+			wake_up(m->wake);
+	}
+	pthread_mutex_unlock(&m->lock);
+}
+
+void
+shared_put_reset(struct shared *m, const struct state_reset *r)
+{
+	put_news(m, r, NULL, 0);
+}
+
+void
+shared_put_told(struct shared *m, const void *bytes, size_t len)
+{
+	if (len > 0 && len <= STATE_FACT_MAX)
+		put_news(m, NULL, bytes, len);
+}
+
+bool
+shared_take_news(struct shared *m, struct state_reset *r, uint8_t bytes[STATE_FACT_MAX],
+    size_t *len)
+{
+	struct shared_news *x;
+	bool any;
+
+	pthread_mutex_lock(&m->lock);
+	x = STAILQ_FIRST(&m->news);
+	any = x != NULL;
+	if (any) {
+		STAILQ_REMOVE_HEAD(&m->news, entry);
+		m->nnews--;
+		*r = x->r;
+		r->age_ms += clock_ms() - x->at_ms;
+		*len = x->len;
+		memcpy(bytes, x->bytes, x->len);
+	}
+	pthread_mutex_unlock(&m->lock);
+	free(x);
+	return any;
+}

@@ -1,0 +1,45 @@
+#!/usr/bin/python3
+# daemon-stop.t: a guard of the keytab that hangs does not keep smbgate from ending
+import os
+import signal
+import time
+
+import ad
+import gate
+import tap
+
+if gate.missing():
+    tap.skip_all(gate.missing())
+
+
+def children(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+        return [int(p) for p in f.read().split()]
+
+
+def end(t, g, what, limit):
+    start = time.monotonic()
+    g.proc.send_signal(signal.SIGTERM)
+    ended = tap.wait_for(lambda: g.proc.poll() is not None, 20)
+    took = time.monotonic() - start
+    t.ok(ended and g.proc.returncode == 0 and took < limit, "%s: ended with status 0 within %d s"
+         % (what, limit), took, g.log()[-1000:])
+
+
+with tap.Test(deadline=60) as t:
+    for hangs in (False, True):
+        keys = ad.write_keytab(gate.node.tempdir(t) + "/keytab",
+                               [ad.Entry("cifs/nas@R", 1, 18, os.urandom(32))])
+        g = gate.Gate(t, [], keytab=keys)
+        g.write_policy(text='node "n1" { address = "127.0.0.1:9" }\n')
+        g.start(nodes_up=False)
+        tap.wait_for(lambda: "is ready" in g.log(), 10, message=g.log)
+        kids = children(g.proc.pid) if hangs else []
+        for k in kids:
+            os.kill(k, signal.SIGSTOP)
+        end(t, g, "the guard hangs" if hangs else "all is well", 10 if hangs else 5)
+        t.same("left behind" in g.log(), hangs, "and it is said what is left, if anything")
+        for k in kids:
+            os.kill(k, signal.SIGCONT)
+        t.ok(tap.wait_for(lambda: not any(os.path.exists("/proc/%d" % k) for k in kids), 10),
+             "nothing is left once it goes on")

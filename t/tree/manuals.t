@@ -1,0 +1,112 @@
+#!/usr/bin/python3
+# manuals.t: the manuals have every counter, close reason, option, command and metric, and no other
+"""manuals.t --write renews the tables of counters and close reasons in doc/smbgatectl.1.md."""
+import os
+import re
+import sys
+
+from csource import read, report
+from rooms import ROOT
+
+PAGE = "doc/smbgatectl.1.md"
+# (file, its macro, which text is the name, None: the first word; the head of the page's table)
+TABLES = [("stats/stat.tbl.h", "STAT", None, "counter"),
+          ("stats/close.tbl.h", "CLOSE", 0, "close reason")]
+# As daemon/metrics*.c has them in its strings.
+METRIC = re.compile(r"\"((?:smbgate|process)_[a-z0-9_]+[a-z0-9])\b")
+
+
+def want(text, macro, named):
+    """The page's rows of such a table."""
+    out = []
+    for m in re.finditer(r"^%s\((\w+),(.*?)\)$" % macro, text, re.MULTILINE | re.DOTALL):
+        said = re.findall(r'"((?:\\.|[^"\\])*)"', m[2])
+        name, said = (m[1], said) if named is None else (said[named], said[named + 1:])
+        out.append("| `%s` | %s |" % (name, "".join(said).replace('\\"', '"').replace("|", "\\|")))
+    return out
+
+
+def have(page, head):
+    part = re.search(r"^\| %s \|.*\n\|---.*\n((?:\|.*\n)+)" % head, page, re.MULTILINE)
+    return part and (part.start(1), part.end(1), part[1].splitlines())
+
+
+def options(text, page):
+    """Options of a program that its page lacks, and the reverse."""
+    said = set(re.findall(r"--([a-z][a-z-]+)(?: [A-Z]+)?\*\*", page))
+    return sorted(set(text) ^ said)
+
+
+def commands(text, page):
+    """Commands that the page has no paragraph of, and the reverse."""
+    there = set(re.findall(r'^COMMAND\("([\w-]+)"', text, re.MULTILINE))
+    part = page[page.index("## DESCRIPTION"):page.index("## CHECK")]
+    said = {w for m in re.finditer(r"(?m)^\*\*.*$", part)
+            for w in re.findall(r"\*\*([\w-]+)", m[0])}
+    return sorted(there ^ said)
+
+
+def shown(text, page):
+    """What show shows that the page lacks."""
+    what = re.findall(r'^COMMAND\("show", "([\w-]+)"', text, re.MULTILINE)
+    return [] if len(what) > 5 else ["few"] + what, [w for w in what if "show " + w not in page]
+
+
+def metrics(code, page):
+    there = set(METRIC.findall(code))
+    said = set(re.findall(r"`((?:smbgate|process)_\w+)`", page))
+    return sorted(there ^ said)
+
+
+def planted(name, got, wanted):
+    return "planted and %s: %s" % ("found" if wanted else "let be", name), \
+        [] if bool(got) == wanted else ["not so"]
+
+
+def main():
+    page = read(PAGE)
+    out = []
+    for path, macro, named, head in TABLES:
+        rows, at = want(read(path), macro, named), have(page, head)
+        if "--write" in sys.argv[1:]:
+            page = page[:at[0]] + "\n".join(rows) + "\n" + page[at[1]:]
+            continue
+        there = at[2] if at else []
+        out.append(("each %s of %s (%d) is in %s" % (head, path, len(rows), PAGE),
+                    [r for r in rows if r not in there] if len(rows) > 30 else ["few"]))
+        out.append(("and no other, in this order", [] if rows == there else
+                    [r for r in there if r not in rows] or ["run t/tree/manuals.t --write"]))
+    if "--write" in sys.argv[1:]:
+        with open(os.path.join(ROOT, PAGE), "w", encoding="utf-8") as f:
+            f.write(page)
+        return 0
+    out.append(planted("a counter that is new", set(want('STAT(x, "a b")\n', "STAT", None)) -
+                       set(have(page, "counter")[2]), True))
+    out.append(planted("a reason of two lines", want('CLOSE(X, "x", "a"\n    "b")\n', "CLOSE", 0) !=
+                       ["| `x` | ab |"], False))
+
+    daemon = re.findall(r'\{ "([a-z-]+)", \w+_argument', read("daemon/main.c"))
+    ctl = re.findall(r"^OPTION\(\w+, [^,]+, \"([\w-]+)\"", read("ctl/options.tbl.h"), re.MULTILINE)
+    for program, there, path in (("smbgate", daemon, "doc/smbgate.8.md"),
+                                 ("smbgatectl", ctl, PAGE)):
+        out.append(("the options of %s (%d) are those of %s" % (program, len(there), path),
+                    options(there, read(path)) if len(there) > 4 else ["few"]))
+    out.append(planted("an option", options(["all"], "**-a, --all**\n**--no-such N**"), True))
+    out.append(planted("no option", options(["all"], "**-a, --all FILE**"), False))
+
+    text = read("ctl/commands.tbl.h")
+    out.append(("the commands of smbgatectl are those of its page", commands(text, page)))
+    out.append(planted("a command", commands(text + 'COMMAND("fly", NULL,', page), True))
+    few, missing = shown(text, page)
+    out.append(("and what show shows", few + missing))
+
+    code = "".join(read("daemon/" + f) for f in os.listdir(os.path.join(ROOT, "daemon"))
+                   if f.startswith("metric"))
+    out.append(("the metrics are those of smbgate.conf.5.md",
+                metrics(code, read("doc/smbgate.conf.5.md"))))
+    out.append(planted("a metric", metrics('"smbgate_x_total"', "`smbgate_y_total`"), True))
+    return report(out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
