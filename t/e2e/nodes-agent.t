@@ -91,10 +91,7 @@ def down(t, g, crowd):
     t.same(g.closed_since(before), {"node_agent": leave}, "the clients of half of the nodes go: %d"
            % leave)
     # a node without clients may be asked after the last of the others' clients has gone
-    def are_down():
-        return {k for k, s in g.node_states().items() if s == "down"}
-    tap.wait_for(lambda: are_down() == away, 60)
-    t.same(are_down(), away, "which are down")
+    t.comes(lambda: {k for k, s in g.node_states().items() if s == "down"}, away, "which are down")
     stay = [c for c in live if not gone(c)]
     t.same(len(stay), len(live) - leave, "the others stay")
     for c in live:

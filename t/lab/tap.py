@@ -75,6 +75,16 @@ class Test:
     def same(self, got, want, name):
         return self.ok(got == want, name, "got:  %r" % (got,), "want: %r" % (want,))
 
+    def comes(self, look, want, name, seconds=60):
+        """One test: look() returns what is wanted within so many seconds, or sooner."""
+        seen = []
+
+        def there():
+            seen[:] = [look()]
+            return seen[0] == want
+        wait_for(there, seconds)
+        return self.same(seen[0], want, name)
+
     def skip(self, name, why):
         self.count += 1
         print("ok %d - %s # SKIP %s" % (self.count, name, why), flush=True)
