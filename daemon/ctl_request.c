@@ -178,7 +178,7 @@ request_explain(const struct ctl_env *env, const json_t *request, struct ctl_lat
 			return ctl_error("that is no GUID");
 		snprintf(later->node, sizeof(later->node), "%s", listener == NULL ? "" : listener);
 		later->report = guid_report;
-		later->no_conns = true;
+		later->view.filter.nobody = true;
 		return NULL;
 	}
 	if (who_parse(w, json_string_value(json_object_get(request, "who")), &why) == -1)
@@ -241,24 +241,38 @@ request_trace(const struct ctl_env *env, const json_t *request, struct ctl_later
 }
 
 static json_t *
+reloaded_report(const struct ctl_env *env, const struct ctl_later *l, const struct conn_info *conns,
+    size_t n)
+{
+	json_t *o = json_object();
+
+	(void)env;
+	(void)conns;
+	(void)n;
+	jset_bool(o, "reloaded", true);
+	jset_int(o, "generation", l->policy->generation);
+	return o;
+}
+
+/* The answer comes once every worker goes by the new policy: the next client meets it. */
+static json_t *
 request_reload(const struct ctl_env *env, const json_t *request, struct ctl_later *later)
 {
 	struct errlist e = { .n = 0 };
-	json_t *o, *list;
+	json_t *o = NULL, *list;
 
 	(void)request;
-	(void)later;
 	if (env->reload(env->arg, &e) == 0) {
-		o = json_object();
-		jset_bool(o, "reloaded", true);
+		later->report = reloaded_report;
+		later->view.filter.nobody = true;
 	} else {
 		o = ctl_error("policy.conf has errors; the old policy stays in force");
 		list = jset_array(o, "errors");
 		for (size_t i = 0; i < e.n; i++)
 			jadd_text(list, e.text[i]);
 		jset_int(o, "errors_total", e.total);
+		jset_int(o, "generation", env->status->policy->generation);
 	}
-	jset_int(o, "generation", env->status->policy->generation);
 	errlist_fini(&e);
 	return o;
 }

@@ -19,6 +19,7 @@ struct filter {
 	enum session_protection protection;
 	enum filter_life life;
 	bool clients;			/* of connections, all of a client may matter */
+	bool nobody;			/* whoever asks wants to be heard by the workers alone */
 };
 
 /* As they were typed; NULL: no matter. */

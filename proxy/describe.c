@@ -133,7 +133,7 @@ describe_start(struct conn_env *env, const struct filter *f, described_f done, v
 	d->room = STEP;
 	d->list = malloc(d->room * sizeof(*d->list));
 	d->turn = evtimer_new(env->base, describe_turn_cb, d);
-	d->at.next = TAILQ_FIRST(&env->conns);
+	d->at.next = f != NULL && f->nobody ? NULL : TAILQ_FIRST(&env->conns);
 	d->at.whose = d;
 	LIST_INSERT_HEAD(&env->cursors, &d->at, entry);
 	if (d->list == NULL || d->turn == NULL)

@@ -297,6 +297,7 @@ E2E_TESTS = \
 	t/e2e/contrib-vpn-wireguard.t \
 	t/e2e/crowd-clients.t \
 	t/e2e/crowd-drain.t \
+	t/e2e/crowd-soak.t \
 	t/e2e/crowd-strangers.t \
 	t/e2e/daemon-broken.t \
 	t/e2e/daemon-check.t \
@@ -400,6 +401,7 @@ EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/fra
 	t/lab/mapmodel.py \
 	t/lab/redis.py \
 	t/lab/search.py \
+	t/lab/oracle.py \
 	t/lab/several.py \
 	t/lab/smb1.py \
 	t/lab/smb2.py \

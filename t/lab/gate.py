@@ -191,6 +191,33 @@ class Gate:
         self.t.kill_group(p)
         return p.returncode
 
+    def upgrade(self):
+        """smbgate --takeover; this gate is the new process, and the old one has ended."""
+        old = self.proc
+        with open(self.dir + "/stderr", "ab") as err:
+            new = self.t.spawn([program(), "--takeover", "-c", self.conf_file],
+                               stdin=subprocess.DEVNULL, stdout=err, stderr=err)
+        tap.wait_for(lambda: "process %d serves" % new.pid in self.log() or
+                     new.poll() is not None, 60)
+        if new.poll() is not None:
+            raise RuntimeError("the successor ended: " + self.log()[-3000:])
+        self.proc = new
+        old.wait(60)
+
+    def processes(self):
+        """The processes that belong to it: name -> pid."""
+        out, todo = {}, [self.proc.pid]
+        while todo:
+            pid = todo.pop()
+            try:
+                with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+                    todo += map(int, f.read().split())
+                with open("/proc/%d/status" % pid) as f:
+                    out[f.readline().split()[1]] = pid
+            except OSError:
+                continue
+        return out
+
     def alive(self):
         return self.proc is not None and self.proc.poll() is None
 

@@ -294,6 +294,14 @@ class Node:
         return os.path.join(self.dir, "data", *path)
 
 
+def share_data(nodes):
+    """One file system behind all, as clusters have it: what a client has put at one node it finds
+    at each other."""
+    for n in nodes[1:]:
+        os.rmdir(n.data())
+        os.symlink(nodes[0].data(), n.data())
+
+
 def connections(addr, port):
     """Number of established connections whose local end is addr:port."""
     if ":" in addr:

@@ -491,6 +491,26 @@ test_describe(void **state)
 	json_decref(o);
 }
 
+/* Whoever has his answer, and sends a client, has it judged by the new policy. */
+static void
+test_reload_waits(void **state)
+{
+	struct fixture *f = *state;
+	int fd = dial(f->path);
+	json_t *o;
+	char c;
+
+	put_text(fd, "{\"cmd\":\"reload\"}\n");
+	while (f->status.reloads == 0)
+		run_main(f);
+	for (int i = 0; i < 100; i++)
+		run_main(f);
+	assert_int_equal(recv(fd, &c, 1, MSG_DONTWAIT), -1);
+	o = get_answer(f, fd);
+	assert_bool(o, "reloaded", true);
+	json_decref(o);
+}
+
 static void
 test_reload(void **state)
 {
@@ -835,6 +855,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_stats, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_describe, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reload_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_map, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow_worker, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_clients, setup, teardown),
