@@ -375,7 +375,7 @@ class Domain:
         return path
 
     def run(self, argv, check=True, **kw):
-        kw.setdefault("timeout", 150)
+        kw.setdefault("timeout", 400)
         r = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                            env=self.env, stdin=subprocess.DEVNULL, errors="replace", **kw)
         if check and r.returncode:
