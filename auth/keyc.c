@@ -122,6 +122,8 @@ keyc_timeout_cb(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	MAGIC_CHECK(c, KEYC_MAGIC);
+	if (keywait_excuse(c, now))
+		return;
 	while ((x = keywait_late(c, now)) != NULL) {
 		atomic_fetch_add(&c->watch->timeouts, 1);
 		if (now - c->heard_ms >= KEYWAIT_MS) {

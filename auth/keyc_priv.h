@@ -63,6 +63,7 @@ struct keyc {
 	unsigned unanswered;		/* requests that it has not answered */
 	struct event *rd, *wr;
 	struct event *timeout;		/* of the first that asks */
+	bool looks_again;		/* that was late itself, and is set once more */
 	struct event *done;		/* made active by whoever puts one on that list */
 	struct keyx_list sent;
 	struct keyx_list asking;	/* in the order of their deadlines */
@@ -106,6 +107,8 @@ void keyq_sent(struct keyx *x);
 void keywait_ask(struct keyx *x);
 /* One whose deadline has passed, or NULL: then the timer is set for the next. */
 struct keyx *keywait_late(struct keyc *c, uint64_t now);
+/* We stood still, as a machine does that is moved, and smbgate-keyd too: it has as long again. */
+bool keywait_excuse(struct keyc *c, uint64_t now);
 /* ready() will run soon. */
 void keywait_finish(struct keyx *x, enum keyx_state outcome);
 /* Nothing is waited for any more. */
@@ -115,5 +118,7 @@ void keywait_tell(struct keyc *c);
 
 /* A ticket is opened in milliseconds, and clients wait longer than this. */
 #define KEYWAIT_MS 2000
+/* Where the timer of that is so late itself, the answers have as long once more. */
+#define KEYLATE_MS 500
 
 #endif

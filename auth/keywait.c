@@ -17,10 +17,11 @@ keywait_leave(struct keyx *x)
 	x->on = ON_NONE;
 }
 
+static const struct timeval all = { KEYWAIT_MS / 1000, KEYWAIT_MS % 1000 * 1000 };
+
 void
 keywait_ask(struct keyx *x)
 {
-	static const struct timeval all = { KEYWAIT_MS / 1000, KEYWAIT_MS % 1000 * 1000 };
 	struct keyc *c = x->c;
 
 	keywait_leave(x);
@@ -54,6 +55,17 @@ keywait_late(struct keyc *c, uint64_t now)
 	event_add(c->timeout, &(struct timeval){ (time_t)(ms / 1000),
 	    (suseconds_t)(ms % 1000) * 1000 });
 	return NULL;
+}
+
+bool
+keywait_excuse(struct keyc *c, uint64_t now)
+{
+	const struct keyx *x = TAILQ_FIRST(&c->asking);
+
+	c->looks_again = !c->looks_again && x != NULL && now >= x->deadline + KEYLATE_MS;
+	if (c->looks_again)
+		event_add(c->timeout, &all);
+	return c->looks_again;
 }
 
 void

@@ -114,13 +114,14 @@ listener_refuse(struct listener *l, int fd, const struct addrport *client, enum 
 
 	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
 
+	/* Whoever hears of it finds it counted, and noted. */
+	stats_closed(l->env->stats, why);
+	if (client != NULL && l->env->mediate.refused != NULL) {
+		r.client = *client;
+		refused_note(l->env->mediate.refused, &r);
+	}
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(fd);
-	stats_closed(l->env->stats, why);
-	if (client == NULL || l->env->mediate.refused == NULL)
-		return;
-	r.client = *client;
-	refused_note(l->env->mediate.refused, &r);
 }
 
 static void

@@ -331,11 +331,13 @@ def smb1(t, n, g):
             want = reason == "guest_refused" and name == "alice"
             t.same(run(ADDR, g.port, user) == 0, want, "SMB1: %s, %s" % (auth, name))
             if not want:
-                t.ok(reason in g.wait_closed(before), "SMB1: %s, %s: counted" % (auth, name))
+                t.ok(reason in g.closed_for(reason, before), "SMB1: %s, %s: counted" % (
+                    auth, name))
     g.reload(auth={"ntlm": "refuse"})
     before = g.closes()
     t.ok(run(ADDR, g.port, "alice%Alice-pw-1", *plain) != 0, "SMB1 without extended security")
-    t.ok("ntlm_refused" in g.wait_closed(before), "SMB1 without extended security: counted")
+    t.ok("ntlm_refused" in g.closed_for("ntlm_refused", before),
+         "SMB1 without extended security: counted")
     g.reload(auth=None)
 
 

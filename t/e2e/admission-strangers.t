@@ -43,9 +43,13 @@ def stand(g):
 
 
 def all_echo(cs):
-    for c in cs:
-        c.echo()
-    return True
+    """Do all of them live?"""
+    try:
+        for c in cs:
+            c.echo()
+        return True
+    except LOST:
+        return False
 
 
 def crowd(t, n):
@@ -55,27 +59,29 @@ def crowd(t, n):
     before = g.closes()
     users = [enters(g, "127.0.4.%d" % (i % 2 + 1)) for i in range(USERS)]
     t.ok(all(users), "%d users log on" % USERS)
-    t.same(stand(g), (0, 0), "and are no strangers any more")
+    t.comes(lambda: stand(g), (0, 0), "and are no strangers any more")
     nobody = {"user": "nosuchuser", "password": "x"}
     guests = guests_in(g, "127.0.3.1", GUESTS, **nobody)
     t.same(len(guests), SOURCE_MOST, "of %d guests from one source so many stay" % GUESTS)
-    t.same(stand(g), (SOURCE_MOST, SOURCE_MOST), "they stay counted")
-    t.same(set(g.closed_since(before)), {"unauthenticated_source"}, "one reason for the others")
+    t.comes(lambda: stand(g), (SOURCE_MOST, SOURCE_MOST), "they stay counted")
+    t.comes(lambda: g.closed_since(before), {"unauthenticated_source": GUESTS - SOURCE_MOST},
+            "one reason for the others")
     more = guests_in(g, "127.0.3.2", 20, user="", password="")
     t.same(len(guests + more), MOST * 3 // 4, "the anonymous have what is left of three quarters")
-    t.ok(g.closed_since(before).get("unauthenticated_limit", 0) > 0, "the rest is told so",
-         g.closed_since(before))
-    t.ok(all_echo(guests + more), "no guest that was there is cut")
-    t.ok(all_echo(users), "nor is any user")
+    t.ok("unauthenticated_limit" in g.closed_for("unauthenticated_limit", before),
+         "the rest is told so", g.closed_since(before))
+    t.ok(all_echo(guests + more), "no guest that was there is cut", g.closed_since(before))
+    t.ok(all_echo(users), "nor is any user", g.closed_since(before), g.log()[-3000:])
     late = [enters(g, "127.0.4.%d" % (i % 3 + 1)) for i in range(12)]
     t.ok(all(late), "users go on logging on, from where others are, too")
     guests[0].login()
-    t.ok(tap.wait_for(lambda: stand(g)[1] == MOST * 3 // 4 - 1, 3),
+    t.ok(tap.wait_for(lambda: stand(g)[1] == MOST * 3 // 4 - 1, 20),
          "a guest that a user joins is none any more", stand(g))
     for c in guests + more:
         c.close()
-    t.ok(tap.wait_for(lambda: stand(g) == (0, 0), 5), "all guests gone", stand(g))
+    t.ok(tap.wait_for(lambda: stand(g) == (0, 0), 20), "all guests gone", stand(g))
     t.same(len(guests_in(g, "127.0.3.1", 3, **nobody)), 3, "and guests are served again")
+    g.wait_connections(len(users + late))
     source_full(t, g, users)
     for c in users + late:
         c.close()
@@ -88,12 +94,13 @@ def source_full(t, g, users):
     before = g.closes()
     five = [enters(g, "127.0.5.1") for _ in range(9)]
     t.same(sum(c is not None for c in five), 5, "of one source five connections stay")
-    t.same(g.closed_since(before), {"connections_per_source": 4}, "four were refused for that")
+    t.comes(lambda: g.closed_since(before), {"connections_per_source": 4},
+            "four were refused for that")
     t.ok(enters(g, "127.0.5.2"), "another source is served")
     t.ok(enters(g, "127.0.4.1") is None, "a source that had more before gets no more")
     t.ok(all_echo([c for c in five if c] + users), "and keeps what it has")
     five[0].close()
-    t.ok(tap.wait_for(lambda: enters(g, "127.0.5.1"), 3), "one goes: one is served")
+    t.ok(tap.wait_for(lambda: enters(g, "127.0.5.1"), 20), "one goes: one is served")
 
 
 def old_clients(t, n):
@@ -106,10 +113,10 @@ def old_clients(t, n):
     g = gate.Gate(t, [n], smb1="allow").start()
     for who, want in ((("alice", "Alice-pw-1"), 0), (("nosuchuser", "x"), 1), (("", ""), 1)):
         c = smb1.Client("127.0.0.1", g.port).login(*who)
-        t.same(stand(g), (want, want), "SMB1, %s: %s" % (
+        t.comes(lambda w=want: stand(g), (want, want), "SMB1, %s: %s" % (
             who[0] or "anonymous", "a guest" if want else "a user"))
         c.close()
-        tap.wait_for(lambda: g.stats()["connections"] == 0, 3)
+        g.wait_connections(0)
     t.same(g.stop(), 0, "SMB1: smbgate ends with status 0")
 
 
@@ -207,14 +214,17 @@ def memory(t):
     t.ok(all_echo(users), "all users go on")
     for c, _ in crowd:
         c.close()
-    t.ok(tap.wait_for(lambda: g.stats()["unauthenticated_bytes"] == 0, 5), "nothing stays",
+    t.ok(tap.wait_for(lambda: g.stats()["unauthenticated_bytes"] == 0, 20), "nothing stays",
          g.stats()["unauthenticated_bytes"])
     g.ctl("drain", "--force", f.name)
-    crowd = keep([behind_first(g, i) for i in range(100)])
-    tap.wait_for(lambda: g.stats()["no_node_held"] >= 100, 3)
-    kept = g.stats()["unauthenticated_bytes"]
-    t.ok(0 < kept < 100 * 8192, "behind a first frame that waits little is kept: %d bytes" % (
-        kept / 100))
+    crowd, seen = keep([behind_first(g, i) for i in range(100)]), []
+
+    def held():
+        s = g.stats()
+        seen.append(s["unauthenticated_bytes"])     # they are held for a second
+        return s["no_node_held"] >= 100
+    t.ok(tap.wait_for(held, 20) and 0 < max(seen) < 100 * 8192,
+         "behind a first frame that waits little is kept: %d bytes" % (max(seen) / 100))
     t.ok(all_echo(users), "with the node drained users go on")
     for c, _ in crowd + [(c, 0) for c in users]:
         c.close()

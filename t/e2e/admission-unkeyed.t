@@ -113,7 +113,7 @@ def ended(t, n, g):
             m = act(c, s, tid, fid, "refuse-" + label)
             t.ok(False, "%s: ended" % label, m)
         except smb2.Closed:
-            t.ok("unkeyed" in g.wait_closed(before), "%s: ended, and counted" % label)
+            t.ok("unkeyed" in g.closed_for("unkeyed", before), "%s: ended, and counted" % label)
         c.close()
         t.ok(not there(n, "refuse-" + label), "%s: the node has made no file" % label)
     with smb2.Conn(ADDR, g.port) as c:
@@ -167,16 +167,21 @@ def crowd(t, g):
         x.join()
     t.same(out, {i: "ended" if i % 2 else "works" for i in range(20)},
            "a crowd: ten that sign or encrypt end, ten that do not work on")
-    kept = [x for x in g.show("refusals")["refusals"] if x["code"] == "unkeyed_refused"]
+    def refused():
+        got = [x for x in g.show("refusals")["refusals"] if x["code"] == "unkeyed_refused"]
+        return len(got) >= 10 and got
+    kept = tap.wait_for(refused, message=lambda: g.show("refusals"))
     t.ok(len(kept) >= 10 and all(x["client_guid"] and x["node"] == "n1" and
                                  x["user"].endswith("alice") for x in kept),
          "each of them is kept among the refusals, with its user", kept)
     then = [calendar.timegm(time.strptime(x["time"], "%Y-%m-%dT%H:%M:%SZ")) for x in kept]
     t.ok(all(abs(time.time() - x["age_s"] - y) < 10 for x, y in zip(kept, then)),
          "and when it was", kept)
-    got = g.ctl("explain", kept[0]["client_guid"])
-    t.same((got["sessions"], [x["code"] for x in got["refusals"]]), ([], ["unkeyed_refused"]),
-           "explain finds a client that was cut")
+
+    def explained():
+        got = g.ctl("explain", kept[0]["client_guid"])
+        return got["sessions"], [x["code"] for x in got["refusals"]]
+    t.comes(explained, ([], ["unkeyed_refused"]), "explain finds a client that was cut")
     t.same(g.ctl_run("explain", "10.9.9.9").returncode, 1, "explain: nobody")
     r = g.ctl_run("show", "refusals")
     t.ok(r.returncode == 0 and "unkeyed_refused" in r.stdout, "show refusals, for people", r)

@@ -270,6 +270,7 @@ def main(t):
         forbidden(t, g, n, "forbidden, " + label, dialects, kw)
     in_compounds(t, Where(g.port), "forbidden in a compound", True, n)
     g.reload(nodes=nodes)
+    tap.wait_for(g.probed, 20, message=lambda: "nodes do not come up: %s" % g.node_list())
     elsewhere(t, g, nodes)
     reload(t, g)
     g.reload(nodes=nodes[:1])

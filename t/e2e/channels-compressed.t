@@ -101,7 +101,7 @@ def bystanders(t, g):
         c, s = connect(g.port)
         c.send_frame(b"\xfcSMB" + struct.pack("<IHHI", 200, 3, 0, 0) + bytes(80))
         c.recv_eof()
-    t.ok(tap.wait_for(lambda: g.closes().get("compression") == 5, 5),
+    t.ok(tap.wait_for(lambda: g.closes().get("compression") == 5, 20),
          "what cannot be read ends its connection, with a reason of its own")
     for x in threads:
         x.join()

@@ -353,7 +353,8 @@ def large_compounds(t, b):
                          "%s: with a query and %d bytes: %s" % (label, size, "the node's list"
                                                                if label == "direct" else "told"))
                 except smb2.Closed:
-                    t.ok(label == "through" and "unseen_compound" in b.g.wait_closed(before),
+                    t.ok(label == "through" and "unseen_compound" in b.g.closed_for(
+                        "unseen_compound", before),
                          "%s: with a query and %d bytes: closed, counted" % (label, size))
                     c = conn().negotiate([0x0302])
                     s = c.login()
@@ -498,8 +499,8 @@ def signed(t, b):
         t.ok(m.flags & smb2.SIGNED and getattr(m, "sig_ok", False),
              label + ": the node's signature")
         t.same([e.key() for e in smb2.ifinfo_of(m)], REAL, label + ": the node's list")
-        after = b.g.stats()
-        t.ok(after["ifinfo_opaque"] > before["ifinfo_opaque"], label + ": counted")
+        t.ok(tap.wait_for(lambda w=before: b.g.stats()["ifinfo_opaque"] > w["ifinfo_opaque"]),
+             label + ": counted")
         c.close()
     for label, dialects, kw in (("3.0 AES-128-CCM", [0x0300], {}),
                                 ("3.1.1 AES-128-GCM", [0x0311], {"ciphers": (2,)}),
@@ -520,7 +521,8 @@ def signed(t, b):
         c.ifinfo_raw(s, 0, sealed=True)
         t.ok(False, "unkeyed = refuse: a sealed frame: closed")
     except smb2.Closed:
-        t.ok("unkeyed" in b.g.wait_closed(before), "unkeyed = refuse: a sealed frame: closed")
+        t.ok("unkeyed" in b.g.closed_for("unkeyed", before),
+             "unkeyed = refuse: a sealed frame: closed")
     c.close()
     before = b.g.closes()
     c, _ = b.connect(A)
@@ -530,7 +532,8 @@ def signed(t, b):
         c.ifinfo_raw(s, c.tree(s, "IPC$"))
         t.ok(False, "unkeyed = refuse: closed")
     except smb2.Closed:
-        t.ok("unkeyed" in b.g.wait_closed(before), "unkeyed = refuse: closed, and counted")
+        t.ok("unkeyed" in b.g.closed_for("unkeyed", before),
+             "unkeyed = refuse: closed, and counted")
     c.close()
     c, s, tid = b.session(A, ([0x0300], "user"))
     t.ok(model.wanted(c.ifinfo(s, tid), model.told(model.Acl(), ANN, A, REAL)),

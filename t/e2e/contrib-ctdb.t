@@ -2,7 +2,6 @@
 # contrib-ctdb.t: smbgate-agent and deny-sync, with a ctdb that says, or does, what the test wants
 import os
 import subprocess
-import time
 
 import node
 import tap
@@ -25,7 +24,7 @@ class Tools:
     def __init__(self, t):
         self.dir = node.tempdir(t)
         self.env = dict(os.environ, PATH=self.dir + ":" + os.environ["PATH"],
-                        SMBGATE_AGENT_TIMEOUT="1")
+                        SMBGATE_AGENT_TIMEOUT="60")
         self.program("smbgatectl", "echo \"$*\" >> %s/asked" % self.dir)
 
     def program(self, name, text):
@@ -42,7 +41,7 @@ class Tools:
 
     def run(self, *argv):
         r = subprocess.run([os.path.join(DIR, argv[0]), *argv[1:]], env=self.env, text=True,
-                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=20)
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
         return r.returncode, r.stdout, r.stderr
 
     def asked(self):
@@ -74,10 +73,12 @@ def agents(t, tools):
         out = says(text)
         t.ok(out.startswith("down #ctdb "), "no status: %r" % text, out)
     tools.program("ctdb", "sleep 30")
-    since = time.monotonic()
+    tools.env["SMBGATE_AGENT_TIMEOUT"] = "1"
+    since = t.ran()
     out = tools.run("smbgate-agent")[1]
-    t.ok(out == "" and time.monotonic() - since < 15, "a ctdb that hangs: no opinion, and soon",
-         out, time.monotonic() - since)
+    t.ok(out == "" and t.ran() - since < 15, "a ctdb that hangs: no opinion, and soon",
+         out, t.ran() - since)
+    tools.env["SMBGATE_AGENT_TIMEOUT"] = "60"
     tools.program("ctdb", "exit 1")
     t.same(tools.run("smbgate-agent")[1], "down #ctdb cannot be asked: does ctdbd run?\n",
            "no ctdbd")

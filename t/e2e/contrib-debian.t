@@ -176,6 +176,8 @@ def upgraded(t, m, deb, top):
     t.ok(r.returncode == 0, "installed again, over the one that runs", r.stdout[-3000:])
     t.ok("serves on" not in r.stdout, "the maintainer's script upgrades", r.stdout[-3000:],
          m.said()[-3000:])
+    tap.wait_for(lambda: m.show("MainPID") != before and
+                 m.show("ActiveState")["ActiveState"] == "active", 20)
     now = m.show("MainPID", "ActiveState", "UnitFileState")
     t.ok(now.pop("MainPID") != before["MainPID"] and
          now == {"ActiveState": "active", "UnitFileState": "enabled"},

@@ -73,7 +73,7 @@ class Installed:
             self.proc = self.t.spawn(self.argv(UNIT, DROP_IN), env=self.env, stderr=err,
                                      stdin=subprocess.DEVNULL)
         self.t.defer(self.stop)
-        tap.wait_for(self.up, 10, message=lambda: text(self.log))
+        tap.wait_for(self.up, 60, message=lambda: text(self.log))
 
     def ctl(self, *args):
         return subprocess.run([gate.ctl_program(), "-s", self.control, "--json", *args], text=True,
@@ -101,7 +101,7 @@ class Installed:
         if self.proc:
             p, self.proc = self.proc, None
             p.send_signal(signal.SIGKILL if power else signal.SIGTERM)
-            status = p.wait(10)
+            status = p.wait(30)
             if not power:
                 self.t.same(status, 0, "smbgate ends with status 0")
             # as systemd does with RuntimeDirectory=
@@ -116,16 +116,17 @@ def open_(v, addr, who=0):
 
 def visit(t, v, label, want_list):
     """Each address of each node, from each client: the node, who is seen there, what is told."""
+    def ends(i, me):
+        return [e for e in v.ends(i) if e[1] == me]
     for i, addr in enumerate(EVERY):
         for who in (0, 1):
             me = vpn.CLIENTS[who][i % 2]
             with open_(v, addr, who) as c:
                 s = c.login()
-                ends = [e for e in v.ends(i // 2) if e[1] == me]
                 told = {e.ip for e in c.ifinfo(s, c.tree(s, "IPC$"))}
-                t.same((c.server_guid, ends, told),
-                       (v.nodes[i // 2].server_guid, [(addr, me)], want_list(i // 2)),
-                       "%s: client %d dials %s" % (label, who + 1, addr))
+                t.comes(lambda n=i // 2, me=me, c=c, told=told: (c.server_guid, ends(n, me), told),
+                        (v.nodes[i // 2].server_guid, [(addr, me)], want_list(i // 2)),
+                        "%s: client %d dials %s" % (label, who + 1, addr))
 
 
 def refused(v, addr):
@@ -239,7 +240,7 @@ def no_netbios(t, v, g):
                                          else socket.AF_INET).close)
         with v.clients[0].inside():
             try:
-                socket.create_connection((addr, 139), timeout=5).close()
+                socket.create_connection((addr, 139), timeout=20).close()
                 told.append("open")
             except OSError as e:
                 told.append(type(e).__name__)
@@ -309,7 +310,7 @@ def power_lost(t, v, g):
     s = c.login()
     t.same(open_locked(c, s, c.tree(s)), 0, "a file is open, with an oplock")
     # Else the node would ask again, and be told.
-    tap.wait_for(lambda: v.acknowledged(0), 5, message="the node waits for an ACK")
+    tap.wait_for(lambda: v.acknowledged(0), 20, message="the node waits for an ACK")
     v.gw.nft(DEAD)
     g.stop(power=True)
     v.gw.run("ss", "-K", "-tan", "( sport = :445 or dport = :445 )", check=False)
@@ -321,11 +322,11 @@ def power_lost(t, v, g):
         t.same(open_locked(d, s, d.tree(s)), 0, "another client may open it")
     # Samba itself gives up a client that does not acknowledge a break; its socket would stay.
     left = ("ss", "-tanH", "dst", vpn.CLIENTS[0][0])
-    t.ok(tap.wait_for(lambda: not v.hosts[0].run(*left).stdout, 5),
+    t.ok(tap.wait_for(lambda: not v.hosts[0].run(*left).stdout, 20),
          "for the gateway has told the node that nobody is there", v.hosts[0].run(*left).stdout)
     try:
         c.send_frame(b"\xfeSMB" + bytes(60))
-        c.recv_eof(5)
+        c.recv_eof()
     except ConnectionError:
         pass
     t.ok(not c.is_open(), "and the first one is told that its connection is over")

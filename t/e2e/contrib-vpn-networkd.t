@@ -52,7 +52,7 @@ kill $!
 
 def run(kind):
     return subprocess.Popen(["unshare", "-n", "-m", "-p", "-f", "--kill-child", "--mount-proc",
-                             "timeout", "30", "sh", "-c", SCRIPT, "sh", vpn.CONTRIB, kind,
+                             "timeout", "90", "sh", "-c", SCRIPT, "sh", vpn.CONTRIB, kind,
                              NETWORKD], text=True, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT)
 
@@ -63,7 +63,7 @@ def said(word, rules, routes=1):
 
 def main(t):
     both = {kind: run(kind) for kind in ("with", "without")}
-    got = {kind: p.communicate(timeout=60)[0] for kind, p in both.items()}
+    got = {kind: p.communicate(timeout=120)[0] for kind, p in both.items()}
     whole = said("before", 3) + said("started", 3)
     t.ok(got["without"].startswith(whole) and said("again", 3) not in got["without"] and
          "again -4 " in got["without"],
@@ -79,5 +79,5 @@ elif not os.path.exists(NETWORKD):
     why = "no systemd-networkd"
 if why:
     tap.skip_all(why)
-with tap.Test(deadline=90) as test:
+with tap.Test(deadline=120) as test:
     main(test)

@@ -185,7 +185,7 @@ def main(t):
          % (stats["channels_opaque"], nobodies))
     t.same([x for x in g.log().splitlines() if "keyd" in x and "listen" in x][:3], [],
            "the key process listens to every worker")
-    t.ok(tap.wait_for(lambda: not g.live_connections(), 10), "no connection is left")
+    t.ok(tap.wait_for(lambda: not g.live_connections(), 60), "no connection is left")
     t.same(g.stop(), 0, "smbgate ends with status 0")
 
 

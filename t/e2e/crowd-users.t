@@ -183,7 +183,7 @@ def memory(t, g, n):
     t.same(attempt("warm", warm, GW, g.port), [True, 1], "warmed up")
     before = g.rss_kb()
     both(t, g, n, "%d logons, one after the other" % LOGONS, churn(g, LOGONS), [True, 1])
-    tap.wait_for(lambda: not g.sessions(), 5)
+    tap.wait_for(lambda: not g.sessions(), 20)
     grown = g.rss_kb() - before
     t.ok(grown < 6000, "memory is back to where it was: %+d KiB" % grown)
 
@@ -205,8 +205,8 @@ def two_channels(t, g, n):
                 assert len(g.session(s.sid)["channels"]) == 2
             status = a.logoff(s).status
             if port == g.port:
-                tap.wait_for(lambda: not g.session(s.sid), 5)
-                tap.wait_for(lambda: sorted(channels(g)) == [0, 1], 5, message=lambda: channels(g))
+                tap.wait_for(lambda: not g.session(s.sid), 20)
+                tap.wait_for(lambda: sorted(channels(g)) == [0, 1], 20, message=lambda: channels(g))
             out = [status, b.tree(s, check=False).status, works(b, other, "other-%d" % port)]
             b.close()
             return out
@@ -236,9 +236,9 @@ def main(t):
         {u: pw for u, (pw, _) in node.USERS.items()}))
     g = gate.Gate(t, [n], keytab=keytab).start()
     both(t, g, n, "%d users on one connection" % USERS, many(g), [USERS, True, {"a list"}, True])
-    tap.wait_for(lambda: not g.sessions(), 5)
+    tap.wait_for(lambda: not g.sessions(), 20)
     both(t, g, n, "%d logons at once" % AT_ONCE, at_once(g), [AT_ONCE, True, {"a list"}, True])
-    tap.wait_for(lambda: not g.sessions(), 5)
+    tap.wait_for(lambda: not g.sessions(), 20)
     two_channels(t, g, n)
     memory(t, g, n)
     t.same(g.stop(), 0, "smbgate ends with status 0")

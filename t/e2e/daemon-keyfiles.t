@@ -99,11 +99,11 @@ def running(t, g):
         g.conf_file, line_of(g, "keytab"), path)
     t.ok(where not in g.log(), "smbgate runs")
     os.chmod(path, 0o644)
-    t.ok(tap.wait_for(lambda: where in g.log(), 5), "a keytab that everybody can read meanwhile",
+    t.ok(tap.wait_for(lambda: where in g.log(), 20), "a keytab that everybody can read meanwhile",
          g.log()[-2000:])
     n = g.log().count(where)
     g.hup()
-    t.ok(tap.wait_for(lambda: g.log().count(where) > n, 5), "and so says a reload")
+    t.ok(tap.wait_for(lambda: g.log().count(where) > n, 20), "and so says a reload")
     os.chmod(path, 0o600)
     t.same(g.stop(), 0, "it ends with status 0")
 
@@ -135,11 +135,12 @@ def kubernetes(t):
                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20)
     t.same(r.returncode, 0, "secrets as Kubernetes mounts them: -t" + r.stdout)
     g.start(nodes_up=False)
-    t.ok(tap.wait_for(lambda: "is ready" in g.log(), 5), "and smbgate runs as the pod's user")
+    t.ok(tap.wait_for(lambda: "is ready" in g.log(), 20), "and smbgate runs as the pod's user")
     # This one has no keys in it: each time that it is read, that is said.
+    tap.wait_for(lambda: "no keys in it" in g.log(), 20)
     loads = g.log().count("no keys in it")
     mount(2)
-    t.ok(loads and tap.wait_for(lambda: g.log().count("no keys in it") > loads, 5),
+    t.ok(loads and tap.wait_for(lambda: g.log().count("no keys in it") > loads, 20),
          "a secret that was changed there is found", g.log()[-1500:])
     t.ok("right would be" not in g.log(), "nothing is refused", g.log()[-1500:])
     t.same(g.stop(), 0, "it ends with status 0")
@@ -174,9 +175,9 @@ def later(t):
         os.chmod(path, mode)
     os.chmod(g.policy_file, 0o600)
     g.start(nodes_up=False)
-    t.ok(tap.wait_for(lambda: "no reload will work: %s" % g.policy_file in g.log(), 5),
+    t.ok(tap.wait_for(lambda: "no reload will work: %s" % g.policy_file in g.log(), 20),
          "so says the start", g.log())
-    tap.wait_for(lambda: "is ready" in g.log(), 5)
+    tap.wait_for(lambda: "is ready" in g.log(), 20)
     r = g.ctl_run("reload")
     t.ok(r.returncode == 1 and "Permission denied" in r.stdout + r.stderr, "and so it is",
          r.stdout + r.stderr)

@@ -92,14 +92,14 @@ class Load(threading.Thread):
 
     def stop(self):
         self.over.set()
-        self.join(20)
+        self.join(60)
 
 
 def control(t, n):
     """The same load directly."""
     w = Load(n.addr, n.port, 0)
     w.start()
-    tap.wait_for(lambda: w.rounds >= 5 or w.errors, 10)
+    tap.wait_for(lambda: w.rounds >= 5 or w.errors, 60)
     w.stop()
     t.ok(w.rounds >= 5 and not w.errors, "direct: the load works", w.errors)
 
@@ -118,7 +118,7 @@ def each_breakage(t, g, nodes):
     status, out = g.check()
     t.ok(status == 0, "smbgate -t: the good file is good", out)
     g.hup()
-    tap.wait_for(lambda: told(g) == [(A, 1000001)], 5)
+    tap.wait_for(lambda: told(g) == [(A, 1000001)], 20)
     for name, (text, line) in breakages(good).items():
         with open(g.policy_file, "w", encoding="latin-1") as f:
             f.write(text)
@@ -129,7 +129,7 @@ def each_breakage(t, g, nodes):
              "smbgate -t: %s: told as %s" % (name, where + (":" if line else "N:")), out)
         mark = len(g.log())
         g.hup()
-        tap.wait_for(lambda: "policy.conf:" in g.log()[mark:], 5)
+        tap.wait_for(lambda: where in g.log()[mark:], 20)
         t.ok(where in g.log()[mark:], "SIGHUP: %s: logged" % name, g.log()[mark:])
         t.same(told(g), [(A, 1000001)], "SIGHUP: %s: the old policy stays" % name)
     several = good + "smb1 = perhaps\n" + "pin-linger = \"fast\"\n" \
@@ -155,11 +155,11 @@ def storm(t, g, nodes):
     """TIMES SIGHUPs; after each one the policy in force is the last valid one."""
     g.write_policy(text=policy(nodes, 0))
     g.hup()
-    tap.wait_for(lambda: told(g) == [(A, 1000000)], 5)
+    tap.wait_for(lambda: told(g) == [(A, 1000000)], 20)
     loads = [Load(A, g.port, i) for i in range(4)]
     for w in loads:
         w.start()
-    tap.wait_for(lambda: all(w.rounds for w in loads), 10)
+    tap.wait_for(lambda: all(w.rounds or w.errors for w in loads), 60)
     before = g.closes()
     probe = smb2.Conn(A, g.port).negotiate([0x0302])
     ps = probe.guest()
@@ -210,7 +210,7 @@ def storm(t, g, nodes):
     for i in range(1, 200):
         g.write_policy(text=policy(nodes, i))
         g.hup()
-    t.ok(tap.wait_for(lambda: told(g) == [(A, 1000199)], 5), "a burst: the last file counts",
+    t.ok(tap.wait_for(lambda: told(g) == [(A, 1000199)], 20), "a burst: the last file counts",
          told(g))
 
 

@@ -84,7 +84,7 @@ def listeners(t):
         g = gate.Gate(t, [Away], listen={"moved": "10.1.0.5:445", "lan": "127.0.0.1:5445"})
         g._listening = lambda: os.path.exists(g.control)
         g.start(nodes_up=False)
-        t.ok(tap.wait_for(lambda: "is ready" in g.log(), 5), "with ip_nonlocal_bind it starts",
+        t.ok(tap.wait_for(lambda: "is ready" in g.log(), 20), "with ip_nonlocal_bind it starts",
              g.log())
         t.same(g.stop(), 0, "and ends with status 0")
 

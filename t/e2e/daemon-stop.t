@@ -2,7 +2,6 @@
 # daemon-stop.t: a guard of the keytab that hangs does not keep smbgate from ending
 import os
 import signal
-import time
 
 import ad
 import gate
@@ -18,10 +17,10 @@ def children(pid):
 
 
 def end(t, g, what, limit):
-    start = time.monotonic()
+    start = t.ran()
     g.proc.send_signal(signal.SIGTERM)
-    ended = tap.wait_for(lambda: g.proc.poll() is not None, 20)
-    took = time.monotonic() - start
+    ended = tap.wait_for(lambda: g.proc.poll() is not None, 60)
+    took = t.ran() - start
     t.ok(ended and g.proc.returncode == 0 and took < limit, "%s: ended with status 0 within %d s"
          % (what, limit), took, g.log()[-1000:])
 
@@ -33,7 +32,7 @@ with tap.Test(deadline=60) as t:
         g = gate.Gate(t, [], keytab=keys)
         g.write_policy(text='node "n1" { address = "127.0.0.1:9" }\n')
         g.start(nodes_up=False)
-        tap.wait_for(lambda: "is ready" in g.log(), 10, message=g.log)
+        tap.wait_for(lambda: "is ready" in g.log(), 60, message=g.log)
         kids = children(g.proc.pid) if hangs else []
         for k in kids:
             os.kill(k, signal.SIGSTOP)
@@ -41,5 +40,5 @@ with tap.Test(deadline=60) as t:
         t.same("left behind" in g.log(), hangs, "and it is said what is left, if anything")
         for k in kids:
             os.kill(k, signal.SIGCONT)
-        t.ok(tap.wait_for(lambda: not any(os.path.exists("/proc/%d" % k) for k in kids), 10),
+        t.ok(tap.wait_for(lambda: not any(os.path.exists("/proc/%d" % k) for k in kids), 60),
              "nothing is left once it goes on")

@@ -347,7 +347,7 @@ def liars(t, g):
     for fd in fds:
         os.close(fd)
     p.close()
-    alive = tap.wait_for(lambda: sum(s.c.is_open() for s in sessions) == 5, 20)
+    alive = tap.wait_for(lambda: sum(s.c.is_open() for s in sessions) == 5, 60)
     t.ok(alive, "one that dies behind its answer: that connection ends, and no other")
     stays(t, g, [s for s in sessions if s.c.is_open()], "... which are served here")
     for s in sessions:

@@ -84,7 +84,7 @@ def vc_reset(t, g, listener, addr, ends):
         x = smb1.Client(addr, g.ports[listener], vc=0, port_name="NAS").login()
         try:
             if ends:
-                tap.wait_for(lambda: not c.is_open(), 5, message="it is still there")
+                tap.wait_for(lambda: not c.is_open(), 20, message="it is still there")
                 t.ok(True, "VcNumber 0 by %s ends older connections" % listener)
             else:
                 t.ok(c.is_open(), "VcNumber 0 by %s ends nobody's connection" % listener)
@@ -134,14 +134,14 @@ def main(t):
     rules(t, n, g)
     shown(t, g)
 
-    tap.wait_for(lambda: not seen(n) - {"127.0.0.1"}, 5, message="others are there")
+    tap.wait_for(lambda: not seen(n) - {"127.0.0.1"}, 20, message="others are there")
     # Nobody gets in by "new": that the node is asked from the pool shows before the logon.
     with smb2.Conn(NEW, g.ports["new"]) as c:
         c.negotiate([0x0311])
         t.ok(POOL in seen(n), "source = pool, by new: the node sees the pool's address", seen(n))
     with smb2.Conn(OLD, g.ports["old"]) as c:
         c.negotiate([0x0311])
-        tap.wait_for(lambda: POOL not in seen(n), 5, message="the pool's connection stays")
+        tap.wait_for(lambda: POOL not in seen(n), 20, message="the pool's connection stays")
         t.ok(POOL not in seen(n), "by old it does not")
 
     vc_reset(t, g, "old", OLD, True)

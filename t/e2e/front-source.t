@@ -49,6 +49,19 @@ def caps(pid):
     return out
 
 
+def descendant(pid, name):
+    """The process of that name which this one has started, or one that it has started; or 0."""
+    try:
+        with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+            kids = [int(x) for x in f.read().split()]
+        with open("/proc/%d/comm" % pid) as f:
+            if f.read().strip() == name:
+                return pid
+    except OSError:
+        return 0
+    return next(filter(None, (descendant(x, name) for x in kids)), 0)
+
+
 def only(raw):
     none = "0" * 16
     return {(none, NET_RAW if raw else none, NET_RAW if raw else none, none)}
@@ -65,11 +78,11 @@ class Lab:
 
     def seen(self, addr, who=0, src=None):
         """What the node's kernel has for the peer of one connection, which can log on."""
-        tap.wait_for(lambda: not self.v.peers(0), 5, message="the node has others")
+        tap.wait_for(lambda: not self.v.peers(0), 20, message="the node has others")
         with self.conn(addr, who, src) as c:
             c.login()
             # A probe may be there for a moment, too.
-            tap.wait_for(lambda: len(self.v.peers(0)) == 1, 3)
+            tap.wait_for(lambda: len(self.v.peers(0)) == 1, 20)
             peers = self.v.peers(0)
         return peers[0] if len(peers) == 1 else peers
 
@@ -155,7 +168,7 @@ def transparent(t, lab):
     t.ok(lab.refused(vpn.GW4), "without the rules of the return path nothing comes back")
     t.ok(g.stats()["node_connect_failed"] > before["node_connect_failed"],
          "that is a connection to the node that failed")
-    tap.wait_for(lambda: g.node_list()["n1"]["probes"] > probes, 5,
+    tap.wait_for(lambda: g.node_list()["n1"]["probes"] > probes, 20,
                  message="the node is not probed for it")
     v.rules()
 
@@ -226,7 +239,7 @@ def pool(t, lab, g):
 def bad_address(t, lab, g):
     """A pool's address that this machine has not; and one whose ports are used up."""
     g.reload(nodes=[N4], source_pool=["10.2.0.250"])
-    tap.wait_for(lambda: g.node_list()["n1"]["probes"], 5, message="the node is not probed")
+    tap.wait_for(lambda: g.node_list()["n1"]["probes"], 20, message="the node is not probed")
     probes = g.node_list()["n1"]["probes"]
     before, closed = g.stats(), g.closes()
     t.ok(lab.refused(vpn.GW4), "an address that is not this machine's: the connection ends")
@@ -239,7 +252,9 @@ def bad_address(t, lab, g):
          "the node is not suspected", now)
 
     g.reload(source_pool=POOL4[:1])
-    lab.v.gw.sysctl("ipv4.ip_local_port_range", "40000 40003")
+    g.wait_connections(0)
+    # ports that no connection has had: a closed one keeps its port for a minute
+    lab.v.gw.sysctl("ipv4.ip_local_port_range", "20000 20003")
     held, closed = [], g.closes()
     while len(held) < 5 and not g.closed_since(closed):
         try:
@@ -285,17 +300,13 @@ def unprivileged(t, lab):
     with lab.v.gw.inside():
         g.start()
     t.same(caps(g.proc.pid), only(True), "with CAP_NET_RAW from outside it is kept")
-    with open("/proc/%d/task/%d/children" % (g.proc.pid, g.proc.pid)) as f:
-        guard = int(f.read().split()[0])
-    with open("/proc/%d/task/%d/children" % (guard, guard)) as f:
-        keyd = int(f.read().split()[0])
-    with open("/proc/%d/comm" % keyd) as f:
-        t.ok(f.read().startswith("smbgate-keyd"), "it has started smbgate-keyd")
+    keyd = tap.wait_for(lambda: descendant(g.proc.pid, "smbgate-keyd"), 20)
+    t.ok(keyd, "it has started smbgate-keyd")
     t.same(caps(keyd), only(False), "which inherits nothing")
     with lab.v.clients[0].inside():
         with smb2.Conn(vpn.GW4, 4450).negotiate([0x0302]) as c:
             c.login()
-            t.same(lab.v.peers(0), ["10.8.0.2"], "and the node sees the client")
+            t.comes(lambda: lab.v.peers(0), ["10.8.0.2"], "and the node sees the client")
     g.stop()
 
 

@@ -183,8 +183,9 @@ class Witness:
         return True
 
 
-def closed(c, data, seconds=3):
+def closed(c, data, reasons=None):
     """Send; whether the peer then closes."""
+    seconds = 3 if reasons == LEFT else 30
     try:
         c.send_raw(data)
         c.recv_eof(seconds)
@@ -196,7 +197,7 @@ def closed(c, data, seconds=3):
 
 
 def judge(t, g, name, gone, before, reasons, witness):
-    got = g.wait_closed(before, 2) if gone else {}
+    got = g.wait_closed(before) if gone else {}
     if reasons == LEFT:
         t.ok(not gone, "%s: left to the node" % name, "counted: %s" % got)
         witness.fine()
@@ -224,7 +225,7 @@ def before_negotiate(t, g, w):
     for name, (data, reasons) in first_frames().items():
         before = g.closes()
         with smb2.Conn("127.0.0.1", g.port) as c:
-            judge(t, g, "first: " + name, closed(c, data), before, reasons, w)
+            judge(t, g, "first: " + name, closed(c, data, reasons), before, reasons, w)
     for name, data in second_frames().items():
         before = g.closes()
         with smb2.Conn("127.0.0.1", g.port) as c:
@@ -242,7 +243,7 @@ def after_logon(t, g, w):
         s = c.login()
         tid = c.tree(s, "IPC$")
         data, reasons = later_frames(c, s, tid)[name]
-        gate.settle_closes(g)
+        g.wait_connections(2)       # this one, and the witness
         before = g.closes()
         if None in reasons:     # the node may answer it with an error as well
             try:
@@ -255,7 +256,7 @@ def after_logon(t, g, w):
             except smb2.Closed:
                 gone = True
         else:
-            gone = closed(c, data)
+            gone = closed(c, data, reasons)
         judge(t, g, "later: " + name, gone, before, reasons, w)
         c.close()
     c = smb2.Conn("127.0.0.1", g.port).negotiate([0x0300])
@@ -287,14 +288,16 @@ def controls(t, n):
 
 def time_limits(t, nodes):
     """Absolute deadlines, which bytes that trickle in do not move."""
-    g = gate.Gate(t, nodes, limits={"first-frame": "800ms", "negotiate": "1500ms",
-                                    "logon": "2s"}).start()
+    g = gate.Gate(t, nodes, limits={"first-frame": "2s", "negotiate": "3s",
+                                    "logon": "4s"}).start()
     w = Witness(g)
-    start = time.monotonic()
+    start, ran = time.monotonic(), t.ran()
     before = g.closes()
     silent = [smb2.Conn("127.0.0.1", g.port) for _ in range(20)]
     tricklers = [smb2.Conn("127.0.0.1", g.port) for _ in range(5)]
-    half = [smb2.Conn("127.0.0.1", g.port) for _ in range(5)]
+    half, data = [smb2.Conn("127.0.0.1", g.port) for _ in range(5)], neg(nego())
+    for c in half:
+        c.send_raw(data[:30])
     nologon = [smb2.Conn("127.0.0.1", g.port).negotiate([0x0302]) for _ in range(5)]
     multi = smb2.Conn("127.0.0.1", g.port)
     multi.multi_negotiate()
@@ -302,19 +305,16 @@ def time_limits(t, nodes):
     started.send_frame(started.setup_request(smb2.Ntlm("alice", "x").negotiate()))
     started.recv()
     chatty = smb2.Conn("127.0.0.1", g.port).negotiate([0x0302])
-    data = neg(nego())
-    for c in half:
-        c.send_raw(data[:30])
     over = {}
     everyone = {"silent": silent, "trickling": tricklers, "half a frame": half,
                 "no logon": nologon, "multi-protocol start alone": [multi],
                 "half a logon": [started], "echoes without a logon": [chatty]}
     i = 0
-    while time.monotonic() - start < 10 and any(c.sock for cs in everyone.values() for c in cs):
+    while t.ran() - ran < 20 and any(c.sock for cs in everyone.values() for c in cs):
         for kind, cs in everyone.items():
             for c in cs:
                 if c.sock and not c.is_open():
-                    over.setdefault(kind, []).append(time.monotonic() - start)
+                    over.setdefault(kind, []).append((time.monotonic() - start, t.ran() - ran))
                     c.close()
         try:
             for c in tricklers:
@@ -327,14 +327,14 @@ def time_limits(t, nodes):
         i += 1
         w.fine()
         time.sleep(0.05)
-    for kind, least, most in (("silent", 0.7, 3.0), ("trickling", 0.7, 3.0),
-                              ("half a frame", 0.7, 3.0), ("no logon", 1.8, 6.0),
-                              ("multi-protocol start alone", 0.7, 4.0),
-                              ("half a logon", 1.8, 6.0), ("echoes without a logon", 1.8, 6.0)):
+    for kind, least, most in (("silent", 1.9, 5.0), ("trickling", 1.9, 5.0),
+                              ("half a frame", 1.9, 5.0), ("no logon", 3.8, 9.0),
+                              ("multi-protocol start alone", 1.9, 9.0),
+                              ("half a logon", 3.8, 9.0), ("echoes without a logon", 3.8, 9.0)):
         got = over.get(kind, [])
-        t.ok(len(got) == len(everyone[kind]) and all(least <= x <= most for x in got),
-             "deadline: %s: closed after %s s" % (kind, "%.1f" % max(got) if got else "no"),
-             ["%.2f" % x for x in got])
+        t.ok(len(got) == len(everyone[kind]) and all(least <= x and y <= most for x, y in got),
+             "deadline: %s: closed after %s s" % (kind, "%.1f" % max(got)[0] if got else "no"),
+             ["%.2f (%.2f)" % x for x in got])
     reasons = g.closed_since(before)
     t.ok(reasons.get("first_frame_timeout", 0) >= 30 and reasons.get("logon_timeout", 0) >= 7,
          "deadlines are counted: %s" % reasons)
@@ -392,7 +392,7 @@ def memory(t, nodes):
     for c in hold:
         c.close()
     w.close()
-    t.ok(tap.wait_for(lambda: g.fds() < 64, 5), "no descriptor stays: %d" % g.fds())
+    t.ok(tap.wait_for(lambda: g.fds() < 64, 20), "no descriptor stays: %d" % g.fds())
     t.same(g.stop(), 0, "memory: smbgate ends with status 0")
     quiet.stop()
 
@@ -463,7 +463,7 @@ def last_bytes(t, nodes):
                                  + struct.pack("<HHIQ", 49, 112, 1 << 20, k << 20) + bytes(32) + d)
                 c.sock.shutdown(socket.SHUT_WR)
                 c.recv_eof(10)
-            tap.wait_for(lambda: f.live() <= live and len(got) == 4, 3)
+            tap.wait_for(lambda: f.live() <= live and len(got) == 4, 20)
             t.ok(got == data, "%s: a client that leaves: the node gets its last 4 MiB" % label,
                  sum(map(len, got)))
         for i in range(5):
@@ -508,15 +508,14 @@ def goodbyes(t, nodes):
         return None
 
     f = Lingering(t, "lingers", "127.0.0.46", on_message=held).start()
-    g = gate.Gate(t, [f], health={"interval": "60s"}).start()
-    gate.settle_closes(g)
+    g = gate.Gate(t, [f], health={"interval": "60s", "timeout": "10s"}).start()
     before = g.closes()
 
     def left(how):
         c = smb2.Conn("127.0.0.1", g.port).negotiate([0x0302])
         s = c.guest()
         how(c, s)
-        tap.wait_for(lambda: f.kept, 5, message="the node does not hear of it")
+        tap.wait_for(lambda: f.kept, 20, message="the node does not hear of it")
         return c, f.kept.pop()
 
     def leave(c, s):
@@ -529,15 +528,15 @@ def goodbyes(t, nodes):
     def ask_on(c, s):
         c.logoff(s)
         c.send_frame(c.build(smb2.ECHO, b"\4\0\0\0"))
-        tap.wait_for(lambda: echo, 5, message="no ECHO came")
+        tap.wait_for(lambda: echo, 20, message="no ECHO came")
         c.sock.shutdown(socket.SHUT_WR)
 
     _, sock = left(leave)
     t.same(g.live_connections(), 1, "a client that just leaves: the node may have something to say")
     sock.close()
-    t.ok(tap.wait_for(lambda: g.live_connections() == 0, 3), "and then it is over")
+    t.ok(tap.wait_for(lambda: g.live_connections() == 0, 20), "and then it is over")
     _, sock = left(log_off)
-    t.ok(tap.wait_for(lambda: g.live_connections() == 0, 3), "one that logged off before: it is "
+    t.ok(tap.wait_for(lambda: g.live_connections() == 0, 20), "one that logged off before: it is "
          "over, whatever the node thinks")
     sock.close()
     c, sock = left(ask_on)
@@ -546,7 +545,7 @@ def goodbyes(t, nodes):
            "one that logged off and asked for more gets its answer")
     sock.close()
     c.close()
-    t.ok(tap.wait_for(lambda: g.live_connections() == 0, 3), "and it is over")
+    t.ok(tap.wait_for(lambda: g.live_connections() == 0, 20), "and it is over")
     t.same(g.closed_since(before), {"client_eof": 3}, "they all ended because the client did")
     t.same(g.stop(), 0, "goodbyes: smbgate ends with status 0")
     f.stop()
@@ -659,7 +658,7 @@ def hostile(t, nodes):
             out = "told as it is (%s)" % type(e).__name__
         except TimeoutError:
             out = "waits"
-        counted = g.wait_closed(before, 2) if out == "closed" else {}
+        counted = g.wait_closed(before) if out == "closed" else {}
         t.ok(not leak, "node: %s: %s%s: no forbidden address comes out" % (
             name, out, " " + str(counted) if counted else ""))
         if out == "closed":
@@ -697,15 +696,15 @@ def mute_node(t, nodes):
                   limits={"first-frame": "500ms", "negotiate": "1s", "logon": "3s"}).start()
     mute.on_message = lambda p, m: b""
     before = g.closes()
-    with smb2.Conn("127.0.0.1", g.port, timeout=5) as c:
-        start = time.monotonic()
+    with smb2.Conn("127.0.0.1", g.port) as c:
+        start, ran = time.monotonic(), t.ran()
         try:
             c.negotiate([0x0302])
             t.ok(False, "mute node: closed")
         except smb2.Closed:
             took = time.monotonic() - start
-            t.ok(0.8 < took < 5, "mute node: closed after %.1f s" % took)
-    t.ok("negotiate_timeout" in g.wait_closed(before), "mute node: counted",
+            t.ok(0.8 < took and t.ran() - ran < 5, "mute node: closed after %.1f s" % took)
+    t.ok("negotiate_timeout" in g.closed_for("negotiate_timeout", before), "mute node: counted",
          g.closed_since(before))
     t.same(g.stop(), 0, "mute node: smbgate ends with status 0")
     mute.stop()
@@ -730,30 +729,27 @@ def crowd(t, nodes):
         return sum(c is not None and c.is_open() for c in cs)
 
     hold = [knock(g, "127.0.9.1") for _ in range(30)]
-    tap.wait_for(lambda: inside(hold) <= 20, 3)
-    t.same(inside(hold), 20, "strangers of one source: 20 of 30 stay")
-    t.ok(g.closed_since(before).get("unauthenticated_source") == 10, "counted",
-         g.closed_since(before))
+    t.comes(lambda: inside(hold), 20, "strangers of one source: 20 of 30 stay")
+    t.comes(lambda: g.closed_since(before).get("unauthenticated_source"), 10, "counted")
     with smb2.Conn("127.0.0.1", g.port, src="127.0.9.2") as c:
         c.negotiate([0x0302])
         t.ok(c.login().sid, "another source is served")
     more = [knock(g, "127.0.9.%d" % (3 + i // 15)) for i in range(60)]
-    t.ok(tap.wait_for(lambda: g.closed_since(before).get("unauthenticated_limit", 0) > 0, 3),
+    t.ok(tap.wait_for(lambda: g.closed_since(before).get("unauthenticated_limit", 0) > 0, 20),
          "strangers in all: counted", g.closed_since(before))
     t.ok(inside(hold + more) <= 60, "strangers in all: at most 60")
     t.ok(w.fine(), "who has logged on is not counted among them")
     for c in hold + more:
         if c:
             c.close()
-    fresh = None
-    end = time.monotonic() + 3
-    while fresh is None and time.monotonic() < end:
+
+    def fresh():
         try:
-            fresh = smb2.Conn("127.0.0.1", g.port, src="127.0.9.1").negotiate([0x0302])
-            fresh.login()
+            c = smb2.Conn("127.0.0.1", g.port, src="127.0.9.1").negotiate([0x0302])
+            return c.login()
         except (smb2.Closed, ConnectionError):
-            fresh = None
-    t.ok(fresh is not None, "when they have gone, the source is served again")
+            return None
+    t.ok(tap.wait_for(fresh, 20), "when they have gone, the source is served again")
     t.same(g.stop(), 0, "crowd: smbgate ends with status 0")
 
     g = gate.Gate(t, nodes, limits={"accept-rate": 20, "accept-burst": 20}).start()
@@ -779,10 +775,11 @@ def crowd(t, nodes):
     for c in hold:
         if c:
             c.close()
-    start = time.monotonic()
+    stats = g.stats()
     with smb2.Conn("127.0.0.1", g.port, src="127.0.9.2") as c:
         c.negotiate([0x0302])
-    t.ok(time.monotonic() - start < 2, "rate: another source does not wait")
+    t.same(g.stats()["accept_delayed"], stats["accept_delayed"],
+           "rate: another source does not wait")
     t.ok(w.fine(), "rate: who is in goes on")
     t.same(g.stop(), 0, "rate: smbgate ends with status 0")
 
@@ -814,12 +811,12 @@ def descriptors(t, nodes):
 
     def again():
         try:
-            with smb2.Conn("127.0.0.1", g.port, timeout=1) as c:
+            with smb2.Conn("127.0.0.1", g.port, timeout=10) as c:
                 c.negotiate([0x0302])
                 return c.login()
         except (smb2.Closed, OSError):
             return None
-    done = tap.wait_for(again, 8)
+    done = tap.wait_for(again, 40)
     t.ok(done, "descriptors are back: served")
     s, k = g.stats(), g.closes()
     t.ok(s.get("accept_paused", 0) > 0 or k.get("no_files", 0) > 0,

@@ -178,7 +178,7 @@ def turn(h, g, answer):
     h.answer = answer
     n = h.connections
     h.hang_up()
-    tap.wait_for(lambda: h.connections > n + 1, 8, message="nobody connects")
+    tap.wait_for(lambda: h.connections > n + 1, 30, message="nobody connects")
 
 
 def answers(t, g, h, clients):
@@ -187,7 +187,7 @@ def answers(t, g, h, clients):
         turn(h, g, answer)
         wrong = clients.serve()
         more = tap.wait_for(lambda: counted is None or errors(g)[counted] > before[counted] or
-                            clients.serve() and None, 6)
+                            clients.serve() and None, 20)
         t.ok(wrong is None and more, "%s: clients are served%s" % (
             name, ", %s is counted" % counted if counted else ""), wrong, errors(g),
             g.log()[-2000:])
@@ -264,7 +264,7 @@ def main(t):
         t.skip("memory is bounded", "the address sanitizer's memory is not the program's")
     else:
         t.ok(grown < 16384, "memory is bounded: %d KiB more than at the start" % grown)
-    t.ok(tap.wait_for(lambda: g.fds() < 64, 5), "no descriptor stays: %d" % g.fds())
+    t.ok(tap.wait_for(lambda: g.fds() < 64, 20), "no descriptor stays: %d" % g.fds())
     clients.live.close()
     t.same(g.stop(), 0, "smbgate ends with status 0")
     sentinel(t, nodes)

@@ -258,6 +258,7 @@ def contents(r):
 
 def text(t, g, r, secrets):
     """Nothing of it is written down."""
+    tap.wait_for(lambda: len(contents(r)) > 500, 20)
     values = contents(r)
     t.ok(len(values) > 500, "Redis has something of these sessions", values[:300])
     log = g.log().encode(errors="surrogateescape") + "\n".join(
@@ -284,9 +285,7 @@ def main(t):
     lab = ad.Domain(t).start()
     r = redis.Server(t).start()
     conf = several.state_text([r.endpoint]) + 'cluster-secret = "cluster.secret"\n'
-    # A busy machine is no reason to take the node for a dead one.
     g = gate.Gate(t, [lab.nas], keytab=lab.keytab, conf=conf + 'user = "nobody"\n',
-                  health=dict(gate.FAST, timeout="10s"),
                   listen={"lan": "%s:%d" % (ad.GW[0], ad.PORT)})
     with open(g.dir + "/cluster.secret", "wb") as f:
         f.write(SECRET)

@@ -197,7 +197,7 @@ def dead(t, n, g):
                 if got[-1] != ["closed"]:
                     got[-1].append(well())
                 if port == g.port:
-                    gone = tap.wait_for(lambda: not g.session(s.sid), 3, message="its row stays")
+                    gone = tap.wait_for(lambda: not g.session(s.sid), 20, message="its row stays")
                 c.close()
             t.same(got[1], got[0], "%s: ended %s: as directly: %s" % (
                 kind[0], end.__name__.replace("_", " "), got[0]))
@@ -253,7 +253,7 @@ def meanwhile(n, g, kind, logoff_first):
         conn.send_frame(m)
         # it has gone on before the next one comes
         if g:
-            tap.wait_for(lambda: g.stats()["held"] > held, 5, message="it is not held")
+            tap.wait_for(lambda: g.stats()["held"] > held, 20, message="it is not held")
     n.cont()
     try:
         out = ["0x%08X" % c.answers([smb2.Msg(query).mid])[0].status, well()]
@@ -336,7 +336,7 @@ def reloads(t, n, g):
                 c.send_sealed(m, s)
             else:
                 c.send_frame(m)
-            seen = tap.wait_for(lambda: g.stats()["held"] > held, 5)
+            seen = tap.wait_for(lambda: g.stats()["held"] > held, 20)
             g.reload(interfaces={"lan": new})
             n.cont()
             m, = c.answers([smb2.Msg(m).mid])
@@ -575,7 +575,7 @@ def crowd(t, n, g):
             break
     over.set()
     for x in them:
-        x.join(20)
+        x.join(60)
     wrong = [(x.kind[0], x.wrong[:2]) for x in them if x.wrong or x.is_alive()]
     gate.settle_closes(g)
     cut = {k: v for k, v in g.closed_since(before).items() if k != "client_eof"}

@@ -128,7 +128,7 @@ def by_smbclient(t, n, g):
             r = subprocess.run(
                 ["smbclient", "//%s/data" % addr, "-p", str(port), "-U", "alice%" + PASSWORD,
                  "--client-protection=sign", "-c", "ls",
-                 *["--option=" + o for o in options]], text=True, timeout=30,
+                 *["--option=" + o for o in options]], text=True, timeout=60,
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             now = g.stats()
             counts = tuple(now[k] - before[k] for k in ("channels_keyed", "channels_opaque"))
@@ -182,7 +182,7 @@ class Trusts:
                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             t.defer(t.kill_group, p)
         tap.wait_for(lambda: self.run("kinit", "alice@" + first, input="Alice-pw-1\n",
-                                      check=False).returncode == 0, 10)
+                                      check=False).returncode == 0, 60)
 
     def write(self, name, text):
         with open(os.path.join(self.dir, name), "w") as f:

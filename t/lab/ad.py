@@ -375,7 +375,7 @@ class Domain:
         return path
 
     def run(self, argv, check=True, **kw):
-        kw.setdefault("timeout", 150)
+        kw.setdefault("timeout", 400)
         r = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                            env=self.env, stdin=subprocess.DEVNULL, errors="replace", **kw)
         if check and r.returncode:
@@ -463,7 +463,7 @@ class Domain:
         self.python(ACCOUNTS, conf, *["%s:%s" % i for i in USERS.items()])
         return conf
 
-    def _listens(self, addr, port, proc, log, seconds=30):
+    def _listens(self, addr, port, proc, log, seconds=120):
         def up():
             if proc.poll() is not None:
                 raise RuntimeError("ended: " + self.text(log)[-3000:])
@@ -478,7 +478,7 @@ class Domain:
         cache = "FILE:%s/cc-%s" % (self.dir, name or user)
         subprocess.run(["kinit", "-c", cache, "%s@%s" % (user, REALM)], env=self.env, text=True,
                        input=USERS[user] + "\n", check=True, stdout=subprocess.DEVNULL,
-                       timeout=30)
+                       timeout=60)
         return cache
 
     def as_user(self, user="alice", kerberos=True):
@@ -565,7 +565,7 @@ class Member:
             r = subprocess.run(["nsenter", "-t", str(pid), "-m", "getent", "passwd", "LAB\\alice"],
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             return r.returncode == 0
-        tap.wait_for(known, 30, message=lambda: "winbindd knows nobody: " + self.log()[-3000:])
+        tap.wait_for(known, 120, message=lambda: "winbindd knows nobody: " + self.log()[-3000:])
 
     def first(self):
         """The host's first process, as seen from here."""

@@ -26,7 +26,7 @@ class Capture:
                                  "(%s) or udp port %d" % (filt, self.mark)],
                                 stdin=subprocess.DEVNULL, stdout=err, stderr=err)
         t.defer(t.kill_group, self.proc)
-        tap.wait_for(lambda: self._marked(), 10, message=lambda: "tcpdump: " + open(
+        tap.wait_for(lambda: self._marked(), 60, message=lambda: "tcpdump: " + open(
             self.err, errors="replace").read())
         self.marks = 0
 
@@ -45,9 +45,9 @@ class Capture:
 
     def stop(self):
         """All that was on the wire until now is in the file."""
-        tap.wait_for(self._marked, 10, message="tcpdump does not write")
+        tap.wait_for(self._marked, 60, message="tcpdump does not write")
         self.proc.terminate()
-        self.proc.wait(5)
+        self.proc.wait(30)
         with open(self.err, errors="replace") as f:
             self.said = f.read()
         return self

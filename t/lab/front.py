@@ -43,7 +43,7 @@ def v2_raw(command, family, body, length=None):
 def reasons(gate, before):
     """Why connections have ended since closes() gave before, as soon as one has; those that the
     test itself closed may still be among them, and do not count."""
-    return tap.wait_for(lambda: set(gate.closed_since(before)) - {"client_eof"}, 5)
+    return tap.wait_for(lambda: set(gate.closed_since(before)) - {"client_eof"}, 20)
 
 
 def own_network():

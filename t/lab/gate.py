@@ -95,8 +95,9 @@ def policy_text(nodes, allow=None, deny=None, deny_file=None, interfaces=None, h
     return out
 
 
-# quick to see a change, and without the memory that slow start and flap damping have
-FAST = {"interval": "200ms", "timeout": "1s", "rise": 1, "fall": 2, "slow_start": "0s",
+# quick to see a change, and without the memory that slow start and flap damping have; but a node
+# on a machine that is busy, or stands still for a moment, is not left out for that
+FAST = {"interval": "200ms", "timeout": "4s", "rise": 1, "fall": 2, "slow_start": "0s",
         "flap_changes": 0}
 
 
@@ -116,7 +117,7 @@ class Gate:
         self.argv_prefix = list(argv_prefix)
         policy.setdefault("health", FAST)
         self.policy_args = policy
-        self.proc = None
+        self.proc, self.looks = None, 0
         with open(self.conf_file, "w") as f:
             f.write('policy = "policy.conf"\nworkers = %d\ncontrol = "control.sock"\n' % workers)
             if keytab:
@@ -147,18 +148,26 @@ class Gate:
                                  pass_fds=pass_fds)
         err.close()
         self.t.defer(self.stop)
-        tap.wait_for(self._listening, 10,
+        self.looks = 0
+        tap.wait_for(self._listening, 60,
                      message=lambda: "smbgate does not listen: " + self.log()[-3000:])
         if nodes_up and self.nodes:
-            tap.wait_for(self._probed, 10,
+            tap.wait_for(self.probed, 60,
                          message=lambda: "nodes do not come up: " + self.log()[-3000:])
+        tap.wait_for(self._looked, 3)
         return self
 
-    def _probed(self):
+    def probed(self):
         """Every node has answered a probe."""
         nodes = self.node_list()
         return all(n[KEYS["node_state"]] in ("up", "drain") and n[KEYS["node_probes"]]
                    for n in nodes.values())
+
+    def _looked(self):
+        """The connections by which _listening() has looked are over, and counted."""
+        s = self.stats()
+        return s["silent"] >= self.looks or \
+            s["accepted"] >= self.looks and s["connections"] == 0
 
     def _listening(self):
         if self.proc.poll() is not None:
@@ -171,10 +180,11 @@ class Gate:
                 s.settimeout(1)
                 if s.connect_ex((addr, int(port))):
                     return False
+            self.looks += 1
         with socket.socket(socket.AF_UNIX) as s:    # it has its name before it listens
             return s.connect_ex(self.control) == 0
 
-    def stop(self, seconds=10):
+    def stop(self, seconds=30):
         """SIGTERM; returns the exit status.  A crash or a hang is noted in the output."""
         if self.proc is None:
             return None
@@ -229,7 +239,7 @@ class Gate:
         before = self.generation()
         self.write_policy(**changes)
         self.hup()
-        tap.wait_for(lambda: self.generation() != before, 5,
+        tap.wait_for(lambda: self.generation() != before, 60,
                      message=lambda: "the new policy is not in force: " + self.log()[-2000:])
 
     def log(self):
@@ -282,7 +292,7 @@ class Gate:
     def ask(self, request):
         """The control protocol itself, without the program."""
         with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(10)
+            s.settimeout(30)
             s.connect(self.control)
             s.sendall(json.dumps(request).encode() + b"\n")
             out = b""
@@ -340,16 +350,26 @@ class Gate:
         """Reasons whose count grew since closes() gave before."""
         return {k: v - before.get(k, 0) for k, v in self.closes().items() if v > before.get(k, 0)}
 
-    def wait_closed(self, before, seconds=5):
+    def wait_closed(self, before, seconds=20):
         """closed_since() as soon as it is not empty."""
         return tap.wait_for(lambda: self.closed_since(before), seconds)
 
+    def closed_for(self, reason, before, seconds=20):
+        """closed_since() once that reason is among them: others may be counted first."""
+        tap.wait_for(lambda: reason in self.closed_since(before), seconds)
+        return self.closed_since(before)
 
-def settle_closes(gate, quiet=0.15):
-    """Wait until no close has been counted for a moment."""
-    last, since = gate.closes(), time.monotonic()
-    while time.monotonic() - since < quiet:
-        now = gate.closes()
-        if now != last:
-            last, since = now, time.monotonic()
+    def wait_connections(self, n=0, seconds=20):
+        """Until clients have so many connections.  Whatever else there was is counted by then: a
+        node may hurry or not when a client has closed."""
+        tap.wait_for(lambda: self.stats()["connections"] == n, seconds,
+                     message=lambda: "%d connections" % self.stats()["connections"])
+
+
+def settle_closes(gate, looks=10):
+    """Wait until no close has been counted for a moment, that is, between so many looks."""
+    last, same = gate.closes(), 0
+    while same < looks:
         time.sleep(0.02)
+        now = gate.closes()
+        last, same = now, same + 1 if now == last else 0

@@ -105,11 +105,11 @@ default = FILE:%s/default.log
                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                             stderr=subprocess.DEVNULL)
         t.defer(t.kill_group, self.proc)
-        tap.wait_for(self.kinit, 10, message="the KDC does not serve")
+        tap.wait_for(self.kinit, 60, message="the KDC does not serve")
 
     def run(self, *argv, check=True, **kw):
         r = subprocess.run(argv, env=self.env, text=True, stdout=subprocess.PIPE,
-                           stderr=subprocess.STDOUT, timeout=30, **kw)
+                           stderr=subprocess.STDOUT, timeout=60, **kw)
         if check and r.returncode:
             raise RuntimeError("%s: %s" % (" ".join(argv), r.stdout))
         return r

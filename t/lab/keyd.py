@@ -69,7 +69,7 @@ class Keyd:
         for _, their in pairs:
             their.close()
         for s in (self.guard, *self.workers):
-            s.settimeout(20)
+            s.settimeout(60)
         self.id = 0
         self.give(keytab)
         while self.guard.recv(200)[:1] != b"S":

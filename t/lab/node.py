@@ -200,7 +200,7 @@ class Node:
             self.wait()
         return self
 
-    def wait(self, seconds=10):
+    def wait(self, seconds=60):
         """Until it answers a TCP connection."""
         def up():
             if self.proc.poll() is not None:
@@ -258,6 +258,8 @@ class Node:
             if len(pids) > 1:
                 os.kill(pids[1], signal.SIGKILL)
             self.t.kill_group(self.proc)
+            # Nobody is left who would take a connection.
+            tap.wait_for(lambda: not any(map(alive, pids)), 10)
 
     stop = kill
 
@@ -300,6 +302,15 @@ def share_data(nodes):
     for n in nodes[1:]:
         os.rmdir(n.data())
         os.symlink(nodes[0].data(), n.data())
+
+
+def alive(pid):
+    """Does the process run?  One that is only waited for does not."""
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except (OSError, IndexError):
+        return False
 
 
 def connections(addr, port):

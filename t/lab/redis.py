@@ -46,7 +46,7 @@ def context(ca, cert=None, key=None):
 class Client:
     """A blocking connection: enough to look at what smbgate has written.  tls: a context()."""
 
-    def __init__(self, where, timeout=10, tls=None):
+    def __init__(self, where, timeout=30, tls=None):
         if isinstance(where, str):
             self.sock = socket.socket(socket.AF_UNIX)
             self.sock.settimeout(timeout)
@@ -123,7 +123,7 @@ class Server:
         self.proc = self.t.spawn([self.program, conf], stdin=subprocess.DEVNULL,
                                  stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
         self.t.defer(self.kill)
-        tap.wait_for(self.answers, 10, message=lambda: "%s does not start: %s" % (
+        tap.wait_for(self.answers, 60, message=lambda: "%s does not start: %s" % (
             self.name, self.log()[-2000:]))
         return self
 
@@ -188,7 +188,7 @@ def sentinels(t, master, count=3, quorum=2, down_ms=500, name="mymaster"):
                    program=SENTINEL, name="sentinel%d" % i)
         s.text = s.text.replace("save ''\nappendonly no\n", "")
         out.append(s.start())
-    tap.wait_for(lambda: all(settled(s, name, count) for s in out), 20,
+    tap.wait_for(lambda: all(settled(s, name, count) for s in out), 60,
                  message="the Sentinels do not see each other")
     return out
 

@@ -41,14 +41,14 @@ def connected(g):
     return s["connected"] and s["listening"] and not s["degraded"]
 
 
-def healed(*gates, seconds=15):
+def healed(*gates, seconds=60):
     """Until every worker of all of them reaches Redis."""
     tap.wait_for(lambda: all(connected(g) for g in gates), seconds,
                  message=lambda: "Redis is out of reach: %s" % "\n".join(
                      json.dumps(state(g)) for g in gates))
 
 
-def settled(*gates, seconds=10):
+def settled(*gates, seconds=60):
     """Until what was said to one of them has been said to Redis."""
     healed(*gates, seconds=seconds)
 

@@ -31,7 +31,7 @@ class Session(nmb.NetBIOSTCPSession):
 
 class Client:
     def __init__(self, addr, port, vc=None, name="LABCLIENT", extended=True, port_name="*SMBSERVER",
-                 timeout=20, src=None):
+                 timeout=30, src=None):
         """vc: put into every SESSION_SETUP_ANDX; None: as impacket has it (1).  extended: security
         blobs (WordCount 12), else WordCount 13, for which the server has to take NTLMv1.  Signs
         where the server requires it, and then signs what it has changed too."""
@@ -108,7 +108,7 @@ class Raw:
     r.send(r.logon("alice", "Alice-pw-1", vc=0, mid=1), r.logon("bob", "wrong", mid=2))
     status, uid = r.answer()"""
 
-    def __init__(self, addr, port, src=None, timeout=10, negotiate=True, extended=False):
+    def __init__(self, addr, port, src=None, timeout=30, negotiate=True, extended=False):
         """extended: security blobs, for logon_blob()."""
         self.sock = socket.create_connection((addr, port), timeout, src and (src, 0))
         self.uid, self.challenge, self.flags2 = 0, bytes(8), 0x4801 if extended else 0x4001

@@ -368,7 +368,7 @@ class Session:
 
 
 class Conn:
-    def __init__(self, addr, port, src=None, timeout=10, connect=True):
+    def __init__(self, addr, port, src=None, timeout=30, connect=True):
         self.addr, self.port, self.src, self.timeout = addr, port, src, timeout
         self.mid, self.credits = 0, 1
         self.guid = None

@@ -125,7 +125,7 @@ class Machine:
             except (OSError, IndexError):
                 return False
             return r.returncode == 0
-        return tap.wait_for(answers, 20)
+        return tap.wait_for(answers, 60)
 
     def run(self, *argv):
         return subprocess.run(["nsenter", "-t", str(self.pid), "-m", "-p", "--"] + list(argv),

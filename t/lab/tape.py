@@ -128,7 +128,7 @@ class Reel(fake.FakeNode):
     def _serve_one(self, s, number):
         tape = self.tape
         with s:
-            s.settimeout(10)
+            s.settimeout(30)
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
                 got = read_frame(s)
@@ -173,7 +173,7 @@ class Reel(fake.FakeNode):
 def play(where, tape, cut=None, before_end=None):
     """The client's part; returns [(recorded, arrived)] of the frames that were not the same."""
     changed = []
-    with socket.create_connection(where, timeout=10) as s:
+    with socket.create_connection(where, timeout=30) as s:
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for i, (way, want) in enumerate(tape.records):
             try:

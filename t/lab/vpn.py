@@ -138,7 +138,7 @@ class Vpn:
                 self.t.spawn(["wireguard-go", "-f", dev], stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL)
             tap.wait_for(lambda: not host.ip("link", "show", dev, check=False).returncode and
-                         os.path.exists("/var/run/wireguard/%s.sock" % dev), 10,
+                         os.path.exists("/var/run/wireguard/%s.sock" % dev), 60,
                          message="wireguard-go makes no interface")
         private = host.run("wg", "genkey").stdout
         host.run("wg", "set", dev, "listen-port", "51820", "private-key", "/dev/stdin",
@@ -167,8 +167,8 @@ class Vpn:
         with self.clients[who].inside():
             try:
                 r = clients.smbclient(addr, 445, ["put up " + name, "get %s down" % name,
-                                                  "del " + name], "-t", "10", cwd=folder,
-                                      timeout=25)
+                                                  "del " + name], "-t", "20", cwd=folder,
+                                      timeout=60)
             except subprocess.TimeoutExpired as e:
                 return "it hangs: %r" % e.stdout
         if r.returncode or not os.path.exists(folder + "/down"):

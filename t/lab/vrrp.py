@@ -3,7 +3,6 @@ import os
 import re
 import subprocess
 import threading
-import time
 
 import gate
 import netns
@@ -39,7 +38,7 @@ class Machine:
             self.gate.start(**kw)
 
     def start_keepalived(self):
-        """Its every change of the address is noted, with the time."""
+        """Its every change of the address is noted, with the time (see tap.Test.ran())."""
         with self.host.inside():
             monitor = self.t.spawn(["ip", "-o", "monitor", "address", "dev", "eth0"], text=True,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
@@ -53,7 +52,7 @@ class Machine:
     def _note(self, lines):
         for line in lines:
             if " %s/" % VIP in line:
-                self.changes.append((time.monotonic(), not line.startswith("Deleted")))
+                self.changes.append((self.t.ran(), not line.startswith("Deleted")))
 
     def has(self):
         return VIP + "/" in self.host.ip("-4", "addr", "show", "dev", "eth0").stdout
@@ -75,7 +74,7 @@ def overlap(machines, since):
     """For how long, since then, (both, neither) had the address."""
     events = sorted((at, m, on) for m in range(2) for at, on in machines[m].changes)
     has, last, both, none = [False, False], since, 0, 0
-    for at, m, on in events + [(time.monotonic(), 0, None)]:
+    for at, m, on in events + [(machines[0].t.ran(), 0, None)]:
         if at > since:
             both += (at - last) * (has == [True, True])
             none += (at - last) * (has == [False, False])
