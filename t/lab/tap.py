@@ -23,6 +23,7 @@ import traceback
 GRACE = 15
 BUSY = 3        # so much longer than on a quiet machine may a test take on one that is not
 PR_SET_PDEATHSIG = 1
+BEAT, LATE = 0.02, 0.1      # see Test.ran()
 
 
 class Deadline(Exception):
@@ -59,6 +60,7 @@ class Test:
         self.start = time.monotonic()
         self.pid = os.getpid()
         self.over = threading.Event()
+        self.pace = (self.start, 0)     # when last, and how late all in all
 
     # -- output ----------------------------------------------------------------------------
     def ok(self, good, name, *diag):
@@ -98,6 +100,22 @@ class Test:
 
     def elapsed(self):
         return time.monotonic() - self.start
+
+    def _beat(self):
+        while not self.over.wait(BEAT):
+            now = time.monotonic()
+            self.pace = (now, self._late(now))
+
+    def _late(self, now):
+        last, late = self.pace
+        more = now - last - BEAT
+        return late + more if more > LATE else late
+
+    def ran(self):
+        """A clock that stands still while this machine does: for how long something may take.  For
+        how long it must take, time.monotonic()."""
+        now = time.monotonic()
+        return now - self._late(now)
 
     # -- processes and cleaning up ---------------------------------------------------------
     def defer(self, fn, *args):
@@ -164,6 +182,8 @@ class Test:
         signal.signal(signal.SIGTERM, lambda s, f: sys.exit(143))
         signal.alarm(self.deadline)
         threading.Thread(target=self._watchdog, daemon=True).start()
+        self.pace = (time.monotonic(), 0)
+        threading.Thread(target=self._beat, daemon=True).start()
         return self
 
     def __exit__(self, kind, value, tb):
