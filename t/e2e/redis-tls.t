@@ -22,7 +22,6 @@ if why:
     tap.skip_all(why)
 
 USER = "nobody"
-LIMIT_US = 50000
 
 
 def tls_redis(t, top, pair, name="redis", conf="", port=None, ca="ca.pem", **kw):
@@ -36,7 +35,7 @@ def tls_redis(t, top, pair, name="redis", conf="", port=None, ca="ca.pem", **kw)
 
 
 def opened(g, guid=None):
-    return smb2.Conn("127.0.0.1", g.port, timeout=5).negotiate(guid=guid or os.urandom(16))
+    return smb2.Conn("127.0.0.1", g.port, timeout=30).negotiate(guid=guid or os.urandom(16))
 
 
 def serve(g, other=None, n=3):
@@ -58,7 +57,7 @@ def said(g, word):
 
 class Site:
     def __init__(self, t):
-        self.t, self.top = t, node.tempdir(t)
+        self.t, self.top, self.late = t, node.tempdir(t), several.Lateness(t)
         self.ca, self.other = certs.Authority(), certs.Authority("another authority")
         certs.write(self.top + "/ca.pem", self.ca.pem)
         certs.write(self.top + "/other.pem", self.other.pem)
@@ -98,7 +97,8 @@ def works(t, site):
     except (OSError, EOFError, ValueError) as e:
         got = repr(e)
     t.ok(got != "PONG", "control: this Redis answers nobody in plain text", got)
-    a, b = (site.proxy([r.endpoint], n).start() for n in ("px1", "px2"))
+    # Nobody is to be placed blindly because the machine is busy.
+    a, b = (site.proxy([r.endpoint], n, timeout="5s").start() for n in ("px1", "px2"))
     several.healed(a, b)
     t.ok(serve(a, b, 12), "clients of two proxies are on one node each")
     s = several.state(a)
@@ -128,9 +128,9 @@ def died(t, r, a, b):
     for th in threads:
         th.start()
     for _ in range(2):
-        tap.wait_for(lambda n=count[0]: count[0] > n + 3, 10)
+        tap.wait_for(lambda n=count[0]: count[0] > n + 3, 60)
         r.kill()
-        tap.wait_for(lambda n=count[0]: count[0] > n + 3, 10)
+        tap.wait_for(lambda n=count[0]: count[0] > n + 3, 60)
         r.start()
         several.healed(a, b)
     over.set()
@@ -147,7 +147,7 @@ def renewed(t, site, r, a, b):
         before = several.state(g)["connects"]
         r.kill()
         r.start()
-        tap.wait_for(lambda: several.state(g)["connects"] > before, 10,
+        tap.wait_for(lambda: several.state(g)["connects"] > before, 60,
                      message=lambda: g.log()[-3000:] + repr(several.state(g)) + r.log()[-2000:])
         several.healed(g)
     pid = a.proc.pid
@@ -233,22 +233,28 @@ def cut(t, site):
         for limit in (0, 3, 5, 130, 700, 1500, 2500):
             between.turn(limit)
             n = between.count
-            tap.wait_for(lambda: several.state(g)["degraded"] and between.count > n, 5)
-            t.ok(several.state(g)["degraded"] and serve(g), "stalls after %d bytes: served" % limit)
+            t.ok(tap.wait_for(lambda n=n: several.state(g)["degraded"] and between.count > n, 60)
+                 and serve(g), "stalls after %d bytes: served" % limit)
         before = several.state(g)["errors"]["timeout"]
-        t.ok(tap.wait_for(lambda: several.state(g)["errors"]["timeout"] > before, 5),
+        t.ok(tap.wait_for(lambda: several.state(g)["errors"]["timeout"] > before, 60),
              "such a handshake is given up")
         between.turn(None)
         several.healed(g)
         t.ok(standing.echo(session=session).status == 0, "it goes on: who was there is served")
-    waited(t, g, "half records")
+    several.waited(t, [g], site.late, "half records")
     t.same(g.stop(), 0, "half records: smbgate ends with status 0")
     r.kill()
 
 
-def waited(t, g, name):
-    us = several.state(g)["wait_us_max"]
-    t.ok(us <= LIMIT_US, "%s: nobody waited longer than 50 ms: %d us" % (name, us))
+def troubled(g, word):
+    """Its state, once that is what is wrong."""
+    seen = []
+
+    def there():
+        seen[:] = [several.state(g)]
+        return word in (seen[0]["trouble"] or "")
+    tap.wait_for(there, 60)
+    return seen[0]
 
 
 def refused(t, site):
@@ -287,16 +293,16 @@ def refused(t, site):
     for g, name, counter, word in gates:
         counted = [counter] if counter else ["tls", "closed"]
         t.ok(tap.wait_for(lambda g=g, c=counted: sum(
-            several.state(g)["errors"][x] for x in c) >= 4, 8),
+            several.state(g)["errors"][x] for x in c) >= 4, 60),
              "%s: tried again and again" % name, several.state(g))
-        s = several.state(g)
+        # Of the server's alert and its end, one or the other comes first, and is said.
+        s = troubled(g, word)
         t.ok(s["degraded"] and not s["connected"] and word in (s["trouble"] or ""),
              "%s: degraded, for %r" % (name, s["trouble"]), s, g.log()[-1500:])
-        # Of the server's alert and its end, one or the other comes first, and is said.
         t.ok(1 <= len(said(g, word)) <= len(counted),
              "%s: one line says so" % name, *said(g, ""))
         t.ok(serve(g), "%s: clients are served" % name)
-        waited(t, g, name)
+        several.waited(t, [g], site.late, name)
     named = site.proxy([good.endpoint], "named", tls_name="redis.example").start()
     several.healed(named)
     t.ok(serve(named), "the right name: served")

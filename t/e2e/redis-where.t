@@ -15,11 +15,8 @@ why = redis.missing() or gate.missing()
 if why:
     tap.skip_all(why)
 
-LIMIT_US = 50000
-
-
 def opened(g, guid=None):
-    return smb2.Conn("127.0.0.1", g.port, timeout=5).negotiate(guid=guid or os.urandom(16))
+    return smb2.Conn("127.0.0.1", g.port, timeout=30).negotiate(guid=guid or os.urandom(16))
 
 
 def split(a, b, n=12):
@@ -40,15 +37,11 @@ def at(g, r):
 
 
 def there(t, gates, r, name, seconds=6):
-    t0 = time.monotonic()
-    good = tap.wait_for(lambda: all(at(g, r) for g in gates), seconds)
-    t.ok(good, "%s: all are there after %.1f s" % (name, time.monotonic() - t0),
+    start = t.ran()
+    good = tap.wait_for(lambda: all(at(g, r) for g in gates), 60)
+    took = t.ran() - start
+    t.ok(good and took < seconds, "%s: all are there after %.1f s" % (name, took),
          *[several.state(g) for g in gates], gates[0].log()[-2000:])
-
-
-def waited(t, gates, name):
-    us = [several.state(g)["wait_us_max"] for g in gates]
-    t.ok(max(us) <= LIMIT_US, "%s: nobody waited longer than 50 ms: %r us" % (name, us))
 
 
 class Says:
@@ -80,7 +73,7 @@ def password(g, text):
 
 def sentinel(t, nodes, a, b):
     """It changes its mind while the old master is alive, and nothing ends by itself."""
-    s = Says(t)
+    s, late = Says(t), several.Lateness(t)
     s.master = [a]
     gates = []
     for name in ("px1", "px2"):
@@ -110,7 +103,7 @@ def sentinel(t, nodes, a, b):
         s.master = [b]
         there(t, gates, b, "a Sentinel that contradicts itself, and ends it")
         t.ok(standing.echo(session=session).status == 0, "who was connected goes on")
-    waited(t, gates, "Sentinel")
+    several.waited(t, gates, late, "Sentinel")
     rotated(t, s, gates, b)
     for g in gates:
         t.same(g.stop(), 0, "Sentinel: %s ends with status 0" % g.name)
@@ -120,17 +113,18 @@ def rotated(t, s, gates, r):
     """Its password changes: the map works on, and the file is read again."""
     s.password = "pw-2"
     s.server.hang_up()
-    tap.wait_for(lambda: all(several.state(g)["errors"]["wrongpass"] for g in gates), 5)
+    tap.wait_for(lambda: all(several.state(g)["errors"]["wrongpass"] for g in gates), 60)
     t.ok(all(at(g, r) for g in gates), "the Sentinel's password has changed: Redis goes on")
-    t.ok(all("WRONGPASS" in g.log() for g in gates), "and it is said")
+    t.ok(tap.wait_for(lambda: all("WRONGPASS" in g.log() for g in gates), 60), "and it is said")
     asked = s.asked
     for g in gates:
         password(g, "pw-2")
-    t.ok(tap.wait_for(lambda: s.asked > asked + 4, 5), "the new one in the file is found")
+    t.ok(tap.wait_for(lambda: s.asked > asked + 4, 60), "the new one in the file is found")
 
 
 def first_of_two(t, nodes, a, b):
     """Both are masters, and smbgate has both in its servers."""
+    late = several.Lateness(t)
     gates = [several.proxy(t, nodes, [a.endpoint, b.endpoint], n, workers=4)
              for n in ("px1", "px2")]
     there(t, gates, a, "two masters: the first")
@@ -140,7 +134,7 @@ def first_of_two(t, nodes, a, b):
     there(t, gates, a, "two masters: the first is back", 10)
     t.same(split(*gates), 0, "two masters: no client is on two nodes")
     t.ok("is a master, too" in gates[0].log(), "two masters: it is said", gates[0].log()[-2000:])
-    waited(t, gates, "two masters")
+    several.waited(t, gates, late, "two masters")
     for g in gates:
         t.same(g.stop(), 0, "two masters: %s ends with status 0" % g.name)
 
@@ -155,19 +149,20 @@ def clustered(t, nodes):
         m[i].do("CONFIG", "SET", "cluster-node-timeout", "2000")
     m[0].do("CLUSTER", "MEET", "127.0.0.1", m[1].port, bus[1])
     tap.wait_for(lambda: all(b"cluster_state:ok" in r.do("CLUSTER", "INFO") and
-                             b"cluster_known_nodes:2" in r.do("CLUSTER", "INFO") for r in m), 15,
+                             b"cluster_known_nodes:2" in r.do("CLUSTER", "INFO") for r in m), 60,
                  message="the Cluster does not come up")
+    late = several.Lateness(t)
     gates = [several.proxy(t, nodes, [m[i].endpoint], "px%d" % (i + 1)) for i in (0, 1)]
     several.healed(*gates)
     t.ok(len({several.state(g)["server"] for g in gates}) == 1,
          "a Cluster: both are where our slot is")
     t.same(split(*gates), 0, "a Cluster: no client is on two nodes")
     gates[0].ctl("drain", nodes[0].name)
-    t.ok(tap.wait_for(lambda: gates[1].node_states()[nodes[0].name] == "drain", 5),
+    t.ok(tap.wait_for(lambda: gates[1].node_states()[nodes[0].name] == "drain", 60),
          "a Cluster: a drain reaches the other proxy")
     t.same([several.state(g)["errors"]["crossslot"] for g in gates], [0, 0],
            "a Cluster: all names are in one slot")
-    waited(t, gates, "a Cluster")
+    several.waited(t, gates, late, "a Cluster")
     gates[0].ctl("undrain", nodes[0].name)
     for g in gates:
         t.same(g.stop(), 0, "a Cluster: %s ends with status 0" % g.name)
@@ -207,7 +202,7 @@ def evicts(t, nodes):
     r = redis.Server(t, "maxmemory 100mb\nmaxmemory-policy volatile-ttl\n").start()
     g = several.proxy(t, nodes, [r.endpoint])
     several.healed(g)
-    t.ok(tap.wait_for(lambda: several.state(g)["eviction"], 5), "Redis says what it throws out")
+    t.ok(tap.wait_for(lambda: several.state(g)["eviction"], 60), "Redis says what it throws out")
     s = several.state(g)
     t.same((s["eviction"], s["degraded"]), ("volatile-ttl", False), "an eviction policy is shown")
     said = [x for x in g.log().splitlines() if "maxmemory-policy is volatile-ttl" in x]

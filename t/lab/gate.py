@@ -99,6 +99,8 @@ def policy_text(nodes, allow=None, deny=None, deny_file=None, interfaces=None, h
 # on a machine that is busy, or stands still for a moment, is not left out for that
 FAST = {"interval": "200ms", "timeout": "4s", "rise": 1, "fall": 2, "slow_start": "0s",
         "flap_changes": 0}
+# The same where no probe is to fail because its node, or this machine, is slow to answer.
+PATIENT = dict(FAST, timeout="10s")
 
 
 class Gate:
@@ -241,6 +243,15 @@ class Gate:
         self.hup()
         tap.wait_for(lambda: self.generation() != before, 60,
                      message=lambda: "the new policy is not in force: " + self.log()[-2000:])
+        self.turn()
+
+    def turn(self, times=3):
+        """Every worker has gone through its loop since, more than once: it has the policy and the
+        orders that it was given before, and has seen what had come to its sockets."""
+        for _ in range(times):
+            tap.wait_for(lambda: "error" not in self.ask({
+                "cmd": "show", "what": "connections", "user": "nobody of that name"}), 60,
+                message="the workers do not turn")
 
     def log(self):
         with open(self.dir + "/stderr", errors="replace") as f:

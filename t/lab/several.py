@@ -1,13 +1,55 @@
 # several.py: several smbgates in front of the same nodes, with a Redis in common
 import json
 import os
+import sys
 import time
 
 import gate
+import node
 import smb2
 import tap
 
 SECRET = b"a cluster secret of the lab's own\n"
+# No new connection waits longer for Redis, by default.
+WAIT_US = 50000
+
+
+class Lateness:
+    """How late this machine is with what a connection waits for when Redis says nothing, without
+    smbgate: a process is woken by its timer, and wakes another.  Several, as clients are."""
+
+    CODE = "import os, struct, time\nr, w = os.pipe()\n" \
+        "if os.fork():\n" \
+        " while True:\n  at = time.monotonic() + 0.005\n  time.sleep(0.005)\n" \
+        "  os.write(w, struct.pack('d', at))\n" \
+        "worst = 0\nos.close(w)\nwhile True:\n" \
+        " b = os.read(r, 8)\n if not b:\n  break\n" \
+        " late = time.monotonic() - struct.unpack('d', b)[0]\n" \
+        " if late > worst:\n  worst = late\n  print(int(worst * 1e6), flush=True)\n"
+
+    def __init__(self, t, n=3):
+        self.names = []
+        for i in range(n):
+            self.names.append("%s/late%d" % (node.tempdir(t), i))
+            with open(self.names[-1], "w") as f:
+                t.spawn([sys.executable, "-c", self.CODE], stdout=f)
+
+    def worst_us(self):
+        """Since it was made."""
+        worst = 0
+        for name in self.names:
+            with open(name) as f:
+                lines = f.read().rpartition("\n")[0].split()
+            worst = max(worst, int(lines[-1]) if lines else 0)
+        return worst
+
+
+def waited(t, gates, lateness, name):
+    """Nobody has waited for Redis, but for what this machine was late."""
+    us = [state(g)["wait_us_max"] for g in gates]
+    late = lateness.worst_us()
+    t.ok(max(us) <= WAIT_US + late, "%s: nobody waited longer than 50 ms: %r us; a timer and who "
+         "it wakes are up to %d us late here without us" % (name, us, late))
 
 
 def state_text(servers, **kw):
@@ -22,6 +64,8 @@ def state_text(servers, **kw):
 def proxy(t, nodes, servers, name="gate", secret=SECRET, state=None, start=True, **kw):
     """One smbgate of a cluster."""
     conf = state_text(servers, **(state or {}))
+    # Proxies that do not agree on who is up do not agree on where a client goes.
+    kw.setdefault("health", gate.PATIENT)
     if secret:
         conf += 'cluster-secret = "cluster.secret"\n'
     g = gate.Gate(t, nodes, conf=conf + kw.pop("conf", ""), name=name, **kw)
