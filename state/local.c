@@ -33,6 +33,7 @@ struct entry {
 	struct state_key key;
 	struct load *load;	/* whose node this claim names */
 	unsigned live;
+	unsigned settled;	/* of these, who goes to the node: the others do not know yet */
 	bool firm;
 	uint64_t until_ms;	/* end of the linger time, if live connections give up before */
 	size_t at;		/* in the heap, counted from 1; 0: it is live */
@@ -73,6 +74,7 @@ struct local_state {
 struct state_hold {
 	struct local_map *map;
 	struct entry *entry;	/* NULL when the map was full */
+	bool settled;
 	bool firm;		/* this connection has logged on */
 };
 
@@ -241,7 +243,8 @@ local_claim(struct state *s, const struct state_key *key, const char *node, cons
 		fresh = true;
 	}
 	if (e != NULL) {
-		entry_claim(e, e->live, fresh, &c);
+		/* Who has not decided may find that the node takes nobody, and lives nowhere. */
+		entry_claim(e, e->settled, fresh, &c);
 		if (e->at != 0)
 			ending_del(m, e);
 		e->live++;
@@ -278,6 +281,17 @@ local_move(struct state_hold *h, const char *from, const char *to, state_claim_f
 }
 
 static void
+local_settle(struct state_hold *h)
+{
+	if (h->entry == NULL || h->settled)
+		return;
+	pthread_mutex_lock(&h->map->lock);
+	h->settled = true;
+	h->entry->settled++;
+	pthread_mutex_unlock(&h->map->lock);
+}
+
+static void
 local_firm(struct state_hold *h, unsigned linger_ms)
 {
 	(void)linger_ms;
@@ -303,6 +317,7 @@ local_release(struct state_hold *h, unsigned linger_ms)
 		/* It stays as long as the connection that needs it longest. */
 		if (h->firm && e->until_ms < now + linger_ms)
 			e->until_ms = now + linger_ms;
+		e->settled -= h->settled;
 		if (--e->live == 0)
 			local_entry_idle(m, e, now);
 		pthread_mutex_unlock(&m->lock);
@@ -381,6 +396,7 @@ local_free(struct state *s)
 static const struct state_ops local_ops = {
 	.claim = local_claim,
 	.move = local_move,
+	.settle = local_settle,
 	.firm = local_firm,
 	.release = local_release,
 	.clients = local_clients,

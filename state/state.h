@@ -86,7 +86,7 @@ struct state_ops {
 	    state_claim_f, void *arg, struct state_hold **hold_r);
 	void (*move)(struct state_hold *, const char *from, const char *to, state_claim_f,
 	    void *arg);
-	void (*settle)(struct state_hold *);	/* NULL: nobody waits for that */
+	void (*settle)(struct state_hold *);	/* NULL: nobody minds */
 	void (*firm)(struct state_hold *, unsigned linger_ms);
 	void (*release)(struct state_hold *, unsigned linger_ms);
 	unsigned (*clients)(struct state *, const char *node);

@@ -92,8 +92,10 @@ test_first_come(void **state)
 {
 	struct fixture *f = *state;
 	struct told a, b;
-	struct state_hold *h1 = claim(f, 1, "n1", &a), *h2 = claim(f, 1, "n2", &b);
+	struct state_hold *h1 = claim(f, 1, "n1", &a), *h2;
 
+	state_settle(f->state, h1);
+	h2 = claim(f, 1, "n2", &b);
 	assert_true(a.claim.fresh);
 	assert_string_equal(a.claim.node, "n1");
 	assert_int_equal(a.claim.others, 0);
@@ -107,6 +109,30 @@ test_first_come(void **state)
 	state_release(f->state, &h1, LINGER);
 	state_release(f->state, &h2, LINGER);
 	assert_null(h1);
+}
+
+/* Who has asked may yet find that the node takes nobody: no other is to go there for that. */
+static void
+test_undecided(void **state)
+{
+	struct fixture *f = *state;
+	struct told a, b, c;
+	struct state_hold *h1 = claim(f, 1, "n1", &a), *h2 = claim(f, 1, "n1", &b), *h3;
+
+	assert_int_equal(b.claim.others, 0);
+	/* Nor does it leave while another may go there. */
+	state_move(f->state, h2, "n1", "n2", told_cb, &b);
+	assert_string_equal(b.claim.node, "n1");
+	state_settle(f->state, h2);
+	state_settle(f->state, h2);
+	h3 = claim(f, 1, "n1", &c);
+	assert_int_equal(c.claim.others, 1);
+	state_release(f->state, &h2, LINGER);
+	state_release(f->state, &h3, LINGER);
+	h3 = claim(f, 1, "n1", &c);
+	assert_int_equal(c.claim.others, 0);
+	state_release(f->state, &h3, LINGER);
+	state_release(f->state, &h1, LINGER);
 }
 
 static void
@@ -355,6 +381,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_first_come, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_undecided, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_linger, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_provisional, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_move, setup, teardown),
