@@ -25,7 +25,8 @@ def enters(g, src, user="alice", password="Alice-pw-1"):
     """A connection through which somebody has logged on, and goes on; None: it was closed."""
     try:
         c = smb2.Conn("127.0.0.1", g.port, src=src).negotiate([0x0302])
-        c.login(user, password)
+        # A session without a tree is ended by smbd itself after a minute.
+        c.tree(c.login(user, password), "IPC$")
         c.echo()
         return c
     except LOST:
