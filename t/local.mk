@@ -289,6 +289,7 @@ E2E_TESTS = \
 	t/e2e/contrib-debian.t \
 	t/e2e/contrib-install.t \
 	t/e2e/contrib-keepalived.t \
+	t/e2e/contrib-kubernetes.t \
 	t/e2e/contrib-quickstart.t \
 	t/e2e/contrib-systemd.t \
 	t/e2e/contrib-vpn-check.t \
@@ -392,6 +393,7 @@ EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/fra
 	t/lab/kdc.py \
 	t/lab/keyd.py \
 	t/lab/krb.py \
+	t/lab/manifests.py \
 	t/lab/model.py \
 	t/lab/netns.py \
 	t/lab/node.py \
