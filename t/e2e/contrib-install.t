@@ -40,7 +40,8 @@ def pages(t, top):
         if not re.search(r"^LOWDOWN = \S", f.read(), re.M):
             t.skip("manual pages", "no lowdown")
             return
-    for old, page in (("man5/policy.conf.5", PAGES[4]), ("man8/smbgatectl.8", PAGES[2])):
+    for old, page in (("man5/policy.conf.5", PAGES[4]), ("man8/smbgatectl.8", PAGES[2]),
+                      ("man8/smbgate-upgrade.8", PAGES[0])):
         with open(man + old) as f:
             t.same(f.read(), ".so %s\n" % page, "%s is another name of %s" % (old, page))
     for page in PAGES:
