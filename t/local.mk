@@ -287,6 +287,7 @@ E2E_TESTS = \
 	t/e2e/contrib-container.t \
 	t/e2e/contrib-crowded.t \
 	t/e2e/contrib-debian.t \
+	t/e2e/contrib-fresh.t \
 	t/e2e/contrib-install.t \
 	t/e2e/contrib-keepalived.t \
 	t/e2e/contrib-kubernetes.t \
@@ -388,6 +389,7 @@ EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/fra
 	t/lab/inject.py \
 	t/lab/otherssl.c \
 	t/lab/gate.py \
+	t/lab/guide.py \
 	t/lab/kernel.py \
 	t/lab/keyed.py \
 	t/lab/kdc.py \
