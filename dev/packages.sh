@@ -17,7 +17,7 @@ PACKAGES_TEST="clang libclang-rt-14-dev libcmocka-dev perl samba-testsuite samba
 	libnss-winbind ctdb tcpdump tshark systemd valgrind nftables curl python3-impacket
 	redis-server redis-sentinel haproxy keepalived wireguard-tools wireguard-go qemu-system-x86
 	busybox-static kmod prometheus mandoc man-db debhelper dh-apparmor apparmor rpm
-	python3-yaml python3-jinja2"
+	python3-yaml python3-jinja2 zsh"
 # What dev/lint runs.
 PACKAGES_LINT="clang-format clang-tidy cppcheck shellcheck codespell lua5.1 pyflakes3 git"
 

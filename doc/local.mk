@@ -3,8 +3,8 @@ EXTRA_DIST += doc/man.awk
 if HAVE_LOWDOWN
 MAN_PAGES = doc/smbgatectl.1 doc/smbgate.conf.5 doc/smbgate-policy.5 doc/smbgate.8 \
 	doc/smbgate-keyd.8
-# The names that two of them had, or that are guessed.
-MAN_ALIASES = doc/policy.conf.5 doc/smbgatectl.8
+# The names that two of them had, or that are guessed, and a program that smbgate(8) describes.
+MAN_ALIASES = doc/policy.conf.5 doc/smbgatectl.8 doc/smbgate-upgrade.8
 man_MANS = $(MAN_PAGES) $(MAN_ALIASES)
 CLEANFILES += $(MAN_PAGES) $(MAN_ALIASES)
 endif
@@ -25,6 +25,9 @@ doc/policy.conf.5: Makefile
 doc/smbgatectl.8: Makefile
 	@$(MKDIR_P) doc
 	$(AM_V_GEN)echo ".so man1/smbgatectl.1" >$@
+doc/smbgate-upgrade.8: Makefile
+	@$(MKDIR_P) doc
+	$(AM_V_GEN)echo ".so man8/smbgate.8" >$@
 
 # lowdown's font for code is one that terminals do not have.
 MAN_PAGE = page=$(@F) && $(AWK) -f $(srcdir)/doc/man.awk $< | \

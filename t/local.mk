@@ -287,8 +287,10 @@ E2E_TESTS = \
 	t/e2e/contrib-container.t \
 	t/e2e/contrib-crowded.t \
 	t/e2e/contrib-debian.t \
+	t/e2e/contrib-fresh.t \
 	t/e2e/contrib-install.t \
 	t/e2e/contrib-keepalived.t \
+	t/e2e/contrib-kubernetes.t \
 	t/e2e/contrib-quickstart.t \
 	t/e2e/contrib-systemd.t \
 	t/e2e/contrib-vpn-check.t \
@@ -388,11 +390,13 @@ EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/fra
 	t/lab/inject.py \
 	t/lab/otherssl.c \
 	t/lab/gate.py \
+	t/lab/guide.py \
 	t/lab/kernel.py \
 	t/lab/keyed.py \
 	t/lab/kdc.py \
 	t/lab/keyd.py \
 	t/lab/krb.py \
+	t/lab/manifests.py \
 	t/lab/model.py \
 	t/lab/netns.py \
 	t/lab/node.py \

@@ -40,7 +40,8 @@ def pages(t, top):
         if not re.search(r"^LOWDOWN = \S", f.read(), re.M):
             t.skip("manual pages", "no lowdown")
             return
-    for old, page in (("man5/policy.conf.5", PAGES[4]), ("man8/smbgatectl.8", PAGES[2])):
+    for old, page in (("man5/policy.conf.5", PAGES[4]), ("man8/smbgatectl.8", PAGES[2]),
+                      ("man8/smbgate-upgrade.8", PAGES[0])):
         with open(man + old) as f:
             t.same(f.read(), ".so %s\n" % page, "%s is another name of %s" % (old, page))
     for page in PAGES:
@@ -56,35 +57,56 @@ def pages(t, top):
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             bad = [x for x in r.stdout.splitlines() if not HARMLESS.search(x)]
             t.same(bad, [], page + ": mandoc finds nothing")
-    if shutil.which("man"):
-        r = subprocess.run(["man", "-l", man + PAGES[3]], text=True, stdout=subprocess.PIPE,
+    for page in PAGES if shutil.which("man") else ():
+        r = subprocess.run(["man", "-l", man + page], text=True, stdout=subprocess.PIPE,
                            stderr=subprocess.PIPE, env=dict(os.environ, MANWIDTH="80"))
-        with open(top + "/opt/smb/share/doc/smbgate/doc/smbgate.conf.5.md") as f:
-            code = {x.strip() for x in f if x.startswith("    ")}
-        wide = [x for x in r.stdout.splitlines() if len(x) > 80 and x.strip() not in code]
-        t.ok(r.returncode == 0 and "user = user\n" in r.stdout and not wide,
-             "it reads well at 80 columns", wide[:5])
+        wide = [x for x in r.stdout.splitlines() if len(x) > 80]
+        t.ok(r.returncode == 0 and "NAME\n" in r.stdout and not wide,
+             page + ": nothing is wider than 80 columns", wide[:5], r.stderr)
+        if page == PAGES[3]:
+            t.ok("user = user\n" in r.stdout, "samples are shown as they are", r.stdout[:2000])
+
+
+# zsh's completion for a line, where compadd prints what it is given.
+ZSH = """compadd() { [ "$1" != -- ] || shift; (( $# == 0 )) || print -l -- "$@" }
+file=$1; shift; words=("$@"); CURRENT=$#; source $file"""
 
 
 def completion(t, top, g):
-    """What bash would offer behind a line."""
-    def offers(line):
+    """What the shells would offer behind a line."""
+    share, env = top + "/opt/smb/share/", dict(os.environ, SMBGATE_CONTROL=g.control,
+                                               PATH=top + "/opt/smb/bin:" + os.environ["PATH"])
+
+    def bash(line):
         words = line.split(" ")
         r = subprocess.run(["bash", "-c", 'source "$1"; shift; COMP_WORDS=("$@"); '
                             'COMP_CWORD=$(($# - 1)); _smbgatectl; printf "%s\\n" "${COMPREPLY[@]}"',
-                            "bash", top + "/opt/smb/share/bash-completion/completions/smbgatectl",
-                            *words], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                           env=dict(os.environ, SMBGATE_CONTROL=g.control,
-                                    PATH=top + "/opt/smb/bin:" + os.environ["PATH"]))
+                            "bash", share + "bash-completion/completions/smbgatectl", *words],
+                           text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
         return set(r.stdout.split()), r.stderr
-    got, err = offers("smbgatectl ")
-    t.ok({"show", "explain", "drain", "undrain", "reload"} <= got and "nodes" not in got,
-         "bash completes commands", got, err)
-    got, err = offers("smbgatectl show st")
-    t.ok({"stats"} <= got <= {"stats", "state"}, "and what to show", got, err)
-    t.same(offers("smbgatectl drain n")[0], {"n1", "n2"}, "and nodes, as they are there")
-    got, err = offers("smbgatectl --js")
-    t.same(got, {"--json"}, "and options")
+
+    def zsh(line):
+        r = subprocess.run(["zsh", "-fc", ZSH, "zsh", share + "zsh/vendor-completions/_smbgatectl",
+                            *line.split(" ")], text=True, stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, env=env)
+        # What is not meant zsh itself leaves out.
+        word = line.rsplit(" ", 1)[1]
+        return {x for x in r.stdout.split() if x.startswith(word)}, r.stderr
+    text = subprocess.run(["smbgatectl", "--help"], text=True, stdout=subprocess.PIPE,
+                          env=env).stdout
+    there = {what: set(re.findall(pattern, text, re.M)) for what, pattern in (
+        ("", r"^  ([a-z][a-z-]*)"), ("show ", r"^  show ([a-z]+)"),
+        ("-", r"^ +(?:-\w, |)(--[a-z-]+)"))}
+    for shell in (bash, zsh):
+        if not shutil.which(shell.__name__):
+            t.skip("completion", "no " + shell.__name__)
+            continue
+        for what, want in there.items():
+            t.same(shell("smbgatectl " + what), (want, ""),
+                   "%s offers all %d of --help behind \"%s\"" % (shell.__name__, len(want), what))
+        t.same(shell("smbgatectl --json show st"), ({"stats"}, ""), "and of these what was begun")
+        t.same(shell("smbgatectl drain n"), ({"n1", "n2"}, ""), "and nodes, as they are there")
+        t.same(shell("smbgatectl --js"), ({"--json"}, ""), "and options")
 
 
 class Away:

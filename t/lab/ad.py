@@ -511,9 +511,10 @@ class Domain:
 class Member:
     """One smbd of the domain, with winbindd.  Looks like a node to gate.Gate."""
 
-    def __init__(self, domain, nodes, signing, extra, loglevel, name="nas"):
+    def __init__(self, domain, nodes, signing="auto", extra=(), loglevel=1, name="nas",
+                 netbios=None):
         self.domain, self.t, self.name = domain, domain.t, name
-        self.netbios = name.upper()
+        self.netbios = netbios or name.upper()
         self.addrs = [n[0] for n in nodes]
         self.addr, self.port = self.addrs[0], PORT
         self.dir = os.path.join(domain.dir, name)
@@ -538,9 +539,13 @@ class Member:
         return "%s:%d" % (self.addr, self.port)
 
     def join(self):
-        self.domain.run(self.domain.inside("nas", [
+        self.domain.run(self.domain.inside(self.name, [
             "net", "ads", "join", "-s", self.conf, "-S", "dc.lab.example", "--no-dns-updates",
             "-U", "Administrator%" + ADMIN]))
+
+    def same_account(self, other):
+        """In place of join(): be another node of that member's, with its secrets."""
+        shutil.copy(other.dir + "/private/secrets.tdb", self.dir + "/private/")
 
     def change_password(self):
         """The machine account's, as winbindd does it once a month."""
@@ -551,13 +556,13 @@ class Member:
         # one host, two daemons: the shell is its first process and reaps
         script = ("winbindd -s $1 --no-process-group -F & smbd -s $1 --no-process-group -F & "
                   "while :; do sleep 3600 & wait $!; done")
-        self.proc = self.domain.serve("nas", ["sh", "-c", script, "nas", self.conf])
+        self.proc = self.domain.serve(self.name, ["sh", "-c", script, self.name, self.conf])
         if wait:
             self.wait()
         return self
 
     def wait(self):
-        self.domain._listens(self.addr, self.port, self.proc, "nas.stderr")
+        self.domain._listens(self.addr, self.port, self.proc, self.name + ".stderr")
         # winbindd tells of a user: then smbd can make a token
         pid = self.first()
 
@@ -573,7 +578,7 @@ class Member:
             return int(f.read().split()[0])
 
     def log(self):
-        return "".join(self.domain.text(os.path.join("nas", f))
+        return "".join(self.domain.text(os.path.join(self.name, f))
                        for f in sorted(os.listdir(self.dir)) if f.startswith("log."))
 
     def data(self, *path):

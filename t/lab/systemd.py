@@ -1,4 +1,4 @@
-# systemd.py: a systemd of the test's own, on an overlay over this machine's root directory
+# systemd.py: a systemd of the test's own, on an overlay over this machine's root, or another one
 """    m = systemd.Machine(t, top, 'install -m 755 %s $root/usr/sbin/' % program)
     if not m.up(): ...                              # it does not run here
     m.run("systemctl", "start", "smbgate").stdout
@@ -18,7 +18,7 @@ cd {top}
 mount --make-rprivate /
 mount -t tmpfs none over
 mkdir over/upper over/work over/root
-mount -t overlay none -o lowerdir=/,upperdir=over/upper,workdir=over/work over/root
+mount -t overlay none -o lowerdir={lower},upperdir=over/upper,workdir=over/work over/root
 root={top}/over/root
 mount --rbind /dev $root/dev
 mount -t sysfs none $root/sys
@@ -101,13 +101,14 @@ class Cgroup:
 
 class Machine:
     """Process 1 and what it runs.  prepare: shell, while the new root is $root and the units'
-    folder $units; enter: shell, in the new root."""
+    folder $units; enter: shell, in the new root.  lower: the root directory below it."""
 
-    def __init__(self, t, top, prepare, enter=":"):
+    def __init__(self, t, top, prepare, enter=":", lower="/"):
         self.top = top
         os.mkdir(top + "/over")
         with open(top + "/inside", "w") as f:
-            f.write(INSIDE.format(top=top, prepare=prepare, enter=enter, systemd=SYSTEMD))
+            f.write(INSIDE.format(top=top, prepare=prepare, enter=enter, systemd=SYSTEMD,
+                                  lower=lower))
         cgroup = Cgroup(t)
         self.log = open(top + "/log", "w+")
         self.proc = t.spawn(["unshare", "-mC", "--pid", "--fork", "--kill-child", "sh",
@@ -127,10 +128,11 @@ class Machine:
             return r.returncode == 0
         return tap.wait_for(answers, 60)
 
-    def run(self, *argv):
+    def run(self, *argv, **kw):
+        kw.setdefault("timeout", 120)
         return subprocess.run(["nsenter", "-t", str(self.pid), "-m", "-p", "--"] + list(argv),
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, timeout=120)
+                              stderr=subprocess.STDOUT, text=True, errors="replace", **kw)
 
     def said(self):
         """What came to the console."""

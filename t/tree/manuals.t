@@ -101,7 +101,7 @@ def main():
     out.append(("and what show shows", few + missing))
 
     code = "".join(read("daemon/" + f) for f in os.listdir(os.path.join(ROOT, "daemon"))
-                   if f.startswith("metric"))
+                   if f.startswith("metric") and f.endswith(".c"))
     out.append(("the metrics are those of smbgate.conf.5.md",
                 metrics(code, read("doc/smbgate.conf.5.md"))))
     out.append(planted("a metric", metrics('"smbgate_x_total"', "`smbgate_y_total`"), True))
