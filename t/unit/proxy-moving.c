@@ -17,6 +17,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -272,8 +274,19 @@ struct was {
 	uint32_t heard[2];
 	struct state_key key;
 	uint16_t oldest;
-	uint8_t standing, kind, by;
+	uint8_t standing, kind, by, care[2];
+	unsigned timeout[2];	/* TCP_USER_TIMEOUT */
 };
+
+static unsigned
+user_timeout(int fd)
+{
+	unsigned ms = 1;
+	socklen_t len = sizeof(ms);
+
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, &len), 0);
+	return ms;
+}
 
 static struct was
 look(const struct conn *c)
@@ -288,6 +301,8 @@ look(const struct conn *c)
 		w.out[i] = buf_len(&c->side[i].out);
 		w.bytes[i] = c->side[i].bytes;
 		w.heard[i] = c->side[i].heard_s;
+		w.care[i] = c->side[i].leg.care;
+		w.timeout[i] = user_timeout(c->side[i].leg.fd);
 	}
 	return w;
 }
@@ -303,6 +318,8 @@ same(const struct was *a, const struct was *b)
 		assert_int_equal(a->out[i], b->out[i]);
 		assert_int_equal(a->bytes[i], b->bytes[i]);
 		assert_int_equal(a->heard[i], b->heard[i]);
+		assert_int_equal(a->care[i], b->care[i]);
+		assert_int_equal(a->timeout[i], b->timeout[i]);
 	}
 	assert_memory_equal(&a->key, &b->key, sizeof(a->key));
 	assert_int_equal(a->oldest, b->oldest);
@@ -353,8 +370,12 @@ all_of_it_arrives(void **state)
 	house_bulk(&rest[S2C], 6, true, 9000);
 	cut(p->l[0], S2C, &rest[S2C], 5000);
 	assert_true(house_until(p->h, both_in_a_frame, p->l[0]));
+	/* The node is in doubt, and nothing ends a connection of it for silence. */
+	p->l[0]->conn->node->doubt_ms = 1;
+	leg_care_set(&p->l[0]->conn->side[S2C].leg, LEG_PATIENT, &p->h->policy->tcp);
 	before = look(p->l[0]->conn);
 	assert_int_equal(before.in[C2S], 40);
+	assert_int_equal(before.timeout[S2C], 0);
 
 	p->g = giving_new(&p->h->w->env, &end, 1, report_cb, p);
 	assert_non_null(p->g);
