@@ -237,6 +237,16 @@ moving_put(const struct conn *c, struct tlv_out *o, int *client, int *node)
 	*node = c->side[S2C].leg.fd;
 }
 
+/* What is kept in a direction is the beginning of one frame; nothing passes before that. */
+static bool
+side_fits(const struct side *s)
+{
+	const size_t n = buf_len(&s->pump.in);
+
+	return n <= KEPT_MAX && buf_len(&s->out) <= KEPT_MAX && s->leg.care <= LEG_PATIENT &&
+	    (n == 0 || (s->pump.pass == 0 && n < s->pump.need && s->pump.need <= HOLD_MAX));
+}
+
 static void
 side_get(struct conn *c, struct tlv_in *in)
 {
@@ -258,7 +268,7 @@ side_get(struct conn *c, struct tlv_in *in)
 		v.bad |= full;
 	}
 	s = &c->side[dir & 1];
-	if (v.bad || dir > 1 || got.leg.care > LEG_PATIENT || s->pump.in.mem != NULL || s->out.mem != NULL) {
+	if (v.bad || dir > 1 || !side_fits(&got) || s->pump.in.mem != NULL || s->out.mem != NULL) {
 		pump_fini(&got.pump);
 		buf_fini(&got.out);
 		in->bad = true;
