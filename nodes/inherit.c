@@ -322,13 +322,18 @@ node_doubt_resume(struct node *n, const struct node_read *r)
 	n->gone = n->gone || (r->gone && n->doubt_ms != 0);
 }
 
-/* Nobody has asked it yet: it is as it was. */
+/*
+ * Nobody has asked it yet: it is as it was. So it is, too, where it has answered and was to stay
+ * down nevertheless.
+ */
 static void
 node_resume(struct node *n, const struct node_read *r)
 {
+	const bool kept_down = r->held_down && !n->resumed;
 	struct neg2_resp answer = r->answer;
 
-	if (n->health == NODE_UNKNOWN && r->health != NODE_LOOP) {
+	n->resumed = true;
+	if ((n->health == NODE_UNKNOWN || kept_down) && r->health != NODE_LOOP) {
 		n->health = r->health;
 		n->changed_ms = r->changed_ms;
 		n->up_since_ms = r->up_since_ms;

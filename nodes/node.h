@@ -84,6 +84,7 @@ struct node {
 	_Atomic uint64_t probe_no_way;	/* of the failures: there was no connection */
 	_Atomic uint64_t probe_us;	/* the last answer took so long */
 	uint16_t traffic;		/* the number of its name: see traffic.h */
+	bool resumed;			/* the process before has said how it was. Main thread */
 	uint64_t told[NODE_COUNTED];	/* of its counts, to the next process: the main thread's */
 
 	struct node *next;		/* the table's lock */

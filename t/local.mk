@@ -345,6 +345,7 @@ E2E_TESTS = \
 	t/e2e/nodes-own-trouble.t \
 	t/e2e/nodes-placement.t \
 	t/e2e/nodes-probes.t \
+	t/e2e/nodes-takeover.t \
 	t/e2e/proxy-reserve.t \
 	t/e2e/redis-faults.t \
 	t/e2e/redis-leaving.t \

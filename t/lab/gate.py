@@ -154,6 +154,30 @@ class Gate:
                          message=lambda: "nodes do not come up: " + self.log()[-3000:])
         return self
 
+    def successor(self, *args):
+        """Starts one that is to go on; its process."""
+        with open(self.dir + "/stderr", "ab") as err:
+            return self.t.spawn(self.argv_prefix + [program(), "--takeover", "-c", self.conf_file,
+                                                    *args],
+                                stdin=subprocess.DEVNULL, stdout=err, stderr=err)
+
+    def takeover(self, gone=60):
+        """An upgrade: the gate is another process now, and what it was has ended within so many
+        seconds, unless gone is 0.  What it was."""
+        old, self.proc = self.proc, self.successor()
+        tap.wait_for(lambda: "process %d serves" % self.proc.pid in self.log() or
+                     self.proc.poll() is not None, 60,
+                     message=lambda: "no takeover: " + self.log()[-3000:])
+        if self.proc.poll() is not None:
+            raise RuntimeError("the successor ended with %d: %s" % (self.proc.returncode,
+                                                                    self.log()[-3000:]))
+        if gone:
+            try:
+                old.wait(gone)
+            except subprocess.TimeoutExpired:
+                raise RuntimeError("the old one does not end: " + self.log()[-3000:])
+        return old
+
     def _probed(self):
         """Every node has answered a probe."""
         nodes = self.node_list()

@@ -344,6 +344,40 @@ states(void **state)
 	policy_unref(&p);
 }
 
+/* It answers the new process at once, and is not up for that; but once its time is over there. */
+static void
+flapping(void **state)
+{
+	struct nodes *old = nodes_new(), *new = nodes_new();
+	struct policy *p = policy();
+	struct tlv_out o = { .len = 0 };
+	struct node *n;
+
+	(void)state;
+	nodes_apply(old, p, now);
+	nodes_apply(new, p, now);
+	n = nodes_find_name(old, "n1");
+	n->health = NODE_DOWN;
+	n->held_down = true;
+	n->hold_ms = now + 9000;
+	n->changed_ms = now - 500;
+	nodes_write(&o, old, now, true);
+	node_unref(&n);
+	n = nodes_find_name(new, "n1");
+	n->health = NODE_UP;
+	assert_int_equal(nodes_read(new, o.data, o.len, now), 0);
+	assert_true(n->health == NODE_DOWN && n->held_down && n->hold_ms == now + 9000);
+	n->health = NODE_UP;
+	n->held_down = false;
+	assert_int_equal(nodes_read(new, o.data, o.len, now), 0);
+	assert_true(n->health == NODE_UP && !n->held_down);
+	node_unref(&n);
+	tlv_out_fini(&o);
+	nodes_free(&old);
+	nodes_free(&new);
+	policy_unref(&p);
+}
+
 static int
 read_traffic_of(void *arg, const void *p, size_t n)
 {
@@ -743,7 +777,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(counters), cmocka_unit_test(refusals),
-		cmocka_unit_test(states), cmocka_unit_test(traffic),
+		cmocka_unit_test(states),
+		cmocka_unit_test(flapping), cmocka_unit_test(traffic),
 		cmocka_unit_test(claims), cmocka_unit_test(died),
 		cmocka_unit_test(map_counts),
 		cmocka_unit_test(orders),
