@@ -237,13 +237,17 @@ moving_put(const struct conn *c, struct tlv_out *o, int *client, int *node)
 	*node = c->side[S2C].leg.fd;
 }
 
-/* What is kept in a direction is the beginning of one frame; nothing passes before that. */
+/*
+ * What is kept in a direction is the beginning of one frame; nothing passes before that. None is in
+ * the middle of a frame that passes part by part: see mediate_stays().
+ */
 static bool
 side_fits(const struct side *s)
 {
 	const size_t n = buf_len(&s->pump.in);
 
 	return n <= KEPT_MAX && buf_len(&s->out) <= KEPT_MAX && s->leg.care <= LEG_PATIENT &&
+	    s->pump.left == 0 &&
 	    (n == 0 || (s->pump.pass == 0 && n < s->pump.need && s->pump.need <= HOLD_MAX));
 }
 
