@@ -188,6 +188,25 @@ read_claims(struct estate *e, const uint8_t *p, size_t n)
 	return r;
 }
 
+/* Connections that came before this did see no reason to be looked at. */
+static int
+read_nodes(struct estate *e, const uint8_t *p, size_t n)
+{
+	const struct ctl_env *env = e->env;
+	struct node *all[2 * POL_NODES_MAX];
+	const int r = nodes_read(env->nodes, p, n, clock_ms());
+	const size_t k = nodes_all(env->nodes, all, 2 * POL_NODES_MAX);
+
+	for (size_t i = 0; i < k; i++) {
+		const bool look = all[i]->doubt_ms != 0 || all[i]->leave;
+
+		for (size_t w = 0; look && w < env->nworkers; w++)
+			worker_node_doubt(env->workers[w], all[i]);
+		node_unref(&all[i]);
+	}
+	return r;
+}
+
 static int
 read_room(struct estate *e, enum estate_room room, const uint8_t *p, size_t n)
 {
@@ -199,7 +218,7 @@ read_room(struct estate *e, enum estate_room room, const uint8_t *p, size_t n)
 	case ESTATE_TRAFFIC:
 		return traffic_read(e->env->nodes, p, n);
 	case ESTATE_NODES:
-		return nodes_read(e->env->nodes, p, n, now);
+		return read_nodes(e, p, n);
 	case ESTATE_REFUSALS:
 		return e->env->refused == NULL ? 0 : refused_read(e->env->refused, p, n, now);
 	case ESTATE_DRAINS:

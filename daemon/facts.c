@@ -10,6 +10,7 @@
 #include "daemon/guard.h"
 #include "daemon/ready.h"
 #include "daemon/report.h"
+#include "daemon/takeover.h"
 #include "nodes/logons.h"
 #include "nodes/node.h"
 #include "proxy/worker.h"
@@ -192,6 +193,19 @@ facts_keyd(struct facts_keyd *f, const struct ctl_env *env)
 	f->restarts = guard_state(env->guard)->keyd_restarts;
 }
 
+static void
+facts_before(struct facts_before *f, const struct takeover *t, uint64_t now_ms)
+{
+	struct takeover_rest rest;
+
+	if (!takeover_rest(t, &rest))
+		return;
+	f->pid = rest.pid;
+	f->connections = rest.connections;
+	f->remaining_s = rest.until_ms > now_ms ? (rest.until_ms - now_ms) / 1000 : 0;
+	memcpy(f->why, rest.why, sizeof(f->why));
+}
+
 struct facts *
 facts_now(const struct ctl_env *env, const struct process *process)
 {
@@ -215,6 +229,7 @@ facts_now(const struct ctl_env *env, const struct process *process)
 	f->reload_time = st->last_reload;
 	facts_keyd(&f->keyd, env);
 	facts_map(&f->map, env);
+	facts_before(&f->before, env->takeover, now_ms);
 	process_now(process, &f->process);
 	for (int i = 0; i < LOG_EVENTS; i++)
 		f->suppressed[i] = log_suppressed((enum log_event)i);

@@ -9,6 +9,7 @@
 #include "base/addr.h"
 #include "base/logrecord.h"
 #include "daemon/process.h"
+#include "daemon/takemsg.h"
 #include "inspect/session_tally.h"
 #include "nodes/agentline.h"
 #include "nodes/traffic.h"
@@ -69,6 +70,13 @@ struct facts_map {
 	struct peer peers[KEEPER_PEERS_MAX];
 };
 
+/* What the smbgate that was here before still serves; pid 0: nothing. */
+struct facts_before {
+	uint32_t pid;
+	uint64_t connections, remaining_s;
+	char why[TAKE_TEXT];
+};
+
 struct facts {
 	const char *version;
 	const char *host;
@@ -93,6 +101,7 @@ struct facts {
 	int64_t reload_time;		/* seconds of the epoch, whether it was good or not */
 	struct facts_keyd keyd;
 	struct facts_map map;
+	struct facts_before before;
 	uint64_t suppressed[LOG_EVENTS];	/* lines of the log that were left out */
 	struct process_use process;
 	const char *ready_why, *live_why;	/* NULL: it is */

@@ -100,6 +100,24 @@ page_pills(const struct facts *f, FILE *out)
 		pill(out, "warn", "", "smbgate-keyd does not answer");
 }
 
+/* An upgrade is not over. */
+static void
+page_before(const struct facts_before *b, FILE *out)
+{
+	if (b->pid == 0)
+		return;
+	fprintf(out, "<p class=\"about\">Process %u, which was here before, still serves ", b->pid);
+	page_number(out, b->connections);
+	fprintf(out, " connection%s, for ", b->connections == 1 ? "" : "s");
+	page_duration(out, b->remaining_s);
+	fprintf(out, " at most");
+	if (b->why[0] != '\0') {
+		fprintf(out, ": ");
+		page_text(out, b->why);
+	}
+	fprintf(out, "</p>\n");
+}
+
 static void
 page_header(const struct facts *f, const char *nonce, FILE *out)
 {
@@ -124,7 +142,9 @@ page_header(const struct facts *f, const char *nonce, FILE *out)
 	page_text(out, f->version);
 	fprintf(out, " · up for ");
 	page_duration(out, f->uptime_s);
-	fprintf(out, "</p>\n</header>\n<main>\n");
+	fprintf(out, "</p>\n");
+	page_before(&f->before, out);
+	fprintf(out, "</header>\n<main>\n");
 }
 
 /* A tile: its name, its number, and what follows below. */

@@ -72,7 +72,8 @@ connect_to(const char *path)
 	}
 	if (fd == -1) {
 		log_error("takeover: %s: %s%s", path, strerror(errno),
-		    errno == ENOENT || errno == ECONNREFUSED ? ": no smbgate runs there" : "");
+		    errno == ENOENT || errno == ECONNREFUSED ? ": no smbgate runs there"
+		    : errno == EACCES ? ": it is for root, and for who smbgate runs as" : "");
 		return -1;
 	}
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));

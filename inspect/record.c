@@ -225,7 +225,8 @@ mediate_get(struct mediate *m, struct tlv_in in)
 		if (r == -1)
 			return -1;
 	}
-	return in.bad ? -1 : 0;
+	/* It is never 0, which is not written. */
+	return in.bad || m->track.max_frame == 0 ? -1 : 0;
 }
 
 static bool

@@ -67,7 +67,6 @@ struct watch {
 	uint64_t served_ms;		/* a client got an answer about then; 0: never */
 	uint64_t flaps[FLAPS_MAX];
 	unsigned nflaps;
-	uint64_t hold_until_ms;		/* flapping: not up before then; 0 = no */
 	uint64_t refusal_hint_ms, ports_hint_ms;	/* the next line about that may come then */
 };
 
@@ -113,7 +112,7 @@ count_flap(struct watch *w, uint64_t now)
 		if (now - w->flaps[i] < ph->flap_window)
 			recent++;
 	if (ph->flap_changes > 0 && recent >= ph->flap_changes) {
-		w->hold_until_ms = now + ph->flap_hold;
+		w->node->hold_ms = now + ph->flap_hold;
 		log_about(LOG_LEVEL_WARN, log_of_node(LOG_EVENT_NODE, w->node->name),
 		    "node %s changes too often: not up again for %u s", w->node->name,
 		    ph->flap_hold / 1000);
@@ -176,11 +175,11 @@ count_answer(struct watch *w, const char *why)
 	if (n->health == NODE_UP)
 		return;
 	/* A node that comes and goes is better than none. */
-	if (w->hold_until_ms != 0 && clock_ms() < w->hold_until_ms && others_take_new(w)) {
+	if (clock_ms() < n->hold_ms && others_take_new(w)) {
 		n->held_down = true;
 		return;
 	}
-	w->hold_until_ms = 0;
+	n->hold_ms = 0;
 	n->held_down = false;
 	if (n->health == NODE_UNKNOWN || w->good >= w->h->policy->health.rise)
 		set_health(w, NODE_UP, why);

@@ -29,6 +29,11 @@ enum {
 	NODE_PROBE_US = 14,
 	NODE_LOGON_HOLD = 15,	/* what is left of it */
 	NODE_LOGONS_LOST = 16,
+	NODE_DOUBT = 17 | TLV_OPTIONAL,
+	NODE_WAY_OUT = 18 | TLV_OPTIONAL,
+	NODE_TRUSTED = 19 | TLV_OPTIONAL,
+	NODE_GONE = 20 | TLV_OPTIONAL,
+	NODE_HOLD = 21 | TLV_OPTIONAL,	/* as NODE_LOGON_HOLD */
 	NODE_COUNTS = 32,	/* and one for each count */
 };
 
@@ -116,6 +121,12 @@ write_state(struct tlv_out *o, const struct node *n, uint64_t now_ms)
 	if (n->logon_hold_ms > now_ms)
 		tlv_put_uint(o, NODE_LOGON_HOLD, n->logon_hold_ms - now_ms);
 	tlv_put_uint(o, NODE_LOGONS_LOST, n->logons_lost);
+	put_age(o, NODE_DOUBT, n->doubt_ms, now_ms);
+	put_age(o, NODE_WAY_OUT, n->way_out_ms, now_ms);
+	put_age(o, NODE_TRUSTED, n->trusted_ms, now_ms);
+	tlv_put_uint(o, NODE_GONE, n->gone);
+	if (n->hold_ms > now_ms)
+		tlv_put_uint(o, NODE_HOLD, n->hold_ms - now_ms);
 	if (n->answered)
 		write_answer(o, &n->answer);
 }
@@ -148,8 +159,9 @@ nodes_write(struct tlv_out *o, struct nodes *n, uint64_t now_ms, bool all)
 struct node_read {
 	char id[STATE_NODE_LEN];
 	unsigned health, lost;
-	bool held_down, leave, answered;
-	uint64_t changed_ms, up_since_ms, answered_ms, agent_ms, probe_us, hold_ms;
+	bool held_down, leave, answered, gone;
+	uint64_t changed_ms, up_since_ms, answered_ms, agent_ms, probe_us, logon_hold_ms, hold_ms;
+	uint64_t doubt_ms, way_out_ms, trusted_ms;
 	struct agent_says agent;
 	uint16_t dialect;
 	struct neg2_resp answer;
@@ -217,6 +229,30 @@ read_agent(struct tlv_in *x, struct node_read *r, uint64_t now_ms)
 	return false;
 }
 
+/* Whether it answers. False: the type is another one. */
+static bool
+read_doubt(struct tlv_in *x, struct node_read *r, uint64_t now_ms)
+{
+	switch (x->type) {
+	case NODE_DOUBT:
+		r->doubt_ms = get_age(x, now_ms);
+		return true;
+	case NODE_WAY_OUT:
+		r->way_out_ms = get_age(x, now_ms);
+		return true;
+	case NODE_TRUSTED:
+		r->trusted_ms = get_age(x, now_ms);
+		return true;
+	case NODE_GONE:
+		r->gone = tlv_uint(x, 1) == 1;
+		return true;
+	case NODE_HOLD:
+		r->hold_ms = now_ms + tlv_uint(x, AGE_MAX_MS);
+		return true;
+	}
+	return false;
+}
+
 static void
 read_state(struct tlv_in *x, struct node_read *r, uint64_t now_ms)
 {
@@ -243,7 +279,7 @@ read_state(struct tlv_in *x, struct node_read *r, uint64_t now_ms)
 		r->probe_us = tlv_uint(x, AGE_MAX_MS);
 		break;
 	case NODE_LOGON_HOLD:
-		r->hold_ms = now_ms + tlv_uint(x, AGE_MAX_MS);
+		r->logon_hold_ms = now_ms + tlv_uint(x, AGE_MAX_MS);
 		break;
 	case NODE_LOGONS_LOST:
 		r->lost = (unsigned)tlv_uint(x, UINT16_MAX);
@@ -267,28 +303,47 @@ read_node(struct tlv_in *in, struct node_read *r, uint64_t now_ms)
 			read_answer(&x, &r->answer);
 		} else if (x.type >= NODE_COUNTS && x.type < NODE_COUNTS + NODE_COUNTED) {
 			r->count[x.type - NODE_COUNTS] = tlv_uint(&x, INT64_MAX);
-		} else if (!read_agent(&x, r, now_ms)) {
+		} else if (!read_agent(&x, r, now_ms) && !read_doubt(&x, r, now_ms)) {
 			read_state(&x, r, now_ms);
 		}
 	}
 	in->bad |= x.bad;
 }
 
-/* Nobody has asked it yet: it is as it was. */
+/* The older doubt counts; both are of one node that has answered neither process since. */
+static void
+node_doubt_resume(struct node *n, const struct node_read *r)
+{
+	if (r->doubt_ms != 0 && (n->doubt_ms == 0 || r->doubt_ms < n->doubt_ms))
+		n->doubt_ms = r->doubt_ms;
+	if (r->way_out_ms != 0 && n->doubt_ms != 0)
+		n->way_out_ms = r->way_out_ms;
+	n->trusted_ms = r->trusted_ms;
+	n->gone = n->gone || (r->gone && n->doubt_ms != 0);
+}
+
+/*
+ * Nobody has asked it yet: it is as it was. So it is, too, where it has answered and was to stay
+ * down nevertheless.
+ */
 static void
 node_resume(struct node *n, const struct node_read *r)
 {
+	const bool kept_down = r->held_down && !n->resumed;
 	struct neg2_resp answer = r->answer;
 
-	if (n->health == NODE_UNKNOWN && r->health != NODE_LOOP) {
+	n->resumed = true;
+	if ((n->health == NODE_UNKNOWN || kept_down) && r->health != NODE_LOOP) {
 		n->health = r->health;
 		n->changed_ms = r->changed_ms;
 		n->up_since_ms = r->up_since_ms;
 		n->answered_ms = r->answered_ms;
 		n->held_down = r->held_down;
 		n->probe_us = r->probe_us;
-		n->logon_hold_ms = r->hold_ms;
+		n->hold_ms = r->hold_ms;
+		n->logon_hold_ms = r->logon_hold_ms;
 		n->logons_lost = r->lost;
+		node_doubt_resume(n, r);
 	}
 	if (n->agent_ms == 0 && r->agent_ms != 0) {
 		n->agent_ms = r->agent_ms;

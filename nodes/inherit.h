@@ -11,14 +11,14 @@ struct tlv_out;
 struct traffic;
 
 /*
- * Every node: its state, what its agent and its last NEGOTIATE answer have said, and what was
- * counted of it; all: ever, else since it was written before. Main thread.
+ * Every node: its state, doubts about it, what its agent and its last NEGOTIATE answer have said,
+ * and what was counted of it; all: ever, else since it was written before. Main thread.
  */
 void nodes_write(struct tlv_out *o, struct nodes *n, uint64_t now_ms, bool all);
 /*
  * After nodes_apply(): nodes that the policy here has not are passed over. What a probe has told
- * since then stays; counts are added. 0, or -1: a bad record; nodes before the bad one have theirs.
- * Main thread.
+ * since then stays; counts are added. Workers are to look at the connections of nodes that are in
+ * doubt then. 0, or -1: a bad record; nodes before the bad one have theirs. Main thread.
  */
 int nodes_read(struct nodes *n, const void *record, size_t len, uint64_t now_ms)
     __attribute__((warn_unused_result));

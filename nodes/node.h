@@ -62,7 +62,8 @@ struct node {
 	char agent_why[AGENTLINE_WHY];
 	uint64_t agent_asked, agent_failures, agent_ms;	/* the last answer came then; 0: never */
 	_Atomic bool unreached;		/* the last probe failed for this machine's own trouble */
-	_Atomic bool held_down;		/* flaps: stays down until its hold is over */
+	_Atomic bool held_down;		/* flaps: stays down until its hold is over, */
+	uint64_t hold_ms;		/* not before then; 0 = no hold. The main thread's */
 	_Atomic uint64_t up_since_ms;	/* came back then (slow start), 0 = from the start */
 	_Atomic uint64_t changed_ms;	/* of the last change of health */
 	_Atomic bool served;		/* a client was answered since the last probe */
@@ -83,6 +84,7 @@ struct node {
 	_Atomic uint64_t probe_no_way;	/* of the failures: there was no connection */
 	_Atomic uint64_t probe_us;	/* the last answer took so long */
 	uint16_t traffic;		/* the number of its name: see traffic.h */
+	bool resumed;			/* the process before has said how it was. Main thread */
 	uint64_t told[NODE_COUNTED];	/* of its counts, to the next process: the main thread's */
 
 	struct node *next;		/* the table's lock */

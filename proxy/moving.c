@@ -66,7 +66,10 @@ static const struct tlv_field conn_fields[] = {
 	TLV_UINT(R_OLDEST, conn, route.oldest),
 };
 
-enum { D_DIR = 1, D_BULK, D_HEARD, D_BYTES, D_PASS, D_LEFT, D_NEED, D_IN, D_OUT };
+enum {
+	D_DIR = 1, D_BULK, D_HEARD, D_BYTES, D_PASS, D_LEFT, D_NEED, D_IN, D_OUT,
+	D_CARE = 10 | TLV_OPTIONAL,
+};
 
 static const struct tlv_field side_fields[] = {
 	TLV_BOOL(D_BULK, side, bulk),
@@ -75,6 +78,7 @@ static const struct tlv_field side_fields[] = {
 	TLV_UINT(D_PASS, side, pump.pass),
 	TLV_UINT(D_LEFT, side, pump.left),
 	TLV_UINT(D_NEED, side, pump.need),
+	TLV_UINT(D_CARE, side, leg.care),
 };
 
 static const char *
@@ -233,6 +237,20 @@ moving_put(const struct conn *c, struct tlv_out *o, int *client, int *node)
 	*node = c->side[S2C].leg.fd;
 }
 
+/*
+ * What is kept in a direction is the beginning of one frame; nothing passes before that. None is in
+ * the middle of a frame that passes part by part: see mediate_stays().
+ */
+static bool
+side_fits(const struct side *s)
+{
+	const size_t n = buf_len(&s->pump.in);
+
+	return n <= KEPT_MAX && buf_len(&s->out) <= KEPT_MAX && s->leg.care <= LEG_PATIENT &&
+	    s->pump.left == 0 &&
+	    (n == 0 || (s->pump.pass == 0 && n < s->pump.need && s->pump.need <= HOLD_MAX));
+}
+
 static void
 side_get(struct conn *c, struct tlv_in *in)
 {
@@ -254,7 +272,7 @@ side_get(struct conn *c, struct tlv_in *in)
 		v.bad |= full;
 	}
 	s = &c->side[dir & 1];
-	if (v.bad || dir > 1 || s->pump.in.mem != NULL || s->out.mem != NULL) {
+	if (v.bad || dir > 1 || !side_fits(&got) || s->pump.in.mem != NULL || s->out.mem != NULL) {
 		pump_fini(&got.pump);
 		buf_fini(&got.out);
 		in->bad = true;
@@ -264,6 +282,7 @@ side_get(struct conn *c, struct tlv_in *in)
 	s->heard_s = got.heard_s;
 	s->bytes = got.bytes;
 	s->pump = got.pump;
+	s->leg.care = got.leg.care;
 	s->out = got.out;
 }
 
@@ -395,8 +414,12 @@ moving_get(struct conn_env *env, struct tlv_in in, int client, int node, const c
 		conn_unmake(c);
 		return NULL;
 	}
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
+		const uint8_t care = c->side[i].leg.care;
+
 		leg_take(&c->side[i].leg, env->base, fds[i], env->ops->leg, &c->side[i]);
+		c->side[i].leg.care = care;
+	}
 	return c;
 }
 
@@ -405,8 +428,9 @@ moving_begin(struct conn *c)
 {
 	stats_add(c->env->stats, STAT_taken_over, 1);
 	mediate_arrived(&c->mediate);
-	/* A doubt about the node may have taken it off: it is as one that was just dialled. */
-	leg_tcp(c->side[S2C].leg.fd, c->env->policy->tcp.node_timeout);
+	/* Where nobody says what a doubt has made of it, it is as one that was just dialled. */
+	if (c->side[S2C].leg.care == LEG_NEW)
+		leg_tcp(c->side[S2C].leg.fd, c->env->policy->tcp.node_timeout);
 	listen_accepted(&c->env->listens[c->listener->index]);
 	conn_set_plain(c);
 	enlist(c);

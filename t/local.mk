@@ -159,7 +159,7 @@ t_unit_inspect_sharing_t_SOURCES = t/unit/inspect-sharing.c t/unit/lib/talk.c t/
 t_unit_inspect_sharing_t_LDADD = $(LINK_PROXY)
 t_unit_inspect_record_t_SOURCES = t/unit/inspect-record.c t/unit/lib/talk.c t/unit/lib/talk.h
 t_unit_inspect_record_t_LDADD = $(LINK_PROXY)
-EXTRA_DIST += t/records/takeover-1
+EXTRA_DIST += t/records/connection-1 t/records/takeover-1
 t_unit_inspect_opens_t_SOURCES = t/unit/inspect-opens.c t/unit/lib/made.c t/unit/lib/made.h \
 	t/unit/lib/talk.c t/unit/lib/talk.h
 t_unit_inspect_opens_t_LDADD = $(LINK_PROXY)
@@ -348,6 +348,7 @@ E2E_TESTS = \
 	t/e2e/nodes-own-trouble.t \
 	t/e2e/nodes-placement.t \
 	t/e2e/nodes-probes.t \
+	t/e2e/nodes-takeover.t \
 	t/e2e/proxy-reserve.t \
 	t/e2e/redis-faults.t \
 	t/e2e/redis-leaving.t \
@@ -420,7 +421,8 @@ EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/fra
 # libFuzzer targets, built by `make fuzz` where clang is; dev/fuzz runs them on what t/fuzz/corpus
 # makes. Each is compiled in one go from what it needs, with the fuzzer's own instrumentation.
 FUZZ_TARGETS = t/fuzz/fuzz-smb2 t/fuzz/fuzz-ifinfo t/fuzz/fuzz-auth t/fuzz/fuzz-door \
-	t/fuzz/fuzz-front t/fuzz/fuzz-redis t/fuzz/fuzz-handover t/fuzz/fuzz-conversation
+	t/fuzz/fuzz-front t/fuzz/fuzz-redis t/fuzz/fuzz-handover t/fuzz/fuzz-record \
+	t/fuzz/fuzz-conversation
 FUZZ_CC = clang
 FUZZ_CFLAGS = -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 FUZZ_COMMON = $(top_srcdir)/smb/*.c $(top_srcdir)/base/*.c
@@ -430,13 +432,16 @@ FUZZ_AUTH = auth/crypt.c auth/der.c auth/kdf.c auth/keys.c auth/ntlm.c auth/prea
 FUZZ_REDIS = state/*.c
 FUZZ_HANDOVER = nodes/agentline.c nodes/cluster.c nodes/inherit.c nodes/node.c nodes/stance.c \
 	stats/*.c state/*.c
+# A worker, with the test in the place of all others.
+FUZZ_RECORD = t/unit/lib/house.c \
+	auth/*.c inspect/*.c nodes/*.c policy/*.c proxy/*.c state/*.c stats/*.c
 # Client and node on both sides of the gate: all that stands between them.
 FUZZ_CONVERSATION = t/fuzz/aside.c t/fuzz/client.c t/fuzz/node.c t/fuzz/packed.c t/fuzz/reader.c \
 	t/fuzz/world.c t/unit/lib/talk.c \
 	auth/*.c inspect/*.c nodes/*.c policy/*.c proxy/*.c state/*.c stats/*.c
 EXTRA_DIST += dev/fuzz t/fuzz/corpus t/fuzz/fuzz-smb2.c t/fuzz/fuzz-ifinfo.c t/fuzz/fuzz-auth.c \
 	t/fuzz/fuzz-door.c t/fuzz/fuzz-front.c t/fuzz/fuzz-redis.c t/fuzz/fuzz-handover.c \
-	t/fuzz/fuzz-conversation.c \
+	t/fuzz/fuzz-record.c t/fuzz/fuzz-conversation.c \
 	t/unit/lib/holds.h t/unit/lib/lists.h
 CLEANFILES += $(FUZZ_TARGETS)
 clean-local:
@@ -453,6 +458,11 @@ t/fuzz/fuzz-redis: FUZZ_MORE = $(FUZZ_REDIS:%=$(top_srcdir)/%) $(EVENT_LIBS) $(C
 t/fuzz/fuzz-handover: state/scripts.inc
 t/fuzz/fuzz-handover: FUZZ_MORE = $(FUZZ_HANDOVER:%=$(top_srcdir)/%) $(EVENT_LIBS) \
 	$(CRYPTO_LIBS) $(HIREDIS_CFLAGS) $(HIREDIS_LIBS)
+
+t/fuzz/fuzz-record: state/scripts.inc
+t/fuzz/fuzz-record: FUZZ_MORE = $(FUZZ_RECORD:%=$(top_srcdir)/%) $(CONFUSE_LIBS) \
+	$(JANSSON_LIBS) $(CRYPTO_CFLAGS) $(SSL_LIBS) $(CRYPTO_LIBS) $(EVENT_LIBS) \
+	$(HIREDIS_CFLAGS) $(HIREDIS_LIBS) $(CMOCKA_CFLAGS) $(CMOCKA_LIBS)
 
 t/fuzz/fuzz-conversation: state/scripts.inc
 t/fuzz/fuzz-conversation: FUZZ_MORE = $(FUZZ_CONVERSATION:%=$(top_srcdir)/%) $(CONFUSE_LIBS) \

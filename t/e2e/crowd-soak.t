@@ -138,7 +138,7 @@ def reloaded(site, rng):
 
 
 def upgraded(site, rng):
-    rng.choice(site.gates).upgrade()
+    rng.choice(site.gates).takeover()
     return lambda: None, set()
 
 

@@ -159,6 +159,30 @@ class Gate:
         tap.wait_for(self._looked, 3)
         return self
 
+    def successor(self, *args):
+        """Starts one that is to go on; its process."""
+        with open(self.dir + "/stderr", "ab") as err:
+            return self.t.spawn(self.argv_prefix + [program(), "--takeover", "-c", self.conf_file,
+                                                    *args],
+                                stdin=subprocess.DEVNULL, stdout=err, stderr=err)
+
+    def takeover(self, gone=60):
+        """An upgrade: the gate is another process now, and what it was has ended within so many
+        seconds, unless gone is 0.  What it was."""
+        old, self.proc = self.proc, self.successor()
+        tap.wait_for(lambda: "process %d serves" % self.proc.pid in self.log() or
+                     self.proc.poll() is not None, 60,
+                     message=lambda: "no takeover: " + self.log()[-3000:])
+        if self.proc.poll() is not None:
+            raise RuntimeError("the successor ended with %d: %s" % (self.proc.returncode,
+                                                                    self.log()[-3000:]))
+        if gone:
+            try:
+                old.wait(gone)
+            except subprocess.TimeoutExpired:
+                raise RuntimeError("the old one does not end: " + self.log()[-3000:])
+        return old
+
     def probed(self):
         """Every node has answered a probe."""
         nodes = self.node_list()
@@ -202,19 +226,6 @@ class Gate:
                       self.log()[-6000:])
         self.t.kill_group(p)
         return p.returncode
-
-    def upgrade(self):
-        """smbgate --takeover; this gate is the new process, and the old one has ended."""
-        old = self.proc
-        with open(self.dir + "/stderr", "ab") as err:
-            new = self.t.spawn([program(), "--takeover", "-c", self.conf_file],
-                               stdin=subprocess.DEVNULL, stdout=err, stderr=err)
-        tap.wait_for(lambda: "process %d serves" % new.pid in self.log() or
-                     new.poll() is not None, 60)
-        if new.poll() is not None:
-            raise RuntimeError("the successor ended: " + self.log()[-3000:])
-        self.proc = new
-        old.wait(60)
 
     def processes(self):
         """The processes that belong to it: name -> pid."""

@@ -349,12 +349,16 @@ test_page(void **state)
 	assert_int_equal(count_of(text, "class=\"node "), 2);
 	assert_int_equal(count_of(text, "<polyline"), 4 + 2);
 	assert_null(strstr(text, "Its agent says"));
+	assert_null(strstr(text, "was here before"));
 	free(text);
+	f->before = (struct facts_before){ 77, 3, 3540, "SMB1 <old>" };
 	f->nodes[0].agent = "up";
 	f->nodes[1].agent = "drain";
 	strcpy(f->nodes[1].agent_why, "<CTDB> banned");
 	text = page_of(f, h);
 	assert_whole(text);
+	assert_non_null(strstr(text, "Process 77, which was here before, still serves 3 "
+	                             "connections, for 59 min at most: SMB1 &lt;old&gt;</p>"));
 	assert_int_equal(count_of(text, "Its agent says"), 1);
 	assert_non_null(strstr(text, "Its agent says drain: &lt;CTDB&gt; banned"));
 	free(text);

@@ -260,6 +260,11 @@ set_node(struct node *n)
 	n->logons_lost = 2;
 	n->probe_us = 321;
 	n->held_down = true;
+	n->hold_ms = now + 9000;
+	n->doubt_ms = now - 800;
+	n->way_out_ms = now - 700;
+	n->trusted_ms = now - 90000;
+	n->gone = true;
 	n->agent_ms = now - 50;
 	n->logons = 11;
 	n->probes = 12;
@@ -304,6 +309,8 @@ states(void **state)
 	assert_true(a->changed_ms == now - 60000 && a->up_since_ms == now - 3000 &&
 	    a->answered_ms == now - 100 && a->agent_ms == now - 50);
 	assert_true(a->logon_hold_ms == now + 7000 && a->logons_lost == 2 && a->held_down);
+	assert_true(a->hold_ms == now + 9000 && a->doubt_ms == now - 800 &&
+	    a->way_out_ms == now - 700 && a->trusted_ms == now - 90000 && a->gone);
 	assert_true(a->agent_word == AGENT_DRAIN && a->agent_percent == 50);
 	assert_string_equal(a->agent_why, "backup");
 	assert_int_equal(a->dialect, 0x311);
@@ -311,6 +318,7 @@ states(void **state)
 	assert_true(a->logons == 11 && a->probes == 12 && a->probe_no_way == 1 &&
 	    a->logons_failed == 0 && a->probe_us == 321);
 	a->agent_word = AGENT_UP;
+	a->gone = false;
 	nodes_answer(new, 0, &answer, blob);
 	assert_int_equal(answer.max_read, 8388608);
 	assert_string_equal((const char *)answer.blob, "a hint");
@@ -318,6 +326,12 @@ states(void **state)
 	a->health = NODE_HUNG;
 	assert_int_equal(nodes_read(new, more.data, more.len, now), 0);
 	assert_true(a->health == NODE_HUNG && a->logons == 16 && a->probes == 12);
+	/* So does that it has answered here. */
+	a->health = NODE_UP;
+	a->doubt_ms = a->way_out_ms = 0;
+	a->gone = false;
+	assert_int_equal(nodes_read(new, more.data, more.len, now), 0);
+	assert_true(a->doubt_ms == 0 && a->way_out_ms == 0 && !a->gone);
 	node_unref(&a);
 	node_unref(&b);
 	lie(&o, lie_nodes, liar);
@@ -327,6 +341,40 @@ states(void **state)
 	nodes_free(&old);
 	nodes_free(&new);
 	nodes_free(&liar);
+	policy_unref(&p);
+}
+
+/* It answers the new process at once, and is not up for that; but once its time is over there. */
+static void
+flapping(void **state)
+{
+	struct nodes *old = nodes_new(), *new = nodes_new();
+	struct policy *p = policy();
+	struct tlv_out o = { .len = 0 };
+	struct node *n;
+
+	(void)state;
+	nodes_apply(old, p, now);
+	nodes_apply(new, p, now);
+	n = nodes_find_name(old, "n1");
+	n->health = NODE_DOWN;
+	n->held_down = true;
+	n->hold_ms = now + 9000;
+	n->changed_ms = now - 500;
+	nodes_write(&o, old, now, true);
+	node_unref(&n);
+	n = nodes_find_name(new, "n1");
+	n->health = NODE_UP;
+	assert_int_equal(nodes_read(new, o.data, o.len, now), 0);
+	assert_true(n->health == NODE_DOWN && n->held_down && n->hold_ms == now + 9000);
+	n->health = NODE_UP;
+	n->held_down = false;
+	assert_int_equal(nodes_read(new, o.data, o.len, now), 0);
+	assert_true(n->health == NODE_UP && !n->held_down);
+	node_unref(&n);
+	tlv_out_fini(&o);
+	nodes_free(&old);
+	nodes_free(&new);
 	policy_unref(&p);
 }
 
@@ -729,7 +777,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(counters), cmocka_unit_test(refusals),
-		cmocka_unit_test(states), cmocka_unit_test(traffic),
+		cmocka_unit_test(states),
+		cmocka_unit_test(flapping), cmocka_unit_test(traffic),
 		cmocka_unit_test(claims), cmocka_unit_test(died),
 		cmocka_unit_test(map_counts),
 		cmocka_unit_test(orders),

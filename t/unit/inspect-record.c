@@ -398,6 +398,23 @@ the_first_record_is_read(void **state)
 	end(&new);
 }
 
+/* Written by hand, as M_TRACK and T_MAX_FRAME: what a writer leaves out cannot be said to be 0. */
+static void
+frames_have_a_length(void **state)
+{
+	struct tlv_out o = { .len = 0 };
+	struct talk new;
+	size_t at = tlv_begin(&o, 1);
+
+	(void)state;
+	tlv_put_uint(&o, 20, 0);
+	tlv_end(&o, at);
+	begin(&new);
+	assert_int_equal(mediate_get(&new.conn.mediate, tlv_in(o.data, o.len)), -1);
+	end(&new);
+	tlv_out_fini(&o);
+}
+
 int
 main(void)
 {
@@ -410,6 +427,7 @@ main(void)
 		cmocka_unit_test(files_in_between_are_in_doubt),
 		cmocka_unit_test(a_connection_comes_back),
 		cmocka_unit_test(the_first_record_is_read),
+		cmocka_unit_test(frames_have_a_length),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -15,8 +15,11 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -272,8 +275,19 @@ struct was {
 	uint32_t heard[2];
 	struct state_key key;
 	uint16_t oldest;
-	uint8_t standing, kind, by;
+	uint8_t standing, kind, by, care[2];
+	unsigned timeout[2];	/* TCP_USER_TIMEOUT */
 };
+
+static unsigned
+user_timeout(int fd)
+{
+	unsigned ms = 1;
+	socklen_t len = sizeof(ms);
+
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, &len), 0);
+	return ms;
+}
 
 static struct was
 look(const struct conn *c)
@@ -288,6 +302,8 @@ look(const struct conn *c)
 		w.out[i] = buf_len(&c->side[i].out);
 		w.bytes[i] = c->side[i].bytes;
 		w.heard[i] = c->side[i].heard_s;
+		w.care[i] = c->side[i].leg.care;
+		w.timeout[i] = user_timeout(c->side[i].leg.fd);
 	}
 	return w;
 }
@@ -303,6 +319,8 @@ same(const struct was *a, const struct was *b)
 		assert_int_equal(a->out[i], b->out[i]);
 		assert_int_equal(a->bytes[i], b->bytes[i]);
 		assert_int_equal(a->heard[i], b->heard[i]);
+		assert_int_equal(a->care[i], b->care[i]);
+		assert_int_equal(a->timeout[i], b->timeout[i]);
 	}
 	assert_memory_equal(&a->key, &b->key, sizeof(a->key));
 	assert_int_equal(a->oldest, b->oldest);
@@ -353,8 +371,12 @@ all_of_it_arrives(void **state)
 	house_bulk(&rest[S2C], 6, true, 9000);
 	cut(p->l[0], S2C, &rest[S2C], 5000);
 	assert_true(house_until(p->h, both_in_a_frame, p->l[0]));
+	/* The node is in doubt, and nothing ends a connection of it for silence. */
+	p->l[0]->conn->node->doubt_ms = 1;
+	leg_care_set(&p->l[0]->conn->side[S2C].leg, LEG_PATIENT, &p->h->policy->tcp);
 	before = look(p->l[0]->conn);
 	assert_int_equal(before.in[C2S], 40);
+	assert_int_equal(before.timeout[S2C], 0);
 
 	p->g = giving_new(&p->h->w->env, &end, 1, report_cb, p);
 	assert_non_null(p->g);
@@ -378,6 +400,96 @@ all_of_it_arrives(void **state)
 	taking_free(&taking);
 	close(back[0]);
 	finish(p);
+}
+
+static FILE *
+kept(const char *mode)
+{
+	const char *src = getenv("srcdir");
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/t/records/connection-1", src != NULL ? src : "../..");
+	return fopen(path, mode);
+}
+
+/* Its name in records that are kept: its port is another one each time. */
+static void
+name_node(struct house *h)
+{
+	struct node *n = nodes_find_name(h->parts.nodes, "n1");
+
+	assert_non_null(n);
+	snprintf(n->id, sizeof(n->id), "n1=10.0.0.1:445");
+	node_unref(&n);
+}
+
+/* Once for each version of the record. */
+static void
+keep_record(void)
+{
+	struct buf rest[2] = { { .mem = NULL }, { .mem = NULL } };
+	struct house *h = house_new("");
+	struct house_link *l = relaying(h);
+	struct tlv_out o = { .len = 0 };
+	FILE *f = kept("wb");
+	int fds[2];
+
+	house_setup(&rest[C2S], 7, SESSION + 1, 0, 1);
+	cut(l, C2S, &rest[C2S], 40);
+	house_bulk(&rest[S2C], 6, true, 9000);
+	cut(l, S2C, &rest[S2C], 5000);
+	assert_true(house_until(h, both_in_a_frame, l));
+	l->conn->node->doubt_ms = 1;
+	leg_care_set(&l->conn->side[S2C].leg, LEG_PATIENT, &h->policy->tcp);
+	l->conn->calling_name = strdup("PC1");
+	name_node(h);
+	moving_put(l->conn, &o, &fds[0], &fds[1]);
+	assert_non_null(f);
+	assert_int_equal(fwrite(o.data, 1, o.len, f), o.len);
+	fclose(f);
+	tlv_out_fini(&o);
+	buf_fini(&rest[C2S]);
+	buf_fini(&rest[S2C]);
+	house_free(h);
+}
+
+/* A connection as the first smbgate that could hand over wrote it is taken by every later one. */
+static void
+the_first_record_is_taken(void **state)
+{
+	struct house *h;
+	const char *why = NULL;
+	uint8_t bytes[8192];
+	struct conn *c;
+	int a[2], b[2];
+	size_t n;
+	FILE *f;
+
+	(void)state;
+	if (getenv("SMBGATE_WRITE_RECORD") != NULL)
+		keep_record();
+	f = kept("rb");
+	assert_non_null(f);
+	n = fread(bytes, 1, sizeof(bytes), f);
+	fclose(f);
+	assert_true(n > 300 && n < sizeof(bytes));
+	h = house_new("");
+	name_node(h);
+	h->w->env.listen = &h->listener;
+	h->w->env.nlisten = 1;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, a), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, b), 0);
+	c = moving_get(&h->w->env, tlv_in(bytes, n), a[1], b[1], &why);
+	assert_non_null(c);
+	assert_string_equal(c->calling_name, "PC1");
+	assert_int_equal(buf_len(&c->side[C2S].pump.in), 40);
+	assert_true(c->side[S2C].pump.pass > 3000 && c->side[S2C].bytes > 5000);
+	assert_int_equal(c->side[S2C].leg.care, LEG_PATIENT);
+	assert_true(c->mediate.track.logged_on && !c->mediate.track.smb1);
+	moving_drop(c);
+	close(a[0]);
+	close(b[0]);
+	house_free(h);
 }
 
 /* The old one is gone before it can be told: it was its own, and is closed here. */
@@ -453,6 +565,7 @@ main(void)
 		cmocka_unit_test(nobody_answers),
 		cmocka_unit_test(liars_get_nothing),
 		cmocka_unit_test(all_of_it_arrives),
+		cmocka_unit_test(the_first_record_is_taken),
 		cmocka_unit_test(an_answer_that_nobody_hears),
 		cmocka_unit_test(wrong_records_are_refused),
 	};
