@@ -323,6 +323,7 @@ E2E_TESTS = \
 	t/e2e/front-source.t \
 	t/e2e/hostile-input.t \
 	t/e2e/hostile-redis.t \
+	t/e2e/hostile-wire.t \
 	t/e2e/keyed-crowd.t \
 	t/e2e/keyed-expiry.t \
 	t/e2e/keyed-fire.t \
@@ -378,7 +379,7 @@ E2E_TESTS = \
 	t/e2e/speed-instructions.t
 
 EXTRA_DIST += dev/count-assertions dev/include-graph
-EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/frames \
+EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/frames t/hostile \
 	t/lab/ad.py t/lab/agent.py \
 	t/lab/capture.py \
 	t/lab/certs.py \
@@ -418,61 +419,46 @@ EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/fra
 	t/lab/vrrp.py \
 	t/lab/writer.c
 
-# libFuzzer targets, built by `make fuzz` where clang is; dev/fuzz runs them on what t/fuzz/corpus
-# makes. Each is compiled in one go from what it needs, with the fuzzer's own instrumentation.
-FUZZ_TARGETS = t/fuzz/fuzz-smb2 t/fuzz/fuzz-ifinfo t/fuzz/fuzz-auth t/fuzz/fuzz-door \
-	t/fuzz/fuzz-front t/fuzz/fuzz-redis t/fuzz/fuzz-handover t/fuzz/fuzz-record \
-	t/fuzz/fuzz-conversation
+# libFuzzer targets, built by `make fuzz` where clang is; contrib/fuzz runs them on what
+# t/fuzz/corpus makes and on t/fuzz/crashes. What they try is compiled once, with the fuzzer's own
+# instrumentation. t/fuzz/LEDGER says how long each has run.
+FUZZ_TARGETS = t/fuzz/fuzz-addr t/fuzz/fuzz-agentline t/fuzz/fuzz-apreq t/fuzz/fuzz-auth \
+	t/fuzz/fuzz-authent t/fuzz/fuzz-chain t/fuzz/fuzz-compress t/fuzz/fuzz-conversation \
+	t/fuzz/fuzz-denyfile t/fuzz/fuzz-door t/fuzz/fuzz-front t/fuzz/fuzz-handover \
+	t/fuzz/fuzz-heads t/fuzz/fuzz-http t/fuzz/fuzz-ifinfo t/fuzz/fuzz-keymsg \
+	t/fuzz/fuzz-keytab t/fuzz/fuzz-logline t/fuzz/fuzz-negotiate t/fuzz/fuzz-nodefile \
+	t/fuzz/fuzz-policy t/fuzz/fuzz-record t/fuzz/fuzz-redis t/fuzz/fuzz-smb1 \
+	t/fuzz/fuzz-smb2 t/fuzz/fuzz-split t/fuzz/fuzz-takemsg t/fuzz/fuzz-talk t/fuzz/fuzz-tlv
 FUZZ_CC = clang
-FUZZ_CFLAGS = -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
-FUZZ_COMMON = $(top_srcdir)/smb/*.c $(top_srcdir)/base/*.c
-# What a target needs beyond smb/ and base/.
-FUZZ_AUTH = auth/crypt.c auth/der.c auth/kdf.c auth/keys.c auth/ntlm.c auth/preauth.c auth/seal.c \
-	auth/sign.c auth/spnego.c
-FUZZ_REDIS = state/*.c
-FUZZ_HANDOVER = nodes/agentline.c nodes/cluster.c nodes/inherit.c nodes/node.c nodes/stance.c \
-	stats/*.c state/*.c
-# A worker, with the test in the place of all others.
-FUZZ_RECORD = t/unit/lib/house.c \
-	auth/*.c inspect/*.c nodes/*.c policy/*.c proxy/*.c state/*.c stats/*.c
-# Client and node on both sides of the gate: all that stands between them.
-FUZZ_CONVERSATION = t/fuzz/aside.c t/fuzz/client.c t/fuzz/node.c t/fuzz/packed.c t/fuzz/reader.c \
-	t/fuzz/world.c t/unit/lib/talk.c \
-	auth/*.c inspect/*.c nodes/*.c policy/*.c proxy/*.c state/*.c stats/*.c
-EXTRA_DIST += dev/fuzz t/fuzz/corpus t/fuzz/fuzz-smb2.c t/fuzz/fuzz-ifinfo.c t/fuzz/fuzz-auth.c \
-	t/fuzz/fuzz-door.c t/fuzz/fuzz-front.c t/fuzz/fuzz-redis.c t/fuzz/fuzz-handover.c \
-	t/fuzz/fuzz-record.c t/fuzz/fuzz-conversation.c \
-	t/unit/lib/holds.h t/unit/lib/lists.h
+FUZZ_CFLAGS = -std=gnu11 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-I$(top_srcdir) -I$(top_builddir) -I. $(CRYPTO_CFLAGS) $(HIREDIS_CFLAGS) $(KRB5_CFLAGS) \
+	$(CMOCKA_CFLAGS)
+FUZZ_LIBS = $(CONFUSE_LIBS) $(JANSSON_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(EVENT_LIBS) \
+	$(HIREDIS_LIBS) $(KRB5_LIBS) $(SECCOMP_LIBS) $(CMOCKA_LIBS)
+# Whole rooms, what of the others is tried, and what stands on both sides of a conversation.
+FUZZ_ROOMS = base smb auth policy state stats nodes inspect proxy
+FUZZ_FILES = $(patsubst $(top_srcdir)/%,%,$(wildcard $(FUZZ_ROOMS:%=$(top_srcdir)/%/*.c))) \
+	keyd/apreq.c keyd/authent.c daemon/http_request.c daemon/takemsg.c daemon/talk.c \
+	ctl/negotiate.c \
+	t/fuzz/aside.c t/fuzz/client.c t/fuzz/node.c t/fuzz/packed.c t/fuzz/reader.c \
+	t/fuzz/samba.c t/fuzz/world.c t/unit/lib/house.c t/unit/lib/talk.c
+FUZZ_OBJECTS = $(FUZZ_FILES:%.c=t/fuzz/obj/%.o)
+EXTRA_DIST += contrib/fuzz t/fuzz/LEDGER t/fuzz/corpus t/fuzz/crashes t/fuzz/mit.h t/fuzz/onfile.h \
+	$(FUZZ_TARGETS:=.c) t/unit/lib/holds.h t/unit/lib/lists.h
 CLEANFILES += $(FUZZ_TARGETS)
 clean-local:
-	rm -rf t/fuzz/inputs t/fuzz/found-*
+	rm -rf t/fuzz/inputs t/fuzz/obj t/fuzz/found-*
+	rm -f t/fuzz/libfuzzed.a t/fuzz/*.log
 
-t/fuzz/fuzz-auth: FUZZ_MORE = $(FUZZ_AUTH:%=$(top_srcdir)/%) $(CRYPTO_CFLAGS) $(CRYPTO_LIBS)
-t/fuzz/fuzz-door: FUZZ_MORE = $(top_srcdir)/auth/der.c $(top_srcdir)/auth/ntlm.c \
-	$(top_srcdir)/auth/spnego.c $(top_srcdir)/t/fuzz/samba.c
-t/fuzz/fuzz-front: FUZZ_MORE = $(top_srcdir)/proxy/ppheader.c
-t/fuzz/fuzz-redis: state/scripts.inc
-t/fuzz/fuzz-redis: FUZZ_MORE = $(FUZZ_REDIS:%=$(top_srcdir)/%) $(EVENT_LIBS) $(CRYPTO_LIBS) \
-	$(HIREDIS_CFLAGS) $(HIREDIS_LIBS)
-
-t/fuzz/fuzz-handover: state/scripts.inc
-t/fuzz/fuzz-handover: FUZZ_MORE = $(FUZZ_HANDOVER:%=$(top_srcdir)/%) $(EVENT_LIBS) \
-	$(CRYPTO_LIBS) $(HIREDIS_CFLAGS) $(HIREDIS_LIBS)
-
-t/fuzz/fuzz-record: state/scripts.inc
-t/fuzz/fuzz-record: FUZZ_MORE = $(FUZZ_RECORD:%=$(top_srcdir)/%) $(CONFUSE_LIBS) \
-	$(JANSSON_LIBS) $(CRYPTO_CFLAGS) $(SSL_LIBS) $(CRYPTO_LIBS) $(EVENT_LIBS) \
-	$(HIREDIS_CFLAGS) $(HIREDIS_LIBS) $(CMOCKA_CFLAGS) $(CMOCKA_LIBS)
-
-t/fuzz/fuzz-conversation: state/scripts.inc
-t/fuzz/fuzz-conversation: FUZZ_MORE = $(FUZZ_CONVERSATION:%=$(top_srcdir)/%) $(CONFUSE_LIBS) \
-	$(JANSSON_LIBS) $(CRYPTO_CFLAGS) $(SSL_LIBS) $(CRYPTO_LIBS) $(EVENT_LIBS) \
-	$(HIREDIS_CFLAGS) $(HIREDIS_LIBS)
-
-# Compiled anew each time: a few seconds each, and never out of date.
-.PHONY: fuzz $(FUZZ_TARGETS)
+.PHONY: fuzz
 fuzz: $(FUZZ_TARGETS)
-$(FUZZ_TARGETS):
-	@$(MKDIR_P) t/fuzz
-	$(AM_V_GEN)$(FUZZ_CC) -std=gnu11 $(FUZZ_CFLAGS) -I$(top_srcdir) -I$(top_builddir) -I. \
-		-o $@ $(top_srcdir)/$@.c $(FUZZ_COMMON) $(FUZZ_MORE) $(SECCOMP_LIBS)
+t/fuzz/obj/%.o: $(top_srcdir)/%.c state/scripts.inc
+	@$(MKDIR_P) $(@D)
+	$(AM_V_CC)$(FUZZ_CC) $(FUZZ_CFLAGS) $(FUZZ_MORE) -fsanitize=fuzzer-no-link -MMD \
+		-c -o $@ $<
+t/fuzz/libfuzzed.a: $(FUZZ_OBJECTS)
+	$(AM_V_AR)rm -f $@ && $(AR) cr $@ $(FUZZ_OBJECTS)
+$(FUZZ_TARGETS): %: t/fuzz/obj/%.o t/fuzz/libfuzzed.a
+	$(AM_V_CCLD)$(FUZZ_CC) $(FUZZ_CFLAGS) $(FUZZ_MORE) -fsanitize=fuzzer -o $@ $< \
+		t/fuzz/libfuzzed.a $(FUZZ_LIBS)
+-include $(FUZZ_OBJECTS:.o=.d) $(FUZZ_TARGETS:%=t/fuzz/obj/%.d)

@@ -1,4 +1,5 @@
 /* fuzz-auth.c: libFuzzer target: tokens, NTLM messages, signatures and encrypted messages */
+/* for: auth/spnego.c auth/ntlm.c auth/seal.c auth/sign.c */
 #include "config.h"
 
 #include "auth/crypt.h"

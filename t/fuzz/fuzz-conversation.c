@@ -1,4 +1,5 @@
 /* fuzz-conversation.c: libFuzzer target: client and node talk through the gate */
+/* for: inspect/frame.c inspect/mediate.c inspect/carry.c inspect/query.c inspect/setup.c */
 #include "config.h"
 
 #include "smb/const.h"

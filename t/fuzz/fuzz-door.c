@@ -1,4 +1,5 @@
 /* fuzz-door.c: libFuzzer target: a logon's token as it is read here, against how Samba reads it */
+/* for: auth/spnego.c auth/ntlm.c */
 #include "config.h"
 
 #include "t/fuzz/samba.h"

@@ -1,4 +1,5 @@
 /* fuzz-front.c: libFuzzer target: session requests and PROXY headers in front of SMB */
+/* for: smb/netbios.c proxy/ppheader.c */
 #include "config.h"
 
 #include "t/unit/lib/walkfront.h"

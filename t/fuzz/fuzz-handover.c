@@ -1,4 +1,5 @@
 /* fuzz-handover.c: libFuzzer target: what another smbgate hands over, beside connections */
+/* for: stats/inherit.c nodes/inherit.c state/inherit.c */
 #include "config.h"
 
 #include "base/addr.h"

@@ -1,4 +1,5 @@
 /* fuzz-ifinfo.c: libFuzzer target: an interface list read, written and read again is the same */
+/* for: smb/ifinfo.c */
 #include "config.h"
 
 #include "t/unit/lib/walk.h"

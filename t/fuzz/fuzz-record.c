@@ -1,4 +1,5 @@
 /* fuzz-record.c: libFuzzer target: a connection as another smbgate hands it over */
+/* for: proxy/moving.c inspect/record.c */
 #include "config.h"
 
 #include "t/unit/lib/house.h"

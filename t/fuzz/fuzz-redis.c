@@ -1,4 +1,5 @@
 /* fuzz-redis.c: libFuzzer target: what Redis says, to answers, to claims and exceptions */
+/* for: state/reply.c state/record.c state/sync.c state/peers.c */
 #include "config.h"
 
 #include "state/link.h"

@@ -1,4 +1,5 @@
 /* fuzz-smb2.c: libFuzzer target: frame walk and all message getters on any bytes */
+/* for: smb/chain2.c smb/neg2.c smb/sess2.c smb/ioctl2.c smb/xform.c smb/err2.c */
 #include "config.h"
 
 #include "t/unit/lib/walk.h"
