@@ -280,7 +280,8 @@ static void
 keeper_sweep(struct keeper *k, const char *cursor)
 {
 	char key[NAMES_KEY_MAX], epoch[NAMES_KEY_MAX], peers[NAMES_KEY_MAX], claims[NAMES_KEY_MAX];
-	const char *argv[] = { key, epoch, peers, cursor, claims };
+	const bool hurry = link_returned(k->link, NAMES_GRACE_MS);
+	const char *argv[] = { key, epoch, peers, cursor, claims, hurry ? "" : shared_out(k->m) };
 
 	if (k->sweeping)
 		return;
@@ -294,7 +295,7 @@ keeper_sweep(struct keeper *k, const char *cursor)
 		k->young = false;
 	}
 	k->swept_ms = clock_ms();
-	k->sweeping = link_run(k->link, SCRIPT_SWEEP, 3, 5, argv, NULL, swept_cb, k);
+	k->sweeping = link_run(k->link, SCRIPT_SWEEP, 3, 6, argv, NULL, swept_cb, k);
 }
 
 /* Drain orders. */
@@ -330,10 +331,10 @@ keeper_each_drain(struct keeper *k, void (*f)(void *arg, const struct order_said
 }
 
 void
-keeper_nodes(struct keeper *k, uint64_t nodes)
+keeper_nodes(struct keeper *k, uint64_t nodes, const char *out)
 {
 	/* In this order: what the table has not gone by yet is not told to others. */
-	shared_rehome(k->m);
+	shared_rehome(k->m, out);
 	pthread_mutex_lock(&k->lock);
 	k->tick_now |= k->nodes != nodes;
 	k->nodes = nodes;

@@ -4,8 +4,6 @@
 import itertools
 import os
 import random
-import struct
-import sys
 import threading
 import time
 
@@ -28,66 +26,6 @@ CLIENTS = 3
 # without smbgate too): those that stand are renewed before.
 GENERATION_S = 30
 LIMIT_US = 50000
-
-
-class Standing:
-    """A session that lives through all of the faults, with a channel through each of these proxies:
-    what it does not come through knows it by hearsay alone."""
-
-    def __init__(self, gates):
-        self.guid = os.urandom(16)
-        self.channels = [several.opened(gates[0], self.guid)]
-        self.node = several.which(self.channels[0])
-        self.session = self.channels[0].login()
-        for g in gates[1:]:
-            c = several.opened(g, self.guid)
-            self.channels.append(c)
-            if several.which(c) == self.node:
-                c.login(bind=self.session)
-
-    def close(self):
-        for c in self.channels:
-            c.close()
-
-    def alive(self):
-        """Do all of its channels still answer?"""
-        n = 0
-        for c in self.channels:
-            try:
-                m = c.call(smb2.ECHO, struct.pack("<HH", 4, 0), session=self.session)
-                n += m.status == 0
-            except (OSError, smb2.Closed):
-                pass
-        return n == len(self.channels)
-
-
-class Lateness:
-    """How late this machine is with what a connection waits for when Redis says nothing, without
-    smbgate: a process is woken by its timer, and wakes another.  Several, as clients are."""
-
-    CODE = "import os, struct, time\nr, w = os.pipe()\n" \
-        "if os.fork():\n" \
-        " while True:\n  at = time.monotonic() + 0.005\n  time.sleep(0.005)\n" \
-        "  os.write(w, struct.pack('d', at))\n" \
-        "worst = 0\nos.close(w)\nwhile True:\n" \
-        " b = os.read(r, 8)\n if not b:\n  break\n" \
-        " late = time.monotonic() - struct.unpack('d', b)[0]\n" \
-        " if late > worst:\n  worst = late\n  print(int(worst * 1e6), flush=True)\n"
-
-    def __init__(self, t):
-        self.t, self.names, self.procs = t, [], []
-        for i in range(CLIENTS):
-            self.names.append("%s/late%d" % (node.tempdir(t), i))
-            with open(self.names[-1], "w") as f:
-                self.procs.append(t.spawn([sys.executable, "-c", self.CODE], stdout=f))
-
-    def worst_us(self):
-        worst = 0
-        for name, proc in zip(self.names, self.procs):
-            self.t.kill_group(proc)
-            with open(name) as f:
-                worst = max(worst, int(f.read().split()[-1]))
-        return worst
 
 
 class Tally:
@@ -261,11 +199,11 @@ def generation_of(gates, name, undrain, r):
     some = itertools.cycle((gates[:1], gates[1:], gates))
     standing = []
     while len([x for x in standing if x.node == name]) < 3:
-        standing.append(Standing(next(some)))
+        standing.append(several.Standing(next(some)))
     before, _ = exceptions_at(r, name)
     there = len([x for x in standing if x.node == name])
     drained(gates, name, True)
-    standing += [Standing(next(some)) for _ in range(STANDING)]
+    standing += [several.Standing(next(some)) for _ in range(STANDING)]
     if undrain:
         drained(gates, name, False)
     else:
@@ -283,7 +221,7 @@ def faults(t, nodes, setup, rounds, rng):
                                  "slow_start": "0s", "flap_changes": 0})
     name = type(setup).__name__
     closed = [g.closes() for g in gates]
-    tally, took, lateness = Tally(), [], Lateness(t)
+    tally, took, lateness = Tally(), [], several.Lateness(t, CLIENTS)
     standing, since, generation = [], 0, 0
     for i in range(rounds):
         if time.monotonic() - since > GENERATION_S:
