@@ -519,6 +519,8 @@ keeper_tick(struct keeper *k)
 	static const char version[] = { RECORD_VERSION, '\0' };
 	const char *argv[] = { e, d, p, NAMES_PEERS, shared_token(k->m), gen, version,
 		shared_tag(k->m), nodes, k->name, said, old };
+	const uint64_t before = k->asked_nodes;
+	const bool unsure = shared_stats(k->m)->unsure;
 
 	shared_key(k->m, e, "e", NULL);
 	shared_key(k->m, d, "d", NULL);
@@ -539,6 +541,11 @@ keeper_tick(struct keeper *k)
 	count_command(k);
 	k->tick_us = clock_us();
 	k->ticking = link_run(k->link, SCRIPT_TICK, 4, 12, argv, NULL, ticked_cb, k);
+	if (!k->ticking) {
+		/* Nobody has been told anything. */
+		k->asked_nodes = before;
+		atomic_store(&shared_stats(k->m)->unsure, unsure);
+	}
 }
 
 /* Timers, and being woken. */
