@@ -346,6 +346,7 @@ E2E_TESTS = \
 	t/e2e/nodes-placement.t \
 	t/e2e/nodes-probes.t \
 	t/e2e/proxy-reserve.t \
+	t/e2e/redis-cases.t \
 	t/e2e/redis-delays.t \
 	t/e2e/redis-faults.t \
 	t/e2e/redis-leaving.t \

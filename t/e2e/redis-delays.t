@@ -126,8 +126,8 @@ def slow_drain(t):
         longest = max(longest, time.monotonic() - began)
         if c:
             c.close()
-    t.ok(longest < SERVED_S, "Redis takes 200 ms, and a node is drained: %d new clients are served, %d at "
-         "the second try, after %.2f s at the latest" % (n, again, longest))
+    t.ok(longest < SERVED_S, "Redis takes 200 ms, and a node is drained: %d new clients are served "
+         "after %.2f s at the latest; %d refusals" % (n, longest, again))
     for g in gates:
         t.same(g.stop(), 0, "slow drain: %s ends with status 0" % g.name)
 
