@@ -514,18 +514,17 @@ pinged_cb(void *arg, const struct redisReply *r)
 static void
 keeper_tick(struct keeper *k)
 {
-	char e[NAMES_KEY_MAX], d[NAMES_KEY_MAX], p[NAMES_KEY_MAX], old[NAMES_KEY_MAX];
+	char e[NAMES_KEY_MAX], d[NAMES_KEY_MAX], p[NAMES_KEY_MAX];
 	char gen[24], nodes[24], said[24];
 	static const char version[] = { RECORD_VERSION, '\0' };
 	const char *argv[] = { e, d, p, NAMES_PEERS, shared_token(k->m), gen, version,
-		shared_tag(k->m), nodes, k->name, said, old };
+		shared_tag(k->m), nodes, k->name, said };
 	const uint64_t before = k->asked_nodes;
 	const bool unsure = shared_stats(k->m)->unsure;
 
 	shared_key(k->m, e, "e", NULL);
 	shared_key(k->m, d, "d", NULL);
 	shared_key(k->m, p, "p", NULL);
-	snprintf(old, sizeof(old), "smbgate:%s:e", shared_tag(k->m));
 	snprintf(gen, sizeof(gen), "%" PRIu64, k->gen);
 	pthread_mutex_lock(&k->lock);
 	if (shared_rehomed(k->m)) {
@@ -540,7 +539,7 @@ keeper_tick(struct keeper *k)
 	pthread_mutex_unlock(&k->lock);
 	count_command(k);
 	k->tick_us = clock_us();
-	k->ticking = link_run(k->link, SCRIPT_TICK, 4, 12, argv, NULL, ticked_cb, k);
+	k->ticking = link_run(k->link, SCRIPT_TICK, 4, 11, argv, NULL, ticked_cb, k);
 	if (!k->ticking) {
 		/* Nobody has been told anything. */
 		k->asked_nodes = before;

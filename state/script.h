@@ -29,13 +29,12 @@
  *			that. Where there is no claim, one of record lingers; "": none. A claim
  *			that ends takes its exception with it, unless data is young, and so does
  *			one of a node in out that nobody holds any more.
- *	TICK	e d p peers; token gen version tag nodes name said e-of-old
+ *	TICK	e d p peers; token gen version tag nodes name said
  *					-> { t, epoch, status, { field, value }*, { token, line }* }
  *		Renews the lease, under gen from now on. said: the epoch of which all has been said
  *		under gen; then nothing counts that was said under another. LAPSED: there was no
  *		lease, nothing that was said before counts. REFUSED: a proxy of another version is
- *		there, one that knows no leases, too: e-of-old is its epoch, and no declared name,
- *		for it is not in the slot of these.
+ *		there.
  *	FINISH	p peers; token			-> t
  *		The lease is over now.
  *	SWEEP	x e p; cursor prefix out	-> { cursor, young, id, record, ... }

@@ -134,7 +134,7 @@ def compare(t, rng):
         p, gen, said = rng.randrange(2), rng.randrange(1, 4), rng.choice((0, epoch))
         put(c, s, epoch)
         real = c("EVALSHA", shas["TICK"], 4, "e", "d", "p", "peers", token(p), gen,
-                 "3", "tag", "f" * 16, "host", said, "old")
+                 "3", "tag", "f" * 16, "host", said)
         model = s.tick(p, gen, said)
         s.ripen()
         line = c.hash("p").get(token(p), b"0 0 0 0 0").split()
