@@ -74,6 +74,30 @@ home_cb(void *arg, const struct state_key *key, const char *home[2])
 	}
 }
 
+static bool
+is_out(const struct node *n)
+{
+	return n->maint || n->drain || n->drain_policy;
+}
+
+/*
+ * The nodes that take no new clients, as all proxies know, each between two line feeds. Where some
+ * do not, a proxy without an answer would go on to place clients there.
+ */
+#define OUT_MAX (POL_NODES_MAX * (STATE_NODE_LEN + 1) + 2)
+
+static void
+nodes_out(const struct homes *h, char out[OUT_MAX])
+{
+	char *end = out;
+
+	*end = '\0';
+	for (size_t i = 0; i < h->n; i++)
+		if (is_out(h->all[i]) && h->all[i]->home_weight == 0)
+			end += snprintf(end, STATE_NODE_LEN + 2, "%s%s\n", end == out ? "\n" : "",
+			    h->all[i]->id);
+}
+
 /* Not keyed: who has another secret, and the same nodes, is to be seen. */
 static uint64_t
 nodes_hash(const struct gate *g)
@@ -84,8 +108,7 @@ nodes_hash(const struct gate *g)
 
 	for (size_t i = 0; i < n; i++) {
 		char text[16];
-		bool out = all[i]->maint || all[i]->drain || all[i]->drain_policy;
-		int len = snprintf(text, sizeof(text), " %u %d", all[i]->weight, out);
+		int len = snprintf(text, sizeof(text), " %u %d", all[i]->weight, is_out(all[i]));
 
 		/* In whatever order. */
 		if (all[i]->listed)
@@ -100,6 +123,7 @@ void
 gate_rehome(struct gate *g)
 {
 	struct homes *h = g->keeper == NULL ? NULL : malloc(sizeof(*h));
+	char out[OUT_MAX];
 
 	if (h == NULL)
 		return;
@@ -107,8 +131,9 @@ gate_rehome(struct gate *g)
 	if (!g->agreed)
 		nodes_agree(g->parts.nodes);
 	h->n = nodes_all(g->parts.nodes, h->all, POL_NODES_MAX);
+	nodes_out(h, out);
 	homes_free(atomic_exchange(&g->homes_next, h));
-	keeper_nodes(g->keeper, nodes_hash(g));
+	keeper_nodes(g->keeper, nodes_hash(g), out);
 }
 
 static const char *

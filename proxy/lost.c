@@ -11,6 +11,9 @@
 #include "proxy/env.h"
 #include "state/state.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include <event2/event.h>
@@ -22,6 +25,7 @@
  * for the next one.
  */
 #define STEP 256
+#define FREE_STEP 4096
 
 #define LOST_MAGIC 0x6c6f7374u
 
@@ -39,15 +43,17 @@ struct lost {
 	struct client *now, *next;	/* of this walk, and of the next one */
 };
 
-static void
-clients_free(struct client **all)
+/* At most max of them; true: all. */
+static bool
+clients_free(struct client **all, size_t max)
 {
-	struct client *x, *tmp;
+	struct client *x;
 
-	HASH_ITER(hh, *all, x, tmp) {
+	while ((x = *all) != NULL && max-- > 0) {
 		HASH_DEL(*all, x);
 		free(x);
 	}
+	return *all == NULL;
 }
 
 static void
@@ -74,7 +80,7 @@ walk_end(struct lost *l)
 	if (l->now == NULL)
 		return;
 	LIST_REMOVE(&l->at, entry);
-	clients_free(&l->now);
+	(void)clients_free(&l->now, SIZE_MAX);
 }
 
 static void
@@ -94,11 +100,11 @@ lost_turn_cb(evutil_socket_t fd, short what, void *arg)
 		if (x != NULL && c->accepted_ms <= x->at_ms)
 			conn_end(c, CLOSE_CLAIM_LOST);
 	}
-	if (l->at.next != NULL) {
+	if (l->at.next != NULL || !clients_free(&l->now, FREE_STEP)) {
 		next_turn(l);
 		return;
 	}
-	walk_end(l);
+	LIST_REMOVE(&l->at, entry);
 	if (l->next != NULL)
 		walk_begin(l);
 }
@@ -145,7 +151,7 @@ lost_free(struct lost **lp)
 	if (l == NULL)
 		return;
 	walk_end(l);
-	clients_free(&l->next);
+	(void)clients_free(&l->next, SIZE_MAX);
 	if (l->turn != NULL)
 		event_free(l->turn);
 	MAGIC_CLEAR(l);

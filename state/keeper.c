@@ -280,7 +280,8 @@ static void
 keeper_sweep(struct keeper *k, const char *cursor)
 {
 	char key[NAMES_KEY_MAX], epoch[NAMES_KEY_MAX], peers[NAMES_KEY_MAX], claims[NAMES_KEY_MAX];
-	const char *argv[] = { key, epoch, peers, cursor, claims };
+	const bool hurry = link_returned(k->link, NAMES_GRACE_MS);
+	const char *argv[] = { key, epoch, peers, cursor, claims, hurry ? "" : shared_out(k->m) };
 
 	if (k->sweeping)
 		return;
@@ -294,7 +295,7 @@ keeper_sweep(struct keeper *k, const char *cursor)
 		k->young = false;
 	}
 	k->swept_ms = clock_ms();
-	k->sweeping = link_run(k->link, SCRIPT_SWEEP, 3, 5, argv, NULL, swept_cb, k);
+	k->sweeping = link_run(k->link, SCRIPT_SWEEP, 3, 6, argv, NULL, swept_cb, k);
 }
 
 /* Drain orders. */
@@ -330,10 +331,10 @@ keeper_each_drain(struct keeper *k, void (*f)(void *arg, const struct order_said
 }
 
 void
-keeper_nodes(struct keeper *k, uint64_t nodes)
+keeper_nodes(struct keeper *k, uint64_t nodes, const char *out)
 {
 	/* In this order: what the table has not gone by yet is not told to others. */
-	shared_rehome(k->m);
+	shared_rehome(k->m, out);
 	pthread_mutex_lock(&k->lock);
 	k->tick_now |= k->nodes != nodes;
 	k->nodes = nodes;
@@ -513,16 +514,17 @@ pinged_cb(void *arg, const struct redisReply *r)
 static void
 keeper_tick(struct keeper *k)
 {
-	char e[NAMES_KEY_MAX], d[NAMES_KEY_MAX], p[NAMES_KEY_MAX], old[NAMES_KEY_MAX];
+	char e[NAMES_KEY_MAX], d[NAMES_KEY_MAX], p[NAMES_KEY_MAX];
 	char gen[24], nodes[24], said[24];
 	static const char version[] = { RECORD_VERSION, '\0' };
 	const char *argv[] = { e, d, p, NAMES_PEERS, shared_token(k->m), gen, version,
-		shared_tag(k->m), nodes, k->name, said, old };
+		shared_tag(k->m), nodes, k->name, said };
+	const uint64_t before = k->asked_nodes;
+	const bool unsure = shared_stats(k->m)->unsure;
 
 	shared_key(k->m, e, "e", NULL);
 	shared_key(k->m, d, "d", NULL);
 	shared_key(k->m, p, "p", NULL);
-	snprintf(old, sizeof(old), "smbgate:%s:e", shared_tag(k->m));
 	snprintf(gen, sizeof(gen), "%" PRIu64, k->gen);
 	pthread_mutex_lock(&k->lock);
 	if (shared_rehomed(k->m)) {
@@ -537,7 +539,12 @@ keeper_tick(struct keeper *k)
 	pthread_mutex_unlock(&k->lock);
 	count_command(k);
 	k->tick_us = clock_us();
-	k->ticking = link_run(k->link, SCRIPT_TICK, 4, 12, argv, NULL, ticked_cb, k);
+	k->ticking = link_run(k->link, SCRIPT_TICK, 4, 11, argv, NULL, ticked_cb, k);
+	if (!k->ticking) {
+		/* Nobody has been told anything. */
+		k->asked_nodes = before;
+		atomic_store(&shared_stats(k->m)->unsure, unsure);
+	}
 }
 
 /* Timers, and being woken. */

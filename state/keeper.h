@@ -47,8 +47,11 @@ void keeper_drain(struct keeper *k, const char *node, const char *stand);
 /* Every drain order that there is. */
 void keeper_each_drain(struct keeper *k, void (*f)(void *arg, const struct order_said *said),
     void *arg);
-/* The nodes, their weights and which are drained have that hash now: homes may have changed. */
-void keeper_nodes(struct keeper *k, uint64_t nodes);
+/*
+ * The nodes, their weights and which are drained have that hash now: homes may have changed. out:
+ * as for shared_rehome().
+ */
+void keeper_nodes(struct keeper *k, uint64_t nodes, const char *out);
 
 #define KEEPER_PEERS_MAX 64
 

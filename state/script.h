@@ -6,15 +6,17 @@
  * Keys first, then arguments; see names.h for what they name. t is Redis' time in ms. A state/lua/
  * file each, behind common.lua.
  *
- *	SYNC	x e p (c)*; token gen hurry channel (kind id record other exception stay bad
+ *	SYNC	x e p (c)*; token gen hurry channel out (kind id record other exception stay bad
  *		deadline n (sid said)n)*	-> { t, { how, record, others, firm }* }, or { t }
  *		Claims, one after the other. { t}: the lease is over, or gen is not that of the
  *		connection that is in use: nothing was done. hurry 1: as if the data were young.
+ *		out: the nodes that take no new clients, each between two line feeds.
  *		exception 1: record names another node than home. bad: a record that is to be taken
  *		for none. Behind deadline nobody waits any more, and nothing is done: LATE. kind:
- *		c	joins the claim, or makes one of record. In young data: of other, home's
- *			record, if that is not empty, and how is MADE_BLIND: an owner may be there
- *			that has not said it again yet.
+ *		c	joins the claim, or makes one of record; also in place of one that nobody
+ *			holds any more, of a node in out. In young data: of other, if that is not
+ *			empty, and how is MADE_BLIND: an owner may be there that has not said it
+ *			again yet.
  *		m	moves the claim from record other to record, if nobody else holds it:
  *			MOVED, else JOINED. stay as with s.
  *		s	says what this process holds. stay: how long the claim outlives a proxy
@@ -25,19 +27,20 @@
  *			has no part in it any more, so it goes if nobody else holds the claim.
  *		r	takes this process out. stay: how long it lingers at least; "": no word on
  *			that. Where there is no claim, one of record lingers; "": none. A claim
- *			that ends takes its exception with it, unless data is young.
- *	TICK	e d p peers; token gen version tag nodes name said e-of-old
+ *			that ends takes its exception with it, unless data is young, and so does
+ *			one of a node in out that nobody holds any more.
+ *	TICK	e d p peers; token gen version tag nodes name said
  *					-> { t, epoch, status, { field, value }*, { token, line }* }
  *		Renews the lease, under gen from now on. said: the epoch of which all has been said
  *		under gen; then nothing counts that was said under another. LAPSED: there was no
  *		lease, nothing that was said before counts. REFUSED: a proxy of another version is
- *		there, one that knows no leases, too: e-of-old is its epoch, and no declared name,
- *		for it is not in the slot of these.
+ *		there.
  *	FINISH	p peers; token			-> t
  *		The lease is over now.
- *	SWEEP	x e p; cursor prefix		-> { cursor, young, id, record, ... }
- *		A part of the exceptions. Those without a claim (prefix and id are its name) are
- *		dropped, but none while the data is young: then young is 1.
+ *	SWEEP	x e p; cursor prefix out	-> { cursor, young, id, record, ... }
+ *		A part of the exceptions. Those without a claim (prefix and id are its name), or of
+ *		one of a node in out that nobody holds, are dropped, but none while the data is
+ *		young: then young is 1.
  *	TRY	t				-> t
  *		Runs every command of the others, on a name and a channel of its own.
  */

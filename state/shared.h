@@ -38,6 +38,8 @@
  *     move without answer is refused: nobody knows where the client is then. So is a new client
  *     without answer that this proxy would have elsewhere than at home, while the others may
  *     have been told of that and it does not know what they have made of it.
+ *     For the same reason no proxy decides about a client that has left a node which takes no
+ *     new ones: the script that it asks with replaces the claim.
  *  6. A proxy whose records are of another version than those of the proxies that are there is not
  *     in the map, and refuses clients that it does not know.
  *
@@ -207,10 +209,13 @@ void shared_again(struct shared *m);
 bool shared_all_said(struct shared *m);
 /*
  * home() has other answers now; every claim is looked at, and shared_rehomed() tells when Redis
- * knows all that are exceptions by either of them.
+ * knows all that are exceptions by either of them. out: the nodes that take no new clients, as all
+ * proxies know, each between two line feeds; copied.
  */
-void shared_rehome(struct shared *m);
+void shared_rehome(struct shared *m, const char *out);
 bool shared_rehomed(struct shared *m);
+/* out, as shared_take() has gone by it last. */
+const char *shared_out(const struct shared *m);
 /* There are claims that are still to be looked at. */
 bool shared_behind(struct shared *m);
 /* At most max, the urgent ones first; again: also what is to be said again. */

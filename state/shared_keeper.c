@@ -7,6 +7,7 @@
 #include "state/exceptions.h"
 #include "state/wake.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,9 +129,15 @@ shared_all_said(struct shared *m)
 }
 
 void
-shared_rehome(struct shared *m)
+shared_rehome(struct shared *m, const char *out)
 {
+	char *copy = strdup(out);
+
 	pthread_mutex_lock(&m->lock);
+	if (copy != NULL) {
+		free(m->next_out);
+		m->next_out = copy;
+	}
 	m->pass++;
 	m->unlooked = HASH_COUNT(m->entries);
 	if (m->wake != NULL)
@@ -147,6 +154,12 @@ shared_rehomed(struct shared *m)
 	all = m->unlooked == 0;
 	pthread_mutex_unlock(&m->lock);
 	return all;
+}
+
+const char *
+shared_out(const struct shared *m)
+{
+	return m->out == NULL ? "" : m->out;
 }
 
 bool
@@ -189,19 +202,35 @@ deadline(struct shared *m, const struct state_hold *h)
 	return shared_time(m) + (h != NULL && h->end_ms > now ? h->end_ms - now : 0);
 }
 
-/* What a new claim would be made of: an exception that is known keeps its age. */
+static bool
+is_out(const struct shared *m, const struct shared_node *sn)
+{
+	char line[STATE_NODE_LEN + 2];
+
+	snprintf(line, sizeof(line), "\n%s\n", sn->name);
+	return strstr(shared_out(m), line) != NULL;
+}
+
+/*
+ * What a new claim would be made of: an exception that is known keeps its age. In young data alone
+ * if nobody new may go there: else the client has gone, and nobody has told us yet.
+ */
 static void
 fill_claim(struct shared *m, struct shared_entry *e, struct shared_op *op)
 {
 	uint64_t when = e->made_ms;
-	struct shared_node *sn = table_exception(m, e, &when);
+	struct shared_node *x = table_exception(m, e, &when), *sn = e->want, *other = e->home;
 
+	if (x != NULL && is_out(m, x))
+		other = x;
+	else if (x != NULL)
+		sn = other = x;
 	op->kind = 'c';
 	op->deadline_ms = deadline(m, TAILQ_FIRST(&e->waiting));
-	op->exception = is_exception(e, sn != NULL ? sn : e->want);
-	table_record(m, e, when, sn != NULL ? sn : e->want, &op->record);
-	if (sn == NULL && e->want != e->home)
-		table_record(m, e, when, e->home, &op->other);
+	op->exception = is_exception(e, sn);
+	table_record(m, e, sn == x ? when : e->made_ms, sn, &op->record);
+	if (sn != other)
+		table_record(m, e, when, other, &op->other);
 	e->said_exception = op->exception;
 	e->known = true;
 	atomic_fetch_add(&m->stats.asked, 1);
@@ -280,6 +309,11 @@ shared_take(struct shared *m, struct shared_op *ops, size_t max, bool again)
 	size_t n = 0, room = SHARED_FACTS_MAX;
 
 	pthread_mutex_lock(&m->lock);
+	if (m->next_out != NULL) {
+		free(m->out);
+		m->out = m->next_out;
+		m->next_out = NULL;
+	}
 	while (n < max && (e = TAILQ_FIRST(&m->dirty)) != NULL)
 		fill_op(m, e, &ops[n++], &room);
 	for (int looked = 0; again && n < max && looked < LOOK_MAX; looked++) {
@@ -319,9 +353,9 @@ stands_at(struct shared *m, struct shared_entry *e, const struct shared_result *
 	e->elsewhere = r->others;
 	e->phase = PLACED;
 	look_home(m, e);
-	/* Whoever made it has said what it is. */
+	/* Who lives on it has said what it is. */
 	if (r->how == HOW_JOINED)
-		e->said_exception = is_exception(e, sn);
+		e->said_exception = r->others > 0 && is_exception(e, sn);
 	e->dirty |= e->said_exception != is_exception(e, sn);
 }
 

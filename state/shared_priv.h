@@ -127,6 +127,8 @@ struct shared {
 	struct wake *wake;
 	shared_home_f home;
 	void *home_arg;
+	char *out;			/* the keeper's: nodes that take no new clients; or NULL */
+	char *next_out;			/* to be taken over by it; or NULL */
 	bool online, refusing;
 	uint64_t leased_ms;
 	uint64_t round, pass;

@@ -325,6 +325,8 @@ shared_free(struct shared **mp)
 	}
 	exceptions_free(&m->exceptions);
 	queries_free(&m->queries);
+	free(m->out);
+	free(m->next_out);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 	*mp = NULL;

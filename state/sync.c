@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SHARE 7		/* keys and arguments that the claims have in common */
+#define SHARE 8		/* keys and arguments that the claims have in common */
 #define EACH 10		/* and those of each */
 #define FACT 2		/* and those of each fact in it */
 #define ARGS_MAX (SHARE + EACH * SYNC_MAX + FACT * SHARED_FACTS_MAX)
@@ -111,6 +111,7 @@ sync_send(struct link *l, const struct shared *m, uint64_t gen, bool hurry,
 	arg_number(&a, true, gen);
 	arg_word(&a, hurry ? "1" : "0");
 	arg_key(&a, m, "news", NULL);
+	arg_word(&a, shared_out(m));
 	for (size_t i = 0; i < n; i++)
 		arg_op(&a, &ops[i]);
 	return link_run(l, SCRIPT_SYNC, 3 + (int)n, a.n, a.v, a.len, cb, arg);

@@ -351,6 +351,8 @@ E2E_TESTS = \
 	t/e2e/nodes-probes.t \
 	t/e2e/nodes-takeover.t \
 	t/e2e/proxy-reserve.t \
+	t/e2e/redis-cases.t \
+	t/e2e/redis-delays.t \
 	t/e2e/redis-faults.t \
 	t/e2e/redis-leaving.t \
 	t/e2e/redis-many-claims.t \
@@ -417,6 +419,7 @@ EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/fra
 	t/lab/tap.py \
 	t/lab/vpn.py \
 	t/lab/vrrp.py \
+	t/lab/way.py \
 	t/lab/writer.c
 
 # libFuzzer targets, built by `make fuzz` where clang is; contrib/fuzz runs them on what

@@ -66,6 +66,11 @@ local function node(rec)
 	return string.sub(rec, 17, -17)
 end
 
+-- Is it of a node that takes no new clients? out has those, each between two line feeds.
+local function is_out(out, rec)
+	return string.find(out, '\n' .. node(rec) .. '\n', 1, true) ~= nil
+end
+
 -- of a claim: the hash of what is known of its client's sessions
 local function facts(key)
 	return (string.gsub(key, ':c:', ':f:', 1))

@@ -34,7 +34,7 @@ embed() {
 				$0 = substr($0, 1, RSTART - 1) value[name] \
 				    substr($0, RSTART + RLENGTH)
 			}
-			gsub(/\\/, "\\\\")
+			gsub(/\\/, "&&")
 			gsub(/"/, "\\\"")
 			print "\t\"" $0 "\\n\""
 		}' "$1"

@@ -1,7 +1,7 @@
 -- sync.lua: brings claims to what a process has decided, or asks for them; each in its turn
 
 local exceptions, began, peers = unpack(KEYS, 1, 3)
-local token, gen, hurry, channel = unpack(ARGV, 1, 4)
+local token, gen, hurry, channel, out = unpack(ARGV, 1, 5)
 
 local mine = lease_of(peers, token)
 if not mine or mine.over <= t or mine.gen ~= tonumber(gen) then
@@ -45,13 +45,26 @@ local function except(id, rec)
 	redis.call('PUBLISH', channel, 'x' .. id .. (rec or ''))
 end
 
+-- Does nobody live on the claim, and may nobody new? x: the exception that its asker knows of. Who
+-- lives on such a node is one; in a hurry that alone tells him from one who does not.
+local function is_left(c, x)
+	return c.rec and ripe and c.others == 0 and is_out(out, c.rec) and
+	    (hurry ~= '1' or x == '' or node(x) ~= node(c.rec))
+end
+
 local function answer(how, c)
 	return { how, c.rec, c.others, (c.linger > t or c.stay > 0) and 1 or 0 }
 end
 
--- Joins the claim of a client, or makes one.
+-- Joins the claim of a client, or makes one. Where it has left a node that takes no new clients, it
+-- is replaced here and now: asked for by two proxies, it would be for each of them to decide, and
+-- one of them may have to do so without an answer.
 local function claim(key, c, id, rec, home, exception)
 	local how = HOW_JOINED
+	if is_left(c, home) and not is_out(out, rec) then
+		c = drop(key, c)
+		except(id, nil)
+	end
 	-- An owner may be missing that has not said it again yet: nobody is to move the claim.
 	if c.rec and young and c.others == 0 then
 		how = HOW_MADE_BLIND
@@ -151,12 +164,16 @@ local function release(key, id, rec, exception, stay)
 		if c.others == 0 then
 			redis.call('PEXPIREAT', key, str(c.linger))
 		end
+		-- Without an answer it goes where claim() would have it.
+		if is_left(c, c.rec) then
+			except(id, nil)
+		end
 		return { HOW_HELD }
 	end
 	if rec ~= '' and stay and stay > 0 then
 		redis.call('HSET', key, 'n', rec, 'l', str(t + stay))
 		redis.call('PEXPIREAT', key, str(t + stay))
-		x = exception == '1' and rec or nil
+		x = exception == '1' and not is_out(out, rec) and rec or nil
 	end
 	-- In young data an owner may be missing: there the exception stays.
 	if x or not young then
@@ -166,7 +183,7 @@ local function release(key, id, rec, exception, stay)
 end
 
 -- Where the arguments of each begin.
-local out, at, a = { t }, {}, 5
+local answers, at, a = { t }, {}, 6
 for i = 4, #KEYS do
 	at[i], ids[i - 3] = a, ARGV[a + 1]
 	a = a + 9 + 2 * tonumber(ARGV[a + 8])
@@ -194,6 +211,6 @@ for i = 4, #KEYS do
 			r = say(key, c, id, rec, exception, stay, at[i] + 9, tonumber(n))
 		end
 	end
-	out[#out + 1] = r
+	answers[#answers + 1] = r
 end
-return out
+return answers

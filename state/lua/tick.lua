@@ -1,7 +1,7 @@
 -- tick.lua: renews a proxy's lease; the clock, the epoch, its peers, and the drains of operators
 
 local began, drains, peers, all_peers = unpack(KEYS)
-local token, gen, version, tag, nodes, name, said, before = unpack(ARGV)
+local token, gen, version, tag, nodes, name, said = unpack(ARGV)
 gen, said = tonumber(gen), tonumber(said)
 
 -- Who is there: a line each, of every cluster in this Redis.
@@ -19,12 +19,6 @@ for i = 1, #h, 2 do
 			status = TICK_REFUSED
 		end
 	end
-end
--- A proxy that knows no leases renews the epoch of its own names all the time. In a Redis Cluster,
--- where such a proxy cannot be, that name is out of reach.
-local left = redis.pcall('PTTL', before)
-if type(left) == 'number' and left > NAMES_DAY_MS - NAMES_LEASE_MS then
-	status = TICK_REFUSED
 end
 
 local mine, ripest = lease_of(peers, token), true

@@ -16,7 +16,6 @@ redis.call('HSCAN', key, '0')
 redis.call('HDEL', key, 'a')
 redis.call('PEXPIRE', key, NAMES_GRACE_MS)
 redis.call('PEXPIREAT', key, str(t + NAMES_GRACE_MS))
-redis.call('PTTL', key)
 redis.call('DEL', key)
 redis.call('PUBLISH', key, '')
 return t

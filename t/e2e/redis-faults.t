@@ -4,7 +4,6 @@
 import itertools
 import os
 import random
-import struct
 import threading
 import time
 
@@ -26,37 +25,6 @@ CLIENTS = 3
 # smbd 4.17 ends, in its housekeeping every 60 s, a session of which a channel was closed (seen
 # without smbgate too): those that stand are renewed before.
 GENERATION_S = 30
-
-
-class Standing:
-    """A session that lives through all of the faults, with a channel through each of these proxies:
-    what it does not come through knows it by hearsay alone."""
-
-    def __init__(self, gates):
-        self.guid = os.urandom(16)
-        self.channels = [several.opened(gates[0], self.guid)]
-        self.node = several.which(self.channels[0])
-        self.session = self.channels[0].login()
-        for g in gates[1:]:
-            c = several.opened(g, self.guid)
-            self.channels.append(c)
-            if several.which(c) == self.node:
-                c.login(bind=self.session)
-
-    def close(self):
-        for c in self.channels:
-            c.close()
-
-    def alive(self):
-        """Do all of its channels still answer?"""
-        n = 0
-        for c in self.channels:
-            try:
-                m = c.call(smb2.ECHO, struct.pack("<HH", 4, 0), session=self.session)
-                n += m.status == 0
-            except (OSError, smb2.Closed):
-                pass
-        return n == len(self.channels)
 
 
 class Tally:
@@ -230,11 +198,11 @@ def generation_of(gates, name, undrain, r):
     some = itertools.cycle((gates[:1], gates[1:], gates))
     standing = []
     while len([x for x in standing if x.node == name]) < 3:
-        standing.append(Standing(next(some)))
+        standing.append(several.Standing(next(some)))
     before, _ = exceptions_at(r, name)
     there = len([x for x in standing if x.node == name])
     drained(gates, name, True)
-    standing += [Standing(next(some)) for _ in range(STANDING)]
+    standing += [several.Standing(next(some)) for _ in range(STANDING)]
     if undrain:
         drained(gates, name, False)
     else:

@@ -65,27 +65,34 @@ class Scripts:
                 self.facts.pop(sid, None)
 
     def sync(self, p, gen, op, facts=()):
-        """op: kind, rec, other, exception, stay.  facts: of sessions, with s.  None: no lease."""
+        """op: kind, rec, other, exception, stay; and the nodes that take no new clients.  facts: of
+        sessions, with s.  None: no lease."""
         lease = self.leases.get(p)
         if not lease or not lease[0] or lease[1] != gen:
             return None
-        kind, rec, other, exception, stay = op
+        kind, rec, other, exception, stay, out = op
         if kind == "r":
             self.owners.pop(p, None)
             self.linger |= bool(stay) and self.rec is not None
             if not self.read(p)[0]:
                 self.facts = {}
-            if self.rec is None:
-                x = None
-                if stay and rec:
-                    self.rec, self.linger = rec, True
-                    x = rec if exception else None
-                if x or self.ripe:
-                    self.x = x
+            x = None
+            if self.rec is not None:
+                if not self.owners and self.ripe and self.rec[1] in out:
+                    self.x = None
+                return HELD, None, 0
+            if stay and rec:
+                self.rec, self.linger = rec, True
+                x = rec if exception and rec[1] not in out else None
+            if x or self.ripe:
+                self.x = x
             return HELD, None, 0
         others, mine = self.read(p)
         if kind == "c":
             how = MADE_BLIND if self.rec and not self.ripe and not others else JOINED
+            if self.rec and self.ripe and not others and self.rec[1] in out and rec[1] not in out:
+                self.drop()
+                self.x = None
             if not self.rec:
                 self.rec, how = rec, MADE
                 if not self.ripe:
@@ -218,6 +225,10 @@ class Model:
 
     def want(self, p):
         return B if p["drained"] else A
+
+    def out(self, p):
+        """Nodes that take no new clients, as all proxies know."""
+        return A if p["agreed"] and self.broken != "decides itself" else ""
 
     def disputed(self, p, e):
         """Nothing is known of the client, and home may be another one for others."""
@@ -405,8 +416,12 @@ class Model:
         if not p["online"] or e is None or e["sent"]:
             return None
         if e["ph"] == "ASKING":
-            rec = p["mirror"] or (e["made"], e["want"])
-            other = None if p["mirror"] or rec[1] == e["home"] else (e["made"], e["home"])
+            rec, x = (e["made"], e["want"]), p["mirror"]
+            other = None if rec[1] == e["home"] else (e["made"], e["home"])
+            if x and x[1] in self.out(p):
+                other = x
+            elif x:
+                rec, other = x, None
             return "c", rec, other, self.exception(p, e, rec[1]), False
         if e["ph"] == "MOVING":
             return ("m", (s.clock + 1, e["to"]), (e["made"], e["node"]),
@@ -434,7 +449,7 @@ class Model:
         e["sent"] = op[0]
         if op[0] != "r":
             e["said_x"] = op[3]
-        p["out"].append(("sync", p["gen"], op))
+        p["out"].append(("sync", p["gen"], op + (self.out(p),)))
 
     def send_due(self, s):
         for i, p in enumerate(s.proxies):
@@ -509,7 +524,7 @@ class Model:
             elif kind == "c" and e["ph"] == "ASKING":
                 (e["made"], e["node"]), e["elsewhere"] = rec, others
                 if how == JOINED:
-                    e["said_x"] = self.exception(p, e, e["node"])
+                    e["said_x"] = others > 0 and self.exception(p, e, e["node"])
                 e["dirty"] |= e["said_x"] != self.exception(p, e, e["node"])
                 e["ph"], e["blind"] = "PLACED", how == MADE_BLIND
                 self.serve(s, i)

@@ -1,6 +1,7 @@
 # several.py: several smbgates in front of the same nodes, with a Redis in common
 import json
 import os
+import struct
 import sys
 import time
 
@@ -122,3 +123,49 @@ def ripe(g):
     """Is Redis' data older than the time in which what is not known is placed by the hash?"""
     s = state(g)
     return bool(s["epoch"]) and time.time() * 1000 - s["epoch"] > 3500
+
+
+def agree(*gates):
+    """Each of them knows that all have the same nodes: before that a proxy without an answer goes
+    by what it knows, smbgate.conf(5) has that gap."""
+    tap.wait_for(lambda: all(x["same_nodes"] for g in gates for x in state(g)["peers"]),
+                 30, message="proxies do not have the same nodes")
+    said(*gates, n=6)       # it is in the answer to a tick
+
+
+def said(*gates, n):
+    """Each of them has had n words for Redis; there is one a second at least, sent or not."""
+    before = [state(g)["commands"] for g in gates]
+    tap.wait_for(lambda: all(state(g)["commands"] >= b + n for g, b in zip(gates, before)), 60,
+                 message="nothing is said")
+
+
+class Standing:
+    """A session that lives through all of the faults, with a channel through each of these proxies:
+    what it does not come through knows it by hearsay alone."""
+
+    def __init__(self, gates):
+        self.guid = os.urandom(16)
+        self.channels = [opened(gates[0], self.guid)]
+        self.node = which(self.channels[0])
+        self.session = self.channels[0].login()
+        for g in gates[1:]:
+            c = opened(g, self.guid)
+            self.channels.append(c)
+            if which(c) == self.node:
+                c.login(bind=self.session)
+
+    def close(self):
+        for c in self.channels:
+            c.close()
+
+    def alive(self):
+        """Do all of its channels still answer?"""
+        n = 0
+        for c in self.channels:
+            try:
+                m = c.call(smb2.ECHO, struct.pack("<HH", 4, 0), session=self.session)
+                n += m.status == 0
+            except (OSError, smb2.Closed):
+                pass
+        return n == len(self.channels)

@@ -598,6 +598,56 @@ test_blind(void **state)
 	assert_int_equal(shared_exceptions(m), 0);
 }
 
+static void
+names(const struct record *r, const uint8_t *id, const char *node)
+{
+	char text[STATE_NODE_LEN];
+	uint64_t when;
+
+	assert_int_equal(
+	    record_get(r->bytes, r->len, &seal, "claim", id, NAMES_ID_LEN, &when, text), 0);
+	assert_string_equal(text, node);
+}
+
+/* An exception of a node that takes no new clients counts in young data alone. */
+static void
+test_out(void **state)
+{
+	struct shared_result none = { .how = -1 };
+	struct state_key lost;
+	struct state_hold h;
+	struct shared_op op;
+	struct state_claim c;
+	struct record rec;
+
+	(void)state;
+	for (int out = 0; out < 2; out++) {
+		shared_rehome(m, out ? "\n" N2 "\n" : "");
+		join(&h, 1, N1, N1, &c);
+		assert_int_equal(shared_take(m, &op, 1, true), 1);
+		assert_string_equal(shared_out(m), out ? "\n" N2 "\n" : "");
+		names(&op.record, op.id, N1);
+		assert_int_equal(op.other.len, 0);
+		shared_done(m, &op, &none, &lost);
+		told(&h, &c);
+		leave_last(&h);
+		record_make(&rec, &seal, "claim", op.id, NAMES_ID_LEN, 500, N2);
+		assert_int_equal(shared_note_exception(m, op.id, rec.bytes, rec.len), 0);
+		join(&h, 1, N1, N1, &c);
+		assert_int_equal(shared_take(m, &op, 1, true), 1);
+		names(&op.record, op.id, out ? N1 : N2);
+		if (out)
+			names(&op.other, op.id, N2);
+		else
+			assert_int_equal(op.other.len, 0);
+		shared_done(m, &op, &none, &lost);
+		told(&h, &c);
+		assert_string_equal(c.node, N2);
+		leave_last(&h);
+		assert_int_equal(shared_note_exception(m, op.id, NULL, 0), 0);
+	}
+}
+
 /* A move without answer: nobody knows where the client is, and nobody is sent anywhere. */
 static void
 test_unsure(void **state)
@@ -786,7 +836,7 @@ test_rehome(void **state)
 	 * know, before the others go by that.
 	 */
 	shared_keep(m, NULL, n2_soon, NULL);
-	shared_rehome(m);
+	shared_rehome(m, "");
 	assert_false(shared_rehomed(m));
 	assert_int_equal(shared_take(m, &op, 1, true), 1);
 	assert_int_equal(op.kind, 's');
@@ -797,7 +847,7 @@ test_rehome(void **state)
 	assert_true(shared_rehomed(m));
 	/* As it is already: there is nothing to say. */
 	shared_keep(m, NULL, always_n2, NULL);
-	shared_rehome(m);
+	shared_rehome(m, "");
 	assert_true(shared_behind(m));
 	nothing_due();
 	assert_true(shared_rehomed(m));
@@ -1210,6 +1260,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_decides_late, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_decider_leaves, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_blind, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unsure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_said_again, setup, teardown),

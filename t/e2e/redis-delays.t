@@ -1,0 +1,141 @@
+#!/usr/bin/python3
+# redis-delays.t: a node is drained, and the way to Redis is slow
+import os
+import threading
+import time
+
+import fake
+import gate
+import redis
+import several
+import smb2
+import tap
+from way import Way
+
+why = redis.missing() or gate.missing()
+if why:
+    tap.skip_all(why)
+
+LEFT = 6
+# Who is refused comes again, and is served when all proxies are known to have the same nodes: that
+# of one that cannot say so is waited for no longer than its lease, and a second to see it.
+SERVED_S = 7
+
+
+def held(r):
+    """How many claims have an owner now."""
+    c = r.client()
+    keys = c("KEYS", "smbgate:*:c:*")
+    n = sum(any(f.startswith(b"o") for f in h[::2]) for h in c.pipe(
+        [("HGETALL", k) for k in keys]))
+    c.close()
+    return n
+
+
+def on(g, wanted):
+    while True:
+        guid = os.urandom(16)
+        c = several.opened(g, guid)
+        if several.which(c) == wanted:
+            c.login()
+            return guid, c
+        c.close()
+
+
+def left_behind(t):
+    """A client has left a node that is drained, and comes back through two proxies.  One of them
+    asks first, and has no answer in time; the other asks next, and has one."""
+    nodes = [fake.FakeNode(t, "f%d" % i, "127.0.0.%d" % (40 + i)).start() for i in (1, 2, 3)]
+    r = redis.Server(t).start()
+    way = Way(t, r.port)
+    a = several.proxy(t, nodes, [way.endpoint], "a")
+    b = several.proxy(t, nodes, [r.endpoint], "b")
+    several.healed(a, b)
+    tap.wait_for(lambda: several.ripe(a) and several.ripe(b), 10, message="not ripe")
+    back = []
+    for i in range(LEFT):
+        guid, c = on((a, b)[i % 2], "f1")
+        back.append(guid)
+        if i < LEFT // 2:       # the others leave when it is drained already
+            c.reset()
+            c = None
+        back[-1] = (guid, c)
+    a.ctl("drain", "f1")
+    tap.wait_for(lambda: b.node_states()["f1"] == "drain", 5, message="b does not drain")
+    for _, c in back:
+        if c:
+            c.reset()
+    tap.wait_for(lambda: held(r) == 0, 5, message="an owner stays")
+    several.agree(a, b)
+    tap.wait_for(lambda: several.state(b)["exceptions"] == 0 and
+                 several.state(a)["exceptions"] == 0, 60, message="exceptions stay")
+    split, refused = [], []
+    for guid, _ in back:
+        several.healed(a, b)
+        way.delay(down=0.3)
+        seen = []
+        first = threading.Thread(target=lambda g=guid, s=seen: s.append(served(a, g)))
+        first.start()
+        tap.wait_for(lambda: held(r) == 1, 5, every=0.001, message="nothing is asked")
+        seen.append(served(b, guid))
+        first.join()
+        way.delay()
+        where = {several.which(c) for c in seen if c}
+        if len(where) > 1:
+            split.append(where)
+        refused += [c for c in seen if c is None]
+        for c in seen:
+            if c:
+                c.close()
+        tap.wait_for(lambda: held(r) == 0, 15, message="an owner stays")
+    t.same((split, refused), ([], []), "%d clients that have left a drained node come back through "
+           "two proxies, one without an answer: on one node" % LEFT)
+    blind = several.state(a)["blind"]
+    t.ok(blind >= LEFT, "%d times there was none" % blind)
+    for g in (a, b):
+        t.same(g.stop(), 0, "left behind: %s ends with status 0" % g.name)
+
+
+def served(g, guid):
+    try:
+        return several.opened(g, guid)
+    except (OSError, smb2.Closed):
+        return None
+
+
+def slow_drain(t):
+    """Every word to Redis and from it takes 100 ms: a drain refuses nobody."""
+    nodes = [fake.FakeNode(t, "f%d" % i, "127.0.0.%d" % (40 + i)).start() for i in (1, 2, 3)]
+    r = redis.Server(t).start()
+    ways = [Way(t, r.port) for _ in (1, 2)]
+    gates = [several.proxy(t, nodes, [w.endpoint], "gate%d" % i) for i, w in enumerate(ways)]
+    several.healed(*gates)
+    tap.wait_for(lambda: all(several.ripe(g) for g in gates), 10, message="not ripe")
+    for w in ways:
+        w.delay(0.1, 0.1)
+    gates[0].ctl("drain", "f1")
+    start, n, again, longest = time.monotonic(), 0, 0, 0.0
+    while time.monotonic() - start < 6 or gates[1].node_states()["f1"] != "drain":
+        guid, began, n = os.urandom(16), time.monotonic(), n + 1
+        while True:
+            c = served(gates[n % 2], guid)
+            if c or time.monotonic() - began > SERVED_S:
+                break
+            again += 1
+            time.sleep(0.05)
+        longest = max(longest, time.monotonic() - began)
+        if c:
+            c.close()
+    t.ok(longest < SERVED_S, "Redis takes 200 ms, and a node is drained: %d new clients are served "
+         "after %.2f s at the latest; %d refusals" % (n, longest, again))
+    for g in gates:
+        t.same(g.stop(), 0, "slow drain: %s ends with status 0" % g.name)
+
+
+def main(t):
+    left_behind(t)
+    slow_drain(t)
+
+
+with tap.Test(deadline=120) as test:
+    main(test)
