@@ -48,7 +48,7 @@ COMMAND("kill", NULL, NULL, "who", NULL, WHO, show_killed, " force",
     "end a client's connections, on all proxies")
 COMMAND("move", NULL, NULL, "who", "node", WHO ", and the name of a node", show_moved, " force",
     "the same, and it comes back to that node")
-COMMAND("stop", NULL, NULL, NULL, NULL, NULL, show_stop, " drain quiet",
+COMMAND("stop", NULL, NULL, NULL, NULL, NULL, show_stop, " drain quiet wait",
     "end smbgate, at once or behind --drain")
 COMMAND("upgrade", NULL, NULL, NULL, NULL, NULL, NULL, "",
     "start another smbgate, which goes on with all clients (-c:\nits smbgate.conf)")

@@ -1,4 +1,4 @@
-/* operate.c: what smbgatectl waits for: nodes that empty, clients that move */
+/* operate.c: what smbgatectl waits for: nodes that empty, smbgate's end, clients that move */
 #include "config.h"
 
 #include "ctl/operate.h"
@@ -6,7 +6,9 @@
 #include "ctl/ask.h"
 #include "ctl/field.h"
 
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -51,7 +53,8 @@ print_progress(const json_t *o, FILE *out)
 {
 	const json_t *left = json_object_get(o, "remaining_s");
 
-	fprintf(out, "%s: %lld client%s, %lld connection%s, %lld open files", text_of(o, "node"),
+	fprintf(out, "%s: %lld client%s, %lld connection%s, %lld open files",
+	    json_is_string(json_object_get(o, "node")) ? text_of(o, "node") : "smbgate",
 	    int_of(o, "clients"), int_of(o, "clients") == 1 ? "" : "s", int_of(o, "connections"),
 	    int_of(o, "connections") == 1 ? "" : "s", int_of(o, "open_files"));
 	if (int_of(o, "unseen") > 0)
@@ -77,7 +80,27 @@ print_end(const json_t *o, bool json)
 		return;
 	}
 	print_meant(json_object_get(o, "cut"), "cut at the deadline", stdout);
-	printf("%s is empty.\n", text_of(o, "node"));
+	if (bool_of(o, "stopped"))
+		printf("smbgate has stopped.\n");
+	else
+		printf("%s is empty.\n", text_of(o, "node"));
+}
+
+/* How far it is; nothing where smbgate does not say, as in its last moment. */
+static void
+print_how_far(const char *path, const json_t *request, bool json)
+{
+	json_t *o = ask(path, request);
+
+	if (o != NULL && json_object_get(o, "error") == NULL) {
+		json_object_del(o, "cut");
+		if (json)
+			print_line(o);
+		else
+			print_progress(o, stdout);
+		fflush(stdout);
+	}
+	json_decref(o);
 }
 
 int
@@ -107,6 +130,82 @@ operate_wait(const char *path, const char *node, bool json)
 	}
 	json_decref(request);
 	return empty ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* The lines of an answer, as they come. NULL: the reason is on stderr. */
+static FILE *
+stop_begin(const char *path, const json_t *request, json_t **first)
+{
+	int fd = ask_begin(path, request, first);
+	FILE *f = fd == -1 ? NULL : fdopen(fd, "r");
+
+	if (f == NULL && fd != -1)
+		close(fd);
+	/* What has come is to be seen by poll(). */
+	if (f != NULL && setvbuf(f, NULL, _IONBF, 0) == 0)
+		*first = json_loadf(f, JSON_DISABLE_EOF_CHECK, NULL);
+	if (f != NULL && *first != NULL && json_object_get(*first, "error") == NULL &&
+	    fgetc(f) == '\n')
+		return f;
+	fprintf(stderr, "smbgatectl: %s\n",
+	    json_object_get(*first, "error") != NULL ? text_of(*first, "error") : "no answer");
+	if (f != NULL)
+		fclose(f);
+	return NULL;
+}
+
+/* smbgate's last line, of which the connection's end follows with smbgate's; NULL: none came. */
+static json_t *
+stop_wait(const char *path, FILE *f, bool drains, bool json)
+{
+	json_t *request = json_pack("{s:s}", "cmd", "progress"), *last;
+	struct pollfd p = { .fd = fileno(f), .events = POLLIN };
+
+	do {
+		if (drains)
+			print_how_far(path, request, json);
+	} while (poll(&p, 1, PROGRESS_MS) == 0);
+	json_decref(request);
+	last = json_loadf(f, JSON_DISABLE_EOF_CHECK, NULL);
+	while (fgetc(f) != EOF)
+		continue;
+	return last;
+}
+
+int
+operate_stop(const char *path, const json_t *request, bool json)
+{
+	const pid_t pid = ask_pid(path);
+	json_t *first = NULL, *last = NULL;
+	FILE *f = stop_begin(path, request, &first);
+	const bool drains = int_of(request, "drain_ms") > 0;
+	bool good;
+
+	if (f == NULL) {
+		json_decref(first);
+		return EXIT_FAILURE;
+	}
+	if (json)
+		print_line(first);
+	else
+		show_stop(first, false, stdout);
+	json_decref(first);
+	fflush(stdout);
+	last = stop_wait(path, f, drains, json);
+	fclose(f);
+	/* Who starts another one now is not to meet this one. */
+	while (pid != -1 && ask_pid(path) == pid)
+		pause_ms(MOVING_MS);
+	if (last == NULL && !drains)
+		last = json_pack("{s:b}", "stopped", 1);
+	good = last != NULL;
+	if (good)
+		print_end(last, json);
+	else
+		fputs("smbgatectl: smbgate has ended before its clients had gone; its log says "
+		      "why\n", stderr);
+	json_decref(last);
+	return good && fflush(stdout) != EOF ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 /* Where smbgate does not answer any more: why, as ask() says it. */

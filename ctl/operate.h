@@ -1,4 +1,4 @@
-/* operate.h: what smbgatectl waits for: nodes that empty, clients that move */
+/* operate.h: what smbgatectl waits for: nodes that empty, smbgate's end, clients that move */
 #ifndef CTL_OPERATE_H
 #define CTL_OPERATE_H
 
@@ -12,6 +12,12 @@
  * of the control socket.
  */
 int operate_wait(const char *path, const char *node, bool json);
+
+/*
+ * The order to stop, which has "wait": a line a second, as above, until smbgate has ended. Its exit
+ * status. 0: nobody was left, or who was had had the time that was given.
+ */
+int operate_stop(const char *path, const json_t *request, bool json);
 
 /*
  * What has become of the moves of an answer; their end is waited for. Or why

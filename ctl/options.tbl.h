@@ -37,8 +37,8 @@ OPTION(ADDRESS, 0, "address", TEXT, "address", "ADDRESS",
 OPTION(GUID, 0, "guid", TEXT, "guid", "GUID", "with explain: in the place of WHO")
 OPTION(FORCE, 'f', "force", FLAG, "force", NULL,
     "drain the last node, end several clients, replace a file")
-OPTION(WAIT, 'w', "wait", FLAG, NULL, NULL,
-    "with drain: show how far it is until the node is empty")
+OPTION(WAIT, 'w', "wait", FLAG, "wait", NULL,
+    "with drain and stop: show how far it is, until nobody is left")
 OPTION(DEADLINE, 't', "deadline", TIME, "deadline_ms", "TIME",
     "with drain: end all the others then (10m, 30s)")
 OPTION(QUIET, 'q', "quiet", TIME, "quiet_ms", "TIME",

@@ -212,6 +212,21 @@ ctl_run(const struct options *o, const struct command *c, char *const *words)
 	return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* An order to stop, and its end. The exit status. */
+static int
+ctl_stop(const struct options *o, const struct command *c, char *const *words)
+{
+	json_t *request = make_request(o, c, words);
+	char *path = socket_path(o);
+	int status = EXIT_FAILURE;
+
+	if (path != NULL && request != NULL)
+		status = operate_stop(path, request, option_given(o, OPT_JSON));
+	json_decref(request);
+	free(path);
+	return status;
+}
+
 static int
 ctl_watch(const struct options *o, const char *what)
 {
@@ -296,5 +311,7 @@ main(int argc, char **argv)
 		return upgrade_run(o.value[OPT_CONFIG]);
 	if (c->show == show_watch)
 		return ctl_watch(&o, words[0]);
+	if (c->show == show_stop && option_given(&o, OPT_WAIT))
+		return ctl_stop(&o, c, words);
 	return c->show == NULL ? stream_run(&o, c, words) : ctl_run(&o, c, words);
 }

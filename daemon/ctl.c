@@ -29,15 +29,18 @@
 /*
  *	REQUEST ──► GATHER ──► ANSWER ──► LINGER ──► freed
  *	   ├───────────────────►
- *	   └──► STREAM ────────►
+ *	   ├──► STREAM ────────►
+ *	   └──► STAY ────────────────────► LINGER
  *
  * GATHER is for answers that need the connections of all workers. A peer that goes away meanwhile
  * forgets its query. STREAM is for captures and traces, which end by themselves, or when their peer
- * sends no more.
+ * sends no more. STAY is for who waits for the end of smbgate, and hears of it.
  */
 
 /* Further clients wait in the listen queue. */
 #define PEERS_MAX 16
+/* So many of them may wait for the end. */
+#define STAY_MAX 4
 #define REQUEST_MAX 4096
 
 /* Absolute, from the moment that the state is entered. */
@@ -59,6 +62,7 @@ enum peer_state {
 	PEER_REQUEST,
 	PEER_GATHER,
 	PEER_STREAM,
+	PEER_STAY,
 	PEER_ANSWER,
 	PEER_LINGER,	/* all is sent: a close now could cost the client what it has not read */
 };
@@ -100,7 +104,7 @@ struct ctl {
 	int fd;
 	struct event *accept;
 	struct event *retry;	/* when accepting failed for want of descriptors */
-	size_t npeers, nstreams;
+	size_t npeers, nstreams, nstaying;
 	LIST_HEAD(, peer) peers;
 };
 
@@ -124,6 +128,7 @@ peer_free(struct peer *p)
 		p->answer->peer = NULL;
 	if (p->tapping != NULL)
 		stream_free(p);
+	ctl->nstaying -= p->state == PEER_STAY;
 	LIST_REMOVE(p, entry);
 	if (p->deadline != NULL)
 		event_free(p->deadline);
@@ -329,6 +334,36 @@ peer_stream(struct peer *p, json_t *first)
 	bufferevent_set_max_single_write(p->bev, STREAM_WRITE);
 }
 
+/* Takes over the first line of the answer. Where too many wait already, that is all of it. */
+static void
+peer_stay(struct peer *p, json_t *first)
+{
+	if (p->ctl->nstaying == STAY_MAX) {
+		peer_answer(p, first);
+		return;
+	}
+	p->ctl->nstaying++;
+	p->state = PEER_STAY;
+	p->hurried = false;
+	event_del(p->deadline);
+	peer_line(p, first);
+}
+
+void
+ctl_over(struct ctl *ctl, json_t *o)
+{
+	struct peer *p;
+
+	LIST_FOREACH(p, &ctl->peers, entry) {
+		if (p->state != PEER_STAY)
+			continue;
+		ctl->nstaying--;
+		peer_enter(p, PEER_LINGER, LINGER_S);
+		peer_line(p, json_incref(o));
+	}
+	json_decref(o);
+}
+
 /* It wants the clients, or the connections, of all workers. */
 static void
 peer_gather(struct peer *p)
@@ -357,7 +392,9 @@ peer_serve(struct peer *p, const char *line, size_t len)
 		peer_stream(p, answer);
 		return;
 	}
-	if (p->later.report == NULL && p->later.meet == NULL)
+	if (p->later.to_the_end)
+		peer_stay(p, answer);
+	else if (p->later.report == NULL && p->later.meet == NULL)
 		peer_answer(p, answer);
 	else if (p->later.no_conns)
 		answer_begin(p, NULL);
@@ -373,7 +410,8 @@ hurry_peers(struct ctl *ctl)
 	struct peer *p;
 
 	LIST_FOREACH(p, &ctl->peers, entry) {
-		if (p->hurried || p->state == PEER_GATHER || p->state == PEER_STREAM)
+		if (p->hurried || p->state == PEER_GATHER || p->state == PEER_STREAM ||
+		    p->state == PEER_STAY)
 			continue;
 		p->hurried = true;
 		event_add(p->deadline, &tv);
@@ -446,6 +484,7 @@ peer_event_cb(struct bufferevent *bev, short what, void *arg)
 		}
 		peer_error(p, "a request ends with a newline");
 		break;
+	case PEER_STAY:
 	case PEER_LINGER:
 		peer_free(p);
 		break;
@@ -504,6 +543,7 @@ peer_deadline_cb(evutil_socket_t fd, short what, void *arg)
 		p->answer = NULL;
 		break;
 	case PEER_STREAM:
+	case PEER_STAY:
 		break;
 	case PEER_ANSWER:
 	case PEER_LINGER:

@@ -2,6 +2,8 @@
 #ifndef DAEMON_CTL_H
 #define DAEMON_CTL_H
 
+#include "daemon/json.h"
+
 struct ctl;
 struct ctl_env;
 
@@ -29,5 +31,11 @@ int ctl_try(const char *path, char *why);
 /* Serves the socket on the loop of env, which is borrowed; takes over fd. NULL: out of memory. */
 struct ctl *ctl_new(const struct ctl_env *env, int fd);
 void ctl_free(struct ctl **c);
+
+/*
+ * smbgate is about to end: who waits for that is told, by this object, which is taken over. Their
+ * connections stay until ctl_free(), or a bit longer: by that they see when it has ended.
+ */
+void ctl_over(struct ctl *c, json_t *o);
 
 #endif

@@ -19,7 +19,7 @@ struct policy;
 
 /*
  * A request that wants the connections of all workers before it can be answered, or one whose
- * answer goes on for a while behind its first line.
+ * answer goes on for a while behind its first line, or to the end of smbgate.
  */
 struct ctl_later {
 	/* The answer, made on the scribe's thread: it may take long. One of the two, or none: */
@@ -37,6 +37,7 @@ struct ctl_later {
 	char node[64];			/* of move and progress; of explain the listener */
 	uint64_t for_ms;		/* 0: that is all of the answer; else: */
 	struct tap_want tap;
+	bool to_the_end;		/* of stop: another line is to come when smbgate ends */
 };
 
 /* {"error": text} */

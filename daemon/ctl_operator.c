@@ -128,9 +128,12 @@ progress_report(const struct ctl_env *env, const struct ctl_later *l,
 	json_t *o = json_object(), *error = NULL;
 	struct node *node;
 
-	if (drainer_progress(env->drainer, l->node, &found->clients, clock_ms(), o))
+	if (drainer_progress(env->drainer, l->node[0] == '\0' ? NULL : l->node, &found->clients,
+	        clock_ms(), o))
 		return o;
 	json_decref(o);
+	if (l->node[0] == '\0')
+		return ctl_error("smbgate does not stop, or lets nobody go first");
 	node = node_named(env, l->node, &error);
 	if (node != NULL)
 		error = refusal("node \"%s\" is not drained, or no longer", node->name);
@@ -144,9 +147,8 @@ operator_progress(const struct ctl_env *env, const json_t *request, struct ctl_l
 	const char *name = json_string_value(json_object_get(request, "node"));
 
 	(void)env;
-	if (name == NULL)
-		return ctl_error("the request names no node");
-	snprintf(later->node, sizeof(later->node), "%s", name);
+	/* Without a name: of smbgate itself. */
+	snprintf(later->node, sizeof(later->node), "%s", name == NULL ? "" : name);
 	later->meet = progress_report;
 	return NULL;
 }
@@ -373,7 +375,7 @@ operator_stop(const struct ctl_env *env, const json_t *request, struct ctl_later
 	};
 	json_t *o = json_object();
 
-	(void)later;
+	later->to_the_end = json_is_true(json_object_get(request, "wait"));
 	env->leave(env->arg, &s);
 	jset_bool(o, "stopping", true);
 	jset_int(o, "drain_s", s.deadline_ms / 1000);

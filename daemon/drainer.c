@@ -425,17 +425,26 @@ drainer_json(const struct drainer *d, const struct node *n, uint64_t now_ms, jso
 	set_remaining(v, "deadline_s", x, now_ms);
 }
 
-/* The node in the policy, of several. */
+/* The node in the policy, of several. NULL: smbgate itself. */
 static const struct drain *
 drain_named(const struct drainer *d, const char *name)
 {
 	const struct drain *x, *found = NULL;
 
+	if (name == NULL)
+		return drain_of(d, NULL);
 	TAILQ_FOREACH(x, &d->drains, entry)
 		if (x->node != NULL && strcmp(x->node->name, name) == 0 &&
 		    (found == NULL || x->node->listed))
 			found = x;
 	return found;
+}
+
+static void
+set_cut(json_t *o, const struct drain *x)
+{
+	jset_int(o, "cut_total", x->ncut);
+	json_object_set(o, "cut", x->cut);
 }
 
 bool
@@ -463,9 +472,20 @@ drainer_progress(const struct drainer *d, const char *name, const struct clients
 	jset_int(o, "open_files", files);
 	jset_int(o, "unseen", unseen);
 	set_remaining(o, "remaining_s", x, now_ms);
-	jset_int(o, "cut_total", x->ncut);
-	json_object_set(o, "cut", x->cut);
+	set_cut(o, x);
 	return true;
+}
+
+json_t *
+drainer_end(const struct drainer *d)
+{
+	const struct drain *x = drain_of(d, NULL);
+	json_t *o = json_object();
+
+	jset_bool(o, "stopped", true);
+	if (x != NULL)
+		set_cut(o, x);
+	return o;
 }
 
 struct drainer *

@@ -67,10 +67,12 @@ void drainer_json(const struct drainer *d, const struct node *n, uint64_t now_ms
 
 /*
  * How far it is: node, clients, connections, open_files, unseen, remaining_s, and cut, whom the
- * deadline has ended. False: no node of that name is drained by an operator, or was when policy had
- * it last.
+ * deadline has ended. name NULL: of smbgate itself. False: no node of that name is drained by an
+ * operator, or was when policy had it last.
  */
 bool drainer_progress(const struct drainer *d, const char *name, const struct clients *all,
     uint64_t now_ms, json_t *o);
+/* How it ended with smbgate itself: stopped, and cut. A new object. */
+json_t *drainer_end(const struct drainer *d);
 
 #endif

@@ -215,14 +215,17 @@ leave_verb(void *arg, const struct stand *s)
 }
 
 static void
-left_cb(void *arg)
+nobody_left_cb(void *arg)
 {
+	/* Who waits for it is to have been told. */
+	const struct timeval told = { 0, 100000 };
 	struct gate *g = arg;
 
 	MAGIC_CHECK(g, GATE_MAGIC);
 	log_about(LOG_LEVEL_INFO, log_of(LOG_EVENT_STOP),
 	    "stopping: no client is left");
-	event_base_loopbreak(g->base);
+	ctl_over(g->ctl, drainer_end(g->drainer));
+	event_base_loopexit(g->base, &told);
 }
 
 /* Those who end connections for operators. -1: out of memory. */
@@ -244,7 +247,7 @@ gate_make_operator(struct gate *g)
 		.connlist = g->connlist,
 		.scribe = g->scribe,
 		.sessions = g->parts.sessions,
-		.left = left_cb,
+		.left = nobody_left_cb,
 		.arg = g,
 	};
 	struct mover_env mover = {

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import time
 
@@ -257,14 +258,31 @@ def copying(t, g, nodes):
     t.same(there, [True] * COPIES, "copies: all bytes are there")
 
 
+def stop(t, g, *args):
+    """smbgatectl stop --wait, which has been answered."""
+    w = t.spawn([gate.ctl_program(), "-s", g.control, *args], text=True, bufsize=1,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return w, w.stdout.readline()
+
+
 def stopped(t, g):
+    """Who waits sees how far it is, whom the deadline has cut, and the end."""
     p, q = Pc(g), Pc(g)
     q.open("stopped")
     # Much longer than 1 s: this process may stand still before it looks at both.
-    g.ctl("stop", "--drain", "10s", "--quiet", "1s")
+    w, first = stop(t, g, "stop", "--drain", "10s", "--quiet", "1s", "--wait")
     t.ok(gone([p]) and q.conn.is_open(), "stop --drain: a quiet client goes first")
+    out, err = w.communicate(timeout=SECONDS)
     t.same(g.proc.wait(SECONDS), 0, "stop --drain: it ends with status 0")
     t.ok(gone([q]), "stop --drain: and with it who is left")
+    t.same((w.returncode, first), (0, "smbgate takes nobody new, and stops within 10 seconds.\n"),
+           "stop --wait: and so does who waits for it")
+    t.ok(re.search(r"(?m)^smbgate: \d clients?, \d connections?, 1 open files, \d s left$", out),
+         "stop --wait: how far it is", out, err)
+    t.ok(re.search(r"\Acut at the deadline: client %s at \S+, user \S*alice, node \S+, "
+                   r"1 open files\n"
+                   r"smbgate has stopped.\n\Z" % q.name(), "".join(out.splitlines(True)[-2:])),
+         "stop --wait: whom the deadline has cut, and the end", out, err)
 
 
 def main(t):

@@ -56,6 +56,7 @@ struct fixture {
 	struct ctl_env env;
 	struct stats main_stats;
 	struct ctl *ctl;
+	uint64_t leave_ms;	/* the deadline of an order to stop */
 };
 
 static int
@@ -121,6 +122,14 @@ drain_verb(void *arg, struct node *n, const struct stand *s)
 	n->drain = s->kind != STAND_ACTIVE;
 }
 
+static void
+leave_verb(void *arg, const struct stand *s)
+{
+	struct fixture *f = arg;
+
+	f->leave_ms = s->deadline_ms;
+}
+
 static int
 setup(void **state)
 {
@@ -154,6 +163,7 @@ setup(void **state)
 		.arg = f,
 		.reload = reload_verb,
 		.drain = drain_verb,
+		.leave = leave_verb,
 	};
 	f->mailbox = mailbox_new(f->env.base);
 	f->env.connlist = connlist_new(f->mailbox, f->env.workers, f->env.nworkers);
@@ -814,6 +824,56 @@ test_many(void **state)
 }
 
 /* The fixture ends while a question is under way: with its answer already in the mailbox. */
+/* The bytes that have come; SIZE_MAX: it was closed. */
+static size_t
+get_some(struct fixture *f, int fd, char *dst, size_t room)
+{
+	ssize_t n;
+
+	for (int i = 0; i < 20; i++)
+		run_main(f);
+	n = recv(fd, dst, room - 1, MSG_DONTWAIT);
+	dst[n > 0 ? n : 0] = '\0';
+	return n == 0 ? SIZE_MAX : n == -1 ? 0 : (size_t)n;
+}
+
+/* Who waits for the end of smbgate has a second line, and is closed with it. */
+static void
+test_to_the_end(void **state)
+{
+	static const char stop[] = "{\"cmd\":\"stop\",\"drain_ms\":2000,\"wait\":true}\n";
+	struct fixture *f = *state;
+	int fd[5], n = sizeof(fd) / sizeof(fd[0]);
+	char text[256];
+
+	for (int i = 0; i < n; i++) {
+		fd[i] = dial(f->path);
+		put_text(fd[i], stop);
+		assert_in_range(get_some(f, fd[i], text, sizeof(text)), 1, sizeof(text));
+		assert_non_null(strstr(text, "\"drain_s\":2"));
+	}
+	assert_int_equal(f->leave_ms, 2000);
+	/* So many may wait; the last one has had its answer. */
+	for (int i = 0; i < n; i++)
+		assert_int_equal(get_some(f, fd[i], text, sizeof(text)), i < n - 1 ? 0 : SIZE_MAX);
+	/* One does not wait any longer. */
+	close(fd[0]);
+	ctl_over(f->ctl, json_pack("{s:b}", "stopped", 1));
+	for (int i = 1; i < n - 1; i++) {
+		assert_in_range(get_some(f, fd[i], text, sizeof(text)), 1, sizeof(text));
+		assert_string_equal(text, "{\"stopped\":true}\n");
+		assert_int_equal(get_some(f, fd[i], text, sizeof(text)), 0);
+	}
+	/* Told once. */
+	ctl_over(f->ctl, json_pack("{s:b}", "stopped", 1));
+	assert_int_equal(get_some(f, fd[1], text, sizeof(text)), 0);
+	ctl_free(&f->ctl);
+	for (int i = 1; i < n; i++) {
+		assert_int_equal(get_some(f, fd[i], text, sizeof(text)), SIZE_MAX);
+		close(fd[i]);
+	}
+}
+
 static void
 test_shutdown(void **state)
 {
@@ -863,6 +923,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_odd_but_good, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_client_goes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_to_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shutdown, setup, teardown),
 		cmocka_unit_test(test_text),
 	};
