@@ -35,6 +35,7 @@ static const struct negotiate_offer offers[] = {
 struct asked {
 	const struct pol_node *node;
 	bool answers, must_sign, multichannel;
+	bool mute;			/* some of the offers have had no answer in time */
 	unsigned dialects;		/* bit of its place in dialects[] */
 	unsigned ciphers, signings;
 	int64_t skew_s;
@@ -159,10 +160,12 @@ ask_all(const struct setup *s, struct asked *a, size_t n)
 	talk_all(t, (size_t)(next - t));
 	next = t;
 	for (size_t i = 0; i < n; i++)
-		for (size_t k = 1; a[i].answers && k < NOFFERS; k++, next++)
+		for (size_t k = 1; a[i].answers && k < NOFFERS; k++, next++) {
+			a[i].mute |= next->err == ETIMEDOUT;
 			if (next->err == 0 &&
 			    negotiate_get(&answer, next->in + 4, next->have - 4) == 0)
 				learn(&a[i], &answer);
+		}
 	free(t);
 }
 
@@ -246,9 +249,10 @@ check_agree(const struct setup *s, const struct asked *a, size_t n)
 		const char *what;
 
 		for (size_t k = 0; k < i && first == NULL; k++)
-			if (a[k].answers && strcmp(a[k].node->cluster, a[i].node->cluster) == 0)
+			if (a[k].answers && !a[k].mute &&
+			    strcmp(a[k].node->cluster, a[i].node->cluster) == 0)
 				first = &a[k];
-		if (!a[i].answers || first == NULL)
+		if (!a[i].answers || a[i].mute || first == NULL)
 			continue;
 		what = a[i].dialects != first->dialects      ? "dialects"
 		    : a[i].must_sign != first->must_sign     ? "demands on signing"
@@ -268,6 +272,27 @@ check_agree(const struct setup *s, const struct asked *a, size_t n)
 		    "those of a cluster are alike in what they negotiate");
 }
 
+/* What it knows; of one that is busy, nothing is concluded from what it has left unsaid. */
+static void
+check_node(const struct setup *s, const struct asked *a)
+{
+	if (a->mute) {
+		check_found(s->c, "node-dialects", CHECK_SKIP, a->node->name,
+		    "check again when it is less busy",
+		    "it answers, but not every offer within %d s: what it knows is not known",
+		    TALK_PATIENCE_MS / 1000);
+	} else {
+		check_dialects(s, a);
+		check_signing(s, a);
+		check_ciphers(s, a);
+		check_found(s->c, "node-multichannel",
+		    a->multichannel ? CHECK_OK : CHECK_FAIL, a->node->name,
+		    "set server multi channel support = yes in its smb.conf",
+		    a->multichannel ? "it offers multichannel" : "it offers no multichannel");
+	}
+	setup_clock(s, a->node->name, a->skew_s);
+}
+
 void
 setup_nodes(const struct setup *s)
 {
@@ -284,14 +309,7 @@ setup_nodes(const struct setup *s)
 	for (size_t i = 0; i < n; i++) {
 		if (!a[i].answers)
 			continue;
-		check_dialects(s, &a[i]);
-		check_signing(s, &a[i]);
-		check_ciphers(s, &a[i]);
-		check_found(s->c, "node-multichannel",
-		    a[i].multichannel ? CHECK_OK : CHECK_FAIL, a[i].node->name,
-		    "set server multi channel support = yes in its smb.conf",
-		    a[i].multichannel ? "it offers multichannel" : "it offers no multichannel");
-		setup_clock(s, a[i].node->name, a[i].skew_s);
+		check_node(s, &a[i]);
 		answer[nanswer++] = a[i].node;
 	}
 	setup_bypass(s, answer, nanswer);

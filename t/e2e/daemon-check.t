@@ -109,6 +109,36 @@ class Late(threading.Thread):
                     pass
 
 
+class Busy(threading.Thread):
+    """Another address of a node, that answers one connection and leaves all others to wait."""
+
+    def __init__(self, to):
+        super().__init__(daemon=True)
+        self.to, self.name, self.endpoint = to, "busy", WRONG + ":445"
+        self.listener, self.open = socket.create_server((WRONG, 445)), []
+
+    def run(self):
+        while True:
+            try:
+                c = self.listener.accept()[0]
+            except OSError:
+                return
+            self.open.append(c)
+            if len(self.open) == 1:
+                with socket.create_connection(self.to) as n:
+                    for s in (c, n):
+                        s.settimeout(20)
+                    n.sendall(c.recv(4096))
+                    c.sendall(n.recv(65536))
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.join(20)
+        for c in self.open:
+            c.close()
+
+
 class LateKdc(threading.Thread):
     """Relays a question to the KDC, whose clock it puts an hour ahead."""
 
@@ -251,6 +281,13 @@ def each(t, lab, s):
             nodes=[late])
     late.listener.shutdown(socket.SHUT_RDWR)
     late.listener.close()
+    busy = Busy((N1, 445))
+    busy.start()
+    status, out, err = s.check(nodes=[lab.nodes[0], busy])
+    t.same([c for c in json.loads(out)["checks"] if c["result"] == "fail"], [],
+           "a node is too busy to answer each offer: that is no fault of its smb.conf")
+    t.same(results(out)["node-dialects"], {"ok", "skip"}, "and is said")
+    busy.stop()
     kdc_ahead = LateKdc(lab.kdc_at)
     kdc_ahead.start()
     s.fails("the KDC's clock is an hour ahead", "clock-skew", "s ahead of this machine's",
