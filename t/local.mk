@@ -321,6 +321,7 @@ E2E_TESTS = \
 	t/e2e/front-openings.t \
 	t/e2e/front-proxy-protocol.t \
 	t/e2e/front-source.t \
+	t/e2e/front-takeover.t \
 	t/e2e/hostile-input.t \
 	t/e2e/hostile-redis.t \
 	t/e2e/hostile-wire.t \

@@ -2,7 +2,8 @@
 # crowd-clients.t: 48 real clients at once, right and wrong ones: as many failures as directly, none
 """smbclient, impacket and curl, all dialects and protections, right and wrong passwords, guests and
 anonymous ones, each copying files in a loop; SMBGATE_SECONDS of it (CI: a few), before that a third
-of it directly.  Afterwards every new session is keyed and is told policy's list."""
+of it directly.  Afterwards every new session is keyed and is told policy's list; and they copy once
+more while smbgate is upgraded, SMBGATE_UPGRADES times (3; 20 is a long test)."""
 import importlib.util
 import os
 import subprocess
@@ -24,6 +25,7 @@ if why:
     tap.skip_all(why)
 
 SECONDS = float(os.environ.get("SMBGATE_SECONDS", "12"))
+UPGRADES = int(os.environ.get("SMBGATE_UPGRADES", "3"))
 CLIENTS = 48
 LISTED = ["10.9.8.7", "10.9.8.8"]
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -155,6 +157,34 @@ def newcomers(t, g, when):
     t.same(bad, [], "%s: every new session is keyed and told policy's list" % when)
 
 
+def upgraded(t, g, top):
+    """Nobody notices: SMB1, and logons under way, stay where they are until they are over."""
+    crowd = Crowd(t, [("127.0.0.1", g.port)], 4 * UPGRADES, top)
+    olds, errors = [], []
+
+    def upgrade():
+        try:
+            while len(olds) < UPGRADES:
+                copies = sum(crowd.done.values())
+                olds.append(g.takeover(gone=0))
+                tap.wait_for(lambda: sum(crowd.done.values()) > copies + CLIENTS / 2 or
+                             time.monotonic() > crowd.end, 60)
+        except (RuntimeError, TimeoutError) as e:
+            errors.append(str(e))
+    x = threading.Thread(target=upgrade)
+    x.start()
+    crowd.run()
+    x.join()
+    t.same((len(olds), errors), (UPGRADES, []), "%d upgrades while they copy" % UPGRADES)
+    t.same(crowd.failed[:8], [], "over these: %d clients at once, %d copies, none fails"
+           % (CLIENTS, sum(crowd.done.values())))
+    for old in olds:
+        old.wait(60)
+    t.ok(g.stats()["taken_over"], "%d connections were taken over" % g.stats()["taken_over"])
+    newcomers(t, g, "after the upgrades")
+    return crowd
+
+
 def main(t):
     nodes = node.cluster(t, 3, extra=["ntlm auth = ntlmv1-permitted"])
     # A machine that stands still for a moment has a node left out, and curl comes to another.
@@ -176,10 +206,11 @@ def main(t):
            % (CLIENTS, sum(crowd.done.values())))
     t.same(sorted(k for k, *_ in KINDS if k not in crowd.done), [], "each kind has copied")
     newcomers(t, g, "after the crowd")
+    more = upgraded(t, g, top)
     t.diag("%s; closed: %s" % (crowd.done, g.closed_since(closes)))
     stats = g.stats()
     t.diag({k: v for k, v in stats.items() if k.startswith(("channels", "logon"))})
-    nobodies = sum(n for k, n in crowd.done.items() if k in STRANGERS)
+    nobodies = sum(c.done.get(k, 0) for c in (crowd, more) for k in STRANGERS)
     t.ok(stats["channels_opaque"] <= nobodies * LOGONS_A_COPY,
          "of all accepted logons, guests and anonymous ones alone are not keyed: %d of %d copies"
          % (stats["channels_opaque"], nobodies))
@@ -189,5 +220,5 @@ def main(t):
     t.same(g.stop(), 0, "smbgate ends with status 0")
 
 
-with tap.Test(deadline=int(SECONDS * 3) + 240) as test:
+with tap.Test(deadline=int(SECONDS * 3) + 4 * UPGRADES + 300) as test:
     main(test)

@@ -170,6 +170,12 @@ def shown(g):
                   if c["listener"] != "lan")
 
 
+def balance(g):
+    """Connections that were accepted, and neither live nor have ended."""
+    closed = sum(g.closes().values())
+    return g.stats()["accepted"] - closed - g.live_connections()
+
+
 def upgrades(t, g):
     all_ = crowd(g)
     waiting = [Session(g.port, "idle", dialect=0x0210, keyed_=False) for _ in range(IDLE)]
@@ -201,6 +207,9 @@ def upgrades(t, g):
             "0x%016x" % all_[3].s.sid}, {True}, "a sealed session is shown as keyed")
     for s in all_ + waiting + [late]:
         s.c.close()
+    t.ok(tap.wait_for(lambda: balance(g) == 0, 20),
+         "every connection that was accepted has ended once, in whichever process", balance(g),
+         g.closes())
 
 
 def copies(t, g, path):

@@ -517,6 +517,7 @@ claims(void **state)
 	/* 2 moves over: it is held by a connection of ours, and then no longer by the old one. */
 	mine = claim(new, 2, "n9", &x);
 	assert_string_equal(x.node, "n2");
+	state_settle(new, mine);
 	state_firm(new, mine, 0);
 	state_release(old, &live, 0);
 	claims_write(&o, old, true);
