@@ -160,22 +160,17 @@ def newcomers(t, g, when):
 def upgraded(t, g, top):
     """Nobody notices: SMB1, and logons under way, stay where they are until they are over."""
     crowd = Crowd(t, [("127.0.0.1", g.port)], 4 * UPGRADES, top)
-    olds, errors = [], []
-
-    def upgrade():
-        try:
-            while len(olds) < UPGRADES:
-                copies = sum(crowd.done.values())
-                olds.append(g.takeover(gone=0))
-                tap.wait_for(lambda: sum(crowd.done.values()) > copies + CLIENTS / 2 or
-                             time.monotonic() > crowd.end, 60)
-        except (RuntimeError, TimeoutError) as e:
-            errors.append(str(e))
-    x = threading.Thread(target=upgrade)
+    olds = []
+    # A process that a thread has started ends with that thread: the crowd has it.
+    x = threading.Thread(target=crowd.run)
     x.start()
-    crowd.run()
+    while len(olds) < UPGRADES:
+        copies = sum(crowd.done.values())
+        olds.append(g.takeover(gone=0))
+        tap.wait_for(lambda: sum(crowd.done.values()) > copies + CLIENTS / 2 or
+                     time.monotonic() > crowd.end, 60)
     x.join()
-    t.same((len(olds), errors), (UPGRADES, []), "%d upgrades while they copy" % UPGRADES)
+    t.diag("%d upgrades while they copy" % UPGRADES)
     t.same(crowd.failed[:8], [], "over these: %d clients at once, %d copies, none fails"
            % (CLIENTS, sum(crowd.done.values())))
     for old in olds:
@@ -214,7 +209,7 @@ def main(t):
     t.ok(stats["channels_opaque"] <= nobodies * LOGONS_A_COPY,
          "of all accepted logons, guests and anonymous ones alone are not keyed: %d of %d copies"
          % (stats["channels_opaque"], nobodies))
-    t.same([x for x in g.log().splitlines() if "keyd" in x and "listen" in x][:3], [],
+    t.same([x for x in g.log().splitlines() if "is not listened to" in x][:3], [],
            "the key process listens to every worker")
     t.ok(tap.wait_for(lambda: not g.live_connections(), 60), "no connection is left")
     t.same(g.stop(), 0, "smbgate ends with status 0")
