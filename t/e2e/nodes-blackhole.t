@@ -171,7 +171,8 @@ def vanishes(t, far, n1, n2, how, cut, mend):
 
 def nowhere_to_go(t, far, n1, n2):
     """No other node takes clients: closing leads nowhere, however long it takes."""
-    g = gate.Gate(t, [n1, (n2, {"state": "drain"})], tcp={
+    # Probes notice it before the kernel does: from then on it is not to end anybody.
+    g = gate.Gate(t, [n1, (n2, {"state": "drain"})], health=dict(gate.FAST, timeout="1s"), tcp={
         "keepalive-idle": "1s", "keepalive-interval": "1s", "keepalive-count": 2,
         "node-timeout": "4s"}).start()
     idle, busy = clients_of(g, "n1", 3), clients_of(g, "n1", 3)
