@@ -115,10 +115,10 @@ def one_claim(t, r, gates):
          "its owner has a lease, and each proxy one")
     t.ok(0 < r.do("PTTL", key) <= 1800000, "no key stays for ever: it lives half an hour")
     c.close()
-    t.ok(tap.wait_for(lambda: not claims(r), 5), "it is gone with the connection")
+    t.ok(tap.wait_for(lambda: not claims(r), 60), "it is gone with the connection")
     c, d = several.opened(gates[0], guid), several.opened(gates[1], guid)
     c.login()
-    tap.wait_for(lambda: b"s" in claims(r)[key], 5, message="not firm")
+    tap.wait_for(lambda: b"s" in claims(r)[key], 60, message="not firm")
     t.same(len(owners(claims(r)[key])), 2, "two proxies, two owners")
     t.same(r.do("KEYS", "smbgate:*:f:*"), [], "a guest's session is never bound: no facts of it")
     e = several.opened(gates[0], guid)
@@ -126,27 +126,29 @@ def one_claim(t, r, gates):
     t.ok(which(c) == which(d) == which(e), "all on one node")
     for x in (d, e):
         x.close()
-    tap.wait_for(lambda: len(owners(claims(r)[key])) == 1, 5, message="an owner stays")
+    tap.wait_for(lambda: len(owners(claims(r)[key])) == 1, 60, message="an owner stays")
     c.reset()
-    tap.wait_for(lambda: not owners(claims(r)[key]), 5, message="an owner stays")
+    tap.wait_for(lambda: not owners(claims(r)[key]), 60, message="an owner stays")
     left = r.do("PTTL", key)
     t.ok(890000 < left <= 900000, "lost after a logon it lingers for pin-linger: %d ms" % left)
     before = r.do("HGET", key, "l")
     several.opened(gates[1], guid).close()
-    tap.wait_for(lambda: not owners(claims(r)[key]), 5, message="an owner stays")
+    tap.wait_for(lambda: not owners(claims(r)[key]), 60, message="an owner stays")
     t.same(r.do("HGET", key, "l"), before, "a NEGOTIATE alone lengthens nothing")
     r.do("DEL", key)
 
 
 def drains(t, r, gates, nodes):
-    tap.wait_for(lambda: several.ripe(gates[0]), 10, message="Redis' data does not grow old")
+    tap.wait_for(lambda: several.ripe(gates[0]), 60, message="Redis' data does not grow old")
     guid, c = on(gates, "live", "f1")
     gone, x = on(gates, "gone", "f1")
     x.reset()
+    tap.wait_for(lambda: [h for h in claims(r).values() if b"l" in h and not owners(h)], 60,
+                 message="it does not linger")
     gates[0].ctl("drain", "f1")
-    tap.wait_for(lambda: gates[1].node_states()["f1"] == "drain", 5,
+    tap.wait_for(lambda: gates[1].node_states()["f1"] == "drain", 60,
                  message="the other proxy does not drain")
-    t.ok("drained by the operator of another proxy" in gates[1].log(),
+    t.ok(tap.wait_for(lambda: "drained by the operator of another proxy" in gates[1].log(), 60),
          "a drain on one proxy is one on all")
     t.same({look(gates[1], os.urandom(16)) for _ in range(30)}, {"f2", "f3"},
            "no new clients for it, through the other one")
@@ -156,7 +158,7 @@ def drains(t, r, gates, nodes):
     t.ok(there != "f1", "one that only lingers is moved, to %s" % there)
     t.same(look(gates[0], gone), there, "and found there by the first proxy")
     # Nobody but its own proxy can say that it lives there, and that takes a moment.
-    tap.wait_for(lambda: several.state(gates[1])["exceptions"] >= 1, 5, message="no exception")
+    tap.wait_for(lambda: several.state(gates[1])["exceptions"] >= 1, 60, message="no exception")
     seen = []
     for _ in range(4):
         r.do("FLUSHALL")
@@ -172,7 +174,7 @@ def drains(t, r, gates, nodes):
             d.login()
         r.cont()
         # a visitor has come, logged on and gone: what it leaves has no owner, and is young
-        tap.wait_for(lambda: [h for h in claims(r).values() if b"l" in h and not owners(h)], 5,
+        tap.wait_for(lambda: [h for h in claims(r).values() if b"l" in h and not owners(h)], 60,
                      message="the visitor left no claim")
         t.same([look(gates[1], guid) for _ in range(3)], ["f1"] * 3, "all is lost, and the only "
                "claim since is without an owner: who could say more may not have said it yet")
@@ -181,7 +183,7 @@ def drains(t, r, gates, nodes):
             r.kill()
             r.start()
             tap.wait_for(lambda: several.connected(gates[1])
-                         and several.state(gates[1])["connects"] > n, 10, message="not connected")
+                         and several.state(gates[1])["connects"] > n, 60, message="not connected")
         r.kill()
         seen = {look(gates[1], guid) for _ in range(3)}
     finally:
@@ -191,7 +193,7 @@ def drains(t, r, gates, nodes):
     several.healed(*gates)
     # a proxy that starts hears of it
     third = several.proxy(t, nodes, [r.endpoint], "third", start=False).start(nodes_up=False)
-    tap.wait_for(lambda: third.node_states()["f1"] == "drain", 5,
+    tap.wait_for(lambda: third.node_states()["f1"] == "drain", 60,
                  message="the third does not drain")
     t.same(third.stop(), 0, "a proxy that starts drains it as well")
     fresh = several.opened(gates[0], os.urandom(16))
@@ -205,12 +207,12 @@ def drains(t, r, gates, nodes):
     t.ok(tap.wait_for(lambda: r.do("HGET", key, "n") == made, 4),
          "a FLUSHALL: what lives is said again at once, as old as it is")
     fresh.close()
-    tap.wait_for(lambda: all(several.state(g)["epoch"] != epoch for g in gates), 5,
+    tap.wait_for(lambda: all(several.state(g)["epoch"] != epoch for g in gates), 60,
                  message="no new epoch")
-    t.ok(tap.wait_for(lambda: r.do("KEYS", "smbgate:*:d"), 5), "a FLUSHALL does not end it")
+    t.ok(tap.wait_for(lambda: r.do("KEYS", "smbgate:*:d"), 60), "a FLUSHALL does not end it")
     t.same([g.node_states()["f1"] for g in gates], ["drain", "drain"], "on neither")
     gates[1].ctl("undrain", "f1")
-    tap.wait_for(lambda: gates[0].node_states()["f1"] == "up", 5, message="still drained")
+    tap.wait_for(lambda: gates[0].node_states()["f1"] == "up", 60, message="still drained")
     t.ok(True, "the other proxy's operator ends it")
     c.close()
 
@@ -223,7 +225,8 @@ def rubbish(t, r, gates):
 
     def asks():
         """The next client is not one that gates[1] knows of: it must ask Redis."""
-        tap.wait_for(lambda: several.state(gates[1])["claims"] == 0, 5, message="it holds a claim")
+        tap.wait_for(lambda: several.state(gates[1])["claims"] == 0, 60,
+                     message="it holds a claim")
 
     for what, value in (("garbage", b"garbage"),
                         ("a flipped bit", good[:-1] + bytes([good[-1] ^ 1])),
@@ -264,7 +267,7 @@ def conflict(t, nodes):
     a = several.proxy(t, nodes, [r1.path], "a")
     b = several.proxy(t, nodes, [path], "b")
     several.healed(a, b)
-    tap.wait_for(lambda: several.ripe(a) and several.ripe(b), 10, message="not ripe")
+    tap.wait_for(lambda: several.ripe(a) and several.ripe(b), 60, message="not ripe")
     guid, old = on([a], "old", "f1")
     same, mine = on([a], "same", "f3")
     b.ctl("drain", "f1")
@@ -278,13 +281,14 @@ def conflict(t, nodes):
     os.unlink(path)
     os.symlink(r1.path, path)
     r2.kill()
-    young.recv_eof(10)
+    young.recv_eof(60)
     t.ok(True, "together again: the younger claim's connection ends")
     t.same(b.closes().get("claim_lost"), 1, "for that reason")
     t.ok(old.is_open() and mine.is_open() and also.is_open(), "and no other one")
     several.healed(a, b)
     t.same(look(b, guid), "f1", "the client comes back to its node")
-    t.same((several.state(a)["lost"], several.state(b)["lost"]), (0, 1), "one claim was lost")
+    t.comes(lambda: (several.state(a)["lost"], several.state(b)["lost"]), (0, 1),
+            "one claim was lost")
     for c in (old, mine, also):
         c.close()
     for g in (a, b):
@@ -299,7 +303,7 @@ def login(t, nodes):
     r = redis.Server(t, ACL).start()
     for what, pw, good in (("wrong password", "pw-2", False), ("right password", "pw-1", True)):
         g = several.proxy(t, nodes, [r.endpoint], start=False,
-                          state={"user": "gate", "password_file": "pw"})
+                          state={"user": "gate", "password_file": "pw", "timeout": "3s"})
         with open(g.dir + "/pw", "w") as f:
             os.fchmod(f.fileno(), 0o600)
             f.write(pw + "\n")
@@ -307,7 +311,7 @@ def login(t, nodes):
         if good:
             several.healed(g)
         else:
-            tap.wait_for(lambda: several.state(g)["errors"]["wrongpass"] > 0, 5,
+            tap.wait_for(lambda: several.state(g)["errors"]["wrongpass"] > 0, 60,
                          message="no error")
         c = several.opened(g, os.urandom(16))
         c.login()
@@ -330,11 +334,10 @@ def late(t, nodes):
     guid = os.urandom(16)
     c = several.opened(g, guid)
     c.login()
-    t.ok(several.state(g)["wait_us_max"] < 1000, "clients are placed without a wait: %d us" %
-         several.state(g)["wait_us_max"])
+    t.same(several.state(g)["waits"], 0, "clients are placed without a wait")
     r.start()
     several.healed(g)
-    h, = tap.wait_for(lambda: list(claims(r).values()), 5, message="nothing is said")
+    h, = tap.wait_for(lambda: list(claims(r).values()), 60, message="nothing is said")
     t.ok(len(owners(h)) == 1 and b"s" in h, "Redis comes: it is told what lives")
     t.ok("connected" in g.ctl_run("show", "state").stdout, "healed")
     other = several.proxy(t, nodes, [r.endpoint], "other")
@@ -350,7 +353,9 @@ def main(t):
     many(t, random.Random(SEED))
     nodes = fakes(t)
     r = redis.Server(t).start()
-    gates = several.pair(t, nodes, [r.endpoint])
+    # What Redis has is looked at: nobody is to be placed blindly because the machine is busy. But
+    # drains() has a Redis that hangs, and looks at what is young after that.
+    gates = several.pair(t, nodes, [r.endpoint], state={"timeout": "1s"})
     one_claim(t, r, gates)
     drains(t, r, gates, nodes)
     rubbish(t, r, gates)

@@ -71,7 +71,7 @@ class Writer(threading.Thread):
 
     def connect(self):
         """Through any proxy that takes it."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while time.monotonic() < end and not self.over.is_set():
             for g in random.sample(self.gates, len(self.gates)):
                 try:
@@ -149,11 +149,12 @@ def main(t):
     if gate.missing():
         t.bail(gate.missing())
     r = redis.Server(t).start()
-    gates = several.pair(t, nodes, [r.endpoint])
+    # Where a client is, Redis says: nobody is to be placed blindly because the machine is busy.
+    gates = several.pair(t, nodes, [r.endpoint], state={"timeout": "5s"})
     writers = [Writer(gates, i) for i in range(WRITERS)]
     for w in writers:
         w.start()
-    tap.wait_for(lambda: all(len(w.acked) > 5 or w.error for w in writers), 20,
+    tap.wait_for(lambda: all(len(w.acked) > 5 or w.error for w in writers), 60,
                  message="nobody writes")
     for i in range(KILLS):
         victim = gates[i % 2]
@@ -163,13 +164,13 @@ def main(t):
         p.send_signal(signal.SIGKILL)
         t.kill_group(p)
         tap.wait_for(lambda: all(len(w.acked) > n + 20 or w.error for w, n in zip(writers, before)),
-                     30, message="nobody writes after the kill")
+                     60, message="nobody writes after the kill")
         victim.start()
         several.healed(*gates)
     for w in writers:
         w.over.set()
     for w in writers:
-        w.join(30)
+        w.join(90)
     t.same([w.error for w in writers if w.error], [], "%d clients wrote through %d kills" % (
         WRITERS, KILLS))
     back = [w.reopened + w.fresh for w in writers]

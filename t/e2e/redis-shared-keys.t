@@ -95,7 +95,7 @@ def kept(t, gates, r):
     """What is in Redis, for how long, and what is not in it."""
     prefix = several.prefix(r).decode()
     c = r.client()
-    t.ok(tap.wait_for(lambda: not facts(c, prefix), 10),
+    t.ok(tap.wait_for(lambda: not facts(c, prefix), 60),
          "clients without connections leave nothing of their sessions")
     o = Opened(gates[0], gates[1], 0x0311, {"ciphers": (2,)}, True)
     mine = facts(c, prefix)
@@ -130,7 +130,7 @@ def kept(t, gates, r):
         if c.hash(theirs).get(sid) == false:
             break
         b.close()       # the true one was said again meanwhile
-        tap.wait_for(lambda: not gates[1].session(other.s.sid), 10, message="it stays")
+        tap.wait_for(lambda: not gates[1].session(other.s.sid), 60, message="it stays")
     t.ok(not gates[1].keyed(other.s.sid)[0],
          "another session's keys under its name: opaque, and the bind works: %r" % (
              gates[1].keyed(other.s.sid),))
@@ -176,7 +176,7 @@ def by_previous(o, kw, port):
 def by_stranger(o, kw, port):
     """The same where nothing is known of it."""
     o.b.close()
-    tap.wait_for(lambda: not o.second.session(o.s.sid), 5, message="its row stays")
+    tap.wait_for(lambda: not o.second.session(o.s.sid), 60, message="its row stays")
     by_previous(o, kw, port)
 
 
@@ -194,7 +194,7 @@ def ended(t, gates, mode):
                 mode, "" if ciphers else ", no cipher", ", must sign" if strict == 3 else "",
                 end.__name__.replace("_", " "))
             end(o, kw, gates[1].port)
-            gone = tap.wait_for(lambda: not gates[0].session(o.s.sid), 5)
+            gone = tap.wait_for(lambda: not gates[0].session(o.s.sid), 60)
             try:
                 got = ["0x%08X" % o.a.ifinfo_raw(o.s, o.tid).status]
                 got.append(o.a.ifinfo_raw(other, tid).status)
@@ -267,7 +267,7 @@ def main(t):
     r = redis.Server(t).start()
     # a bind waits longer for its keys than by default: the machine may be busy
     gates = several.pair(t, nodes, [r.endpoint], interfaces=INTERFACES, keytab=keytab(t),
-                         state={"timeout": "1s"})
+                         state={"timeout": "5s"})
     keyed(t, gates)
     ended(t, gates, "announce")
     for g in gates:

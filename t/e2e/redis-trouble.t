@@ -21,7 +21,7 @@ USER = ["SETUSER", "smbgate", "on", ">pw", "~smbgate:*", "&smbgate:*"]
 
 
 def client(g):
-    c = smb2.Conn("127.0.0.1", g.port, timeout=5).negotiate([0x0302])
+    c = smb2.Conn("127.0.0.1", g.port, timeout=30).negotiate([0x0302])
     c.login()
     return c
 
@@ -53,18 +53,18 @@ class Case:
         before = {w: len(said(g, w)) for w in (self.word, "")}
         begin()
         conns = connections(self.admin)
-        start = time.monotonic()
+        start = t.ran()
         new = [client(g) for _ in range(NEWCOMERS)]
-        took = time.monotonic() - start
+        took = t.ran() - start
         t.ok(took < 5, "%s: %d newcomers are served, in %.1f s" % (self.name, len(new), took))
-        tap.wait_for(lambda: several.state(g)["degraded"], 5)
+        tap.wait_for(lambda: several.state(g)["degraded"], 60)
         s = several.state(g)
         t.ok(s["degraded"] and g.stats()["state_degraded"], self.name + ": degraded", s)
         t.ok(self.word in (s["trouble"] or ""), "%s: show says %r" % (self.name, s["trouble"]))
         t.ok(self.word in g.ctl_run("show", "map").stdout, self.name + ": and so for people")
         # Some tries long.
         tries = sum(s["errors"].values())
-        t.ok(tap.wait_for(lambda: sum(several.state(g)["errors"].values()) >= tries + 3, 15),
+        t.ok(tap.wait_for(lambda: sum(several.state(g)["errors"].values()) >= tries + 3, 60),
              self.name + ": it is tried again")
         lines = said(g, self.word)[before[self.word]:]
         t.ok(len(lines) == 1, self.name + ": one line says so", *lines)
@@ -78,14 +78,14 @@ class Case:
         several.healed(g)
         t.same(several.state(g)["trouble"], None, self.name + ", and is over")
         want = STANDING + NEWCOMERS
-        t.ok(tap.wait_for(lambda: claims(self.admin) == want, 10),
+        t.ok(tap.wait_for(lambda: claims(self.admin) == want, 60),
              self.name + ", over: Redis knows all %d clients" % want, claims(self.admin))
         for c in standing + new:
             c.echo()
         t.ok(True, self.name + ": nobody was cut")
         for c in standing + new:
             c.close()
-        tap.wait_for(lambda: g.live_connections() == 0, 5)
+        tap.wait_for(lambda: g.live_connections() == 0, 60)
 
 
 def started(t, r, nodes, **kw):
@@ -126,12 +126,12 @@ def forbidden(t, nodes):
     c = client(g)
     s = several.state(g)
     t.ok(s["degraded"] and not s["connected"], "an ACL without +@hash: degraded", s)
-    t.ok(tap.wait_for(lambda: several.state(g)["errors"]["noperm"] >= 8, 15), "tried and tried")
+    t.ok(tap.wait_for(lambda: several.state(g)["errors"]["noperm"] >= 8, 60), "tried and tried")
     t.ok(len(said(g, "")) == 1, "an ACL without +@hash: one line", *said(g, ""))
     r.do("ACL", "SETUSER", "smbgate", "+@hash")
     several.healed(g)
     admin = r.client()
-    t.ok(tap.wait_for(lambda: claims(admin) == 1, 10), "it is given: Redis knows the client")
+    t.ok(tap.wait_for(lambda: claims(admin) == 1, 60), "it is given: Redis knows the client")
     c.close()
     t.same(g.stop(), 0, "smbgate ends with status 0")
 
@@ -147,7 +147,7 @@ def unsaved(t, nodes):
         r.do("CONFIG", "SET", "save", "3600 1")
         r.do("SET", "something", "1")
         r.do("BGSAVE")
-        tap.wait_for(lambda: b"rdb_last_bgsave_status:err" in r.do("INFO", "persistence"), 10)
+        tap.wait_for(lambda: b"rdb_last_bgsave_status:err" in r.do("INFO", "persistence"), 60)
     Case(t, r, g, "unable to save", "MISCONF", "save \"\"").trouble(
         begin, lambda: r.do("CONFIG", "SET", "stop-writes-on-bgsave-error", "no"))
     t.same(g.stop(), 0, "smbgate ends with status 0")
@@ -172,7 +172,7 @@ def password(t, nodes):
             r.do("CLIENT", "KILL", "TYPE", kind)
         except EOFError:
             pass
-    tap.wait_for(lambda: several.state(g)["connects"] > before, 5)
+    tap.wait_for(lambda: several.state(g)["connects"] > before, 60)
     several.healed(g)
     t.same(several.state(g)["errors"]["wrongpass"], 0, "a new password: it is used at once")
     # And one that Redis does not know: it is not hammered.
@@ -183,7 +183,7 @@ def password(t, nodes):
             r.do("CLIENT", "KILL", "TYPE", kind)
         except EOFError:
             pass
-    tap.wait_for(lambda: several.state(g)["errors"]["wrongpass"] >= 24, 15)
+    tap.wait_for(lambda: several.state(g)["errors"]["wrongpass"] >= 24, 60)
     admin = r.client()
     conns, start = connections(admin), time.monotonic()
     tap.wait_for(lambda: connections(admin) - conns >= 9, 3, every=0.2)
