@@ -17,7 +17,9 @@ NODES = 64
 WAYS = (b"up ready\n", [], b"HTTP/1.0 400 Bad request\r\n", [b"u", b"p"] + [b" "] * 10000,
         b"drain #on purpose\r\n", None, b"x" * 100000, b"75% up\n")
 SAYS = ("up", "nothing", "nothing", "nothing", "drain", "nothing", "nothing", "up")
-HEALTH = dict(gate.FAST, interval="300ms", timeout="300ms")
+# Who says nothing keeps nobody waiting for long; and who is late some times, for this machine is
+# busy, is neither hung nor without an agent.
+HEALTH = dict(gate.FAST, interval="300ms", timeout="300ms", fall=20)
 
 
 class Node:
@@ -48,10 +50,10 @@ def ways(t, g):
         nodes = g.node_list()
         return all(n["agent"]["says"] == SAYS[number(k) % 8] and
                    (SAYS[number(k) % 8] != "nothing" or n["agent"]["failures"] >= 3)
-                   for k, n in nodes.items())
-    t.ok(tap.wait_for(there, 60, message=lambda: {k: n["agent"] for k, n in g.node_list().items()}),
-         "%d agents: what each says, and that others say nothing" % NODES)
-    nodes = g.node_list()
+                   for k, n in nodes.items()) and nodes
+    nodes = tap.wait_for(there, 60, message=lambda: {
+        k: n["agent"] for k, n in g.node_list().items()})
+    t.ok(nodes, "%d agents: what each says, and that others say nothing" % NODES)
     t.same({k for k, n in nodes.items() if n["state"] == "drain"},
            {"n%d" % i for i in range(NODES) if i % 8 == 4}, "drained are those whose agent says so")
     t.same({n["state"] for n in nodes.values()}, {"up", "drain"}, "all others are up")
@@ -134,7 +136,7 @@ def main(t):
     ways(t, g)
     fds = g.fds()
     down(t, g, crowd)
-    t.ok(tap.wait_for(lambda: g.fds() <= fds + 8, 20), "no descriptor is left", fds, g.fds())
+    t.ok(tap.wait_for(lambda: g.fds() <= fds + 8, 60), "no descriptor is left", fds, g.fds())
     # the operator's word is above the agent's
     crowd.say = lambda addr: b"up ready\n"
     g.ctl("drain", "n1")

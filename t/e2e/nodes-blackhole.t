@@ -109,8 +109,8 @@ def clients_of(g, want, count):
 class Eager:
     """A client that comes again as soon as it is closed, with an answer owed to it or without."""
 
-    def __init__(self, g, want, busy):
-        self.g, self.busy = g, busy
+    def __init__(self, t, g, want, busy):
+        self.t, self.g, self.busy = t, g, busy
         self.c, = clients_of(g, want, 1)
         self.closed = self.served = self.where = None
         self.tries = 0
@@ -125,13 +125,13 @@ class Eager:
                 time.sleep(0.02)
         except (smb2.Closed, OSError):
             pass
-        self.closed = time.monotonic()
+        self.closed = self.t.ran()
         while self.where is None and self.tries < 2000:
             self.tries += 1
             try:
                 with smb2.Conn("127.0.0.1", self.g.port) as x:
                     self.where = which(x.negotiate([0x0302], guid=self.c.guid))
-                    self.served = time.monotonic()
+                    self.served = self.t.ran()
             except (smb2.Closed, OSError):
                 time.sleep(0.02)
 
@@ -139,17 +139,17 @@ class Eager:
 def vanishes(t, far, n1, n2, how, cut, mend):
     """With the policy as it comes."""
     g = gate.Gate(t, [n1, n2], health={"slow-start": "0s"}).start()
-    idle = [Eager(g, "n1", False) for _ in range(6)]
-    busy = [Eager(g, "n1", True) for _ in range(6)]
-    rest = [Eager(g, "n2", True) for _ in range(3)]
+    idle = [Eager(t, g, "n1", False) for _ in range(6)]
+    busy = [Eager(t, g, "n1", True) for _ in range(6)]
+    rest = [Eager(t, g, "n2", True) for _ in range(3)]
     two = smb2.Conn("127.0.0.1", g.port).negotiate([0x0302], guid=idle[0].c.guid)
     t.same(which(two), "n1", how + ": one of the clients has two connections")
     two.login()
     before = g.closes()
     cut()
-    start = time.monotonic()
+    start = t.ran()
     for x in idle + busy:
-        x.thread.join(25)
+        x.thread.join(60)
     for name, some, limit in (("idle", idle, 12), ("busy", busy, 8)):
         took = [x.closed - start if x.closed else 99 for x in some]
         t.ok(max(took) <= limit, "%s: %s clients are closed after %.1f to %.1f s" % (
@@ -158,13 +158,14 @@ def vanishes(t, far, n1, n2, how, cut, mend):
         t.ok(all(x.where == "n2" for x in some), "%s: %s clients are served elsewhere, %.2f s "
              "later, after at most %d tries" % (how, name, later, max(x.tries for x in some)),
              g.log()[-2000:])
-    t.ok(not two.is_open(), how + ": so is the second connection of a client")
-    t.same(g.node_states()["n1"], "down", how + ": show nodes says down")
+    # another worker may have it, which looks at its own in its own time
+    t.comes(two.is_open, False, how + ": so is the second connection of a client")
+    t.comes(lambda: g.node_states()["n1"], "down", how + ": show nodes says down")
     got = g.closed_since(before)
     t.ok(got.get("node_down") == len(idle + busy) + 1, how + ": counted: %s" % got)
     t.ok(all(x.closed is None for x in rest), how + ": the other node's clients go on")
     mend()
-    tap.wait_for(lambda: g.node_states()["n1"] == "up", 10, message="not up again")
+    tap.wait_for(lambda: g.node_states()["n1"] == "up", 60, message="not up again")
     t.same(g.stop(), 0, how + ": smbgate ends with status 0")
 
 
@@ -176,7 +177,7 @@ def nowhere_to_go(t, far, n1, n2):
     idle, busy = clients_of(g, "n1", 3), clients_of(g, "n1", 3)
     before = g.closes()
     far.cut()
-    tap.wait_for(lambda: g.node_states()["n1"] == "down", 5, message="not down")
+    tap.wait_for(lambda: g.node_states()["n1"] == "down", 60, message="not down")
     for c in busy:
         c.send_frame(c.build(smb2.ECHO, b"\4\0\0\0"))
     start = time.monotonic()
@@ -186,14 +187,14 @@ def nowhere_to_go(t, far, n1, n2):
          "is closed", g.closed_since(before))
     far.mend()
     for c in busy:
-        c.sock.settimeout(25)
+        c.sock.settimeout(60)
         t.same(c.recv()[0].status, 0, "mended: the answer comes")
     for c in idle:
         c.echo()
-    tap.wait_for(lambda: g.node_states()["n1"] == "up", 10, message="not up again")
+    tap.wait_for(lambda: g.node_states()["n1"] == "up", 60, message="not up again")
     far.cut()
     g.reload(nodes=[n1, n2])
-    t.ok(tap.wait_for(lambda: not any(c.is_open() for c in idle + busy), 15),
+    t.ok(tap.wait_for(lambda: not any(c.is_open() for c in idle + busy), 60),
          "vanished, and another node does: closed")
     far.mend()
     t.same(g.stop(), 0, "smbgate ends with status 0")
@@ -215,7 +216,7 @@ def main(t):
     except TimeoutError:
         t.ok(c.is_open(), "direct: cut off, the node is silent, and the connection stays")
     far.mend()
-    c.sock.settimeout(10)
+    c.sock.settimeout(60)
     t.ok(c.recv()[0].status == 0, "direct: mended, the answer comes")
     c.close()
     why = gate.missing()
@@ -234,11 +235,11 @@ def main(t):
     t.ok(True, "a break of less than four probes: nobody notices")
     before = g.closes()
     far.cut()
-    start = time.monotonic()
-    gone = tap.wait_for(lambda: not any(c.is_open() for c in mine), 15, 0.01)
-    took = time.monotonic() - start
+    start = t.ran()
+    gone = tap.wait_for(lambda: not any(c.is_open() for c in mine), 60, 0.01)
+    took = t.ran() - start
     t.ok(gone and took < 10, "vanished: its idle clients are closed after %.1f s" % took)
-    t.same(g.node_states()["n1"], "down", "vanished: show nodes says down")
+    t.comes(lambda: g.node_states()["n1"], "down", "vanished: show nodes says down")
     got = g.closed_since(before)
     t.ok(got.get("node_down") == len(mine), "vanished: counted: %s" % got)
     for c in rest:
@@ -248,7 +249,7 @@ def main(t):
             t.same(which(x.negotiate([0x0302], guid=c.guid)), "n2",
                    "vanished: a client of it is served elsewhere")
     far.mend()
-    tap.wait_for(lambda: g.node_states()["n1"] == "up", 10, message="not up again")
+    tap.wait_for(lambda: g.node_states()["n1"] == "up", 60, message="not up again")
     t.ok(True, "mended: up again")
     t.same(g.stop(), 0, "smbgate ends with status 0")
 
@@ -261,10 +262,10 @@ def main(t):
     c, = clients_of(g, "n1", 1)
     before = g.closes()
     far.cut()
-    start = time.monotonic()
+    start = t.ran()
     c.send_frame(c.build(smb2.ECHO, b"\4\0\0\0"))
-    gone = tap.wait_for(lambda: not c.is_open(), 15, 0.01)
-    took = time.monotonic() - start
+    gone = tap.wait_for(lambda: not c.is_open(), 60, 0.01)
+    took = t.ran() - start
     t.ok(gone and took < 10, "vanished between probes, with a request on its way: closed after "
          "%.1f s" % took)
     t.ok(g.wait_closed(before), "counted: %s" % g.closed_since(before))
@@ -277,14 +278,14 @@ def main(t):
     c = far.inside(lambda: smb2.Conn(HERE, 4450, src=THERE).negotiate([0x0302]))
     c.login()
     t.same(n2.connections() > 0, True, "a far client has logged on")
-    base = n2.connections()
     before = g.closes()
     far.cut()
-    start = time.monotonic()
-    got = g.wait_closed(before, 15)
-    t.ok(got and time.monotonic() - start < 15, "a client that vanishes is noticed after %.1f s: %s"
-         % (time.monotonic() - start, got))
-    t.ok(tap.wait_for(lambda: n2.connections() < base, 3), "and the node learns it")
+    start = t.ran()
+    got = g.wait_closed(before, 60)
+    took = t.ran() - start
+    t.ok(got and took < 15, "a client that vanishes is noticed after %.1f s: %s" % (took, got))
+    # between two probes
+    t.comes(n2.connections, 0, "and the node learns it")
     c.close()
     far.mend()
     t.same(g.stop(), 0, "smbgate ends with status 0")

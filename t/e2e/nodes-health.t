@@ -12,7 +12,8 @@ why = node.missing()
 if why:
     tap.skip_all(why)
 
-QUICK = dict(gate.FAST, timeout="500ms")
+# Whom nobody has stopped is not to be hung because this machine is busy.
+QUICK = dict(gate.FAST, timeout="3s")
 
 
 def which(c):
@@ -60,15 +61,15 @@ def spread(g, count, seconds=60):
     return out
 
 
-def state(g, n, want, seconds=10):
+def state(g, n, want, seconds=60):
     tap.wait_for(lambda: g.node_states()[n.name] == want, seconds,
                  message=lambda: "%s is %s, not %s" % (n.name, g.node_states()[n.name], want))
 
 
-def served(g, guid=None, seconds=5):
-    """A client that comes again when it is turned away; (node, tries)."""
-    end, tries = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
+def served(g, guid=None, most=100):
+    """A client that comes again when it is turned away, so many times at most; (node, tries)."""
+    tries = 0
+    while tries < most:
         tries += 1
         try:
             with smb2.Conn("127.0.0.1", g.port) as c:
@@ -86,10 +87,10 @@ def killed(t, nodes):
     rest = [x for x in cl if x.node != n1.name]
     t.ok(mine and rest, "clients live on both nodes: %d, %d" % (len(mine), len(rest)))
     before = g.closes()
-    start = time.monotonic()
+    start = t.ran()
     n1.kill()
-    gone = tap.wait_for(lambda: not any(x.c.is_open() for x in mine), 5, 0.005)
-    took = time.monotonic() - start
+    gone = tap.wait_for(lambda: not any(x.c.is_open() for x in mine), 30, 0.005)
+    took = t.ran() - start
     t.ok(gone and took < 1, "killed: its clients are closed after %.3f s" % took)
     got = g.wait_closed(before)
     t.ok(sum(got.values()) >= len(mine), "killed: counted: %s" % got)
@@ -120,8 +121,10 @@ def killed(t, nodes):
     state(g, n1, "down")
     state(g, n2, "down")
     before = g.closes()
-    where, tries = served(g, seconds=1.5)
-    t.ok(where is None and 1 < tries < 5, "no node at all: held, then closed, %d times" % tries)
+    begun, start = time.monotonic(), t.ran()
+    where, tries = served(g, most=3)
+    t.ok(where is None and time.monotonic() - begun > 3 * 0.8 and t.ran() - start < 3 * 1.5,
+         "no node at all: held, then closed, %d times" % tries)
     t.ok("no_node" in g.closed_since(before), "no node at all: counted", g.closed_since(before))
     n1.start()
     n2.start()
@@ -151,11 +154,11 @@ def hung(t, nodes):
     state(g, n1, "hung")
     waiting, idle = mine[0], mine[1:]
     before = g.closes()
-    start = time.monotonic()
+    begun, start = time.monotonic(), t.ran()
     waiting.c.send_frame(waiting.c.build(smb2.ECHO, b"\4\0\0\0"))
-    tap.wait_for(lambda: not waiting.c.is_open(), 15)
-    took = time.monotonic() - start
-    t.ok(not waiting.c.is_open() and 2 < took < 15,
+    tap.wait_for(lambda: not waiting.c.is_open(), 60)
+    took = t.ran() - start
+    t.ok(not waiting.c.is_open() and 2 < time.monotonic() - begun and took < 15,
          "hung with an answer owed: closed after %.1f s" % took)
     t.ok("node_hung" in g.closed_since(before), "counted", g.closed_since(before))
     t.ok(all(x.c.is_open() for x in idle), "who waits for nothing stays")
@@ -170,7 +173,7 @@ def hung(t, nodes):
     waiting = idle[0]
     waiting.c.send_frame(waiting.c.build(smb2.ECHO, b"\4\0\0\0"))
     start = time.monotonic()
-    tap.wait_for(lambda: not waiting.c.is_open() or time.monotonic() - start > 6, 10)
+    tap.wait_for(lambda: not waiting.c.is_open() or time.monotonic() - start > 6, 60)
     t.ok(waiting.c.is_open(), "hung, and no other node takes clients: who waits is not closed",
          g.closed_since(before))
     n1.cont()
@@ -189,7 +192,7 @@ def drained(t, nodes):
     mine = [x for x in cl if x.node == n1.name]
     r = g.ctl_run("drain", "--force", n1.name)
     t.ok(r.returncode == 0, "smbgatectl drain", r.stdout + r.stderr)
-    state(g, n1, "drain", 2)
+    state(g, n1, "drain")
     t.same(set(spread(g, 30)), {n2.name}, "drain: nobody new is sent to it")
     t.ok(all(x.works() for x in cl), "drain: everybody goes on")
     t.ok(all(x.channel() == n1.name for x in mine),
@@ -198,15 +201,14 @@ def drained(t, nodes):
     t.same(g.node_states()[n1.name], "drain", "drain: a reload does not end it")
     r = g.ctl_run("undrain", n1.name)
     t.ok(r.returncode == 0, "smbgatectl undrain", r.stdout + r.stderr)
-    state(g, n1, "up", 2)
+    state(g, n1, "up")
     t.ok(spread(g, 40)[n1.name] > 5, "undrain: new clients come again")
     for verb in ("drain", "undrain"):
         r = g.ctl_run(verb, "no-such-node")
         t.ok(r.returncode != 0 and "no node" in r.stdout + r.stderr,
              "smbgatectl %s of an unknown node fails" % verb, r.stdout + r.stderr)
     g.reload(nodes=[(n1, {"state": "maint"}), n2])
-    tap.wait_for(lambda: g.node_states()[n1.name] == "maint", 5)
-    t.same(g.node_states()[n1.name], "maint", "maint: show nodes says so")
+    t.comes(lambda: g.node_states()[n1.name], "maint", "maint: show nodes says so")
     t.same(set(spread(g, 30)), {n2.name}, "maint: nobody new is sent to it")
     g.reload(nodes=nodes)
     state(g, n1, "up")
@@ -219,18 +221,26 @@ def slow_start(t, nodes):
     n1, n2 = nodes
     g = gate.Gate(t, nodes, health=dict(QUICK, slow_start="6s")).start()
     t.ok(spread(g, 60)[n1.name] > 15, "slow start: not at the very start")
-    n1.kill()
-    state(g, n1, "down")
-    n1.start()
-    state(g, n1, "up")
-    start = time.monotonic()
-    first = spread(g, 100, 2)
+    first = collections.Counter()
+    # until enough have come while it was young: it comes back again where this machine was slow
+    for _ in range(8):
+        n1.kill()
+        state(g, n1, "down")
+        begun = time.monotonic()
+        n1.start()
+        state(g, n1, "up")
+        start = time.monotonic()
+        came = spread(g, 100, 2)
+        if time.monotonic() - begun < 3.5:
+            first += came
+        if sum(first.values()) >= 60:
+            break
     count = sum(first.values())
-    if count >= 20:
+    if count >= 60:
         t.ok(first[n1.name] < 0.35 * count, "slow start: at first %s" % dict(first))
     else:
         t.skip("slow start: at first", "this machine is too slow now: %d clients" % count)
-    t.ok(tap.wait_for(lambda: time.monotonic() - start > 6.5, 8) and spread(g, 100)[n1.name] > 30,
+    t.ok(tap.wait_for(lambda: time.monotonic() - start > 6.5, 60) and spread(g, 100)[n1.name] > 30,
          "slow start: then its whole share")
     t.same(g.stop(), 0, "slow start: smbgate ends with status 0")
 
@@ -243,13 +253,14 @@ def flapping(t, nodes):
     state(g, n1, "down")
     n1.start()
     state(g, n1, "up")
+    begun, start = time.monotonic(), t.ran()
     n1.kill()
     state(g, n1, "down")
-    start = time.monotonic()
     n1.start()
-    up = tap.wait_for(lambda: g.node_states()[n1.name] == "up", 20)
-    took = time.monotonic() - start
-    t.ok(up and 2.5 < took < 15, "flapping: the third change is held for a while: %.1f s" % took)
+    up = tap.wait_for(lambda: g.node_states()[n1.name] == "up", 60)
+    took = t.ran() - start
+    t.ok(up and 4 < time.monotonic() - begun and took < 15,
+         "flapping: the third change is held for a while: %.1f s" % took)
     t.ok(spread(g, 40)[n1.name] > 5, "flapping: then it serves again")
     t.same(g.stop(), 0, "flapping: smbgate ends with status 0")
 
@@ -265,7 +276,7 @@ def control(t, nodes):
     n1.cont()
     t.ok(c.recv()[0].status == 0, "direct: until it is continued")
     n1.kill()
-    t.ok(tap.wait_for(lambda: not c.is_open(), 1), "direct: a killed node's client is closed")
+    t.ok(tap.wait_for(lambda: not c.is_open(), 30), "direct: a killed node's client is closed")
     n1.start()
 
 

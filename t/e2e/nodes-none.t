@@ -15,7 +15,7 @@ if why:
     tap.skip_all(why)
 
 
-def knock(g, src="127.0.0.1", seconds=5):
+def knock(g, src="127.0.0.1", seconds=30):
     """One newcomer: (how it ends, after how long)."""
     start = time.monotonic()
     try:
@@ -66,28 +66,30 @@ def how_it_ends(c):
 
 def held(t, g, nodes, live):
     drain(g, nodes)
+    start = t.ran()
     got, took = knock(g)
-    t.ok(got == "closed" and 0.8 < took < 2.5, "drained: a newcomer is held %.2f s, then %s"
-         % (took, got))
+    t.ok(got == "closed" and 0.8 < took and t.ran() - start < 2.5,
+         "drained: a newcomer is held %.2f s, then %s" % (took, got))
     n = eager(g, 3)
     t.ok(n < 10, "drained: a client that comes back at once makes %.1f connections a second"
          % (n / 3))
-    start = time.monotonic()
+    start = t.ran()
     several = [smb2.Conn("127.0.0.1", g.port) for _ in range(8)]
     for c in several:
         c.send_frame(c.build(smb2.NEGOTIATE, smb2.negotiate_body([0x0302], bytes(16))))
     ends = {how_it_ends(c) for c in several}
-    took = time.monotonic() - start
+    took = t.ran() - start
     t.ok(ends == {"closed"} and took < 2.5, "drained: eight at once are held together: %.2f s"
-         % took)
+         % took, ends)
     for c in live:
         c.echo()
-    with smb2.Conn("127.0.0.1", g.port) as c:
-        c.negotiate([0x0302], guid=live[0].guid)
+    # of one that goes: a session that loses a channel is ended by smbd 4.17 within a minute
+    with live.pop() as mine, smb2.Conn("127.0.0.1", g.port) as c:
+        c.negotiate([0x0302], guid=mine.guid)
         c.login()
         t.ok(True, "drained: who is in goes on, and may add a channel")
-    t.ok(re.search("no node takes clients: .*n1 is drain, n2 is drain", g.log()), "the log says so",
-         g.log()[-2000:])
+    t.ok(tap.wait_for(lambda: re.search("no node takes clients: .*n1 is drain, n2 is drain",
+                                        g.log()), 30), "the log says so", g.log()[-2000:])
     t.same(len(re.findall("no node takes clients", g.log())), 1, "once")
     t.same(g.show("nodes")["takes_clients"], False, "show nodes: takes_clients")
     t.ok("No node takes new clients" in g.ctl_run("show", "nodes").stdout, "and as text")
@@ -96,20 +98,27 @@ def held(t, g, nodes, live):
 
 def back(t, g, nodes, label):
     """Held ones are placed as soon as a node takes them."""
-    out = []
-    threads = [threading.Thread(target=lambda: out.append(knock(g))) for _ in range(20)]
-    for x in threads:
-        x.start()
-    stats = tap.wait_for(lambda: sum(c["stage"] == "held" for k in g.show("clients")["clients"]
-                                     for c in k["connections_list"]) or g.stats()["no_node_held"],
-                         3)
-    start = time.monotonic()
-    drain(g, nodes, "undrain")
-    for x in threads:
-        x.join()
-    took = time.monotonic() - start
-    t.ok(stats and [o[0] for o in out] == ["in"] * 20 and took < 0.9,
-         "%s: 20 that are held are placed after %.2f s" % (label, took), out)
+    for _ in range(20):
+        out, before = [], g.stats()["no_node_held"]
+        begun = time.monotonic()
+        threads = [threading.Thread(target=lambda o=out: o.append(knock(g))) for _ in range(20)]
+        for x in threads:
+            x.start()
+        all_held = tap.wait_for(lambda n=before: g.stats()["no_node_held"] == n + 20, 30)
+        start = t.ran()
+        drain(g, nodes, "undrain")
+        passed = time.monotonic() - begun
+        for x in threads:
+            x.join()
+        took = t.ran() - start
+        if passed < 0.8:        # nobody's moment was over before
+            t.ok(all_held and [o[0] for o in out] == ["in"] * 20 and took < 0.9,
+                 "%s: 20 that are held are placed after %.2f s" % (label, took), out)
+            break
+        drain(g, nodes)
+    else:
+        drain(g, nodes, "undrain")
+        t.skip("%s: 20 that are held are placed" % label, "this machine is too slow now")
     t.same(g.show("nodes")["takes_clients"], True, "%s: show nodes: takes_clients" % label)
 
 
@@ -122,22 +131,22 @@ def killed(t, g, nodes):
          % (n / 3))
     for n in nodes:
         n.start()
-    tap.wait_for(lambda: "up" in g.node_states().values(), 10, message="not up again")
+    tap.wait_for(lambda: "up" in g.node_states().values(), 60, message="not up again")
     t.same(knock(g)[0], "in", "back: served")
 
 
 def reset(t, g, nodes, live):
     g.reload(no_node="reset")
     drain(g, nodes)
-    with socket.create_connection(("127.0.0.1", g.port), timeout=5) as s:
-        start = time.monotonic()
+    with socket.create_connection(("127.0.0.1", g.port), timeout=30) as s:
+        start = t.ran()
         s.sendall(smb2.frame(smb2.header(smb2.NEGOTIATE, 0) + smb2.negotiate_body([0x0302],
                                                                                 bytes(16))))
         try:
             got = s.recv(1)
         except ConnectionResetError:
             got = "reset"
-        took = time.monotonic() - start
+        took = t.ran() - start
     t.ok(got == "reset" and took < 0.5, "no-node = reset: %s after %.3f s" % (got, took))
     for c in live:
         c.echo()
@@ -160,10 +169,10 @@ def compare(t, g, live):
 def main(t):
     nodes = node.cluster(t, 2)
     live = []
-    g = gate.Gate(t, nodes).start()
+    g = gate.Gate(t, nodes, health=gate.PATIENT).start()
     for _ in range(6):
         c = smb2.Conn("127.0.0.1", g.port).negotiate([0x0302])
-        c.login()
+        c.tree(c.login())       # smbd may end whoever has no share after a minute
         live.append(c)
     held(t, g, nodes, live)
     reset(t, g, nodes, live)

@@ -27,7 +27,7 @@ def which(c):
     return c.server_guid.rstrip(b"\0").decode()
 
 
-def served(port, guid=None, src=None, timeout=5, addr="127.0.0.1"):
+def served(port, guid=None, src=None, timeout=30, addr="127.0.0.1"):
     """The node that serves this client, with a logon; None: none does."""
     try:
         with smb2.Conn(addr, port, src=src, timeout=timeout) as c:
@@ -38,7 +38,7 @@ def served(port, guid=None, src=None, timeout=5, addr="127.0.0.1"):
         return None
 
 
-def crowd(port, guids, timeout=5):
+def crowd(port, guids, timeout=30):
     """All of them at once."""
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         return list(pool.map(lambda guid: served(port, guid, timeout=timeout), guids))
@@ -55,7 +55,7 @@ class Live:
         self.all = []
         for _ in range(count):
             c = smb2.Conn("127.0.0.1", port).negotiate([0x0302])
-            c.login()
+            c.tree(c.login())       # smbd may end whoever has no share after a minute
             self.all.append(c)
 
     def works(self):
@@ -73,7 +73,7 @@ class Live:
             c.close()
 
 
-def state(g, name, want, seconds=10):
+def state(g, name, want, seconds=60):
     tap.wait_for(lambda: g.node_states()[name] == want, seconds,
                  message=lambda: "%s is %s, not %s" % (name, g.node_states()[name], want))
 
@@ -95,7 +95,7 @@ def hosts_allow(t):
                 "local")
         g = gate.Gate(t, [n], listen={"lan": "10.2.0.1:%d" % node.free_port("10.2.0.1")},
                       source="transparent").start(nodes_up=False)
-        tap.wait_for(lambda: g.node_list()["n1"]["probes"] > 4, 5)
+        tap.wait_for(lambda: g.node_list()["n1"]["probes"] > 4, 60, message="no probes")
         t.same(g.node_states()["n1"], "unknown", "hosts allow: refused probes say nothing")
         t.ok("hosts allow" in g.log(), "hosts allow: the log says where to look", g.log()[-2000:])
         t.same(g.log().count("refuses the probes"), 1, "hosts allow: once")
@@ -124,10 +124,15 @@ def serves(t):
         conns.append(c)
     closing.set()
     probes = g.node_list()["f1"]["probes"]
-    while g.node_list()["f1"]["probes"] < probes + 10:
+
+    def at_work():
         for c in conns:
             c.echo()
-    t.same(g.node_states()["f1"], "up", "closing on probes: a node that serves clients is up")
+        return g.node_list()["f1"]
+    while at_work()["probes"] < probes + 10:
+        pass
+    # where nobody has asked it for a moment, for this machine stood still, it is up once they do
+    t.comes(lambda: at_work()["state"], "up", "closing on probes: a node that serves clients is up")
     state(g, "f1", "hung")
     t.ok(True, "closing on probes: it is hung when it serves nobody")
     t.ok(all(c.is_open() for c in conns), "closing on probes: live connections stay")
@@ -151,9 +156,9 @@ def smb1_only(t, nodes):
         return r.returncode, r.stdout[-500:]
     rc, out = smbclient(old.addr, old.port)
     t.same(rc, 0, "direct: the old node serves SMB1 clients")
-    g = gate.Gate(t, [old], smb1="allow").start()
+    g = gate.Gate(t, [old], smb1="allow", health=gate.PATIENT).start()
     probes = g.node_list()["old"]["probes"]
-    tap.wait_for(lambda: g.node_list()["old"]["probes"] > probes + 3, 5)
+    tap.wait_for(lambda: g.node_list()["old"]["probes"] > probes + 3, 60, message="no probes")
     n = g.node_list()["old"]
     t.same((n["state"], n["probe_failures"]), ("up", 0), "SMB1 alone: up, and no probe has failed")
     rc, out = smbclient("127.0.0.1", g.port)
@@ -163,8 +168,7 @@ def smb1_only(t, nodes):
     t.same(rcs, [0] * 8, "SMB1 alone: eight at once as well")
     # beside a node that knows SMB2; and without SMB1 it is of no use
     g.reload(nodes=[old, nodes[0]])
-    state(g, "n1", "up")
-    t.same(g.node_states(), {"old": "up", "n1": "up"}, "SMB1 alone: beside one with SMB2")
+    t.comes(g.node_states, {"old": "up", "n1": "up"}, "SMB1 alone: beside one with SMB2")
     g.reload(smb1="refuse", nodes=[old, nodes[0]])
     state(g, "old", "hung")
     live = Live(g.port, 4)
@@ -186,29 +190,30 @@ def hung_logons(t, nodes):
             return b""
         return None
     f = fake.FakeNode(t, "bad", "127.0.0.42", on_message=on_message).start()
-    t.same(served(f.port, timeout=1, addr=f.addr), None,
+    t.same(served(f.port, timeout=3, addr=f.addr), None,
            "direct: it leaves logons without an answer")
-    g = gate.Gate(t, [nodes[0], f], limits={"logon": "1s"},
-                  health=dict(gate.FAST, logon_hold="12s")).start()
+    # a logon at the other node may take some seconds, and all that is done while it is held too
+    g = gate.Gate(t, [nodes[0], f], limits={"logon": "5s"},
+                  health=dict(gate.PATIENT, logon_hold="20s")).start()
     live = Live(g.port, 0)
     clients = some(24)
     first = crowd(g.port, clients)
     lost = [x for x, where in zip(clients, first) if where is None]
     t.ok(len(lost) >= 3 and first.count("n1") == len(clients) - len(lost),
          "hung logons: %d of 24 are let down at first" % len(lost), first)
-    n = tap.wait_for(lambda: g.node_list()["bad"]["logons_held"] and g.node_list()["bad"], 5)
+    n = tap.wait_for(lambda: g.node_list()["bad"]["logons_held"] and g.node_list()["bad"], 60)
     t.ok(n and n["logon_timeouts"] >= 3 and n["state"] == "up", "hung logons: counted, and held", n)
     again = crowd(g.port, lost[:8])
     t.same(again, ["n1"] * len(again), "hung logons: the same clients come again, and are served")
     t.same(set(crowd(g.port, some(24))), {"n1"}, "hung logons: so is everybody new")
-    t.ok("left 3 logons in a row without an answer" in g.log(), "hung logons: said",
-         g.log()[-2000:])
+    t.ok(tap.wait_for(lambda: "left 3 logons in a row without an answer" in g.log(), 60),
+         "hung logons: said", g.log()[-2000:])
     live.close()
     hangs.clear()
 
     def back():
         return "bad" in crowd(g.port, some(16))
-    tap.wait_for(back, 40, 0.1, message="hung logons: it never gets clients again")
+    tap.wait_for(back, 90, 0.1, message="hung logons: it never gets clients again")
     n = g.node_list()["bad"]
     t.ok(not n["logons_held"], "hung logons: over: it serves again", n)
 
@@ -224,7 +229,8 @@ def hung_logons(t, nodes):
             half.append(c)
         else:
             c.close()
-    tap.wait_for(lambda: g.closed_since(closes).get("logon_timeout", 0) >= 6, 5)
+    tap.wait_for(lambda: g.closed_since(closes).get("logon_timeout", 0) >= 6, 60,
+                 message=lambda: g.closed_since(closes))
     t.same(g.node_list()["bad"]["logon_timeouts"], before, "half a logon is not the node's fault")
     for c in half:
         c.close()
@@ -253,7 +259,7 @@ def loops(t):
     with px.inside():
         n = node.cluster(t, 1)[0]
         # found out by its clients, long before the next probe
-        health = dict(gate.FAST, interval="2s")
+        health = dict(gate.PATIENT, interval="2s")
         g = gate.Gate(t, [n, vip], listen={"lan": "0.0.0.0:%d" % port}, deny_file=["public"],
                       health=health)
         with open(g.dir + "/public", "w") as f:
@@ -272,9 +278,10 @@ def loops(t):
 
         g.start(nodes_up=False)
         state(g, "n1", "up")
-        tap.wait_for(lambda: g.closes()["own_probe"] > 0, 5)
-        t.same((g.node_states(), g.closes()["own_probe"] > 0), ({"n1": "up", "vip": "loop"}, True),
-               "started all the same: not used, and the probe is recognised")
+        # by who accepts it first, and then by who has sent it
+        t.comes(lambda: (g.node_states(), g.closes()["own_probe"] > 0),
+                ({"n1": "up", "vip": "loop"}, True),
+                "started all the same: not used, and the probe is recognised")
         live = Live(g.port, 4)
         t.same(set(crowd(g.port, some(40))), {"n1"}, "a crowd is served by the other node")
         before = g.generation()
@@ -284,7 +291,7 @@ def loops(t):
              and g.generation() == before, "a reload is refused", r.stdout + r.stderr)
 
         move(nas, px)
-        state(g, "vip", "up", 8)
+        state(g, "vip", "up")
         got = crowd(g.port, some(40))
         t.same(set(got), {"n1", "vip"}, "the address has gone: a node like any other")
         there = []
@@ -294,11 +301,11 @@ def loops(t):
                 there.append(guid)
         fds = g.fds()
         move(px, nas)
-        start = time.monotonic()
+        start = t.ran()
         crowd(g.port, there + some(24), 2)
         worst = g.fds()
-        state(g, "vip", "loop", 5)
-        took = time.monotonic() - start
+        state(g, "vip", "loop")
+        took = t.ran() - start
         t.ok(took < 5, "it moved here: found out after %.1f s" % took)
         t.ok(worst < fds + 150, "no descriptors are eaten", fds, worst)
         t.same(set(crowd(g.port, there + some(24))), {"n1"}, "all are served by the other node")
@@ -307,24 +314,32 @@ def loops(t):
         t.same(g.stop(), 0, "loop: smbgate ends with status 0")
 
 
+FALL = 10
+
+
 def unknown(t, nodes):
     """Nobody says anything: not up, and not down before it is sure."""
     s = socket.create_server(("127.0.0.43", 0), backlog=1024)
     port = s.getsockname()[1]
     quiet = Named("quiet", "127.0.0.43", port)
-    g = gate.Gate(t, [nodes[0], quiet], health=dict(gate.FAST, timeout="300ms", fall=3))
-    g.start(nodes_up=False)
-    n = g.node_list()["quiet"]
-    t.same((n["state"], n["probe_failures"] < 3), ("unknown", True), "no probe has told: unknown")
+    # it takes a while to be sure, in which the other node is sure to answer
+    g = gate.Gate(t, [nodes[0], quiet], health=dict(gate.FAST, timeout="300ms", fall=FALL))
+    for _ in range(10):
+        n = g.start(nodes_up=False).node_list()["quiet"]
+        if n["probe_failures"] < FALL:
+            break
+        g.stop()        # this machine was too slow to look in time
+    t.same((n["state"], n["probe_failures"] < FALL), ("unknown", True),
+           "no probe has told: unknown")
     state(g, "quiet", "hung")
     live = Live(g.port, 4)
 
     # its queue is not filled: half as many probes as before, one at a time, each ends with a reset
     s.settimeout(2)
-    while g.node_list()["quiet"]["probes"] < 6:
+    while g.node_list()["quiet"]["probes"] < FALL + 3:
         time.sleep(0.02)
     start, before = time.monotonic(), g.node_list()["quiet"]["probes"]
-    tap.wait_for(lambda: g.node_list()["quiet"]["probes"] >= before + 5, 10)
+    tap.wait_for(lambda: g.node_list()["quiet"]["probes"] >= before + 5, 60)
     took = time.monotonic() - start
     t.ok(took > 5 * 0.4 * 0.8, "a silent node: 5 probes in %.1f s, at an interval of 0.2 s" % took)
     total = g.node_list()["quiet"]["probes"]
