@@ -86,7 +86,7 @@ def main(t):
 
     six = node.free_port("::1")
     g = gate.Gate(t, nodes, listen={"lan": "127.0.0.1:%d" % node.free_port("127.0.0.1"),
-                                    "six": "[::1]:%d" % six}).start()
+                                    "six": "[::1]:%d" % six}, health=gate.PATIENT).start()
     for name, args in MODES:
         exchange(t, nodes, src, want, "through, " + name, "127.0.0.1", g.port, args)
     exchange(t, nodes, src, want, "through, IPv6", "::1", six, [])
@@ -96,13 +96,13 @@ def main(t):
     r = clients.smbclient("127.0.0.1", g.port, "ls", *nt1)
     t.ok(r.returncode != 0 and "protocol negotiation failed" in r.stdout,
          "through, SMB1 alone: refused in the negotiation", r.stdout)
-    t.ok(g.closed_since(before), "the refusal is counted: %s" % g.closed_since(before))
+    t.ok(g.wait_closed(before, 60), "the refusal is counted: %s" % g.closed_since(before))
     c = smb2.Conn("127.0.0.1", g.port)
     c.send_frame(smb2.smb1_negotiate(["NT LM 0.12"]))
     answer = c.recv_frame()
     t.ok(answer[:5] == b"\xffSMB\x72" and answer[9] & 0x80 and answer[32] >= 1
          and answer[33:35] == b"\xff\xff", "its answer names no dialect", answer.hex())
-    t.same(c.recv_eof(2), b"", "and then the connection is closed")
+    t.same(c.recv_eof(60), b"", "and then the connection is closed")
     c.close()
 
     g.reload(smb1="allow")

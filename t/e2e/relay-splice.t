@@ -165,9 +165,11 @@ def pipes(g):
 
 
 def still(g):
-    """Wait until smbgate moves nothing any more; what it has for clients."""
+    """Wait until smbgate moves nothing any more, though its workers could; what it has for
+    clients."""
     last, since = g.stats(), time.monotonic()
     while time.monotonic() - since < 0.3:
+        g.turn(2)
         now = g.stats()
         if now["bytes_to_client"] != last["bytes_to_client"]:
             last, since = now, time.monotonic()
@@ -211,7 +213,7 @@ with tap.Test(deadline=240) as t:
     traffic(t, "direct", (node.addr, node.port), node)
 
     # What comes through the pumps' unit tests byte by byte is here moved by the kernel.
-    g = gate.Gate(t, [node], workers=1, limits={"logon": "300s"}).start()
+    g = gate.Gate(t, [node], workers=1, limits={"logon": "300s"}, health=gate.PATIENT).start()
     empty = pipes(g)
     t.same(empty[1], 0, "no bytes in smbgate's pipes")
     before = g.stats()
@@ -220,7 +222,7 @@ with tap.Test(deadline=240) as t:
     moved = sum(now[k] - before[k] for k in ("bytes_to_node", "bytes_to_client"))
     spliced = now["bytes_spliced"] - before["bytes_spliced"]
     t.ok(spliced > moved / 2, "most of it was spliced", "%d of %d bytes" % (spliced, moved))
-    t.same(pipes(g)[1], 0, "nothing is left in a pipe")
+    t.comes(lambda: pipes(g)[1], 0, "nothing is left in a pipe")
 
     # A pipe whose bytes nobody takes.
     c, held = stuck_midway(g, node)
@@ -229,7 +231,7 @@ with tap.Test(deadline=240) as t:
     other.ask(0, MIB)
     t.ok(other.good(), "another client is served meanwhile")
     t.ok(c.good(100000), "the slow one gets everything when it reads")
-    t.same(pipes(g)[1], 0, "and the pipe is empty")
+    t.comes(lambda: pipes(g)[1], 0, "and the pipe is empty")
 
     c.c.close()
     gate.settle_closes(g)
@@ -239,12 +241,12 @@ with tap.Test(deadline=240) as t:
     for _ in range(3):
         c, closes = stuck(g, node)[0], g.closes()
         c.c.reset()
-        began = time.monotonic()
-        t.same(tap.wait_for(lambda: g.closed_since(closes), 5), {"client_reset": 1},
+        began = t.ran()
+        t.same(tap.wait_for(lambda: g.closed_since(closes), 60), {"client_reset": 1},
                "the death of a client is seen while it is not read")
-        took.append(time.monotonic() - began)
+        took.append(t.ran() - began)
     t.ok(max(took) < 0.5, "and at once", took)
-    t.same(pipes(g)[1], 0, "its bytes are gone with it")
+    t.comes(lambda: pipes(g)[1], 0, "its bytes are gone with it")
     other.ask(*some())
     other.ask(MIB, MIB)
     t.ok(other.good(), "and reach nobody else")
@@ -274,7 +276,7 @@ with tap.Test(deadline=240) as t:
     finally:
         os.kill(g.proc.pid, signal.SIGCONT)
     try:
-        got = c.c.recv_eof(4)
+        got = c.c.recv_eof(30)
     except TimeoutError:
         got = "nothing, and no end"
     t.same(got, said, "the bytes arrive, and then the end")
@@ -288,7 +290,7 @@ with tap.Test(deadline=240) as t:
     half = smb2.frame(c.c.build(smb2.WRITE, body, session=c.s, tid=7))[:700000]
     c.c.send_raw(half)
     c.c.sock.shutdown(socket.SHUT_WR)
-    tap.wait_for(lambda: peer.sock not in node.peers, 5)
+    tap.wait_for(lambda: peer.sock not in node.peers, 60)
     t.ok(peer.buf == half, "half a WRITE and an end arrive whole",
          "%d of %d bytes" % (len(peer.buf), len(half)))
     c.c.close()
@@ -302,10 +304,10 @@ with tap.Test(deadline=240) as t:
     other.ask(3 * MIB, MIB)
     t.ok(other.good(), "without a pipe bytes are copied")
     t.ok(all([c.good(200000) for c in many]), "every slow client gets its own bytes")
+    tap.wait_for(lambda: pipes(g)[0] - empty[0] <= 2 * PIPES_IDLE and not pipes(g)[1], 60)
     n, held = pipes(g)
     t.ok(n - empty[0] <= 2 * PIPES_IDLE and held == 0, "the pipes are given back",
          "%d descriptors, %d bytes" % (n - empty[0], held))
     for c in many + [other]:
         c.c.close()
-    tap.wait_for(lambda: g.live_connections() == 0, 5)
-    t.same(g.live_connections(), 0, "no connection is left")
+    t.comes(g.live_connections, 0, "no connection is left")

@@ -220,14 +220,14 @@ def under_way(t, g):
          "and ends", end, os.stat(path))
     timed = Seen(t, g, "capture", "127.0.0.9", "--write", path, "--for", "1s", "--force")
     t.same(timed.end()[1]["ended"], "time", "another ends by its time")
-    t.ok(not any(x["captured"] for x in connections(g)), "no connection is marked any more")
+    t.comes(lambda: any(x["captured"] for x in connections(g)), False,
+            "no connection is marked any more")
     before = g.stats()["bytes_spliced"]
     t.ok(other.good() and g.stats()["bytes_spliced"] > before, "and it is spliced again")
     other.c.close()
-    log = g.log()
     for said in (r"capture of conn:%d begins, for 600 s: asked by uid 0" % row["id"],
                  r"capture of conn:%d ended: connection; 1 connections" % row["id"]):
-        t.ok(re.search(said, log), "the log has: " + said[:30])
+        t.ok(tap.wait_for(lambda s=said: re.search(s, g.log()), 20), "the log has: " + said[:30])
 
 
 def traced(t, g):
@@ -301,6 +301,8 @@ def crowd(t, g, many):
     good += [c.good() for c in many[SLOW // 2:SLOW]]
     t.ok(all(good), "all of them are served, though nobody reads what is captured")
     t.ok(neighbour.good(), "and their neighbour")
+    tap.wait_for(lambda: "capture of 127.0.1.0/24 ended" in g.log(), 20,
+                 message="who was killed has a place still")
     more = [Seen(t, g, "trace", "127.0.2.0/24") for _ in range(3)]
     r = g.ctl_run("trace", "127.0.2.0/24")
     t.ok(r.returncode == 1 and "as many" in r.stderr, "the fifth at a time is refused", r)
@@ -321,7 +323,8 @@ def crowd(t, g, many):
 
 with tap.Test(deadline=240) as t:
     n, = node.cluster(t, 1)
-    g = gate.Gate(t, [n], workers=2, limits={"accept_rate": 100000, "accept_burst": 100000}).start()
+    g = gate.Gate(t, [n], workers=2, limits={"accept_rate": 100000, "accept_burst": 100000},
+                  health=gate.PATIENT).start()
     for name, data in (("blob", BLOB), ("other", OTHER)):
         with open(g.dir + "/" + name, "wb") as f:
             f.write(data)

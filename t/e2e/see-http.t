@@ -119,6 +119,7 @@ def dial(g, **kw):
 
 def known_traffic(t, g, port):
     """Two scrapes, and between them what we know."""
+    g.turn()
     gate.settle_closes(g)
     a = metrics(port)
     stats, nodes = g.stats(), g.node_list()
@@ -143,7 +144,11 @@ def known_traffic(t, g, port):
         with smb2.Conn("127.0.0.1", g.port) as c:
             c.send_frame(smb2.smb1_negotiate(["NT LM 0.12"]))
             c.recv_eof()
+    g.turn()
     gate.settle_closes(g)
+    # each file and byte is a node's, too, once whose connection it is has looked at itself
+    tap.wait_for(lambda: summed(metrics(port), "smbgate_node_open_files") ==
+                 summed(a, "smbgate_node_open_files") + 5, 20)
     b = metrics(port)
 
     def more(name, *labels):
@@ -186,6 +191,7 @@ def known_traffic(t, g, port):
          "connections have waited for Redis", waited)
     for c in held:
         c.close()
+    g.turn()
     gate.settle_closes(g)
     t.ok(tap.wait_for(lambda: summed(metrics(port), "smbgate_node_open_files") ==
                       summed(a, "smbgate_node_open_files"), 20), "and they are closed again")
@@ -239,7 +245,8 @@ def reload_and_drain(t, g, port):
     g.ctl("drain", "--force", "n1")
     m = metrics(port)
     t.same([k for k, v in m.items() if k.startswith("smbgate_node_state") and v],
-           ['smbgate_node_state{node="n1",state="drain"}', 'smbgate_node_state{node="n2",state="up"}'],
+           ['smbgate_node_state{node="n1",state="drain"}',
+            'smbgate_node_state{node="n2",state="up"}'],
            "each node is in one state")
     t.same((get(port, "/readyz").status, g.ctl_run("ready").returncode), (200, 0),
            "ready: n2 is up")
@@ -278,24 +285,25 @@ def crowd(t, g, port):
     slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(2 * PEERS)]
     for s in slow:
         s.sendall(b"GET /metrics HTTP/1.1\r\nX-Slow: ")
-    start, took, loris = time.monotonic(), [], 0
-    while time.monotonic() - start < 1.5:
+    start, took, loris = t.ran(), [], 0
+    while t.ran() - start < 1.5:
         for s in slow:
             try:
                 s.sendall(b"x")
                 loris += 1
             except OSError:
                 pass
-        before = time.monotonic()
+        before = t.ran()
         ok = get(port, "/metrics").status == 200
-        took.append(time.monotonic() - before if ok else 99)
+        took.append(t.ran() - before if ok else 99)
     t.ok(loris > 0 and max(took) < 3, "a slow loris: scrapes are answered", took)
     for s in slow:
         s.close()
-    s = socket.create_connection(("127.0.0.1", port), timeout=9)
+    before, start = time.monotonic(), t.ran()
+    s = socket.create_connection(("127.0.0.1", port), timeout=60)
     s.sendall(b"GET / HT")
-    before = time.monotonic()
-    t.ok(s.recv(9) == b"" and 4 < time.monotonic() - before < 7, "half a request has 5 seconds")
+    t.ok(s.recv(9) == b"" and 4 < time.monotonic() - before and t.ran() - start < 7,
+         "half a request has 5 seconds")
     out = ask(port, b"GET /healthz HTTP/1.1\r\n\r\nGET /readyz HTTP/1.1\r\n\r\n" * 9)
     t.ok(out.count(b"HTTP/1.1 200") == 1 and out.endswith(b"ok\n"), "pipelined: one answer", out)
     burst, lat = [], []
@@ -305,17 +313,17 @@ def crowd(t, g, port):
         x.connect_ex(("127.0.0.1", port))
         burst.append(x)
     before = time.monotonic()
-    while time.monotonic() - before < 1:
-        at = time.monotonic()
+    while time.monotonic() - before < 1 or len(lat) < 200:
+        at = t.ran()
         c.echo()
-        lat.append(time.monotonic() - at)
+        lat.append(t.ran() - at)
     lat.sort()
     alive = g.ctl_run("ready", "--live").returncode
     t.ok(alive == 0 and lat[len(lat) * 99 // 100] < 0.1,
          "a burst of 1,000: clients of SMB, and the operator, do not notice", lat[-5:])
     for x in burst:
         x.close()
-    t.ok(tap.wait_for(lambda: get(port, "/healthz").status == 200, 5), "and it is over at once")
+    t.ok(tap.wait_for(lambda: get(port, "/healthz").status == 200, 60), "and it is over at once")
     # who does not read is reset, and costs no more than others
     deaf = socket.create_connection(("127.0.0.1", port))
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -347,7 +355,8 @@ def main(t):
     crowd(t, g, port)
     g.stop()
     other = node.free_port("127.0.0.1")
-    g = gate.Gate(t, nodes, conf='http = "127.0.0.1:%d"\n' % other, name="plain").start()
+    g = gate.Gate(t, nodes, conf='http = "127.0.0.1:%d"\n' % other, name="plain",
+                  health=gate.PATIENT).start()
     people(t, g, other, False)
     m = metrics(other)
     t.ok(not any("_state_" in k and "node_state" not in k or "_keyd_" in k for k in m),

@@ -279,7 +279,7 @@ def main(t):
     f1 = fake.FakeNode(t).start()
     old = node.free_port("0.0.0.0")
     g = gate.Gate(t, [(n1, {"cluster": "real"}), (f1, {"cluster": "fakes"})],
-                  keytab=keyed.light_keytab(t))
+                  keytab=keyed.light_keytab(t), health=gate.PATIENT)
     with open(g.conf_file) as f:
         text = f.read().replace(':%d" }' % g.port, ':%d" cluster = real }' % g.port)
     with open(g.conf_file, "w") as f:

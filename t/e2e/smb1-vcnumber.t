@@ -78,13 +78,13 @@ class Transfer:
         except Exception as e:       # any end of it is told by result()
             self.error = e or repr(e)
 
-    def goes_on(self, more=20, seconds=15):
+    def goes_on(self, more=20, seconds=60):
         """So many rounds more, byte for byte."""
         want = self.rounds + more
         tap.wait_for(lambda: self.error or self.rounds >= want, seconds)
         return self.error is None and self.rounds >= want
 
-    def ended(self, seconds=10):
+    def ended(self, seconds=60):
         return bool(tap.wait_for(lambda: self.error, seconds))
 
     def end(self):
@@ -224,7 +224,7 @@ def reset_by_identity(t, n, g):
         far.tree(sf)
     c = newcomer(n.c2, GW, 0, name="PC2")
     t.ok(c is not None, "identity: PC2 logs on with VcNumber 0, as alice")
-    t.ok(tap.wait_for(lambda: not two.is_open(), 5),
+    t.ok(tap.wait_for(lambda: not two.is_open(), 60),
          "identity: PC2's older connection from there is closed")
     t.ok(one.goes_on(), "identity: PC1's, of the same user behind the same NAT, is not", one.error)
     t.ok(other.is_open(), "identity: nor that of another user on another machine")

@@ -87,7 +87,7 @@ class Client:
         except Exception:       # impacket raises many kinds of them
             return False
 
-    def gone(self, seconds=5):
+    def gone(self, seconds=30):
         """The other side has closed, within that time."""
         self.sock.settimeout(seconds)
         try:
