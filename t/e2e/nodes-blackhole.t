@@ -99,7 +99,7 @@ def clients_of(g, want, count):
     while len(out) < count:
         c = smb2.Conn("127.0.0.1", g.port).negotiate([0x0302])
         if which(c) == want:
-            c.login()
+            c.tree(c.login())       # smbd may end whoever has no share after a minute
             out.append(c)
         else:
             c.close()
