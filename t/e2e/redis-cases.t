@@ -191,10 +191,10 @@ def hung(t):
     nodes = fakes(t)
     nodes[0].on_message = lambda peer, m: b"" if hangs else None
     r = redis.Server(t).start()
-    g = several.proxy(t, nodes, [r.endpoint])
+    g = several.proxy(t, nodes, [r.endpoint], health=dict(gate.FAST, timeout="1s"))
     ripe(g)
     hangs.append(True)
-    tap.wait_for(lambda: g.node_states()["f1"] == "hung", 20, message="not hung")
+    tap.wait_for(lambda: g.node_states()["f1"] == "hung", 60, message="not hung")
     for what, f in (("Redis is there", lambda: None), ("its connections are cut", lambda: kill(r)),
                     ("it is away", r.kill)):
         f()
