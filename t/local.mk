@@ -341,6 +341,7 @@ E2E_TESTS = \
 	t/e2e/keyed-variants.t \
 	t/e2e/nodes-agent.t \
 	t/e2e/nodes-blackhole.t \
+	t/e2e/nodes-ctdb-mounts.t \
 	t/e2e/nodes-ctdb.t \
 	t/e2e/nodes-drain-mounts.t \
 	t/e2e/nodes-drain.t \

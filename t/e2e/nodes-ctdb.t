@@ -8,7 +8,6 @@ import threading
 import time
 import uuid
 
-import agent
 import ctdb
 import gate
 import smb2
@@ -20,8 +19,6 @@ if why:
 
 VICTIMS, STRANGERS = 8, 24
 HERE = "127.0.0.1"
-AGENT = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
-                     "contrib", "ctdb", "smbgate-agent")
 
 
 def ask(c, dialects, guid):
@@ -216,8 +213,7 @@ def hangs(t, g, node):
 def states(t, nodes):
     """ctdb disable and ban, as the agent of contrib/ctdb tells them."""
     n = nodes[1]
-    agents = [agent.Program(t, x.addr, [AGENT], x.env()) for x in nodes]
-    g = gate.Gate(t, [(x, {"agent": a.endpoint}) for x, a in zip(nodes, agents)],
+    g = gate.Gate(t, ctdb.agents(t, nodes),
                   health=dict(gate.FAST, interval="500ms", timeout="2s")).start()
     tap.wait_for(lambda: {x["agent"]["says"] for x in g.node_list().values()} == {"up"}, 30)
     live = [logged_on(HERE, g.port) for _ in range(8)]

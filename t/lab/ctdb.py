@@ -1,12 +1,16 @@
-# ctdb.py: smbds that are one CTDB cluster, on loopback addresses
+# ctdb.py: smbds that are one CTDB cluster, on addresses of one host
 """Each node has its ctdbd beside its smbd, in the same namespaces, for the one asks whether the
 other's processes live.  All that they write is in the node's own directory (CTDB_TEST_MODE)."""
 import os
 import shutil
 import subprocess
 
+import agent
 import node
 import tap
+
+AGENT = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
+                     "contrib", "ctdb", "smbgate-agent")
 
 START = """\
 #!/bin/sh
@@ -84,15 +88,29 @@ class ClusterNode(node.Node):
         return subprocess.run(["ctdb", *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True, env=self.env()).stdout
 
+    def add_users(self):
+        """Of the whole cluster, whose passdb is in CTDB: what a node had alone before is not it."""
+        for u, (pw, _) in self.lab.users.items():
+            subprocess.run(["nsenter", "-t", str(self.pids()[1]), "-m", "-u", "-p", "smbpasswd",
+                            "-c", self.conf, "-s", "-a", u], input="%s\n%s\n" % (pw, pw),
+                           text=True, check=True, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+
     def ctdbd(self):
         """The process ids of this node's ctdbd and what it has started."""
         return [p for p in self.pids() if _name(p) == "ctdbd"]
 
 
-def cluster(t, count, first=71):
+def agents(t, nodes):
+    """The nodes as gate.Gate takes them, each with the agent of contrib/ctdb."""
+    return [(n, {"agent": agent.Program(t, n.addr, [AGENT], n.env()).endpoint}) for n in nodes]
+
+
+def cluster(t, count, first="127.0.0.71"):
     """count nodes, of which every ctdbd knows all the others, and every smbd answers."""
     lab, shared = node.Lab(t), node.tempdir(t)
-    addrs = ["127.0.0.%d" % (first + i) for i in range(count)]
+    net, last = first.rsplit(".", 1)
+    addrs = ["%s.%d" % (net, int(last) + i) for i in range(count)]
     nodes = [ClusterNode(lab, i, addrs, shared) for i in range(count)]
     for n in nodes:
         n.start(wait=False)
@@ -104,4 +122,5 @@ def cluster(t, count, first=71):
                         if x.startswith("pnn:") and " OK" in x]) == count for n in nodes)
     tap.wait_for(healthy, 60, message=lambda: "\n".join(
         n.ctdb("status") + n.text("ctdb/log")[-2000:] for n in nodes))
+    nodes[0].add_users()
     return nodes

@@ -2,9 +2,11 @@
 """    vm = kernel.Machine(t, [(lan, "10.8.0.4/24")], routes={"default": "10.8.0.1"}).boot()
     vm.mount("a", "10.2.0.11", "data", vers="3.1.1")
     vm.run("cat /mnt/a/whoami")                 # what it prints; an exit status is an exception
-    w = vm.begin("writer /mnt/a/log 100")         # meanwhile; any number of them at a time
-    w.line("^ACK")                              # wait for an event
-    w.stop().wait()
+    s = vm.begin("cat /mnt/a/large > /tmp/copy")  # meanwhile; any number of them at a time
+    s.wait()
+    w = vm.writer("/mnt/a/log", 100)            # blocks that are numbered, each synced
+    w.goes_on()                                 # wait for an event
+    w.lost(n1.data("log"))                      # of those that were acknowledged: none
 
 A kernel of Debian's boots from a file system of its own in memory, in two seconds without KVM.  It
 is plugged into any number of netns.Lan.  A shell there reads commands from a virtio port, so
@@ -27,6 +29,7 @@ import threading
 
 import gate
 import node
+import tap
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 QEMU, BUSYBOX = "qemu-system-x86_64", "/bin/busybox"
@@ -165,6 +168,33 @@ class Step:
         return self
 
 
+class Writer(Step):
+    """t/lab/writer.c: what it has written of a file, a block each so many milliseconds."""
+
+    def acks(self):
+        return sum(x.startswith("ACK") for x in self.lines)
+
+    def errors(self, after=0):
+        return [x.split(" ", 3)[3] for x in self.lines[after:] if x.startswith("ERR")]
+
+    def stall(self, after=0):
+        """The longest time between two acknowledged blocks, in seconds, of those after so many
+        lines."""
+        return max([int(x.split()[3]) for x in self.lines[after:] if x[:3] == "ACK"]) / 1000
+
+    def goes_on(self, more=5, seconds=60):
+        """So many blocks more are acknowledged."""
+        want = self.acks() + more
+        return tap.wait_for(lambda: self.acks() >= want, seconds)
+
+    def lost(self, path):
+        """It is ended: acknowledged blocks that are not in that file of a node."""
+        self.stop().wait(120)
+        with open(path) as f:
+            there = f.read().splitlines()
+        return [i for i in range(self.acks()) if there[i:i + 1] != ["%07d" % i]]
+
+
 class Machine:
     """nics: (netns.Lan, "address/bits") of each interface; routes: to -> via.  tree: a folder of
     files that are there, too."""
@@ -296,10 +326,14 @@ class Machine:
         """The power is gone."""
         self.t.kill_group(self.proc)
 
-    def begin(self, command):
+    def writer(self, path, pause):
+        """Writes blocks there until it is ended; its Writer."""
+        return self.begin("writer %s %d" % (path, pause), Writer)
+
+    def begin(self, command, kind=Step):
         """A line of shell, which runs beside all others; its Step."""
         with self.told:
-            step = Step(self, len(self.steps), command)
+            step = kind(self, len(self.steps), command)
             self.steps.append(step)
             self.mine.sendall(b"%d %s\n" % (step.number, command.replace("\n", "; ").encode()))
         return step
