@@ -46,7 +46,7 @@ class Site:
         self.gates = several.pair(t, self.nodes, [self.redis.endpoint], health=HEALTH,
                                   keytab=keyed.light_keytab(t), interfaces={"lan": ANNOUNCE},
                                   state={"timeout": "5s"})
-        self.paths = {}
+        self.paths, self.busy = {}, set()
         for g in self.gates:
             kinds = (("signed", {"sign": True}, 0x0311), ("sealed", {"seal": True}, 0x0311),
                      ("3.0.2", {"seal": True}, 0x0302), ("2.1", {}, 0x0210))
@@ -88,6 +88,13 @@ def some_node(site, rng):
     return rng.choice([n for n in site.nodes if n.name in there] or site.nodes)
 
 
+def some_gate(site, rng):
+    """One that has no other fault meanwhile."""
+    g = rng.choice([g for g in site.gates if g not in site.busy])
+    site.busy.add(g)
+    return g
+
+
 def at_node(site, n):
     return {w for w in site.paths if w.node == n.name}
 
@@ -123,7 +130,7 @@ def one_smbd_killed(site, rng):
 
 
 def drained(site, rng):
-    n, g = some_node(site, rng), rng.choice(site.gates)
+    n, g = some_node(site, rng), some_gate(site, rng)
     g.ctl("drain", n.name)
 
     def undrain():
@@ -132,18 +139,18 @@ def drained(site, rng):
 
 
 def reloaded(site, rng):
-    g = rng.choice(site.gates)
+    g = some_gate(site, rng)
     g.reload(pin_linger="%ds" % rng.randrange(2, 5))
     return lambda: None, set()
 
 
 def upgraded(site, rng):
-    rng.choice(site.gates).takeover()
+    some_gate(site, rng).takeover()
     return lambda: None, set()
 
 
 def smbgate_killed(site, rng):
-    g = rng.choice(site.gates)
+    g = some_gate(site, rng)
     os.kill(g.proc.pid, signal.SIGKILL)
     g.proc.wait()
     g.proc = None
@@ -151,14 +158,14 @@ def smbgate_killed(site, rng):
 
 
 def smbgate_stopped(site, rng):
-    g = rng.choice(site.gates)
+    g = some_gate(site, rng)
     g.proc.send_signal(signal.SIGSTOP)
     return lambda: g.proc.send_signal(signal.SIGCONT), set()
 
 
 def helper_killed(name):
     def fault(site, rng):
-        g = rng.choice(site.gates)
+        g = some_gate(site, rng)
         pid = tap.wait_for(lambda: g.processes().get(name), 10)
         os.kill(pid, signal.SIGKILL)
         return lambda: tap.wait_for(lambda: g.processes().get(name), 10,
@@ -227,6 +234,7 @@ def injected(site, rng, faults, innocent):
         threading.Event().wait(max(0.0, at - time.monotonic()))
         end()
     site.calm()
+    site.busy.clear()
     cut = {w for w, n in before.items() if w.lost_link > n}
     for w in cut - victims - set(site.direct()):
         innocent.append("%s: %s" % (" + ".join(f[0] for f in faults), w.notes[-1]))
