@@ -1,4 +1,4 @@
-/* clock.h: monotonic time in milliseconds and microseconds */
+/* clock.h: monotonic time in milliseconds and microseconds, and a thread's own */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
@@ -22,6 +22,16 @@ clock_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000 + 1;
+}
+
+/* The CPU time of this thread: what others have taken of the machine meanwhile is not in it. */
+static inline uint64_t
+clock_thread_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
 #endif

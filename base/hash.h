@@ -37,4 +37,11 @@ hash_bytes(const void *key, size_t n)
 /* uthash's own name for what it calls in the place of its own. */
 #define HASH_FUNCTION(key, n, h) ((h) = hash_bytes(key, n))
 
+/*
+ * Without this, uthash ends the process where it gets no memory. With it, what was not put in is
+ * out of any table: hash_has() says so, and everyone who puts something in has to ask.
+ */
+#define HASH_NONFATAL_OOM 1
+#define hash_has(x) ((x)->hh.tbl != NULL)
+
 #endif

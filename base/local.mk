@@ -26,6 +26,8 @@ base_libbase_a_SOURCES = \
 	base/magic.h \
 	base/ownaddr.c \
 	base/ownaddr.h \
+	base/plain.c \
+	base/plain.h \
 	base/rd.c \
 	base/rd.h \
 	base/siphash.c \

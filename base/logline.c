@@ -4,6 +4,7 @@
 #include "base/logline.h"
 
 #include "base/addr.h"
+#include "base/plain.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -123,39 +124,6 @@ put_text(struct line *l, const char *s)
 	put(l, s, strlen(s));
 }
 
-/* The bytes of the UTF-8 character at s, which ends with a NUL; 0: there is none. RFC 3629. */
-static size_t
-utf8_len(const char *s, uint32_t *c)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	const unsigned char *p = (const unsigned char *)s;
-	size_t n = p[0] < 0x80 ? 1 : p[0] >> 5 == 6 ? 2 : p[0] >> 4 == 14 ? 3 : p[0] >> 3 == 30 ? 4
-	                                                                                       : 0;
-
-	if (n < 2) {
-		*c = p[0];
-		return n;
-	}
-	*c = p[0] & (0xffu >> (n + 1));
-	for (size_t i = 1; i < n; i++) {
-		if (p[i] >> 6 != 2)
-			return 0;
-		*c = *c << 6 | (p[i] & 0x3f);
-	}
-	return *c < least[n] || *c > 0x10ffff || (*c >= 0xd800 && *c < 0xe000) ? 0 : n;
-}
-
-/*
- * What is not to be seen, but moves what is: controls, and of Unicode the separators of lines and
- * what turns the direction of writing.
- */
-static bool
-is_control(uint32_t c)
-{
-	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x061c || c == 0x200e || c == 0x200f ||
-	    (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
-}
-
 /* So many bytes at s need no second look in any format. */
 static size_t
 plain_run(const char *s)
@@ -184,8 +152,8 @@ put_plain(struct line *l, const char *s)
 			put(l, s, n);
 			continue;
 		}
-		n = utf8_len(s, &c);
-		if (n == 0 || is_control(c))
+		n = plain_char(s, &c);
+		if (n == 0 || plain_is_control(c))
 			put(l, "?", 1);
 		else
 			put(l, s, n);
@@ -203,7 +171,7 @@ json_char(const char *s, size_t n, uint32_t c, char dst[8])
 		snprintf(dst, 8, "\\%c", (int)c);
 	else if (c == '\n' || c == '\t' || c == '\r')
 		snprintf(dst, 8, "\\%c", c == '\n' ? 'n' : c == '\t' ? 't' : 'r');
-	else if (is_control(c))
+	else if (plain_is_control(c))
 		snprintf(dst, 8, "\\u%04x", (unsigned)c);
 	else
 		snprintf(dst, 8, "%.*s", (int)n, s);
@@ -230,7 +198,7 @@ put_quoted(struct line *l, const char *s, size_t max)
 			put(l, s, n);
 			continue;
 		}
-		n = utf8_len(s, &c);
+		n = plain_char(s, &c);
 		e = json_char(s, n, c, text);
 		if (l->len + strlen(e) > end)
 			break;

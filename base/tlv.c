@@ -121,6 +121,22 @@ tlv_in(const void *data, size_t len)
 	return (struct tlv_in){ .at = data, .left = len };
 }
 
+size_t
+tlv_whole(const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	size_t whole = 0;
+
+	while (len - whole >= TLV_HEAD) {
+		const uint64_t n = load(p + whole + 2, 4);
+
+		if (n > len - whole - TLV_HEAD)
+			break;
+		whole += TLV_HEAD + n;
+	}
+	return whole;
+}
+
 bool
 tlv_next(struct tlv_in *in)
 {

@@ -49,6 +49,8 @@ struct tlv_in {
 };
 
 struct tlv_in tlv_in(const void *data, size_t len);
+/* How many bytes of it are whole values: of the rest, more is to come. */
+size_t tlv_whole(const void *data, size_t len);
 /* To the next one; false at the end, and when bad. */
 bool tlv_next(struct tlv_in *in);
 /* Bad if it has not 1, 2, 4 or 8 bytes, or is more than max. */
