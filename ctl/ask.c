@@ -3,8 +3,9 @@
 
 #include "ctl/ask.h"
 
+#include "ctl/failure.h"
+
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,19 +17,6 @@
 /* Longer than smbgate takes to report that a worker does not answer. */
 #define ANSWER_S 30
 
-/* The answer in place of one that did not come. */
-static json_t * __attribute__((format(printf, 1, 2)))
-ask_failed(const char *fmt, ...)
-{
-	json_t *o = json_object();
-	va_list ap;
-
-	va_start(ap, fmt);
-	json_object_set_new(o, "error", json_vsprintf(fmt, ap));
-	va_end(ap);
-	return o;
-}
-
 /* -1: *answer is the reason. */
 static int
 ask_connect(const char *path, json_t **answer)
@@ -38,13 +26,13 @@ ask_connect(const char *path, json_t **answer)
 	int fd;
 
 	if (strlen(path) >= sizeof(sun.sun_path)) {
-		*answer = ask_failed("%s: too long for the path of a socket", path);
+		*answer = failure("%s: too long for the path of a socket", path);
 		return -1;
 	}
 	memcpy(sun.sun_path, path, strlen(path) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd == -1) {
-		*answer = ask_failed("%s", strerror(errno));
+		*answer = failure("%s", strerror(errno));
 		return -1;
 	}
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
@@ -52,7 +40,7 @@ ask_connect(const char *path, json_t **answer)
 	if (connect(fd, (const struct sockaddr *)&sun, sizeof(sun)) == -1) {
 		int err = errno;
 
-		*answer = ask_failed("cannot connect to %s: %s%s", path, strerror(err),
+		*answer = failure("cannot connect to %s: %s%s", path, strerror(err),
 		    err == ENOENT || err == ECONNREFUSED ? "; is smbgate running?" : "");
 		close(fd);
 		return -1;
@@ -71,13 +59,13 @@ ask_send(int fd, const json_t *request, json_t **answer)
 	len = text == NULL ? -1 : asprintf(&line, "%s\n", text);
 	free(text);
 	if (len == -1) {
-		*answer = ask_failed("out of memory");
+		*answer = failure("out of memory");
 		return -1;
 	}
 	n = send(fd, line, (size_t)len, MSG_NOSIGNAL);
 	free(line);
 	if (n != len) {
-		*answer = ask_failed("cannot send the request: %s",
+		*answer = failure("cannot send the request: %s",
 		    strerror(n == -1 ? errno : EMSGSIZE));
 		return -1;
 	}
@@ -93,17 +81,17 @@ ask_read(int fd)
 	json_t *answer;
 
 	if (f == NULL) {
-		answer = ask_failed("%s", strerror(errno));
+		answer = failure("%s", strerror(errno));
 		close(fd);
 		return answer;
 	}
 	errno = 0;
 	answer = json_loadf(f, 0, &why);
 	if (answer == NULL && ferror(f))
-		answer = ask_failed("no answer: %s",
+		answer = failure("no answer: %s",
 		    errno == EAGAIN ? "smbgate takes too long" : strerror(errno));
 	else if (answer == NULL)
-		answer = ask_failed("the answer is not JSON: %s", why.text);
+		answer = failure("the answer is not JSON: %s", why.text);
 	fclose(f);
 	return answer;
 }

@@ -3,7 +3,9 @@
 
 #include "ctl/capture.h"
 
+#include "ctl/failure.h"
 #include "ctl/field.h"
+#include "ctl/legible.h"
 #include "ctl/packets.h"
 #include "ctl/stream.h"
 
@@ -12,22 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-/* NULL: memory is out. Takes it over. */
-static void
-print_refusal(bool json, json_t *answer)
-{
-	if (answer != NULL && json) {
-		json_dumpf(answer, stdout, JSON_INDENT(2));
-		putchar('\n');
-	} else {
-		fprintf(stderr, "smbgatectl: %s\n",
-		    answer == NULL ? "out of memory" : text_of(answer, "error"));
-	}
-	json_decref(answer);
-}
 
 static struct stream *
 begin(const char *path, const json_t *request, bool json)
@@ -36,7 +25,7 @@ begin(const char *path, const json_t *request, bool json)
 	struct stream *s = stream_open(path, request, &first);
 
 	if (s == NULL) {
-		print_refusal(json, first);
+		failure_print(first, json);
 		return NULL;
 	}
 	json_decref(first);
@@ -55,36 +44,46 @@ to_stdout(const struct capture *c)
 static FILE *
 file_new(const struct capture *c)
 {
+	struct stat st;
 	FILE *f;
 	int fd;
 
 	if (to_stdout(c))
 		return stdout;
-	if (c->force)
+	/* A device, or a pipe, is nothing to be replaced by a file. */
+	if (c->force && lstat(c->file, &st) == 0 && (S_ISREG(st.st_mode) || S_ISLNK(st.st_mode)))
 		(void)unlink(c->file);
 	fd = open(c->file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	f = fd == -1 ? NULL : fdopen(fd, "w");
 	if (f == NULL) {
-		print_refusal(c->json, json_pack("{s:o}", "error",
-		    json_sprintf("%s: %s%s", c->file, strerror(errno),
-		        errno == EEXIST ? "; --force replaces it" : "")));
+		failure_print(failure("%s: %s%s", c->file, strerror(errno),
+		    errno == EEXIST ? "; --force replaces it" : ""), c->json);
 		if (fd != -1)
 			close(fd);
 	}
 	return f;
 }
 
+/* How the file went. */
+struct written {
+	bool full;	/* no more goes into it */
+	int err;	/* it could not be written; an errno */
+};
+
 /* Reads records, to the last, which is returned; NULL: it has not come. */
 static json_t *
-write_records(struct stream *s, const struct capture *c, struct packets *p, FILE *out, bool *full)
+write_records(struct stream *s, const struct capture *c, struct packets *p, FILE *out,
+    struct written *w)
 {
 	const uint8_t *r;
 	struct tapmsg m;
 	size_t have;
 
 	for (;;) {
-		if (stream_idle(s) && fflush(out) == EOF)
+		if (stream_idle(s) && fflush(out) == EOF && w->err == 0) {
+			w->err = errno;
 			stream_stop(s);
+		}
 		r = stream_need(s, TAPMSG_HDR_LEN, &have);
 		if (r == NULL || tapmsg_get(&m, r) == -1)
 			return NULL;
@@ -93,11 +92,13 @@ write_records(struct stream *s, const struct capture *c, struct packets *p, FILE
 			return NULL;
 		if (m.kind == TAPMSG_END)
 			return json_loadb((const char *)r + TAPMSG_HDR_LEN, m.len, 0, NULL);
-		if (!*full)
+		if (!w->full)
 			packets_add(p, &m, r + TAPMSG_HDR_LEN);
+		if (ferror(out) && w->err == 0)
+			w->err = errno;
 		stream_skip(s, TAPMSG_HDR_LEN + m.len);
-		if (packets_bytes(p) >= c->size || ferror(out)) {
-			*full = true;
+		if (packets_bytes(p) >= c->size || w->err != 0) {
+			w->full = true;
 			stream_stop(s);
 		}
 	}
@@ -126,29 +127,49 @@ print_summary(const struct capture *c, const json_t *end, const struct packets *
 		    "tcp.port==%u,nbss\n", port, port);
 }
 
-/* The exit status. */
+/* As JSON, all is one object; takes it over. The exit status. */
 static int
-finish_capture(const struct capture *c, json_t *end, const struct packets *p, FILE *out, bool full)
+capture_end(const struct capture *c, json_t *end, const struct packets *p)
 {
-	bool good = !ferror(out) && fflush(out) != EOF;
+	const bool good = json_object_get(end, "error") == NULL;
 
-	if (!good)
-		fprintf(stderr, "smbgatectl: %s: cannot write: %s\n", c->file, strerror(errno));
-	if (end == NULL) {
-		fputs("smbgatectl: smbgate has ended before the capture\n", stderr);
-		return EXIT_FAILURE;
-	}
-	if (full && good)
+	if (!good && !c->json)
+		failure_print(json_incref(end), false);
+	if (c->json || json_object_get(end, "ended") != NULL)
+		print_summary(c, end, p);
+	json_decref(end);
+	return good ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* Takes end over, NULL: it has not come. The exit status. */
+static int
+finish_capture(const struct capture *c, json_t *end, const struct packets *p, FILE *out,
+    struct written *w)
+{
+	json_t *why = NULL;
+
+	if (fflush(out) == EOF && w->err == 0)
+		w->err = errno;
+	if (w->err != 0)
+		why = failure("%s: cannot write: %s", c->file, strerror(w->err));
+	else if (end == NULL)
+		why = failure("smbgate has ended before the capture");
+	else if (int_of(end, "connections") == 0)
+		why = failure("no connection of that name");
+	if (end == NULL)
+		end = json_object();
+	else if (w->full && w->err == 0)
 		json_object_set_new(end, "ended", json_string("size"));
 	json_object_set_new(end, "file", json_string(c->file));
 	json_object_set_new(end, "packets", json_integer((json_int_t)packets_count(p)));
 	json_object_set_new(end, "file_bytes", json_integer((json_int_t)packets_bytes(p)));
-	if (int_of(end, "connections") == 0) {
-		json_object_set_new(end, "error", json_string("no connection of that name"));
-		good = false;
-	}
-	print_summary(c, end, p);
-	return good ? EXIT_SUCCESS : EXIT_FAILURE;
+	json_object_update(end, why);
+	/* Who means somebody else then is not to be told that there is such a file. */
+	if (json_object_get(end, "ended") != NULL && int_of(end, "connections") == 0 &&
+	    !to_stdout(c))
+		(void)unlink(c->file);
+	json_decref(why);
+	return capture_end(c, end, p);
 }
 
 int
@@ -157,17 +178,13 @@ capture_run(const char *path, const json_t *request, const struct capture *c)
 	FILE *out = file_new(c);
 	struct packets *p = out == NULL ? NULL : packets_new(out, PACKAGE_STRING);
 	struct stream *s = p == NULL ? NULL : begin(path, request, c->json);
+	struct written w = { .full = false };
 	int status = EXIT_FAILURE;
-	bool full = false;
-	json_t *end;
 
-	if (s != NULL) {
-		end = write_records(s, c, p, out, &full);
-		status = finish_capture(c, end, p, out, full);
-		json_decref(end);
-	} else if (out != NULL && !to_stdout(c)) {
+	if (s != NULL)
+		status = finish_capture(c, write_records(s, c, p, out, &w), p, out, &w);
+	else if (out != NULL && !to_stdout(c))
 		(void)unlink(c->file);
-	}
 	stream_close(&s);
 	packets_free(&p);
 	if (out != NULL && out != stdout)
@@ -202,6 +219,7 @@ trace_run(const char *path, const json_t *request, bool json)
 			json_dumpf(o, stdout, JSON_COMPACT);
 			putchar('\n');
 		} else if (json_object_get(o, "ended") == NULL) {
+			legible(o);
 			print_event(o);
 		}
 		fflush(stdout);

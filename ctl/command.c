@@ -24,7 +24,7 @@ static const struct command commands[] = {
 
 /* Nothing is called that; word: which command's object is meant, NULL: the command itself. */
 static void __attribute__((noreturn))
-unknown_word(const char *typed, const char *word)
+unknown_word(const struct options *o, const char *typed, const char *word)
 {
 	const char *words[NCOMMANDS];
 	char list[256];
@@ -35,13 +35,14 @@ unknown_word(const char *typed, const char *word)
 		    : strcmp(commands[i].word, word) == 0 ? commands[i].what
 		                                          : NULL;
 	near = nearest(list, sizeof(list), typed, words, NCOMMANDS);
-	usage_error("unknown %s \"%s\"; %s %s", word == NULL ? "command" : "object of show", typed,
+	usage_error(o, "unknown %s \"%s\"; %s %s",
+	    word == NULL ? "command" : "object of show", typed,
 	    near ? "you may have meant" : "it is one of", list);
 }
 
 /* "nodes, clients and stats": the objects of a command that has some. */
 static void __attribute__((noreturn))
-missing_object(const char *word)
+missing_object(const struct options *o, const char *word)
 {
 	const struct command *last = NULL;
 	char list[512];
@@ -57,12 +58,12 @@ missing_object(const char *word)
 			    len == 0 ? "" : ", ", last->what);
 		last = c;
 	}
-	usage_error("%s needs one of %s and %s", word, list, last == NULL ? "" : last->what);
+	usage_error(o, "%s needs one of %s and %s", word, list, last == NULL ? "" : last->what);
 }
 
 /* The command of a word and, if it has one, its object. */
 static const struct command *
-command_named(int n, char **words)
+command_named(const struct options *o, int n, char **words)
 {
 	const struct command *c = NULL;
 
@@ -74,25 +75,25 @@ command_named(int n, char **words)
 			break;
 	}
 	if (c == NULL)
-		unknown_word(words[0], NULL);
+		unknown_word(o, words[0], NULL);
 	if (c->what != NULL && n < 2)
-		missing_object(c->word);
+		missing_object(o, c->word);
 	if (c->what != NULL && strcmp(words[1], c->what) != 0)
-		unknown_word(words[1], c->word);
+		unknown_word(o, words[1], c->word);
 	return c;
 }
 
 const struct command *
-command_find(int n, char **words, char ***args)
+command_find(const struct options *o, int n, char **words, char ***args)
 {
-	const struct command *c = command_named(n, words);
+	const struct command *c = command_named(o, n, words);
 	const int named = 1 + (c->what != NULL);
 	const int most = (c->arg != NULL) + (c->arg2 != NULL);
 
 	if (most > 0 && c->needs[0] != '[' && n - named < most)
-		usage_error("%s needs %s", c->word, c->needs);
+		usage_error(o, "%s needs %s", c->word, c->needs);
 	if (n - named > most)
-		usage_error("unexpected argument \"%s\"", words[named + most]);
+		usage_error(o, "unexpected argument \"%s\"", words[named + most]);
 	*args = words + named;
 	return c;
 }
@@ -111,7 +112,7 @@ is_listed(const char *list, const char *name)
 
 /* "show stats, drain": the commands that an option goes with. */
 static void __attribute__((noreturn))
-misplaced(enum option_id id)
+misplaced(const struct options *o, enum option_id id)
 {
 	char list[256] = "";
 	size_t len = 0;
@@ -124,7 +125,7 @@ misplaced(enum option_id id)
 			    len == 0 ? "" : ", ", c->word, c->what != NULL ? " " : "",
 			    c->what != NULL ? c->what : "");
 	}
-	usage_error("--%s goes with %s", option_name(id), list);
+	usage_error(o, "--%s goes with %s", option_name(id), list);
 }
 
 void
@@ -133,7 +134,7 @@ command_match(const struct command *c, const struct options *o)
 	for (enum option_id id = 0; id < NOPTIONS; id++)
 		if (option_given(o, id) && !option_is_common(id) &&
 		    !is_listed(c->options, option_name(id)))
-			misplaced(id);
+			misplaced(o, id);
 }
 
 /* As usage calls an argument: its key in capitals, and [] where it may be left out. */

@@ -15,7 +15,7 @@ struct command {
  * The one of these n > 0 words; *args: those of them that are its arguments. Ends the program where
  * there is no such command, or too much or too little behind it.
  */
-const struct command *command_find(int n, char **words, char ***args);
+const struct command *command_find(const struct options *o, int n, char **words, char ***args);
 
 /* Ends the program where an option is another command's. */
 void command_match(const struct command *c, const struct options *o);

@@ -14,9 +14,13 @@ ctl_smbgatectl_SOURCES = \
 	ctl/command.c \
 	ctl/command.h \
 	ctl/commands.tbl.h \
+	ctl/failure.c \
+	ctl/failure.h \
 	ctl/field.h \
 	ctl/found.c \
 	ctl/found.h \
+	ctl/legible.c \
+	ctl/legible.h \
 	ctl/loglevel.c \
 	ctl/loglevel.h \
 	ctl/negotiate.c \
@@ -39,6 +43,7 @@ ctl_smbgatectl_SOURCES = \
 	ctl/setup_bypass.c \
 	ctl/setup_kdc.c \
 	ctl/setup_keytab.c \
+	ctl/setup_name.c \
 	ctl/setup_nodes.c \
 	ctl/setup_priv.h \
 	ctl/setup_redis.c \

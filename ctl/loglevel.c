@@ -13,9 +13,9 @@ loglevel_check(const struct options *o, const char *level)
 	enum log_level l;
 
 	if (level == NULL && option_given(o, OPT_FOR))
-		usage_error("--for needs a level: error, warning, info or debug");
+		usage_error(o, "--for needs a level: error, warning, info or debug");
 	if (level != NULL && log_level_parse(&l, level) == -1)
-		usage_error("\"%s\" is no level: it is error, warning, info or debug", level);
+		usage_error(o, "\"%s\" is no level: it is error, warning, info or debug", level);
 }
 
 void

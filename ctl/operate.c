@@ -4,10 +4,13 @@
 #include "ctl/operate.h"
 
 #include "ctl/ask.h"
+#include "ctl/failure.h"
 #include "ctl/field.h"
+#include "ctl/legible.h"
 
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
@@ -48,6 +51,40 @@ print_meant(const json_t *list, const char *what, FILE *out)
 		                                                        : text_of(c, "how"), out);
 }
 
+static const char *
+plural(long long n)
+{
+	return n == 1 ? "" : "s";
+}
+
+/* Those of the other proxies that keep us waiting, and those that cannot. */
+static void
+print_elsewhere(const json_t *o, FILE *out)
+{
+	const json_t *list = json_object_get(o, "elsewhere"), *v;
+	bool waits = int_of(o, "connections") + int_of(o, "before") > 0;
+	size_t i;
+
+	json_array_foreach(list, i, v) {
+		const long long n = int_of(v, "connections");
+		const char *says = text_of(v, "says");
+
+		waits |= n > 0 || strcmp(says, "not yet") == 0;
+		if (n > 0)
+			fprintf(out, "; at proxy %s: %lld connection%s", text_of(v, "proxy"), n,
+			    plural(n));
+		else if (strcmp(says, "not yet") == 0)
+			fprintf(out, "; proxy %s does not know of it yet", text_of(v, "proxy"));
+		else if (strcmp(says, "never") == 0)
+			fprintf(out, "; proxy %s, of an older version, does not say",
+			    text_of(v, "proxy"));
+	}
+	if (json_is_null(list))
+		fputs("; other proxies are not known, see smbgatectl show map", out);
+	else if (json_is_false(json_object_get(o, "over")) && !waits)
+		fputs("; other proxies are asked once more", out);
+}
+
 static void
 print_progress(const json_t *o, FILE *out)
 {
@@ -55,12 +92,15 @@ print_progress(const json_t *o, FILE *out)
 
 	fprintf(out, "%s: %lld client%s, %lld connection%s, %lld open files",
 	    json_is_string(json_object_get(o, "node")) ? text_of(o, "node") : "smbgate",
-	    int_of(o, "clients"), int_of(o, "clients") == 1 ? "" : "s", int_of(o, "connections"),
-	    int_of(o, "connections") == 1 ? "" : "s", int_of(o, "open_files"));
+	    int_of(o, "clients"), plural(int_of(o, "clients")), int_of(o, "connections"),
+	    plural(int_of(o, "connections")), int_of(o, "open_files"));
+	if (int_of(o, "before") > 0)
+		fprintf(out, ", %lld connections from before an upgrade", int_of(o, "before"));
 	if (int_of(o, "unseen") > 0)
 		fprintf(out, ", %lld of the clients cannot be seen into", int_of(o, "unseen"));
 	if (json_is_integer(left))
 		fprintf(out, ", %lld s left", int_of(o, "remaining_s"));
+	print_elsewhere(o, out);
 	fputc('\n', out);
 }
 
@@ -71,6 +111,25 @@ print_line(const json_t *o)
 	putchar('\n');
 }
 
+/* What the end does not say of other proxies. */
+static void
+print_end_elsewhere(const json_t *o)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(o, "elsewhere"), i, v) {
+		const long long n = int_of(v, "cut_total");
+
+		if (n > 0)
+			printf("Proxy %s has cut %lld client%s at the deadline: see its log.\n",
+			    text_of(v, "proxy"), n, plural(n));
+		if (strcmp(text_of(v, "says"), "never") == 0)
+			printf("Proxy %s, of an older version, does not say whom it has there: "
+			       "wait at it as well.\n", text_of(v, "proxy"));
+	}
+}
+
 /* The last line has those that the deadline has cut. */
 static void
 print_end(const json_t *o, bool json)
@@ -79,7 +138,9 @@ print_end(const json_t *o, bool json)
 		print_line(o);
 		return;
 	}
+	legible(json_object_get(o, "cut"));
 	print_meant(json_object_get(o, "cut"), "cut at the deadline", stdout);
+	print_end_elsewhere(o);
 	if (bool_of(o, "stopped"))
 		printf("smbgate has stopped.\n");
 	else
@@ -103,6 +164,16 @@ print_how_far(const char *path, const json_t *request, bool json)
 	json_decref(o);
 }
 
+static bool
+is_over(const json_t *o)
+{
+	const json_t *over = json_object_get(o, "over");
+
+	/* An smbgate of an older version sees its own clients alone. */
+	return over == NULL ? int_of(o, "connections") + int_of(o, "before") == 0
+	                    : json_is_true(over);
+}
+
 int
 operate_wait(const char *path, const char *node, bool json)
 {
@@ -112,11 +183,9 @@ operate_wait(const char *path, const char *node, bool json)
 	while (!empty && !failed) {
 		o = ask(path, request);
 		failed = o == NULL || json_object_get(o, "error") != NULL;
-		empty = !failed && int_of(o, "connections") == 0;
-		if (o != NULL && failed && json)
-			print_line(o);
-		else if (o != NULL && failed)
-			fprintf(stderr, "smbgatectl: %s\n", text_of(o, "error"));
+		empty = !failed && is_over(o);
+		if (failed)
+			failure_print(json_incref(o), json);
 		else if (empty)
 			print_end(o, json);
 		else if (o != NULL && json)
@@ -132,7 +201,7 @@ operate_wait(const char *path, const char *node, bool json)
 	return empty ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* The lines of an answer, as they come. NULL: the reason is on stderr. */
+/* The lines of an answer, as they come. NULL: *first is the reason. */
 static FILE *
 stop_begin(const char *path, const json_t *request, json_t **first)
 {
@@ -147,8 +216,10 @@ stop_begin(const char *path, const json_t *request, json_t **first)
 	if (f != NULL && *first != NULL && json_object_get(*first, "error") == NULL &&
 	    fgetc(f) == '\n')
 		return f;
-	fprintf(stderr, "smbgatectl: %s\n",
-	    json_object_get(*first, "error") != NULL ? text_of(*first, "error") : "no answer");
+	if (json_object_get(*first, "error") == NULL) {
+		json_decref(*first);
+		*first = failure("no answer");
+	}
 	if (f != NULL)
 		fclose(f);
 	return NULL;
@@ -182,7 +253,7 @@ operate_stop(const char *path, const json_t *request, bool json)
 	bool good;
 
 	if (f == NULL) {
-		json_decref(first);
+		failure_print(first, json);
 		return EXIT_FAILURE;
 	}
 	if (json)
@@ -202,8 +273,8 @@ operate_stop(const char *path, const json_t *request, bool json)
 	if (good)
 		print_end(last, json);
 	else
-		fputs("smbgatectl: smbgate has ended before its clients had gone; its log says "
-		      "why\n", stderr);
+		failure_print(failure("smbgate has ended before its clients had gone; its log "
+		    "says why"), json);
 	json_decref(last);
 	return good && fflush(stdout) != EOF ? EXIT_SUCCESS : EXIT_FAILURE;
 }
@@ -258,8 +329,14 @@ operate_moved(const char *path, const json_t *answer)
 void
 show_killed(const json_t *answer, bool all, FILE *out)
 {
+	const json_t *before = json_object_get(answer, "before");
+
 	(void)all;
 	print_meant(json_object_get(answer, "killed"), "killed", out);
+	if (json_is_object(before))
+		fprintf(out, "Process %lld, which has %lld connections from before an upgrade, has "
+		             "been told as well: its log says what came of that.\n",
+		    int_of(before, "pid"), int_of(before, "connections"));
 	if (!bool_of(answer, "others_told"))
 		fputs("Other proxies could not be told: connections there go on.\n", out);
 }

@@ -3,6 +3,7 @@
 
 #include "ctl/options.h"
 
+#include "ctl/failure.h"
 #include "policy/units.h"
 
 #include <getopt.h>
@@ -33,15 +34,17 @@ static const struct row {
 #define LONG 256
 
 void
-usage_error(const char *fmt, ...)
+usage_error(const struct options *o, const char *fmt, ...)
 {
+	char text[1024];
 	va_list ap;
 
-	fputs("smbgatectl: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	fputs("\nsmbgatectl: see smbgatectl --help\n", stderr);
+	fprintf(stderr, "smbgatectl: %s\nsmbgatectl: see smbgatectl --help\n", text);
+	if (option_given(o, OPT_JSON))
+		failure_print(failure("%s", text), true);
 	exit(EXIT_USAGE);
 }
 
@@ -89,26 +92,28 @@ options_read(struct options *o, int argc, char **argv)
 	int c;
 
 	options_table(longs, letters);
+	/* What is wrong before it is JSON as well. */
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (strcmp(argv[i], "--json") == 0 || strcmp(argv[i], "-j") == 0)
+			o->value[OPT_JSON] = "";
 	while ((c = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
-		if (c == '?') {
-			/* getopt_long() has said what is wrong. */
-			fputs("smbgatectl: see smbgatectl --help\n", stderr);
-			exit(EXIT_USAGE);
-		}
+		/* getopt_long() has said what is wrong. */
+		if (c == '?')
+			usage_error(o, "an option is wrong: %s", argv[optind - 1]);
 		for (size_t i = 0; i < NOPTIONS; i++)
 			if (c == LONG + (int)i || c == rows[i].letter)
 				o->value[i] = optarg != NULL ? optarg : "";
 		if (c == LONG + OPT_NAME && o->nnames == OPTIONS_NAMES_MAX)
-			usage_error("--name is given more than %d times", OPTIONS_NAMES_MAX);
+			usage_error(o, "--name is given more than %d times", OPTIONS_NAMES_MAX);
 		if (c == LONG + OPT_NAME)
 			o->names[o->nnames++] = optarg;
 	}
 	if (option_given(o, OPT_SOCKET) && option_given(o, OPT_CONFIG))
-		usage_error("-s and -c exclude each other");
+		usage_error(o, "-s and -c exclude each other");
 }
 
 static json_t *
-option_json(enum option_kind kind, const char *text)
+option_json(const struct options *o, enum option_kind kind, const char *text)
 {
 	uint64_t ms;
 
@@ -117,7 +122,7 @@ option_json(enum option_kind kind, const char *text)
 		return json_true();
 	case OPTION_TIME:
 		if (units_duration(&ms, text) == -1 || ms > INT64_MAX)
-			usage_error("\"%s\" is not a time, such as 30s or 10m", text);
+			usage_error(o, "\"%s\" is not a time, such as 30s or 10m", text);
 		return json_integer((json_int_t)ms);
 	case OPTION_TEXT:
 		break;
@@ -131,8 +136,8 @@ options_request(const struct options *o, json_t *request)
 	for (size_t i = 0; i < NOPTIONS; i++)
 		if (rows[i].key != NULL && o->value[i] != NULL &&
 		    json_object_set_new(request, rows[i].key,
-		        option_json(rows[i].kind, o->value[i])) == -1)
-			usage_error("the value of --%s is not UTF-8 text", rows[i].name);
+		        option_json(o, rows[i].kind, o->value[i])) == -1)
+			usage_error(o, "the value of --%s is not UTF-8 text", rows[i].name);
 }
 
 void

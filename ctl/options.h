@@ -48,7 +48,11 @@ void options_request(const struct options *o, json_t *request);
 /* A line for each, as usage has them. */
 void options_help(FILE *out);
 
-/* What is wrong with the command line; ends the program with EXIT_USAGE. */
-void usage_error(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+/*
+ * What is wrong with the command line, to people, and as JSON if that was asked for; ends the
+ * program with EXIT_USAGE.
+ */
+void usage_error(const struct options *o, const char *fmt, ...)
+    __attribute__((noreturn, format(printf, 2, 3)));
 
 #endif

@@ -27,9 +27,7 @@ rows_request(const struct options *o, const char *what, json_t *request)
 	const bool clients = strcmp(what, "clients") == 0;
 
 	if (option_given(o, OPT_LIVE) && option_given(o, OPT_LINGERING))
-		usage_error("--live and --lingering exclude each other");
-	if (option_given(o, OPT_COLUMNS) && option_given(o, OPT_JSON))
-		usage_error("--columns is for tables: JSON has every key");
+		usage_error(o, "--live and --lingering exclude each other");
 	if (option_given(o, OPT_OLD) || option_given(o, OPT_JSON))
 		return;
 	if (clients && !option_given(o, OPT_LINGERING) && !option_given(o, OPT_ALL))
@@ -107,9 +105,14 @@ head_of(char dst[NAME_MAX_LEN + 2], const char *name, const json_t *rows)
 	dst[n] = '\0';
 }
 
+struct columns {
+	size_t n;
+	char names[COLUMNS_MAX][NAME_MAX_LEN];
+};
+
 /* Ends the program where rows have no such key, but others. */
 static void
-check_column(const json_t *rows, const char *name)
+check_column(const struct options *o, const json_t *rows, const char *name)
 {
 	json_t *first = json_array_get(rows, 0);
 	char list[512] = "";
@@ -123,37 +126,83 @@ check_column(const json_t *rows, const char *name)
 		if (!json_is_object(v) && len < sizeof(list))
 			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s",
 			    len > 0 ? ", " : "", key);
-	usage_error("no row has \"%s\"; there is %s", name, list);
+	usage_error(o, "no row has \"%s\"; there is %s", name, list);
+}
+
+/* Ends the program where the list is none. o NULL: it is one of ours. */
+static void
+columns_parse(struct columns *c, const struct options *o, const json_t *rows, const char *list)
+{
+	c->n = 0;
+	while (*list != '\0') {
+		size_t n = strcspn(list, ",");
+
+		if (n == 0 || n >= NAME_MAX_LEN || c->n == COLUMNS_MAX)
+			usage_error(o, "columns are at most %d keys of the rows, with commas "
+			    "between", COLUMNS_MAX);
+		snprintf(c->names[c->n], NAME_MAX_LEN, "%.*s", (int)n, list);
+		if (o != NULL)
+			check_column(o, rows, c->names[c->n]);
+		c->n++;
+		list += n + (list[n] == ',');
+	}
+	if (c->n == 0)
+		usage_error(o, "there are no columns");
 }
 
 void
-rows_print(const json_t *answer, const char *what, const char *columns, FILE *out)
+rows_print(const struct options *o, const json_t *answer, const char *what, const char *list,
+    FILE *out)
 {
-	const json_t *rows = json_object_get(answer, what), *o;
-	char names[COLUMNS_MAX][NAME_MAX_LEN], texts[COLUMNS_MAX][NAME_MAX_LEN + 2];
+	const json_t *rows = json_object_get(answer, what), *row;
+	char texts[COLUMNS_MAX][NAME_MAX_LEN + 2];
 	const char *heads[COLUMNS_MAX];
 	struct table t = { .heads = heads };
+	struct columns c;
 	size_t i;
 
-	while (*columns != '\0') {
-		size_t n = strcspn(columns, ",");
-
-		if (n == 0 || n >= NAME_MAX_LEN || t.ncols == COLUMNS_MAX)
-			usage_error("columns are at most %d keys of the rows, with commas between",
-			    COLUMNS_MAX);
-		snprintf(names[t.ncols], NAME_MAX_LEN, "%.*s", (int)n, columns);
-		check_column(rows, names[t.ncols]);
-		head_of(texts[t.ncols], names[t.ncols], rows);
+	columns_parse(&c, o, rows, list);
+	for (; t.ncols < c.n; t.ncols++) {
+		head_of(texts[t.ncols], c.names[t.ncols], rows);
 		heads[t.ncols] = texts[t.ncols];
-		t.ncols++;
-		columns += n + (columns[n] == ',');
 	}
-	if (t.ncols == 0)
-		usage_error("there are no columns");
-	json_array_foreach(rows, i, o)
-		for (size_t k = 0; k < t.ncols; k++)
-			add_cell(&t, o, names[k]);
+	json_array_foreach(rows, i, row)
+		for (size_t k = 0; k < c.n; k++)
+			add_cell(&t, row, c.names[k]);
 	table_print(&t, out);
+}
+
+void
+rows_keep(const struct options *o, const json_t *answer, const char *what)
+{
+	const json_t *rows = json_object_get(answer, what);
+	struct columns c;
+	json_t *row;
+	size_t i;
+
+	columns_parse(&c, o, rows, o->value[OPT_COLUMNS]);
+	json_array_foreach(rows, i, row) {
+		json_t *kept = json_object();
+
+		for (size_t k = 0; k < c.n; k++)
+			json_object_set(kept, c.names[k], json_object_get(row, c.names[k]));
+		json_object_clear(row);
+		json_object_update(row, kept);
+		json_decref(kept);
+	}
+}
+
+bool
+rows_nobody(const struct options *o, const json_t *answer)
+{
+	static const enum option_id naming[] = { OPT_NODE, OPT_CLIENT, OPT_USER, OPT_LISTENER,
+		OPT_PROTECTION };
+	bool named = false;
+
+	for (size_t i = 0; i < sizeof(naming) / sizeof(naming[0]); i++)
+		named |= option_given(o, naming[i]);
+	return named && int_of(answer, "matched") == 0 &&
+	    int_of(answer, "lingering_left_out") == 0;
 }
 
 void
@@ -173,8 +222,8 @@ void
 show_connections(const json_t *answer, bool all, FILE *out)
 {
 	(void)all;
-	rows_print(answer, "connections",
+	rows_print(NULL, answer, "connections",
 	    "id,client_address,local_address,node,user,dialect,protection,stage,open_files,"
-	    "outstanding,bytes_to_node,bytes_to_client,idle_s,age_s",
+	    "outstanding,bytes_to_node,bytes_to_client,idle_s,age_s,captured",
 	    out);
 }

@@ -18,8 +18,17 @@ bool rows_are(const char *what);
  */
 void rows_request(const struct options *o, const char *what, json_t *request);
 
-/* The columns of that list, keys of the answer's rows; ends the program if no row has one. */
-void rows_print(const json_t *answer, const char *what, const char *columns, FILE *out);
+/*
+ * The columns of that list, keys of the answer's rows; ends the program if no row has one. o NULL:
+ * the list is none of theirs.
+ */
+void rows_print(const struct options *o, const json_t *answer, const char *what, const char *list,
+    FILE *out);
+/* Each row keeps these keys alone, of OPT_COLUMNS. */
+void rows_keep(const struct options *o, const json_t *answer, const char *what);
+
+/* Somebody was named, by a filter, and is not there. */
+bool rows_nobody(const struct options *o, const json_t *answer);
 
 /* What a table does not show. */
 void rows_left_out(const json_t *answer, const char *what, FILE *out);

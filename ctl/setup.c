@@ -174,6 +174,7 @@ check_all(const struct setup *s)
 	ownaddr_get(&own);
 	setup_keytab(s);
 	setup_kdc(s);
+	setup_name(s, &own);
 	setup_nodes(s);
 	check_loops(s, &own);
 	check_announced(s, &own);

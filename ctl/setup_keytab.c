@@ -25,6 +25,10 @@ struct spn {
 	uint32_t kvno;			/* the highest */
 	unsigned keys;
 	char principal[NAME_MAX_LEN];	/* "cifs/nas@REALM"; "": none */
+	/* The account's own name, "NAS$@REALM": its keys open tickets for each of its SPNs. */
+	char account[NAME_MAX_LEN];
+	uint32_t account_kvno;		/* the highest */
+	const char *has;		/* what to call the key that is compared: one of the two */
 	/* Who may log on with it: itself, or "", and others, for its own may be old. */
 	char logon[LOGONS_MAX][NAME_MAX_LEN];
 	unsigned nlogons;
@@ -55,6 +59,36 @@ add_logon(struct spn *s, const struct keytab_entry *e)
 		memcpy(s->logon[s->nlogons++], who, sizeof(who));
 }
 
+static void
+note_account(struct spn *s, const struct keytab_entry *e)
+{
+	const struct keytab_text *name = &e->component[0];
+
+	if (e->ncomponents != 1 || name->n == 0 || name->p[name->n - 1] != '$')
+		return;
+	if (s->account[0] == '\0')
+		principal_of(e, s->account);
+	if (e->kvno > s->account_kvno)
+		s->account_kvno = e->kvno;
+}
+
+/* The keytab has no key of that name, but one of the account, which does where the KDC says so. */
+static void
+take_account(struct spn *s)
+{
+	const char *realm = strrchr(s->account, '@');
+
+	s->has = s->principal;
+	if (s->keys > 0 || realm == NULL)
+		return;
+	s->has = s->account;
+	s->keys++;
+	s->kvno = s->account_kvno;
+	snprintf(s->principal, NAME_MAX_LEN, "%.*s/%.100s%.100s",
+	    (int)strcspn(s->services, ","), s->services, s->name, realm);
+	memcpy(s->logon[0], s->account, sizeof(s->logon[0]));
+}
+
 static int
 spn_cb(void *arg, const struct keytab_entry *e)
 {
@@ -62,6 +96,7 @@ spn_cb(void *arg, const struct keytab_entry *e)
 	const struct keytab_text *host = &e->component[1];
 
 	add_logon(s, e);
+	note_account(s, e);
 	if (e->ncomponents != 2 || !keytab_serves(e, s->services) ||
 	    host->n != strlen(s->name) || strncasecmp(host->p, s->name, host->n) != 0)
 		return 0;
@@ -154,6 +189,14 @@ is_other_key(const char *why)
 	    strstr(why, "reauthentication failed") != NULL;
 }
 
+/* The same of a name that no account has. */
+static bool
+is_unknown(const char *why)
+{
+	return strcasestr(why, "server ") != NULL &&
+	    strcasestr(why, "not found in kerberos database") != NULL;
+}
+
 static void
 compare_kvno(const struct setup *s, const struct spn *spn)
 {
@@ -169,21 +212,25 @@ compare_kvno(const struct setup *s, const struct spn *spn)
 	if (kvno == 0 && is_other_key(why))
 		check_found(s->c, ID, CHECK_FAIL, spn->name,
 		    "write the keytab again, with the key that the KDC has now",
-		    "the keytab has %s, kvno %u, and the KDC another key: %s", spn->principal,
+		    "the keytab has %s, kvno %u, and the KDC another key: %s", spn->has,
 		    spn->kvno, why);
+	else if (kvno == 0 && is_unknown(why))
+		check_found(s->c, ID, CHECK_FAIL, spn->name,
+		    "make it an SPN of the cluster's account: setspn -S, or samba-tool spn add",
+		    "no account has %s: clients get no ticket", spn->principal);
 	else if (kvno == 0)
 		check_found(s->c, ID, s->ask->kdc != NULL ? CHECK_FAIL : CHECK_WARN, spn->name,
 		    "name a KDC that answers: --kdc; kinit and kvno must be installed",
 		    "the keytab has %s, kvno %u; the KDC does not say its kvno: %s",
-		    spn->principal, spn->kvno, why);
+		    spn->has, spn->kvno, why);
 	else if (kvno != spn->kvno)
 		check_found(s->c, ID, CHECK_FAIL, spn->name,
 		    "write the keytab again, with the key that the KDC has now",
-		    "the keytab has %s with kvno %u, and the KDC %u", spn->principal, spn->kvno,
+		    "the keytab has %s with kvno %u, and the KDC %u", spn->has, spn->kvno,
 		    kvno);
 	else
 		check_found(s->c, ID, CHECK_OK, spn->name, NULL,
-		    "the keytab has %s, kvno %u, as the KDC", spn->principal, kvno);
+		    "the keytab has %s, kvno %u, as the KDC", spn->has, kvno);
 }
 
 static void
@@ -193,15 +240,18 @@ check_name(const struct setup *s, const char *name, const uint8_t *p, size_t n)
 	char why[KEYTAB_WHY];
 	size_t unknown;
 
-	if (keytab_parse(p, n, spn_cb, &spn, &unknown, why) == -1)
+	if (keytab_parse(p, n, spn_cb, &spn, &unknown, why) == -1) {
 		check_found(s->c, ID, CHECK_FAIL, name, "write the keytab again", "%s", why);
-	else if (spn.keys == 0)
+		return;
+	}
+	take_account(&spn);
+	if (spn.keys > 0)
+		compare_kvno(s, &spn);
+	else
 		check_found(s->c, ID, CHECK_FAIL, name,
 		    "register the name at the KDC, and put its key into the keytab",
 		    "the keytab has no key of %.64s/%s that smbgate can use",
 		    s->conf->keytab_services, name);
-	else
-		compare_kvno(s, &spn);
 }
 
 static void

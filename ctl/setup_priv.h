@@ -7,6 +7,7 @@
 
 struct check;
 struct conf;
+struct ownaddr;
 struct pol_node;
 struct policy;
 struct setup_ask;
@@ -25,6 +26,8 @@ void setup_bypass(const struct setup *s, const struct pol_node *const *nodes, si
 void setup_kdc(const struct setup *s);
 /* "clock-skew": so far is that clock ahead of ours. */
 void setup_clock(const struct setup *s, const char *whose, int64_t ahead_s);
+/* "name-leads": where the names lead that clients use; own: this machine's addresses. */
+void setup_name(const struct setup *s, const struct ownaddr *own);
 void setup_redis(const struct setup *s);
 
 #endif

@@ -21,6 +21,21 @@ ports_cell(struct table *t, long long used, long long fit)
 		table_add(t, "-");
 }
 
+/* Why those are not up that are not: what their last probes met. */
+static void
+show_probes(const json_t *answer, FILE *out)
+{
+	const json_t *o;
+	size_t i;
+
+	json_array_foreach(json_object_get(answer, "nodes"), i, o) {
+		const char *why = json_string_value(json_object_get(o, "probe_why"));
+
+		if (why != NULL && strcmp(text_of(o, "state"), "up") != 0)
+			fprintf(out, "%s: its last probe failed: %s\n", text_of(o, "name"), why);
+	}
+}
+
 /* Those that say anything but that all is well. */
 static void
 show_agents(const json_t *answer, FILE *out)
@@ -64,7 +79,7 @@ show_nodes(const json_t *answer, bool all, FILE *out)
 		table_add(&t, "%s%s%s%s", state, also ? ",drain" : "",
 		    bool_of(o, "held_down") || bool_of(o, "logons_held") ? ",held" : "",
 		    bool_of(o, "unreached") ? ",unreached" : "");
-		table_add(&t, "%s", duration(int_of(o, "since_s"), since));
+		table_add(&t, "%s", duration(int_of(o, "state_since_s"), since));
 		table_add(&t, "%s", text_of(o, "address"));
 		table_add(&t, "%lld", int_of(o, "weight"));
 		table_add(&t, "%lld", int_of(o, "connections"));
@@ -79,6 +94,7 @@ show_nodes(const json_t *answer, bool all, FILE *out)
 			table_add(&t, "-");
 	}
 	table_print(&t, out);
+	show_probes(answer, out);
 	show_agents(answer, out);
 	if (json_is_false(json_object_get(answer, "takes_clients")))
 		fputs("No node takes new clients (see no-node in policy.conf)\n", out);

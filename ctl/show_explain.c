@@ -213,16 +213,16 @@ show_explain(const json_t *answer, bool all, FILE *out)
 	if (show_explained(answer) == 0)
 		fputs("Nobody: nothing live, lingering or refused has that address, GUID, id or "
 		      "user.\n", out);
+	if (json_object_get(answer, "address") != NULL)
+		print_address(json_object_get(answer, "address"), out);
+	if (json_object_get(answer, "guid") != NULL)
+		print_guid(json_object_get(answer, "guid"), out);
 	json_array_foreach(clients, i, o) {
-		if (i > 0)
+		if (i > 0 || json_object_get(answer, "address") != NULL)
 			fputc('\n', out);
 		explain_client(o, out);
 	}
 	print_sessions(sessions, json_array_size(sessions) > json_array_size(clients), out);
 	if (json_array_size(refusals) > 0)
 		show_refusals(answer, false, out);
-	if (json_object_get(answer, "address") != NULL)
-		print_address(json_object_get(answer, "address"), out);
-	if (json_object_get(answer, "guid") != NULL)
-		print_guid(json_object_get(answer, "guid"), out);
 }

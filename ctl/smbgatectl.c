@@ -5,7 +5,9 @@
 #include "ctl/capture.h"
 #include "ctl/check.h"
 #include "ctl/command.h"
+#include "ctl/failure.h"
 #include "ctl/found.h"
+#include "ctl/legible.h"
 #include "ctl/loglevel.h"
 #include "ctl/operate.h"
 #include "ctl/options.h"
@@ -28,6 +30,8 @@
 #include <unistd.h>
 
 #include <jansson.h>
+
+#define NO_PATH "there is no path of a socket to be had"
 
 /* It is not smbgate that does it: what it answers to "show" is the beginning. */
 static bool
@@ -71,17 +75,6 @@ socket_path(const struct options *o)
 	errlist_fini(&e);
 	conf_free(&conf);
 	return path;
-}
-
-static void
-print_error(const json_t *answer)
-{
-	const json_t *line;
-	size_t i;
-
-	json_array_foreach(json_object_get(answer, "errors"), i, line)
-		fprintf(stderr, "%s\n", json_string_value(line));
-	fprintf(stderr, "smbgatectl: %s\n", json_string_value(json_object_get(answer, "error")));
 }
 
 /* words: of the command's arguments. NULL: one is not UTF-8 text. */
@@ -149,7 +142,7 @@ check(const struct options *o, const char *path, const char *client, json_t *ans
 	json_decref(answer);
 	if (ask.conf != NULL && setup_check(&c, &ask) == -1) {
 		json_decref(c.list);
-		return json_pack("{s:s}", "error", "the files have errors");
+		return failure("the files have errors");
 	}
 	made = json_pack("{s:b, s:o}", "good", c.good, "checks", c.list);
 	return made;
@@ -157,22 +150,25 @@ check(const struct options *o, const char *path, const char *client, json_t *ans
 
 /* False: it could not be written. */
 static bool
-print_answer(const struct options *o, const struct command *c, const json_t *answer, bool good)
+print_answer(const struct options *o, const struct command *c, json_t *answer, bool good)
 {
 	const bool json = option_given(o, OPT_JSON), all = option_given(o, OPT_ALL);
 
-	if (json && option_given(o, OPT_WAIT))
-		json_dumpf(answer, stdout, JSON_COMPACT);
-	else if (json)
-		json_dumpf(answer, stdout, JSON_INDENT(2));
-	if (json)
-		putchar('\n');
+	if (!json)
+		legible(answer);
 	else if (good && option_given(o, OPT_COLUMNS))
-		rows_print(answer, c->what, o->value[OPT_COLUMNS], stdout);
-	else if (good)
-		(option_given(o, OPT_OLD) ? show_old : c->show)(answer, all, stdout);
+		rows_keep(o, answer, c->what);
+	if (!good)
+		failure_print(json_incref(answer), json);
+	else if (json)
+		json_dumpf(answer, stdout, option_given(o, OPT_WAIT) ? JSON_COMPACT
+		                                                     : JSON_INDENT(2));
+	else if (option_given(o, OPT_COLUMNS))
+		rows_print(o, answer, c->what, o->value[OPT_COLUMNS], stdout);
 	else
-		print_error(answer);
+		(option_given(o, OPT_OLD) ? show_old : c->show)(answer, all, stdout);
+	if (good && json)
+		putchar('\n');
 	if (!json && good && rows_are(c->what))
 		rows_left_out(answer, c->what, stdout);
 	if (fflush(stdout) != EOF && !ferror(stdout))
@@ -191,9 +187,9 @@ ctl_run(const struct options *o, const struct command *c, char *const *words)
 	bool good = false;
 
 	if (request == NULL)
-		answer = json_pack("{s:s}", "error", "the argument is not UTF-8 text");
+		answer = failure("the argument is not UTF-8 text");
 	else if (path == NULL)
-		answer = json_pack("{s:s}", "error", "there is no path of a socket to be had");
+		answer = failure(NO_PATH);
 	else if (is_check(c))
 		answer = check(o, path, arg, ask(path, request));
 	else
@@ -203,7 +199,8 @@ ctl_run(const struct options *o, const struct command *c, char *const *words)
 		good = json_object_get(answer, "error") == NULL;
 		good = print_answer(o, c, answer, good) && good &&
 		    !json_is_false(json_object_get(answer, "good")) &&
-		    !(c->show == show_explain && show_explained(answer) == 0);
+		    !(c->show == show_explain && show_explained(answer) == 0) &&
+		    !(rows_are(c->what) && rows_nobody(o, answer));
 	}
 	json_decref(answer);
 	if (good && option_given(o, OPT_WAIT))
@@ -220,7 +217,9 @@ ctl_stop(const struct options *o, const struct command *c, char *const *words)
 	char *path = socket_path(o);
 	int status = EXIT_FAILURE;
 
-	if (path != NULL && request != NULL)
+	if (path == NULL)
+		failure_print(failure(NO_PATH), option_given(o, OPT_JSON));
+	else if (request != NULL)
 		status = operate_stop(path, request, option_given(o, OPT_JSON));
 	json_decref(request);
 	free(path);
@@ -233,8 +232,10 @@ ctl_watch(const struct options *o, const char *what)
 	char *path;
 	int status;
 
-	watch_check(what);
+	watch_check(o, what);
 	path = socket_path(o);
+	if (path == NULL)
+		failure_print(failure(NO_PATH), option_given(o, OPT_JSON));
 	status = path == NULL ? EXIT_FAILURE : watch_run(path, what);
 	free(path);
 	return status;
@@ -253,12 +254,14 @@ stream_run(const struct options *o, const struct command *c, char *const *words)
 	int status = EXIT_FAILURE;
 
 	if (captures && k.file == NULL)
-		usage_error("capture needs --write FILE");
+		usage_error(o, "capture needs --write FILE");
 	if (size != NULL && (units_speed(&k.size, size) == -1 || k.size == 0))
-		usage_error("\"%s\" is not a number of bytes, such as 100M", size);
+		usage_error(o, "\"%s\" is not a number of bytes, such as 100M", size);
 	if (request == NULL)
-		usage_error("\"%s\" is not UTF-8 text", words[0]);
-	if (path != NULL)
+		usage_error(o, "\"%s\" is not UTF-8 text", words[0]);
+	if (path == NULL)
+		failure_print(failure(NO_PATH), k.json);
+	else
 		status = captures ? capture_run(path, request, &k)
 		                  : trace_run(path, request, k.json);
 	json_decref(request);
@@ -273,9 +276,9 @@ match_explain(const struct options *o, const char *who)
 	const int n = (who != NULL) + option_given(o, OPT_ADDRESS) + option_given(o, OPT_GUID);
 
 	if (n != 1)
-		usage_error("explain needs one of WHO, --address and --guid");
+		usage_error(o, "explain needs one of WHO, --address and --guid");
 	if (who != NULL && option_given(o, OPT_LISTENER))
-		usage_error("--listener goes with --address and --guid");
+		usage_error(o, "--listener goes with --address and --guid");
 }
 
 int
@@ -297,18 +300,20 @@ main(int argc, char **argv)
 	}
 	if (optind == argc) {
 		usage(stderr);
+		if (option_given(&o, OPT_JSON))
+			failure_print(failure("a command is missing"), true);
 		return EXIT_USAGE;
 	}
-	c = command_find(argc - optind, argv + optind, &words);
+	c = command_find(&o, argc - optind, argv + optind, &words);
 	command_match(c, &o);
 	if (c->show == show_explain)
 		match_explain(&o, words[0]);
 	if (is_check(c) && words[0] != NULL && addr_parse(&a, words[0]) == -1)
-		usage_error("\"%s\" is not an IPv4 or IPv6 address", words[0]);
+		usage_error(&o, "\"%s\" is not an IPv4 or IPv6 address", words[0]);
 	if (c->show == show_log_level)
 		loglevel_check(&o, words[0]);
 	if (strcmp(c->word, "upgrade") == 0)
-		return upgrade_run(o.value[OPT_CONFIG]);
+		return upgrade_run(o.value[OPT_CONFIG], option_given(&o, OPT_JSON));
 	if (c->show == show_watch)
 		return ctl_watch(&o, words[0]);
 	if (c->show == show_stop && option_given(&o, OPT_WAIT))

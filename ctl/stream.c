@@ -4,6 +4,7 @@
 #include "ctl/stream.h"
 
 #include "ctl/ask.h"
+#include "ctl/failure.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -62,7 +63,7 @@ stream_open(const char *path, const json_t *request, json_t **first)
 	s->signals = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
 	*first = stream_line(s);
 	if (*first == NULL)
-		*first = json_pack("{s:s}", "error", "no answer");
+		*first = failure("no answer");
 	if (*first != NULL && json_object_get(*first, "error") == NULL) {
 		s->end_ms += json_integer_value(json_object_get(*first, "for_ms"));
 		return s;

@@ -3,6 +3,8 @@
 
 #include "ctl/upgrade.h"
 
+#include "ctl/failure.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -31,7 +33,7 @@ find_smbgate(char path[PATH_MAX])
 }
 
 int
-upgrade_run(const char *conf)
+upgrade_run(const char *conf, bool json)
 {
 	char path[PATH_MAX];
 
@@ -39,6 +41,6 @@ upgrade_run(const char *conf)
 	/* One NULL ends the arguments, whichever it is. */
 	execl(path, "smbgate", "--takeover", "--daemon", conf == NULL ? NULL : "-c", conf,
 	    (char *)NULL);
-	fprintf(stderr, "smbgatectl: %s: %s\n", path, strerror(errno));
+	failure_print(failure("%s: %s", path, strerror(errno)), json);
 	return EXIT_FAILURE;
 }

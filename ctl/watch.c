@@ -5,6 +5,7 @@
 
 #include "ctl/ask.h"
 #include "ctl/field.h"
+#include "ctl/legible.h"
 #include "ctl/options.h"
 #include "ctl/rows.h"
 #include "ctl/show.h"
@@ -20,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define DEFAULT_WHAT "clients"
 #define SECOND_MS 1000
 /* Clients that have said something last: top talkers are among these. */
 #define CLIENTS_ASKED 1000
@@ -43,11 +45,14 @@ struct talk {
 };
 
 void
-watch_check(const char *what)
+watch_check(const struct options *o, const char *what)
 {
 	if (what != NULL && strcmp(what, "nodes") != 0 && strcmp(what, "clients") != 0 &&
 	    strcmp(what, "refusals") != 0)
-		usage_error("watch shows nodes, clients or refusals");
+		usage_error(o, "watch shows nodes, clients or refusals");
+	if (!isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO))
+		usage_error(o, "watch needs a terminal: see show %s --json",
+		    what == NULL ? DEFAULT_WHAT : what);
 }
 
 void
@@ -161,7 +166,7 @@ print_nodes(const struct talk *all, size_t n, FILE *out)
 		table_add(&t, "%lld", int_of(o, "clients"));
 		table_add(&t, "%lld", int_of(o, "connections"));
 		add_files(&t, o);
-		table_add(&t, "%s", duration(int_of(o, "since_s"), since));
+		table_add(&t, "%s", duration(int_of(o, "state_since_s"), since));
 		table_add(&t, "%s", text_of(o, "address"));
 	}
 	table_print(&t, out);
@@ -260,6 +265,7 @@ draw(struct watch *w)
 	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &now) == 0 && now.ws_row > 0 && now.ws_col > 0)
 		size = now;
 	if (out != NULL) {
+		legible(answer);
 		fprintf(out, "smbgatectl watch %s, q ends it\n\n", w->what);
 		print_watched(w, answer, size.ws_row, out);
 		fclose(out);
@@ -330,12 +336,10 @@ pause_watch(struct watch *w, int fd)
 int
 watch_run(const char *path, const char *what)
 {
-	struct watch w = { .path = path, .what = what == NULL ? "clients" : what };
+	struct watch w = { .path = path, .what = what == NULL ? DEFAULT_WHAT : what };
 	sigset_t set;
 	int fd;
 
-	if (!isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO))
-		usage_error("watch needs a terminal: see show %s --json", w.what);
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);

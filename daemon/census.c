@@ -116,9 +116,10 @@ census_ask(const struct census_env *env, bool users, const struct who *who, cens
 	if (who != NULL)
 		c->who = *who;
 	c->query = connlist_take(env->connlist, NULL, listed_by_workers, c, why_r);
-	if (c->query == NULL)
-		census_free(&c->job, true);
-	return c->query == NULL ? NULL : c;
+	if (c->query != NULL)
+		return c;
+	census_free(&c->job, true);
+	return NULL;
 }
 
 void
@@ -130,8 +131,10 @@ census_forget(struct census **cp)
 	if (c == NULL)
 		return;
 	c->done = NULL;
-	if (c->query == NULL)
+	if (c->query == NULL) {
+		scribe_forget(c->env.scribe, &c->job);
 		return;
+	}
 	connlist_forget(&c->query);
 	census_free(&c->job, true);
 }

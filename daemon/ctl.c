@@ -52,8 +52,12 @@
 #define STREAM_FULL (1024 * 1024)
 #define STREAM_LOW (256 * 1024)
 #define STREAM_WRITE (128 * 1024)
-/* For those who keep others waiting: a check of smbgate must not fail for them. */
+/*
+ * For those who keep others waiting, from when it is for them to ask or to read: a check of smbgate
+ * must not fail for them. Who reads an answer has it for each so many bytes.
+ */
 #define CROWDED_MS 300
+#define CROWDED_BYTES (64 * 1024)
 
 #define CTL_MAGIC 0x43544c30u
 #define PEER_MAGIC 0x43544c31u
@@ -74,6 +78,7 @@ struct long_answer {
 	struct scribe_job job;		/* the first member */
 	struct peer *peer;		/* NULL: it has gone */
 	const struct ctl_env *env;
+	struct scribe *scribe;		/* who makes it */
 	struct ctl_later later;
 	struct conn_parts *parts;	/* NULL: none are needed */
 	char *text;			/* NULL: memory was out */
@@ -94,7 +99,8 @@ struct peer {
 	bool eof;			/* it sends no more; it may still read */
 	uid_t uid;			/* whose it is */
 	bool hurried;			/* it has CROWDED_MS, if there is no room then */
-	uint64_t end_ms;		/* of its state, if it is not hurried */
+	size_t left;			/* unread when it was hurried */
+	uint64_t since_ms, end_ms;	/* of its state; the end, if it is not hurried */
 	LIST_ENTRY(peer) entry;
 };
 
@@ -104,6 +110,7 @@ struct ctl {
 	int fd;
 	struct event *accept;
 	struct event *retry;	/* when accepting failed for want of descriptors */
+	bool retired;
 	size_t npeers, nstreams, nstaying;
 	LIST_HEAD(, peer) peers;
 };
@@ -117,15 +124,37 @@ stream_free(struct peer *p)
 	p->ctl->nstreams--;
 }
 
+/* It takes memory, of the kernel's too: without that, it is tried again. */
+static void
+ctl_accept(struct ctl *ctl)
+{
+	const struct timeval second = { 1, 0 };
+
+	if (!ctl->retired && event_add(ctl->accept, NULL) == -1)
+		event_add(ctl->retry, &second);
+}
+
+/* Whatever is being made for it is not wanted any more. */
+static void
+peer_forget(struct peer *p)
+{
+	struct long_answer *a = p->answer;
+
+	connlist_forget(&p->query);
+	census_forget(&p->census);
+	if (a == NULL)
+		return;
+	p->answer = NULL;
+	a->peer = NULL;
+	scribe_forget(a->scribe, &a->job);
+}
+
 static void
 peer_free(struct peer *p)
 {
 	struct ctl *ctl = p->ctl;
 
-	connlist_forget(&p->query);
-	census_forget(&p->census);
-	if (p->answer != NULL)
-		p->answer->peer = NULL;
+	peer_forget(p);
 	if (p->tapping != NULL)
 		stream_free(p);
 	ctl->nstaying -= p->state == PEER_STAY;
@@ -137,7 +166,24 @@ peer_free(struct peer *p)
 	MAGIC_CLEAR(p);
 	free(p);
 	if (ctl->npeers-- == PEERS_MAX)
-		event_add(ctl->accept, NULL);
+		ctl_accept(ctl);
+}
+
+/* It is for them to do something: to ask, to read, or to go. */
+static bool
+is_theirs(const struct peer *p)
+{
+	return p->state == PEER_REQUEST || p->state == PEER_ANSWER || p->state == PEER_LINGER;
+}
+
+static void
+peer_hurry(struct peer *p)
+{
+	const struct timeval tv = { 0, CROWDED_MS * 1000 };
+
+	p->hurried = true;
+	p->left = evbuffer_get_length(bufferevent_get_output(p->bev));
+	event_add(p->deadline, &tv);
 }
 
 static void
@@ -147,8 +193,12 @@ peer_enter(struct peer *p, enum peer_state state, int seconds)
 
 	p->state = state;
 	p->hurried = false;
-	p->end_ms = clock_ms() + (uint64_t)seconds * 1000;
-	event_add(p->deadline, &tv);
+	p->since_ms = clock_ms();
+	p->end_ms = p->since_ms + (uint64_t)seconds * 1000;
+	if (p->ctl->npeers == PEERS_MAX && is_theirs(p))
+		peer_hurry(p);
+	else
+		event_add(p->deadline, &tv);
 }
 
 static void
@@ -266,12 +316,13 @@ answer_begin(struct peer *p, struct conn_parts *parts)
 	a->job = (struct scribe_job){ .work = answer_work, .done = answer_done };
 	a->peer = p;
 	a->env = env;
+	a->scribe = p->later.order ? env->clerk : env->scribe;
 	a->later = p->later;
 	a->later.policy = policy_ref(env->status->policy);
 	a->parts = parts;
 	p->answer = a;
 	peer_enter(p, PEER_GATHER, ANSWER_S);
-	if (!scribe_ask(env->scribe, &a->job)) {
+	if (!scribe_ask(a->scribe, &a->job)) {
 		answer_work(&a->job);
 		answer_done(&a->job, false);
 	}
@@ -369,7 +420,7 @@ static void
 peer_gather(struct peer *p)
 {
 	const struct ctl_env *env = p->ctl->env;
-	const struct census_env census = { env->connlist, env->scribe, env->sessions };
+	const struct census_env census = { env->connlist, env->clerk, env->sessions };
 	const struct who *who = p->later.who.text[0] == '\0' ? NULL : &p->later.who;
 	const char *why;
 
@@ -386,8 +437,13 @@ peer_gather(struct peer *p)
 static void
 peer_serve(struct peer *p, const char *line, size_t len)
 {
-	json_t *answer = ctl_request(p->ctl->env, p->uid, line, len, &p->later);
+	json_t *answer;
 
+	if (p->ctl->retired) {
+		peer_error(p, CTL_ELSEWHERE);
+		return;
+	}
+	answer = ctl_request(p->ctl->env, p->uid, line, len, &p->later);
 	if (p->later.for_ms > 0) {
 		peer_stream(p, answer);
 		return;
@@ -402,19 +458,32 @@ peer_serve(struct peer *p, const char *line, size_t len)
 		peer_gather(p);
 }
 
-/* No room is left: who neither asks nor reads goes. */
+static void
+peer_too_slow(struct peer *p)
+{
+	static const char late[] = "{\"error\":\"no request came in time\"}\n";
+
+	if (p->state == PEER_REQUEST)
+		(void)send(bufferevent_getfd(p->bev), late, sizeof(late) - 1,
+		    MSG_DONTWAIT | MSG_NOSIGNAL);
+	peer_free(p);
+}
+
+/* No room is left: who neither asks nor reads goes, now if they have had their moment. */
 static void
 hurry_peers(struct ctl *ctl)
 {
-	const struct timeval tv = { 0, CROWDED_MS * 1000 };
-	struct peer *p;
+	const uint64_t now = clock_ms();
+	struct peer *p, *next;
 
-	LIST_FOREACH(p, &ctl->peers, entry) {
-		if (p->hurried || p->state == PEER_GATHER || p->state == PEER_STREAM ||
-		    p->state == PEER_STAY)
+	for (p = LIST_FIRST(&ctl->peers); p != NULL; p = next) {
+		next = LIST_NEXT(p, entry);
+		if (p->hurried || !is_theirs(p))
 			continue;
-		p->hurried = true;
-		event_add(p->deadline, &tv);
+		if (p->state != PEER_ANSWER && now >= p->since_ms + CROWDED_MS)
+			peer_too_slow(p);
+		else
+			peer_hurry(p);
 	}
 }
 
@@ -502,25 +571,26 @@ peer_event_cb(struct bufferevent *bev, short what, void *arg)
 static void
 peer_hurried(struct peer *p)
 {
-	static const char late[] = "{\"error\":\"no request came in time\"}\n";
-	uint64_t now = clock_ms(), left = p->end_ms > now ? p->end_ms - now : 0;
-	const struct timeval tv = { (time_t)(left / 1000), (suseconds_t)(left % 1000) * 1000 };
+	uint64_t now = clock_ms(), left_ms = p->end_ms > now ? p->end_ms - now : 0;
+	const struct timeval tv = { (time_t)(left_ms / 1000),
+		(suseconds_t)(left_ms % 1000) * 1000 };
+	const size_t left = evbuffer_get_length(bufferevent_get_output(p->bev));
 
 	if (p->ctl->npeers < PEERS_MAX) {
 		p->hurried = false;
 		event_add(p->deadline, &tv);
-		return;
+	} else if (p->state == PEER_ANSWER && left_ms > 0 && p->left >= left + CROWDED_BYTES) {
+		peer_hurry(p);
+	} else {
+		peer_too_slow(p);
 	}
-	if (p->state == PEER_REQUEST)
-		(void)send(bufferevent_getfd(p->bev), late, sizeof(late) - 1,
-		    MSG_DONTWAIT | MSG_NOSIGNAL);
-	peer_free(p);
 }
 
 static void
 peer_deadline_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct peer *p = arg;
+	const char *late;
 
 	(void)fd;
 	(void)what;
@@ -534,13 +604,10 @@ peer_deadline_cb(evutil_socket_t fd, short what, void *arg)
 		peer_error(p, "no request came in time");
 		break;
 	case PEER_GATHER:
-		connlist_forget(&p->query);
-		census_forget(&p->census);
-		if (p->answer != NULL)
-			p->answer->peer = NULL;
-		peer_error(p, p->answer != NULL ? "the answer takes too long"
-		                                : "a worker does not answer");
-		p->answer = NULL;
+		late = p->answer != NULL ? "the answer takes too long"
+		                         : "a worker does not answer";
+		peer_forget(p);
+		peer_error(p, late);
 		break;
 	case PEER_STREAM:
 	case PEER_STAY:
@@ -623,7 +690,7 @@ ctl_retry_cb(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	MAGIC_CHECK(ctl, CTL_MAGIC);
 	if (ctl->npeers < PEERS_MAX)
-		event_add(ctl->accept, NULL);
+		ctl_accept(ctl);
 }
 
 struct ctl *
@@ -644,6 +711,22 @@ ctl_new(const struct ctl_env *env, int fd)
 	if (ctl->accept == NULL || ctl->retry == NULL || event_add(ctl->accept, NULL) == -1)
 		ctl_free(&ctl);
 	return ctl;
+}
+
+void
+ctl_retire(struct ctl *ctl)
+{
+	struct peer *p;
+
+	ctl->retired = true;
+	event_del(ctl->accept);
+	event_del(ctl->retry);
+	LIST_FOREACH(p, &ctl->peers, entry) {
+		if (p->state != PEER_GATHER)
+			continue;
+		peer_forget(p);
+		peer_error(p, CTL_ELSEWHERE);
+	}
 }
 
 void

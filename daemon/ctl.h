@@ -30,6 +30,12 @@ int ctl_try(const char *path, char *why);
 
 /* Serves the socket on the loop of env, which is borrowed; takes over fd. NULL: out of memory. */
 struct ctl *ctl_new(const struct ctl_env *env, int fd);
+/*
+ * Another process serves the socket. Nobody is accepted here any more, and whoever has come is told
+ * to ask again. The one whose request is being carried out has its answer: so a request may lead
+ * to this, though not to ctl_free().
+ */
+void ctl_retire(struct ctl *c);
 void ctl_free(struct ctl **c);
 
 /*

@@ -57,7 +57,8 @@ struct ctl_env {
 	struct refused *refused;	/* NULL: nobody keeps them */
 	struct state *claims;
 	struct lasts *lasts;
-	struct scribe *scribe;		/* NULL: long answers keep others waiting */
+	/* Who makes long answers, and who does what operators wait for; NULL: the main thread. */
+	struct scribe *scribe, *clerk;
 	struct shared *shared;		/* NULL: the map of claims is in memory */
 	const struct secret *secret;	/* by which clients are placed */
 	struct stats *stats;		/* the main thread's */
@@ -77,8 +78,13 @@ struct ctl_env {
 	/* As gate_reload(). */
 	int (*reload)(void *arg, struct errlist *e);
 	void (*drain)(void *arg, struct node *n, const struct stand *s);
-	/* smbgate ends: without a deadline at once, else once its clients have gone. */
-	void (*leave)(void *arg, const struct stand *s);
+	/*
+	 * smbgate ends: without a deadline at once, else once its clients have gone. False: another
+	 * process has just taken over, and it is that one which is to be asked.
+	 */
+	bool (*leave)(void *arg, const struct stand *s);
+	/* Connections go to another process now, and some are not found. NULL: they never do. */
+	bool (*giving)(void *arg);
 };
 
 #endif

@@ -26,6 +26,7 @@ struct ctl_later {
 	json_t *(*report)(const struct ctl_env *env, const struct ctl_later *l,
 	    const struct conn_info *conns, size_t n);
 	bool no_conns;			/* and it needs none of them */
+	bool order;			/* it is short, and of what somebody has had done */
 	/* it is made on the main thread, of clients that were put together apart */
 	json_t *(*meet)(const struct ctl_env *env, const struct ctl_later *l,
 	    const struct census_found *found);
@@ -39,6 +40,9 @@ struct ctl_later {
 	struct tap_want tap;
 	bool to_the_end;		/* of stop: another line is to come when smbgate ends */
 };
+
+/* An error: where they ask again, they reach who is to know it. */
+#define CTL_ELSEWHERE "another process has taken over: ask again"
 
 /* {"error": text} */
 static inline json_t *

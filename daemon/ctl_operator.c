@@ -14,12 +14,14 @@
 #include "daemon/letgo.h"
 #include "daemon/mover.h"
 #include "daemon/stand.h"
+#include "daemon/takeover.h"
 #include "nodes/node.h"
 #include "policy/policy.h"
 #include "proxy/conn.h"
 #include "proxy/parting.h"
 #include "state/state.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -28,6 +30,7 @@
 
 #define WHY_TEXT 128
 
+/* A line for a terminal, though it has words of the request. */
 static json_t *__attribute__((format(printf, 1, 2)))
 refusal(const char *fmt, ...)
 {
@@ -37,6 +40,9 @@ refusal(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	for (char *c = text; *c != '\0'; c++)
+		if (iscntrl((unsigned char)*c))
+			*c = '?';
 	return ctl_error(text);
 }
 
@@ -121,20 +127,38 @@ operator_maint(const struct ctl_env *env, const json_t *request, struct ctl_late
 	return set_stand(env, request, STAND_MAINT);
 }
 
+/* Connections that the process before this one still has, to that node; NULL: to any. */
+static uint64_t
+before(const struct ctl_env *env, const char *name)
+{
+	struct node *n = name == NULL ? NULL : nodes_find_name(env->nodes, name);
+	struct takeover_rest rest;
+	uint64_t count = 0;
+
+	if (n != NULL)
+		count = n->before;
+	else if (name == NULL && takeover_rest(env->takeover, &rest))
+		count = rest.connections;
+	node_unref(&n);
+	return count;
+}
+
 static json_t *
 progress_report(const struct ctl_env *env, const struct ctl_later *l,
     const struct census_found *found)
 {
+	const char *name = l->node[0] == '\0' ? NULL : l->node;
 	json_t *o = json_object(), *error = NULL;
 	struct node *node;
 
-	if (drainer_progress(env->drainer, l->node[0] == '\0' ? NULL : l->node, &found->clients,
-	        clock_ms(), o))
+	if (drainer_progress(env->drainer, name, &found->clients, clock_ms(), o)) {
+		jset_int(o, "before", before(env, name));
 		return o;
+	}
 	json_decref(o);
-	if (l->node[0] == '\0')
+	if (name == NULL)
 		return ctl_error("smbgate does not stop, or lets nobody go first");
-	node = node_named(env, l->node, &error);
+	node = node_named(env, name, &error);
 	if (node != NULL)
 		error = refusal("node \"%s\" is not drained, or no longer", node->name);
 	node_unref(&node);
@@ -154,6 +178,15 @@ operator_progress(const struct ctl_env *env, const json_t *request, struct ctl_l
 }
 
 /* Clients. */
+
+/* Who is found now may be on the way to another process in a moment, and others are by now. */
+static json_t *
+on_their_way(const struct ctl_env *env)
+{
+	if (env->giving == NULL || !env->giving(env->arg))
+		return NULL;
+	return ctl_error("another process is taking over right now: ask again");
+}
 
 /* NULL: these may be ended. */
 static json_t *
@@ -210,16 +243,36 @@ kill_meant(const struct ctl_env *env, const struct clients *c, uid_t by, json_t 
 		letgo_end(env->letgo, &p, NULL, NULL);
 }
 
+/* What an order is told to as well, "before": its connections are not seen here. */
+static void
+set_before(const struct ctl_env *env, json_t *o)
+{
+	struct takeover_rest rest;
+	json_t *b;
+
+	if (!takeover_rest(env->takeover, &rest))
+		return;
+	b = jset_object(o, "before");
+	jset_int(b, "pid", rest.pid);
+	jset_int(b, "connections", rest.connections);
+}
+
 static json_t *
 kill_report(const struct ctl_env *env, const struct ctl_later *l, const struct census_found *found)
 {
-	json_t *o = why_not(found, l);
+	json_t *o = on_their_way(env);
 
-	if (o == NULL) {
-		o = json_object();
-		kill_meant(env, &found->clients, l->by, jset_array(o, "killed"));
-		jset_bool(o, "others_told", letgo_reaches(env->letgo));
-	}
+	if (o != NULL)
+		return o;
+	o = why_not(found, l);
+	/* Whom nobody knows here may be there. */
+	if (o != NULL && (found->nmeant > 0 || before(env, NULL) == 0))
+		return o;
+	json_decref(o);
+	o = json_object();
+	kill_meant(env, &found->clients, l->by, jset_array(o, "killed"));
+	jset_bool(o, "others_told", letgo_reaches(env->letgo));
+	set_before(env, o);
 	return o;
 }
 
@@ -265,6 +318,18 @@ why_no_move(const struct client *c, const struct node *to, char dst[WHY_TEXT])
 	return dst;
 }
 
+/* Where it has connections from before, they end as well. */
+static void
+end_before(const struct ctl_env *env, const struct client *c)
+{
+	char guid[GUID_STRLEN], request[128];
+	const int n = snprintf(request, sizeof(request),
+	    "{\"cmd\":\"kill\",\"who\":\"%s\",\"force\":true}",
+	    guid_str(&c->conns[0]->client_guid, guid));
+
+	(void)takeover_order(env->takeover, request, (size_t)n);
+}
+
 /* One of them, with a number; or without, and how it stands. */
 static const char *
 move_one(const struct ctl_env *env, const struct client *c, struct node *to, json_t *list,
@@ -282,6 +347,7 @@ move_one(const struct ctl_env *env, const struct client *c, struct node *to, jso
 		why = "as many clients as can be are on the move";
 	client_json(c, v);
 	if (why == NULL) {
+		end_before(env, c);
 		jset_int(v, "number", number);
 	} else {
 		jset_bool(v, "moved", false);
@@ -312,8 +378,8 @@ move_meant(const struct ctl_env *env, const struct census_found *found, struct n
 static json_t *
 move_report(const struct ctl_env *env, const struct ctl_later *l, const struct census_found *found)
 {
-	json_t *o = NULL;
-	struct node *to = node_named(env, l->node, &o);
+	json_t *o = on_their_way(env);
+	struct node *to = o != NULL ? NULL : node_named(env, l->node, &o);
 
 	if (to == NULL)
 		return o;
@@ -373,10 +439,12 @@ operator_stop(const struct ctl_env *env, const json_t *request, struct ctl_later
 		.quiet_ms = time_of(request, "quiet_ms", STAND_QUIET_MS),
 		.deadline_ms = time_of(request, "drain_ms", 0),
 	};
-	json_t *o = json_object();
+	json_t *o;
 
+	if (!env->leave(env->arg, &s))
+		return ctl_error(CTL_ELSEWHERE);
 	later->to_the_end = json_is_true(json_object_get(request, "wait"));
-	env->leave(env->arg, &s);
+	o = json_object();
 	jset_bool(o, "stopping", true);
 	jset_int(o, "drain_s", s.deadline_ms / 1000);
 	return o;

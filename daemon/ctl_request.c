@@ -14,6 +14,7 @@
 #include "daemon/ready.h"
 #include "daemon/report.h"
 #include "daemon/report_explain.h"
+#include "daemon/takeover.h"
 #include "daemon/tapping.h"
 #include "nodes/node.h"
 #include "policy/conf.h"
@@ -140,13 +141,32 @@ explain_report(const struct ctl_env *env, const struct ctl_later *l, const struc
 	return o;
 }
 
+static const char *
+listener_named(const struct ctl_later *l)
+{
+	return l->node[0] == '\0' ? NULL : l->node;
+}
+
+/* And whoever is a client from there, or was one last. */
+static json_t *
+address_report(const struct ctl_env *env, const struct ctl_later *l, const struct conn_info *conns,
+    size_t n)
+{
+	json_t *o = explain_report(env, l, conns, n);
+	json_t *policy = report_address(env, l->policy, &l->who.prefix.addr, listener_named(l));
+
+	json_object_update(o, policy);
+	json_decref(policy);
+	return o;
+}
+
 static json_t *
 guid_report(const struct ctl_env *env, const struct ctl_later *l, const struct conn_info *conns,
     size_t n)
 {
 	(void)conns;
 	(void)n;
-	return report_guid(env, l->policy, &l->who.guid, l->node[0] == '\0' ? NULL : l->node);
+	return report_guid(env, l->policy, &l->who.guid, listener_named(l));
 }
 
 static bool
@@ -170,13 +190,17 @@ request_explain(const struct ctl_env *env, const json_t *request, struct ctl_lat
 
 	if (listener != NULL && !has_listener(env, listener))
 		return ctl_error("there is no listener of that name");
-	if (address != NULL)
-		return addr_parse(&a, address) == 0 ? report_address(env, &a, listener)
-		                                    : ctl_error("that is no address");
+	snprintf(later->node, sizeof(later->node), "%s", listener == NULL ? "" : listener);
+	if (address != NULL) {
+		if (addr_parse(&a, address) == -1)
+			return ctl_error("that is no address");
+		*w = (struct who){ .kind = WHO_PREFIX, .prefix = prefix_host(&a) };
+		later->report = address_report;
+		return NULL;
+	}
 	if (guid != NULL) {
 		if (who_parse(w, guid, &why) == -1 || w->kind != WHO_GUID)
 			return ctl_error("that is no GUID");
-		snprintf(later->node, sizeof(later->node), "%s", listener == NULL ? "" : listener);
 		later->report = guid_report;
 		later->view.filter.nobody = true;
 		return NULL;
@@ -264,6 +288,7 @@ request_reload(const struct ctl_env *env, const json_t *request, struct ctl_late
 	(void)request;
 	if (env->reload(env->arg, &e) == 0) {
 		later->report = reloaded_report;
+		later->order = true;
 		later->view.filter.nobody = true;
 	} else {
 		o = ctl_error("policy.conf has errors; the old policy stays in force");
@@ -284,24 +309,25 @@ static const struct {
 	const char *name;
 	enum ctl_right right;
 	enum log_event order;		/* NONE: it changes nothing, or says so itself */
+	bool on;			/* also of the process that smbgate has taken over from */
 	json_t *(*run)(const struct ctl_env *env, const json_t *request, struct ctl_later *later);
 } requests[] = {
-	{ "show", CTL_LOOK, LOG_EVENT_NONE, request_show },
-	{ "explain", CTL_LOOK, LOG_EVENT_NONE, request_explain },
-	{ "capture", CTL_OPERATOR, LOG_EVENT_NONE, request_capture },
-	{ "trace", CTL_OPERATOR, LOG_EVENT_NONE, request_trace },
-	{ "ready", CTL_LOOK, LOG_EVENT_NONE, request_ready },
-	{ "drain", CTL_OPERATOR, LOG_EVENT_DRAIN, operator_drain },
-	{ "undrain", CTL_OPERATOR, LOG_EVENT_DRAIN, operator_undrain },
-	{ "maint", CTL_OPERATOR, LOG_EVENT_DRAIN, operator_maint },
-	{ "unmaint", CTL_OPERATOR, LOG_EVENT_DRAIN, operator_undrain },
-	{ "progress", CTL_OPERATOR, LOG_EVENT_NONE, operator_progress },
-	{ "kill", CTL_OPERATOR, LOG_EVENT_KILL, operator_kill },
-	{ "move", CTL_OPERATOR, LOG_EVENT_MOVE, operator_move },
-	{ "moved", CTL_OPERATOR, LOG_EVENT_NONE, operator_moved },
-	{ "stop", CTL_OPERATOR, LOG_EVENT_STOP, operator_stop },
-	{ "reload", CTL_OPERATOR, LOG_EVENT_RELOAD, request_reload },
-	{ "log-level", CTL_OPERATOR, LOG_EVENT_NONE, loglevel_request },
+	{ "show", CTL_LOOK, LOG_EVENT_NONE, false, request_show },
+	{ "explain", CTL_LOOK, LOG_EVENT_NONE, false, request_explain },
+	{ "capture", CTL_OPERATOR, LOG_EVENT_NONE, false, request_capture },
+	{ "trace", CTL_OPERATOR, LOG_EVENT_NONE, false, request_trace },
+	{ "ready", CTL_LOOK, LOG_EVENT_NONE, false, request_ready },
+	{ "drain", CTL_OPERATOR, LOG_EVENT_DRAIN, true, operator_drain },
+	{ "undrain", CTL_OPERATOR, LOG_EVENT_DRAIN, true, operator_undrain },
+	{ "maint", CTL_OPERATOR, LOG_EVENT_DRAIN, true, operator_maint },
+	{ "unmaint", CTL_OPERATOR, LOG_EVENT_DRAIN, true, operator_undrain },
+	{ "progress", CTL_OPERATOR, LOG_EVENT_NONE, false, operator_progress },
+	{ "kill", CTL_OPERATOR, LOG_EVENT_KILL, true, operator_kill },
+	{ "move", CTL_OPERATOR, LOG_EVENT_MOVE, false, operator_move },
+	{ "moved", CTL_OPERATOR, LOG_EVENT_NONE, false, operator_moved },
+	{ "stop", CTL_OPERATOR, LOG_EVENT_STOP, true, operator_stop },
+	{ "reload", CTL_OPERATOR, LOG_EVENT_RELOAD, false, request_reload },
+	{ "log-level", CTL_OPERATOR, LOG_EVENT_NONE, true, loglevel_request },
 };
 
 static bool
@@ -360,6 +386,8 @@ ctl_request(const struct ctl_env *env, uid_t uid, const char *line, size_t len,
 	else {
 		log_order(requests[i].order, cmd, uid, request);
 		answer = requests[i].run(env, request, later);
+		if (requests[i].on && json_object_get(answer, "error") == NULL)
+			(void)takeover_order(env->takeover, line, len);
 	}
 	json_decref(request);
 	return answer;

@@ -9,11 +9,13 @@
 #include "base/tlv.h"
 #include "daemon/census.h"
 #include "daemon/clients.h"
+#include "daemon/elsewhere.h"
 #include "daemon/json.h"
 #include "daemon/letgo.h"
 #include "nodes/node.h"
 #include "proxy/conn.h"
 #include "proxy/parting.h"
+#include "state/rests.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -39,6 +41,8 @@ struct drain {
 	bool elsewhere;
 	uint64_t since_ms;
 	uint64_t used_ms;		/* the node was in the policy then, or had clients */
+	uint32_t nclients;		/* at the last count */
+	struct elsewhere_seen seen;
 	uint64_t ncut;
 	json_t *cut;			/* array: client_json() */
 	struct client_ref last;		/* who was asked last: the next one's turn comes */
@@ -160,6 +164,14 @@ ask_quiet(struct drainer *d, struct drain *x, const struct clients *all, uint64_
 }
 
 static void
+count_clients(struct drain *x, const struct clients *all)
+{
+	x->nclients = 0;
+	for (size_t i = 0; i < all->n; i++)
+		x->nclients += concerned(x, &all->all[i]);
+}
+
+static void
 counted_cb(void *arg, const struct census_found *found)
 {
 	struct drainer *d = arg;
@@ -173,6 +185,7 @@ counted_cb(void *arg, const struct census_found *found)
 	if (found == NULL)
 		return;
 	TAILQ_FOREACH(x, &d->drains, entry) {
+		count_clients(x, &found->clients);
 		due = d->named && is_due(x, now);
 		if (due)
 			cut_rest(d, x, &found->clients);
@@ -200,6 +213,29 @@ drain_end(struct drainer *d, struct drain *x)
 	free(x);
 	if (TAILQ_EMPTY(&d->drains))
 		event_del(d->tick);
+}
+
+static unsigned
+connections_here(const struct node *n)
+{
+	return n->connections + n->before;
+}
+
+static void
+look_elsewhere(const struct drainer *d, const struct drain *x, struct elsewhere *e)
+{
+	elsewhere_look(e, d->env.keeper == NULL ? NULL : *d->env.keeper, d->env.hash, x->node->id);
+}
+
+static void
+note_elsewhere(const struct drainer *d, struct drain *x, uint64_t now_ms)
+{
+	/* Before what the others say: who goes there meanwhile was seen here. */
+	const bool here = connections_here(x->node) > 0;
+	struct elsewhere e;
+
+	look_elsewhere(d, x, &e);
+	elsewhere_note(&x->seen, here, &e, now_ms);
 }
 
 /* It has someone to end, now or later. A node that is neither listed nor used is forgotten. */
@@ -243,6 +279,8 @@ drainer_tick_cb(evutil_socket_t fd, short what, void *arg)
 	for (x = TAILQ_FIRST(&d->drains); x != NULL; x = next) {
 		next = TAILQ_NEXT(x, entry);
 		due |= is_due(x, now);
+		if (x->node != NULL)
+			note_elsewhere(d, x, now);
 		any |= review(d, x, now);
 	}
 	if (any && d->census == NULL)
@@ -413,6 +451,7 @@ void
 drainer_json(const struct drainer *d, const struct node *n, uint64_t now_ms, json_t *o)
 {
 	const struct drain *x = d == NULL ? NULL : drain_of(d, n);
+	struct elsewhere e;
 	json_t *v;
 
 	if (x == NULL) {
@@ -423,6 +462,8 @@ drainer_json(const struct drainer *d, const struct node *n, uint64_t now_ms, jso
 	jset_text(v, "by", x->elsewhere ? "operator of another proxy" : "operator");
 	jset_age(v, "since_s", x->since_ms, now_ms);
 	set_remaining(v, "deadline_s", x, now_ms);
+	look_elsewhere(d, x, &e);
+	elsewhere_json(v, "elsewhere", &e);
 }
 
 /* The node in the policy, of several. NULL: smbgate itself. */
@@ -445,6 +486,32 @@ set_cut(json_t *o, const struct drain *x)
 {
 	jset_int(o, "cut_total", x->ncut);
 	json_object_set(o, "cut", x->cut);
+}
+
+void
+drainer_rest(const struct drainer *d, const struct node *n, struct rest *r)
+{
+	const struct drain *x = drain_of(d, n);
+
+	r->connections = connections_here(n);
+	r->clients = r->cut = 0;
+	if (x == NULL)
+		return;
+	/* The last count may be of a moment ago. */
+	r->clients = n->connections == 0 ? 0 : x->nclients;
+	r->cut = x->ncut < UINT32_MAX ? (uint32_t)x->ncut : UINT32_MAX;
+}
+
+/* connections: that were counted here now. */
+static void
+set_elsewhere(json_t *o, const struct drainer *d, const struct drain *x, uint64_t connections)
+{
+	struct elsewhere e;
+
+	look_elsewhere(d, x, &e);
+	elsewhere_json(o, "elsewhere", &e);
+	jset_bool(o, "over", connections == 0 && connections_here(x->node) == 0 &&
+	        elsewhere_over(&x->seen, &e));
 }
 
 bool
@@ -473,6 +540,8 @@ drainer_progress(const struct drainer *d, const char *name, const struct clients
 	jset_int(o, "unseen", unseen);
 	set_remaining(o, "remaining_s", x, now_ms);
 	set_cut(o, x);
+	if (x->node != NULL)
+		set_elsewhere(o, d, x, connections);
 	return true;
 }
 

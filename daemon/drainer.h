@@ -13,8 +13,11 @@ struct clients;
 struct connlist;
 struct drainer;
 struct event_base;
+struct keeper;
+struct keyhash;
 struct letgo;
 struct node;
+struct rest;
 struct scribe;
 struct sesstab;
 
@@ -24,6 +27,8 @@ struct drainer_env {
 	struct scribe *scribe;
 	struct sesstab *sessions;
 	struct letgo *letgo;
+	struct keeper *const *keeper;	/* NULL, or of NULL: there are no other proxies */
+	const struct keyhash *hash;
 	/* A drain of smbgate itself is over: nobody is left. */
 	void (*left)(void *arg);
 	void *arg;
@@ -62,13 +67,17 @@ int drainer_read(struct drainer *d, struct nodes *nodes, const void *record, siz
 bool drainer_has(const struct drainer *d, const struct node *n, const struct stand *s);
 bool drainer_leaving(const struct drainer *d);
 
-/* "drain" of a node: null, or by, since_s and deadline_s. */
+/* What this process still has on it, connections from before an upgrade included. */
+void drainer_rest(const struct drainer *d, const struct node *n, struct rest *r);
+
+/* "drain" of a node: null, or by, since_s, deadline_s and elsewhere. */
 void drainer_json(const struct drainer *d, const struct node *n, uint64_t now_ms, json_t *o);
 
 /*
  * How far it is: node, clients, connections, open_files, unseen, remaining_s, and cut, whom the
- * deadline has ended. name NULL: of smbgate itself. False: no node of that name is drained by an
- * operator, or was when policy had it last.
+ * deadline has ended; of a node also elsewhere, and over: nobody is left here or there. name NULL:
+ * of smbgate itself. False: no node of that name is drained by an operator, or was when policy had
+ * it last.
  */
 bool drainer_progress(const struct drainer *d, const char *name, const struct clients *all,
     uint64_t now_ms, json_t *o);

@@ -24,6 +24,8 @@
 
 /* A room's record; more than this is none. */
 #define RECORD_MAX_BYTES (16U << 20)
+/* Claims, of which there may be more than that, are read when there are so many bytes of them. */
+#define CLAIMS_AT_ONCE (64U << 10)
 
 /* Whose record it is: never used again for something else. */
 enum estate_room {
@@ -40,6 +42,7 @@ struct estate {
 	struct {
 		uint8_t *bytes;
 		size_t len, cap;
+		bool bad;		/* to its end */
 	} in[ESTATE_ROOMS];
 };
 
@@ -172,20 +175,22 @@ estate_send(struct estate *e, int to, bool all)
 	return heard;
 }
 
-/* Those that it still lives on are held here, too; those that it no longer names linger. */
 static int
 read_claims(struct estate *e, const uint8_t *p, size_t n)
 {
-	int r;
-
 	if (e->claims == NULL)
 		e->claims = inherit_new(e->env->claims);
-	if (e->claims == NULL)
+	return e->claims == NULL ? -1 : inherit_read(e->claims, p, n);
+}
+
+/* Those that it still lives on are held here, too; those that it no longer names linger. */
+static int
+read_last_claims(struct estate *e, const uint8_t *p, size_t n)
+{
+	if (read_claims(e, p, n) == -1)
 		return -1;
-	r = inherit_read(e->claims, p, n);
-	if (r == 0)
-		inherit_whole(e->claims, e->env->status->policy->pin_linger);
-	return r;
+	inherit_whole(e->claims, e->env->status->policy->pin_linger);
+	return 0;
 }
 
 /* Connections that came before this did see no reason to be looked at. */
@@ -228,7 +233,7 @@ read_room(struct estate *e, enum estate_room room, const uint8_t *p, size_t n)
 	case ESTATE_MAP:
 		return e->env->shared == NULL ? 0 : shared_read(e->env->shared, p, n);
 	case ESTATE_CLAIMS:
-		return read_claims(e, p, n);
+		return read_last_claims(e, p, n);
 	case ESTATE_ROOMS:
 		break;
 	}
@@ -257,23 +262,40 @@ add_piece(struct estate *e, enum estate_room room, const struct takemsg *m)
 	return 0;
 }
 
+/* Those of it that are whole. */
+static int
+read_some_claims(struct estate *e)
+{
+	uint8_t *p = e->in[ESTATE_CLAIMS].bytes;
+	const size_t n = e->in[ESTATE_CLAIMS].len, whole = tlv_whole(p, n);
+	const int r = read_claims(e, p, whole);
+
+	memmove(p, p + whole, n - whole);
+	e->in[ESTATE_CLAIMS].len = n - whole;
+	return r;
+}
+
 void
 estate_heard(struct estate *e, const struct takemsg *m)
 {
 	const enum estate_room room = (enum estate_room)m->what;
+	bool bad;
 
 	/* A room that a later version has. */
 	if (room == 0 || room >= ESTATE_ROOMS || m->number > TAKE_PIECE)
 		return;
-	if (add_piece(e, room, m) == 0) {
-		if (m->number == TAKE_PIECE)
-			return;
-		if (read_room(e, room, e->in[room].bytes, e->in[room].len) == 0) {
-			e->in[room].len = 0;
-			return;
-		}
-	}
+	bad = e->in[room].bad || add_piece(e, room, m) == -1;
+	if (!bad && m->number < TAKE_PIECE)
+		bad = read_room(e, room, e->in[room].bytes, e->in[room].len) == -1;
+	else if (!bad && room == ESTATE_CLAIMS && e->in[room].len >= CLAIMS_AT_ONCE)
+		bad = read_some_claims(e) == -1;
+	e->in[room].bad = bad;
+	if (m->number == TAKE_PIECE)
+		return;
 	e->in[room].len = 0;
+	e->in[room].bad = false;
+	if (!bad)
+		return;
 	log_about(LOG_LEVEL_WARN, log_of(LOG_EVENT_TAKEOVER),
 	    "takeover: a part of what the other process knew cannot be read, and is lost (%u)",
 	    m->what);

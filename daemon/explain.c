@@ -153,7 +153,8 @@ is_hidden(const struct explain_facts *f)
 	const struct session_info *si = f->session;
 	const char *why = si->opaque_because;
 
-	return !si->keyed && (si->sealed || (why != NULL && strstr(why, "encrypts") != NULL));
+	return !si->keyed && (si->sealed || f->unreadable ||
+	    (why != NULL && strstr(why, "encrypts") != NULL));
 }
 
 /* All that its client has here are further channels of a session that began elsewhere. */
@@ -462,12 +463,12 @@ judge_unseen(const struct explain_facts *f, struct explain_reason *r)
 {
 	if (f->session == NULL || has_asked(f) || !able(f->session))
 		return false;
-	if (is_hidden(f))
-		return holds(r, "whether the client has asked for the server's interfaces cannot "
-		    "be seen: it encrypts, and smbgate has no key");
-	return is_from_elsewhere(f) &&
-	    holds(r, "whether the client has asked for the server's interfaces was not seen "
-	        "here: its session began at another proxy");
+	if (is_from_elsewhere(f))
+		return holds(r, "whether the client has asked for the server's interfaces was not "
+		    "seen here: its session began at another proxy");
+	return is_hidden(f) &&
+	    holds(r, "whether the client has asked for the server's interfaces cannot be seen: it "
+	        "encrypts, and smbgate has no key");
 }
 
 /* Nobody has logged on. */

@@ -37,6 +37,7 @@ struct explain_facts {
 	/* Of the client. */
 	bool smb1;
 	bool zero_guid;
+	bool unreadable;			/* messages have passed that smbgate cannot read */
 	uint16_t dialect;			/* without a session; 0: not known */
 	size_t connections;
 	uint64_t linger_s;			/* without these: its claim is kept so long */

@@ -32,9 +32,9 @@ facts_sum(const struct ctl_env *env, struct stats *sum)
 }
 
 static void
-facts_node(struct facts_node *f, const struct node *n, struct state *claims, uint64_t now_ms)
+facts_node(struct facts_node *f, struct node *n, struct state *claims, uint64_t now_ms)
 {
-	uint64_t probes = n->probes, failures = n->probe_failures, changed = n->changed_ms;
+	uint64_t probes = n->probes, failures = n->probe_failures, since;
 
 	snprintf(f->name, sizeof(f->name), "%s", n->name);
 	addrport_str(&n->address, f->address);
@@ -57,7 +57,8 @@ facts_node(struct facts_node *f, const struct node *n, struct state *claims, uin
 	if (n->agent.port != 0 && n->agent_word != AGENT_NONE)
 		f->agent = agent_word_str((enum agent_word)n->agent_word);
 	memcpy(f->agent_why, n->agent_why, sizeof(f->agent_why));
-	f->since_s = now_ms > changed ? (now_ms - changed) / 1000 : 0;
+	since = node_state_since(n, now_ms);
+	f->since_s = now_ms > since ? (now_ms - since) / 1000 : 0;
 }
 
 /* A name belongs to one row: a node that left the policy may have had that of one which came. */

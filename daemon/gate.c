@@ -10,6 +10,7 @@
 #include "daemon/connlist.h"
 #include "daemon/ctl.h"
 #include "daemon/drainer.h"
+#include "daemon/errands.h"
 #include "daemon/gate_priv.h"
 #include "daemon/guard.h"
 #include "daemon/handing.h"
@@ -94,6 +95,8 @@ start_threads(struct gate *g)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	err = scribe_start(g->scribe);
+	if (err == 0)
+		err = scribe_start(g->clerk);
 	for (; err == 0 && g->nrunning < g->nworkers; g->nrunning++) {
 		struct gate_thread *t = &g->threads[g->nrunning];
 
@@ -193,25 +196,39 @@ drain_verb(void *arg, struct node *n, const struct stand *s)
 }
 
 /* Nobody new comes from now on; the loop ends when nobody is left. */
-static void
+static bool
 leave_verb(void *arg, const struct stand *s)
 {
 	/* Who asked is to have the answer. */
 	const struct timeval answered = { 0, 100000 };
 	struct gate *g = arg;
+	const bool handed = g->handed;
 
 	MAGIC_CHECK(g, GATE_MAGIC);
+	handing_stop(g->handing);
+	if (g->handed && !handed)
+		return false;
 	if (s->deadline_ms == 0) {
 		log_about(LOG_LEVEL_INFO, log_of(LOG_EVENT_STOP),
 		    "stopping: by the operator");
 		event_base_loopexit(g->base, &answered);
-		return;
+		return true;
 	}
 	log_about(LOG_LEVEL_INFO, log_of(LOG_EVENT_STOP),
 	    "stopping: by the operator, once the clients have gone");
 	for (size_t i = 0; i < g->nworkers; i++)
 		worker_unlisten(g->workers[i]);
 	drainer_leave(g->drainer, s);
+	return true;
+}
+
+static bool
+giving_cb(void *arg)
+{
+	struct gate *g = arg;
+
+	MAGIC_CHECK(g, GATE_MAGIC);
+	return handing_gives(g->handing);
 }
 
 static void
@@ -219,12 +236,17 @@ nobody_left_cb(void *arg)
 {
 	/* Who waits for it is to have been told. */
 	const struct timeval told = { 0, 100000 };
+	struct takeover_rest before;
 	struct gate *g = arg;
 
 	MAGIC_CHECK(g, GATE_MAGIC);
+	/* It lets its clients go as well, and is asked about again. */
+	if (takeover_rest(g->takeover, &before))
+		return;
 	log_about(LOG_LEVEL_INFO, log_of(LOG_EVENT_STOP),
 	    "stopping: no client is left");
-	ctl_over(g->ctl, drainer_end(g->drainer));
+	if (g->ctl != NULL)
+		ctl_over(g->ctl, drainer_end(g->drainer));
 	event_base_loopexit(g->base, &told);
 }
 
@@ -245,8 +267,10 @@ gate_make_operator(struct gate *g)
 	struct drainer_env drainer = {
 		.base = g->base,
 		.connlist = g->connlist,
-		.scribe = g->scribe,
+		.scribe = g->clerk,
 		.sessions = g->parts.sessions,
+		.keeper = &g->keeper,
+		.hash = g->hash,
 		.left = nobody_left_cb,
 		.arg = g,
 	};
@@ -293,12 +317,14 @@ gate_ctl_env(struct gate *g)
 		.reload = reload_verb,
 		.drain = drain_verb,
 		.leave = leave_verb,
+		.giving = giving_cb,
 		.drainer = g->drainer,
 		.letgo = g->letgo,
 		.mover = g->mover,
 		.loglevel = g->loglevel,
 		.lasts = g->parts.lasts,
 		.scribe = g->scribe,
+		.clerk = g->clerk,
 		.takeover = g->takeover,
 	};
 }
@@ -335,12 +361,14 @@ gate_make_main(struct gate *g)
 {
 	g->mailbox = mailbox_new(g->base);
 	g->scribe = g->mailbox == NULL ? NULL : scribe_new(g->mailbox);
+	g->clerk = g->mailbox == NULL ? NULL : scribe_new(g->mailbox);
 	g->state = worker_state(&g->parts, g->base);
 	g->health = health_new(g->base, g->parts.nodes, &g->stats, node_doubt_cb, g);
 	g->nodewatch = nodewatch_new(g->base, node_file_cb, g);
 	g->connlist = connlist_new(g->mailbox, g->workers, g->parts.nworkers);
-	if (g->mailbox == NULL || g->scribe == NULL || g->state == NULL || g->health == NULL ||
-	    g->nodewatch == NULL || g->connlist == NULL)
+	g->errands = errands_new(&g->ctl_env);
+	if (g->mailbox == NULL || g->scribe == NULL || g->clerk == NULL || g->state == NULL ||
+	    g->health == NULL || g->nodewatch == NULL || g->connlist == NULL || g->errands == NULL)
 		return -1;
 	if (gate_make_operator(g) == -1)
 		return -1;
@@ -444,6 +472,7 @@ reload_cb(evutil_socket_t sig, short what, void *arg)
 int
 gate_run(struct gate *g, void (*begin)(void *arg), void (*ready)(void *arg), void *arg)
 {
+	static const char stop[] = "{\"cmd\":\"stop\"}";
 	struct event *ev[3] = {
 		evsignal_new(g->base, SIGTERM, stop_cb, g),
 		evsignal_new(g->base, SIGINT, stop_cb, g),
@@ -466,9 +495,12 @@ gate_run(struct gate *g, void (*begin)(void *arg), void (*ready)(void *arg), voi
 	r = g->takeover != NULL ? gate_take_over(g) : gate_serve(g);
 	if (r == 0)
 		event_base_dispatch(g->base);
+	handing_stop(g->handing);
 	/* Who has handed over is not who stops. */
-	if (g->serving && !g->handed)
+	if (g->serving && !g->handed) {
+		(void)takeover_order(g->takeover, stop, sizeof(stop) - 1);
 		service_stopping();
+	}
 	for (int i = 0; i < 3; i++)
 		if (ev[i] != NULL)
 			event_free(ev[i]);
@@ -481,6 +513,18 @@ gate_owns(const struct gate *g)
 	return (g->takeover == NULL || g->serving) && !g->handed;
 }
 
+/* The workers do nothing more; the scribes may be at something yet, with what is locked alone. */
+static void
+stop_threads(struct gate *g)
+{
+	if (g->letgo != NULL)
+		letgo_close(g->letgo);
+	for (size_t i = 0; i < g->nrunning; i++)
+		worker_stop(g->workers[i]);
+	for (size_t i = 0; i < g->nrunning; i++)
+		pthread_join(g->threads[i].thread, NULL);
+}
+
 void
 gate_free(struct gate **gp)
 {
@@ -488,12 +532,7 @@ gate_free(struct gate **gp)
 
 	if (g == NULL)
 		return;
-	if (g->letgo != NULL)
-		letgo_close(g->letgo);
-	for (size_t i = 0; i < g->nrunning; i++)
-		worker_stop(g->workers[i]);
-	for (size_t i = 0; i < g->nrunning; i++)
-		pthread_join(g->threads[i].thread, NULL);
+	stop_threads(g);
 	/* With it end captures, of which the workers are told. */
 	ctl_free(&g->ctl);
 	if (!g->serving && g->sockets->control != -1)
@@ -509,12 +548,11 @@ gate_free(struct gate **gp)
 		event_free(g->guard_ev);
 	handing_free(&g->handing);
 	takeover_free(&g->takeover);
-	gate_kept_free(g);
 	service_free(&g->service);
 	minute_free(&g->minute);
 	http_free(&g->http);
-	scribe_free(&g->scribe);
 	drainer_free(&g->drainer);
+	errands_free(&g->errands);
 	mover_free(&g->mover);
 	loglevel_free(&g->loglevel);
 	connlist_free(&g->connlist);
@@ -524,6 +562,9 @@ gate_free(struct gate **gp)
 	letgo_free(&g->letgo);
 	for (size_t i = 0; i < g->nworkers; i++)
 		worker_free(&g->workers[i]);
+	/* They finish what they are at, which may take long: no client is to wait for that. */
+	scribe_free(&g->scribe);
+	scribe_free(&g->clerk);
 	state_free(&g->state);
 	mailbox_free(&g->mailbox);
 	policy_unref(&g->status.policy);

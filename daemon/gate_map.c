@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/drainer.h"
+#include "daemon/elsewhere.h"
 #include "daemon/letgo.h"
 #include "daemon/stand.h"
 #include "daemon/talk.h"
@@ -22,12 +23,18 @@
 #include "proxy/mailbox.h"
 #include "state/keeper.h"
 #include "state/orders.h"
+#include "state/rests.h"
 #include "state/shared.h"
 #include "state/state.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <event2/event.h>
+
+/* While there are drain orders. */
+#define RESTS_MS 500
 
 static void
 claim_lost_cb(void *arg, const struct state_key *key)
@@ -136,6 +143,64 @@ gate_rehome(struct gate *g)
 	keeper_nodes(g->keeper, nodes_hash(g), out);
 }
 
+/* What other proxies are told of drained nodes. */
+struct telling {
+	struct gate *g;
+	bool listed;		/* of nodes in the policy, or else of others */
+	bool any;
+	struct rests rests;
+};
+
+static void
+tell_rest(void *arg, const struct order_said *said)
+{
+	struct telling *x = arg;
+	struct rest r = { .order = elsewhere_order(x->g->hash, said->node, said->when_ms) };
+	struct node *n;
+
+	if (stand_read(said->stand).kind == STAND_ACTIVE)
+		return;
+	n = nodes_find(x->g->parts.nodes, said->node);
+	x->any = true;
+	if ((n != NULL && n->listed) == x->listed) {
+		if (n != NULL)
+			drainer_rest(x->g->drainer, n, &r);
+		/* Before it is carried out here, there may be somebody at any moment. */
+		if (n == NULL || n->drain || !n->listed)
+			rests_add(&x->rests, &r);
+	}
+	node_unref(&n);
+}
+
+/* On the main thread, which carries orders out: what is counted was drained when it was. */
+static void
+tell_rests(struct gate *g)
+{
+	const struct timeval tv = { 0, RESTS_MS * 1000 };
+	struct telling x = { .g = g, .listed = true };
+
+	if (g->keeper == NULL)
+		return;
+	keeper_each_drain(g->keeper, tell_rest, &x);
+	/* Should there not be room for all, it is these that are left out. */
+	x.listed = false;
+	keeper_each_drain(g->keeper, tell_rest, &x);
+	keeper_tell_rests(g->keeper, &x.rests);
+	if (x.any)
+		event_add(g->rests, &tv);
+}
+
+static void
+tell_rests_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct gate *g = arg;
+
+	(void)fd;
+	(void)what;
+	MAGIC_CHECK(g, GATE_MAGIC);
+	tell_rests(g);
+}
+
 static const char *
 stand_words(enum stand_kind kind)
 {
@@ -164,6 +229,8 @@ gate_drain(struct gate *g, struct node *n, const struct stand *s, enum gate_oper
 	drainer_node(g->drainer, n, s, by == GATE_OPERATOR_ELSEWHERE, age_ms);
 	if (by == GATE_OPERATOR_HERE && g->keeper != NULL)
 		keeper_drain(g->keeper, n->id, stand_text(s, text));
+	/* It goes out with what this makes of our nodes, at once. */
+	tell_rests(g);
 	if (changed || by == GATE_OPERATOR_HERE)
 		gate_rehome(g);
 }
@@ -190,6 +257,7 @@ gate_repeat_drains(struct gate *g)
 {
 	if (g->keeper != NULL)
 		keeper_each_drain(g->keeper, drain_elsewhere, g);
+	tell_rests(g);
 }
 
 /* What the keeper has to say to the main thread. */
@@ -347,7 +415,8 @@ gate_keep_map(struct gate *g)
 {
 	if (g->parts.shared == NULL)
 		return 0;
-	g->keeper = keeper_new(g->parts.shared, &keeper_ops, g);
+	g->rests = evtimer_new(g->base, tell_rests_cb, g);
+	g->keeper = g->rests == NULL ? NULL : keeper_new(g->parts.shared, &keeper_ops, g);
 	if (g->keeper == NULL)
 		return -1;
 	g->ctl_env.keeper = g->keeper;
@@ -358,6 +427,9 @@ gate_keep_map(struct gate *g)
 void
 gate_leave_map(struct gate *g)
 {
+	if (g->rests != NULL)
+		event_free(g->rests);
+	g->rests = NULL;
 	keeper_free(&g->keeper);
 	/* What it still had to say. */
 	if (g->mailbox != NULL)

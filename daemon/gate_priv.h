@@ -20,10 +20,10 @@ struct connlist;
 struct scribe;
 struct ctl;
 struct drainer;
+struct errands;
 struct errlist;
 struct event;
 struct event_base;
-struct gate_kept;
 struct gate_sockets;
 struct guard;
 struct handing;
@@ -64,6 +64,7 @@ struct gate {
 	struct state *state;		/* the main thread's handle */
 	struct keeper *keeper;		/* NULL: the map is not shared */
 	struct keyhash *hash, *plain_hash;	/* the same; plain: not keyed */
+	struct event *rests;		/* the same: who is on drained nodes is told again */
 	struct homes *homes;		/* the keeper's thread's */
 	struct homes *_Atomic homes_next;	/* to be taken over by it */
 	bool agreed;			/* nodes_agree() was said of all proxies once */
@@ -81,7 +82,7 @@ struct gate {
 	struct service *service;
 	struct http *http;		/* NULL: smbgate is not seen over HTTP */
 	struct connlist *connlist;
-	struct scribe *scribe;
+	struct scribe *scribe, *clerk;	/* as of ctl_env */
 	struct letgo *letgo;
 	struct drainer *drainer;
 	struct mover *mover;
@@ -91,11 +92,11 @@ struct gate {
 	struct keywatch keywatch;
 	bool transparent;		/* as gate_sockets says */
 	struct handing *handing;	/* NULL: nobody can take over, yet */
+	struct errands *errands;	/* what operators ask of whoever has taken over */
 	struct takeover *takeover;	/* from whom we do, or did; NULL: from nobody */
 	bool serving, handed;		/* we do; another one does */
 	bool failed;			/* the other one serves on */
 	struct gate_sockets *sockets;	/* borrowed; control and http are its own until we serve */
-	struct gate_kept *kept;		/* claims of connections that the other one still has */
 	void (*ready)(void *arg);	/* as of gate_run() */
 	void *ready_arg;
 	struct worker **workers;
@@ -148,8 +149,6 @@ int gate_take_over(struct gate *g) __attribute__((warn_unused_result));
 int gate_serve(struct gate *g) __attribute__((warn_unused_result));
 /* A successor may come. -1: out of memory. */
 int gate_hand_over(struct gate *g) __attribute__((warn_unused_result));
-/* The claims are let go of. */
-void gate_kept_free(struct gate *g);
 /* Operators may have drained nodes that are new here. */
 void gate_repeat_drains(struct gate *g);
 

@@ -11,6 +11,7 @@
 #include "daemon/listeners.h"
 #include "daemon/nodewatch.h"
 #include "daemon/service.h"
+#include "daemon/takeover.h"
 #include "daemon/warnings.h"
 #include "nodes/health.h"
 #include "nodes/node.h"
@@ -109,12 +110,15 @@ take_policy(struct gate *g, struct policy *p, struct errlist *e)
 int
 gate_reload(struct gate *g, struct errlist *e)
 {
+	static const char request[] = "{\"cmd\":\"reload\"}";
 	int r;
 
 	service_reloading();
 	if (g->guard_ev != NULL)
 		guard_reload(g->guard);
 	r = take_policy(g, schema_load(g->conf->policy, e), e);
+	if (r == 0)
+		(void)takeover_order(g->takeover, request, sizeof(request) - 1);
 	service_ready(g->service);
 	return r;
 }

@@ -6,34 +6,15 @@
 #include "base/log.h"
 #include "daemon/ctl.h"
 #include "daemon/drainer.h"
+#include "daemon/errands.h"
 #include "daemon/gate_priv.h"
 #include "daemon/handing.h"
 #include "daemon/http.h"
 #include "daemon/service.h"
 #include "daemon/takeover.h"
-#include "state/state.h"
-
-#include <stdlib.h>
+#include "policy/errlist.h"
 
 #include <event2/event.h>
-
-/* A share in the claim of a client that the other smbgate still has connections of. */
-struct gate_kept {
-	struct gate_kept *next;
-	struct state_hold *hold;
-};
-
-void
-gate_kept_free(struct gate *g)
-{
-	struct gate_kept *k;
-
-	while ((k = g->kept) != NULL) {
-		g->kept = k->next;
-		state_release(g->state, &k->hold, g->status.policy->pin_linger);
-		free(k);
-	}
-}
 
 static bool
 leaving(void *arg)
@@ -44,16 +25,40 @@ leaving(void *arg)
 	return drainer_leaving(g->drainer) || g->handed;
 }
 
+static void
+ctl_told_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct gate *g = arg;
+
+	(void)fd;
+	(void)what;
+	MAGIC_CHECK(g, GATE_MAGIC);
+	ctl_free(&g->ctl);
+}
+
 /* Another one has the control socket, and all that is seen of smbgate. */
 static void
 handed_cb(void *arg)
 {
+	/* Who has asked is to have the answer; one of them may have brought this about. */
+	const struct timeval told = { 0, 100000 };
 	struct gate *g = arg;
 
 	MAGIC_CHECK(g, GATE_MAGIC);
 	g->handed = true;
-	ctl_free(&g->ctl);
+	ctl_retire(g->ctl);
+	if (event_base_once(g->base, -1, EV_TIMEOUT, ctl_told_cb, g, &told) == -1)
+		log_error("out of memory: the control socket is open until this process ends");
 	http_free(&g->http);
+}
+
+static void
+order_cb(void *arg, const char *request, size_t n)
+{
+	struct gate *g = arg;
+
+	MAGIC_CHECK(g, GATE_MAGIC);
+	errands_run(g->errands, request, n);
 }
 
 static void
@@ -78,6 +83,7 @@ gate_hand_over(struct gate *g)
 		.http = s->http,
 		.leaving = leaving,
 		.handed = handed_cb,
+		.order = order_cb,
 		.left = left_cb,
 		.arg = g,
 	};
@@ -109,41 +115,15 @@ gate_serve(struct gate *g)
 }
 
 static void
-kept_cb(void *arg, const struct state_claim *c)
+done_cb(void *arg, bool good, bool reloaded)
 {
-	(void)arg;
-	(void)c;
-}
-
-/* What lingers is let go of at once, and lingers on. */
-static void
-claim_cb(void *arg, const struct takemsg *m)
-{
-	struct gate *g = arg;
-	struct gate_kept *k = calloc(1, sizeof(*k));
-
-	MAGIC_CHECK(g, GATE_MAGIC);
-	if (k == NULL)
-		return;
-	state_claim(g->state, &m->key, m->node, m->node, kept_cb, NULL, &k->hold);
-	if (k->hold != NULL && (m->firm || !m->live))
-		state_firm(g->state, k->hold, g->status.policy->pin_linger);
-	if (!m->live)
-		state_release(g->state, &k->hold, (unsigned)m->left_ms);
-	if (k->hold == NULL) {
-		free(k);
-		return;
-	}
-	k->next = g->kept;
-	g->kept = k;
-}
-
-static void
-done_cb(void *arg, bool good)
-{
+	struct errlist e = { .n = 0 };
 	struct gate *g = arg;
 
 	MAGIC_CHECK(g, GATE_MAGIC);
+	if (good && reloaded)
+		gate_reload(g, &e);
+	errlist_fini(&e);
 	if (good && gate_serve(g) == 0)
 		return;
 	g->failed = true;
@@ -156,7 +136,7 @@ gone_cb(void *arg)
 	struct gate *g = arg;
 
 	MAGIC_CHECK(g, GATE_MAGIC);
-	gate_kept_free(g);
+	handing_gone(g->handing);
 }
 
 int
@@ -165,7 +145,6 @@ gate_take_over(struct gate *g)
 	const struct takeover_env env = {
 		.ctl = &g->ctl_env,
 		.done = done_cb,
-		.claim = claim_cb,
 		.gone = gone_cb,
 		.arg = g,
 	};

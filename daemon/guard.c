@@ -33,7 +33,8 @@
  * killed, its stand-in is the guard.
  */
 
-#define START_WAIT_MS 5000
+/* Longer than the guard gives one that has only begun; in an upgrade the one before serves on. */
+#define START_WAIT_MS 30000
 /* For its end, and how often that is looked for. */
 #define END_MS 3000
 #define END_STEP_MS 10

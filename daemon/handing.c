@@ -11,13 +11,15 @@
 #include "daemon/listening.h"
 #include "daemon/service.h"
 #include "daemon/takemsg.h"
+#include "daemon/takeover.h"
 #include "policy/conf.h"
 #include "policy/policy.h"
 #include "proxy/mailbox.h"
 #include "proxy/worker.h"
-#include "state/state.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +34,10 @@
 #define START_S 60
 /* Connections go, and it says that it serves, within this. */
 #define COMMIT_S 20
+/* The successor has read policy.conf so long before it comes, at most. */
+#define READ_MS 10000
+/* So much may be on its way to the successor, and twice as much where ABORT is to go, too. */
+#define ON_THE_WAY (32 * 1024)
 
 enum stage {
 	STAGE_ALONE,		/* nobody has come */
@@ -59,6 +65,7 @@ struct handing {
 	enum stage stage;
 	int peer;			/* the successor; -1: none */
 	struct event *peer_ev;
+	bool mute;			/* it was told a half, and can be told nothing more */
 	uint32_t pid;
 	unsigned turn;			/* of two */
 	size_t npaths;
@@ -66,7 +73,8 @@ struct handing {
 	struct source *sources[2];
 	struct giving_report *said;	/* by each worker, the last time */
 	struct estate *estate;
-	bool deaf;			/* the successor does not take what is said */
+	uint64_t asked;			/* of the workers, for a report that is not older */
+	uint64_t greeted_ms, given_ms;
 	uint64_t until_ms;		/* what stays is served until then */
 };
 
@@ -103,16 +111,26 @@ peer_end(struct handing *h)
 		close(h->paths[h->npaths - 1]);
 }
 
-/* It serves on, and the other one does not. why: for the log, and for the other one. */
+static void
+room_on_the_way(const struct handing *h, int bytes)
+{
+	setsockopt(h->peer, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
+/*
+ * It serves on, and the other one does not. why: for the log, and for the other one, which takes an
+ * end without that word for our death. So there is room for it where there is for nothing else.
+ */
 static void
 stay(struct handing *h, const char *why)
 {
 	struct takemsg m = { .kind = TAKE_ABORT };
-	const bool giving = h->stage == STAGE_GIVING || h->stage == STAGE_COMMITTING;
+	const bool giving = handing_gives(h);
 
 	log_about(LOG_LEVEL_WARN, log_of(LOG_EVENT_TAKEOVER),
 	    "takeover by process %u: %s; this process serves on", h->pid, why);
 	snprintf(m.text, sizeof(m.text), "%s", why);
+	room_on_the_way(h, 2 * ON_THE_WAY);
 	(void)takemsg_send(h->peer, &m, -1);
 	event_del(h->timer);
 	peer_end(h);
@@ -153,6 +171,7 @@ greet(struct handing *h, const struct takemsg *hello)
 {
 	struct takemsg m = { .kind = TAKE_HELLO, .protocol = TAKE_PROTOCOL,
 		.workers = (uint16_t)workers(h), .pid = (uint32_t)getpid(),
+		.number = workers_connections(h->env.ctl->workers, workers(h)),
 		.text = PACKAGE_VERSION };
 
 	h->pid = hello->pid;
@@ -169,6 +188,7 @@ greet(struct handing *h, const struct takemsg *hello)
 	log_about(LOG_LEVEL_INFO, log_of(LOG_EVENT_TAKEOVER),
 	    "takeover: process %u, smbgate %s, is to go on", hello->pid, hello->text);
 	h->stage = STAGE_GREETED;
+	h->greeted_ms = clock_ms();
 	after(h->timer, START_S * 1000);
 	if (!takemsg_send(h->peer, &m, -1) || !send_sockets(h))
 		stay(h, "it is gone");
@@ -187,7 +207,9 @@ give(struct handing *h)
 		return;
 	}
 	h->stage = STAGE_GIVING;
+	h->given_ms = clock_ms();
 	h->turn ^= 1;
+	h->asked = 0;
 	after(h->timer, COMMIT_S * 1000);
 	memset(h->said, 0, n * sizeof(h->said[0]));
 	for (size_t w = 0; w < n; w++) {
@@ -198,6 +220,16 @@ give(struct handing *h)
 		worker_give(h->env.ctl->workers[w], fds, k, report_cb, &h->sources[h->turn][w]);
 	}
 	h->npaths = 0;
+}
+
+/* No report is still on its way that is older than the last question. */
+static bool
+all_said(const struct handing *h)
+{
+	for (size_t i = 0; i < workers(h); i++)
+		if (h->said[i].asked != h->asked)
+			return false;
+	return true;
 }
 
 static size_t
@@ -214,52 +246,72 @@ left_here(const struct handing *h, const char **why)
 	return n;
 }
 
+/*
+ * It reads what it is told: else it would be waited for. What is not said now is said with the next
+ * report.
+ */
+static bool
+listens(const struct handing *h)
+{
+	struct pollfd p = { .fd = h->peer, .events = POLLOUT };
+
+	return h->peer != -1 && !h->mute && poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) != 0;
+}
+
+/*
+ * What is here, and with whoever was here before: its connections come here, from where they go on,
+ * and it is told of orders. Whoever does not read that is not left for it: an end would say that
+ * this process has ended.
+ */
 static void
 say_stays(struct handing *h)
 {
 	struct takemsg m = { .kind = TAKE_STAYS };
+	struct takeover_rest before = { .connections = 0 };
+	const bool waits = takeover_rest(h->env.ctl->takeover, &before);
 	const uint64_t now = clock_ms();
 	const char *why;
+	bool last;
 
 	m.number = left_here(h, &why);
+	if (m.number == 0 && waits)
+		why = before.why;
+	m.number += before.connections;
 	m.seconds = h->until_ms > now ? (uint32_t)((h->until_ms - now) / 1000) : 0;
 	snprintf(m.text, sizeof(m.text), "%s", why);
-	if (h->peer != -1 && (!estate_send(h->estate, h->peer, false) ||
-	        !takemsg_send(h->peer, &m, -1)))
-		peer_end(h);
-	if (m.number > 0)
+	last = m.number == 0 && !waits && all_said(h);
+	/* What was counted since is worth a wait then. */
+	if (listens(h) || (last && h->peer != -1 && !h->mute))
+		h->mute = !estate_send(h->estate, h->peer, false) ||
+		    !takemsg_send(h->peer, &m, -1);
+	if (!last)
 		return;
 	log_about(LOG_LEVEL_INFO, log_of(LOG_EVENT_STOP),
 	    "stopping: process %u has taken over, and no client is left here", h->pid);
 	h->env.left(h->env.arg);
 }
 
-static void
-say_claim_cb(void *arg, const struct state_key *key, const struct state_claim *c, uint64_t left_ms)
+/* The policy here may be newer than what the successor has read. */
+static bool
+reloaded(const struct handing *h)
 {
-	struct handing *h = arg;
-	struct takemsg m = { .kind = TAKE_CLAIM, .key = *key, .live = c->others > 0,
-		.firm = c->firm, .left_ms = left_ms };
+	const struct ctl_status *st = h->env.ctl->status;
 
-	memcpy(m.node, c->node, sizeof(m.node));
-	/* Who does not hear this is not told COMMIT either. */
-	h->deaf = h->deaf || !takemsg_send(h->peer, &m, -1);
+	return st->reloads > 0 && st->policy_since_ms + READ_MS >= h->greeted_ms;
 }
 
 /* All that can go have gone. */
 static void
 commit(struct handing *h)
 {
-	struct takemsg m = { .kind = TAKE_COMMIT };
+	struct takemsg m = { .kind = TAKE_COMMIT, .reloaded = reloaded(h) };
 
 	h->stage = STAGE_COMMITTING;
 	after(h->timer, COMMIT_S * 1000);
 	for (size_t i = 0; i < workers(h); i++)
 		if (h->env.ctl->workers[i]->env.next_id > m.number)
 			m.number = h->env.ctl->workers[i]->env.next_id;
-	h->deaf = false;
-	state_each(h->env.ctl->claims, say_claim_cb, h);
-	if (h->deaf || !estate_send(h->estate, h->peer, true) || !takemsg_send(h->peer, &m, -1))
+	if (!estate_send(h->estate, h->peer, true) || !takemsg_send(h->peer, &m, -1))
 		stay(h, "it is gone");
 }
 
@@ -326,8 +378,9 @@ handed(struct handing *h)
 	close(h->successors);
 	h->successors = -1;
 	log_about(LOG_LEVEL_INFO, log_of(LOG_EVENT_TAKEOVER),
-	    "takeover: process %u serves; %zu connection%s here for now%s%s", h->pid, n,
-	    n == 1 ? " stays" : "s stay", n == 0 ? "" : ": ", n == 0 ? "" : why);
+	    "takeover: process %u serves, after %" PRIu64 " ms of giving; %zu connection%s here "
+	    "for now%s%s", h->pid, clock_ms() - h->given_ms, n, n == 1 ? " stays" : "s stay",
+	    n == 0 ? "" : ": ", n == 0 ? "" : why);
 	for (size_t i = 0; i < workers(h); i++)
 		worker_unlisten(h->env.ctl->workers[i]);
 	service_handed(h->pid);
@@ -347,8 +400,11 @@ heard(struct handing *h, const struct takemsg *m, int fd)
 	}
 	if (fd != -1)
 		close(fd);
-	if (h->stage == STAGE_HANDED)
+	if (h->stage == STAGE_HANDED) {
+		if (m->kind == TAKE_ORDER && m->number <= sizeof(m->piece))
+			h->env.order(h->env.arg, (const char *)m->piece, m->number);
 		return true;
+	}
 	if (m->kind == TAKE_HELLO && h->stage == STAGE_ALONE)
 		greet(h, m);
 	else if (m->kind == TAKE_READY && h->stage == STAGE_GREETED)
@@ -385,27 +441,65 @@ peer_cb(evutil_socket_t fd, short what, void *arg)
 	} while (heard(h, &m, with));
 }
 
-/*
- * It has had its time. Nothing that it says from now on is heard; what it has said by now may be
- * that it serves.
- */
+/* What it has said by now is that it serves. */
+static bool
+serves(struct handing *h)
+{
+	struct takemsg m;
+	int with;
+
+	return h->stage == STAGE_COMMITTING &&
+	    takemsg_recv(h->peer, &m, &with, MSG_DONTWAIT) == 1 && heard(h, &m, with);
+}
+
+static void
+call_off(struct handing *h, const char *why)
+{
+	if (h->peer == -1 || h->stage == STAGE_HANDED || serves(h) || h->peer == -1)
+		return;
+	/*
+	 * Nothing that it says from now on is heard. It may have said it in this moment: then that
+	 * was the last of it, and no order comes here.
+	 */
+	if (shutdown(h->peer, SHUT_RD) == 0 && serves(h))
+		event_del(h->peer_ev);
+	else if (h->peer != -1)
+		stay(h, why);
+}
+
 static void
 overdue_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct handing *h = arg;
-	struct takemsg m;
-	int with;
 
 	(void)fd;
 	(void)what;
 	MAGIC_CHECK(h, HANDING_MAGIC);
-	if (h->peer == -1 || h->stage == STAGE_HANDED)
+	call_off(h, "it says nothing");
+}
+
+void
+handing_stop(struct handing *h)
+{
+	if (h != NULL)
+		call_off(h, "smbgate is stopping");
+}
+
+bool
+handing_gives(const struct handing *h)
+{
+	return h != NULL && (h->stage == STAGE_GIVING || h->stage == STAGE_COMMITTING);
+}
+
+void
+handing_gone(struct handing *h)
+{
+	if (h == NULL || h->stage < STAGE_GIVING)
 		return;
-	if (shutdown(h->peer, SHUT_RD) == 0 && h->stage == STAGE_COMMITTING &&
-	    takemsg_recv(h->peer, &m, &with, MSG_DONTWAIT) == 1 && heard(h, &m, with))
-		return;
-	if (h->peer != -1)
-		stay(h, "it says nothing");
+	/* It is gone because somebody has just come from there. */
+	h->asked++;
+	for (size_t i = 0; i < workers(h); i++)
+		worker_say(h->env.ctl->workers[i], h->asked);
 }
 
 static void
@@ -457,6 +551,7 @@ successor_cb(evutil_socket_t lfd, short what, void *arg)
 	}
 	h->peer = fd;
 	h->pid = 0;
+	room_on_the_way(h, ON_THE_WAY);
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	h->peer_ev = event_new(h->env.ctl->base, fd, EV_READ | EV_PERSIST, peer_cb, h);
 	after(h->timer, COMMIT_S * 1000);

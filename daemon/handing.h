@@ -21,6 +21,8 @@ struct handing_env {
 	bool (*leaving)(void *arg);
 	/* Another one goes on: the control socket and the like are its own now. */
 	void (*handed)(void *arg);
+	/* An operator has asked that one for something, in a request of the control socket. */
+	void (*order)(void *arg, const char *request, size_t n);
 	/* Nobody is left, or nobody is waited for any longer. */
 	void (*left)(void *arg);
 	void *arg;
@@ -31,6 +33,15 @@ struct handing_env {
  * memory is out.
  */
 struct handing *handing_new(const struct handing_env *env, int fd);
+/*
+ * smbgate ends: a takeover that is under way is over, and the other one does not serve; but where
+ * it does by now, handed() is called.
+ */
+void handing_stop(struct handing *h);
+/* Connections go to the other one, which does not serve yet. */
+bool handing_gives(const struct handing *h);
+/* The process that this one has taken over from has ended: it is not waited for any longer. */
+void handing_gone(struct handing *h);
 /* Worker threads are gone by then. */
 void handing_free(struct handing **h);
 

@@ -40,12 +40,15 @@
 #define BACKLOG 128
 #define HEAD_MAX 8192
 
-/* For all of a connection; and for those who keep others waiting, from when they came. */
+/*
+ * For all of a connection; and for those who keep others waiting, from when they came, and from
+ * when they had their answer.
+ */
 #define PEER_MS 5000
 #define CROWDED_MS 100
 /* An answer is sent: a close now could cost the client what it has not read. */
 #define LINGER_MS 1000
-/* So many times what an answer took to make. */
+/* So many times what an answer took to make, of CPU time: a busy machine is no reason to rest. */
 #define REST 10
 
 #define HTTP_MAGIC 0x68747470u
@@ -60,7 +63,8 @@ struct http_peer {
 	struct bufferevent *bev;
 	struct event *deadline;
 	struct http_request request;
-	uint64_t since_ms;
+	uint64_t since_ms;		/* it is for them to do something */
+	uint64_t end_ms;
 	bool eof;			/* it sends no more; it may still read */
 	TAILQ_ENTRY(http_peer) entry;
 };
@@ -132,6 +136,14 @@ in_ms(struct event *ev, uint64_t ms)
 	event_add(ev, &tv);
 }
 
+/* It takes memory, of the kernel's too: without that, it is tried again. */
+static void
+http_accept(struct http *h)
+{
+	if (event_add(h->accept, NULL) == -1)
+		in_ms(h->retry, 1000);
+}
+
 static void
 http_peer_free(struct http_peer *p)
 {
@@ -145,7 +157,20 @@ http_peer_free(struct http_peer *p)
 	MAGIC_CLEAR(p);
 	free(p);
 	if (h->npeers-- == PEERS_MAX && !evtimer_pending(h->retry, NULL))
-		event_add(h->accept, NULL);
+		http_accept(h);
+}
+
+/* What they have to do, they have some time for; less if others wait. */
+static void
+http_peer_enter(struct http_peer *p, enum http_state state, uint64_t ms)
+{
+	const uint64_t now = clock_ms(), left = p->end_ms > now ? p->end_ms - now : 0;
+
+	p->state = state;
+	p->since_ms = now;
+	if (p->http->npeers == PEERS_MAX && state != HTTP_TURN && ms > CROWDED_MS)
+		ms = CROWDED_MS;
+	in_ms(p->deadline, ms < left ? ms : left);
 }
 
 /* Takes over the answer's body. */
@@ -173,7 +198,7 @@ http_peer_answer(struct http_peer *p, struct http_answer a)
 	if (!p->request.head)
 		evbuffer_add(out, a.body, a.len);
 	free(a.body);
-	p->state = HTTP_ANSWER;
+	http_peer_enter(p, HTTP_ANSWER, PEER_MS);
 }
 
 static void
@@ -189,7 +214,7 @@ http_turn_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct http *h = arg;
 	const struct http_view view = { h->env, h->process, &h->history };
-	uint64_t began = clock_us();
+	uint64_t began = clock_thread_us();
 	struct http_peer *p;
 
 	(void)fd;
@@ -201,7 +226,7 @@ http_turn_cb(evutil_socket_t fd, short what, void *arg)
 	if (p == NULL)
 		return;
 	http_peer_answer(p, http_answer(&view, p->request.path));
-	in_ms(h->turn, (clock_us() - began) * REST / 1000);
+	in_ms(h->turn, (clock_thread_us() - began) * REST / 1000);
 }
 
 static void
@@ -226,7 +251,7 @@ http_peer_serve(struct http_peer *p, const char *head, size_t len)
 	} else if (http_path_is_light(p->request.path)) {
 		http_peer_answer(p, http_answer(&view, p->request.path));
 	} else {
-		p->state = HTTP_TURN;
+		http_peer_enter(p, HTTP_TURN, PEER_MS);
 		http_turn_soon(p->http);
 	}
 }
@@ -270,8 +295,7 @@ http_write_cb(struct bufferevent *bev, void *arg)
 		http_peer_free(p);
 		return;
 	}
-	p->state = HTTP_LINGER;
-	in_ms(p->deadline, LINGER_MS);
+	http_peer_enter(p, HTTP_LINGER, LINGER_MS);
 }
 
 static void
@@ -298,7 +322,10 @@ http_deadline_cb(evutil_socket_t fd, short what, void *arg)
 	http_peer_free(p);
 }
 
-/* No room is left: whoever has had a moment goes, the others when they have had it. */
+/*
+ * No room is left: whoever has had a moment goes, the others when they have had it. It is no fault
+ * of those whose answer is still to be made.
+ */
 static void
 hurry(struct http *h)
 {
@@ -307,6 +334,8 @@ hurry(struct http *h)
 
 	for (p = TAILQ_FIRST(&h->peers); p != NULL; p = next) {
 		next = TAILQ_NEXT(p, entry);
+		if (p->state == HTTP_TURN)
+			continue;
 		if (p->state == HTTP_LINGER || now >= p->since_ms + CROWDED_MS)
 			http_peer_free(p);
 		else
@@ -326,7 +355,7 @@ http_peer_new(struct http *h, int fd)
 	}
 	MAGIC_SET(p, HTTP_PEER_MAGIC);
 	p->http = h;
-	p->since_ms = clock_ms();
+	p->end_ms = clock_ms() + PEER_MS;
 	TAILQ_INSERT_TAIL(&h->peers, p, entry);
 	if (++h->npeers == PEERS_MAX)
 		event_del(h->accept);
@@ -340,7 +369,7 @@ http_peer_new(struct http *h, int fd)
 	}
 	bufferevent_setcb(p->bev, http_read_cb, http_write_cb, http_event_cb, p);
 	bufferevent_setwatermark(p->bev, EV_READ, 0, HEAD_MAX);
-	in_ms(p->deadline, PEER_MS);
+	http_peer_enter(p, HTTP_REQUEST, PEER_MS);
 	if (bufferevent_enable(p->bev, EV_READ | EV_WRITE) == -1)
 		http_peer_free(p);
 	else if (h->npeers == PEERS_MAX)
@@ -373,7 +402,7 @@ http_retry_cb(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	MAGIC_CHECK(h, HTTP_MAGIC);
 	if (h->npeers < PEERS_MAX)
-		event_add(h->accept, NULL);
+		http_accept(h);
 }
 
 static void

@@ -22,6 +22,10 @@ daemon_libdaemon_a_SOURCES = \
 	daemon/ctl_request.h \
 	daemon/drainer.c \
 	daemon/drainer.h \
+	daemon/elsewhere.c \
+	daemon/elsewhere.h \
+	daemon/errands.c \
+	daemon/errands.h \
 	daemon/estate.c \
 	daemon/estate.h \
 	daemon/explain.c \

@@ -345,7 +345,7 @@ ask_for_all(struct gate_sockets *s, const struct conf *conf)
 	char path[CTL_PATH_MAX];
 
 	if (ctl_successors_path(conf->control, path) == 0)
-		s->takeover = takeover_begin(path, conf_workers(conf));
+		s->takeover = takeover_begin(path, conf_workers(conf), s->places);
 	return s->takeover == NULL ? -1 : 0;
 }
 
@@ -383,6 +383,8 @@ smbgate_start(const struct options *o, struct conf *conf, struct policy *policy,
 		confine_files(conf, policy);
 	return gate_new(conf, policy, secret, s);
 fail:
+	/* Who serves is told, and serves on. */
+	takeover_free(&s->takeover);
 	policy_unref(&policy);
 	return NULL;
 }

@@ -296,6 +296,8 @@ page_node(const struct facts_node *n, const struct history *h, FILE *out)
 	page_text(out, n->address);
 	fprintf(out, " · for ");
 	page_duration(out, n->since_s);
+	if (n->probes_ok > 0)
+		fprintf(out, " · answers in %.1f ms", (double)n->probe_us / 1000);
 	fprintf(out, "</p>");
 	page_node_notes(n, out);
 	page_spark(out, values, have, HISTORY_LEN, "connections");
@@ -308,8 +310,7 @@ page_node(const struct facts_node *n, const struct history *h, FILE *out)
 	fact(out, "logons", n->logons);
 	fact(out, "failed", n->logons_failed);
 	fact(out, "weight", n->weight);
-	fprintf(out, "<div><dt>probe</dt><dd>%.1f <small>ms</small></dd></div></dl></article>\n",
-	    (double)n->probe_us / 1000);
+	fprintf(out, "</dl></article>\n");
 }
 
 static void

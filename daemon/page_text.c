@@ -3,16 +3,36 @@
 
 #include "daemon/page_text.h"
 
+#include "base/plain.h"
+
 #include <inttypes.h>
 #include <string.h>
 
 /* Of a line's drawing. */
 #define HEIGHT 32
 
+/* How much of it that was. */
+static size_t
+page_char(FILE *out, const char *text)
+{
+	uint32_t c;
+	size_t n = plain_char(text, &c);
+
+	/* Controls have no place in HTML, nor what turns the direction of its lines. */
+	if (n == 0 || plain_is_control(c))
+		fputc('?', out);
+	else
+		fwrite(text, 1, n, out);
+	return n == 0 ? 1 : n;
+}
+
 void
 page_text(FILE *out, const char *text)
 {
-	for (; *text != '\0'; text++)
+	size_t n;
+
+	for (; *text != '\0'; text += n) {
+		n = 1;
 		switch (*text) {
 		case '&':
 			fputs("&amp;", out);
@@ -30,9 +50,9 @@ page_text(FILE *out, const char *text)
 			fputs("&#39;", out);
 			break;
 		default:
-			/* Control bytes have no place in HTML. */
-			fputc((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text, out);
+			n = page_char(out, text);
 		}
+	}
 }
 
 void
@@ -105,7 +125,12 @@ page_spark(FILE *out, const uint64_t *values, size_t n, size_t of, const char *w
 	page_text(out, what);
 	fprintf(out, ", at most ");
 	page_number(out, max);
-	fprintf(out, "\"><path class=\"base\" d=\"M0 %d.5H%zu\"/>", HEIGHT - 1, of);
+	/* For who points at it. */
+	fprintf(out, "\"><title>");
+	page_text(out, what);
+	fprintf(out, ", at most ");
+	page_number(out, max);
+	fprintf(out, "</title><path class=\"base\" d=\"M0 %d.5H%zu\"/>", HEIGHT - 1, of);
 	if (n > 1) {
 		fprintf(out, "<polygon points=\"%zu,%d", first, HEIGHT);
 		points(out, values, n, first, max);

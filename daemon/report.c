@@ -103,10 +103,12 @@ report_nodes(const struct ctl_env *env, uint64_t now_ms)
 		node_agent(o, x, now_ms);
 		jset_bool(o, "held_down", x->held_down);
 		jset_bool(o, "unreached", x->unreached);
+		jset_name(o, "probe_why", x->probe_why);
 		node_bytes(o, env, x);
 		if (tally != NULL)
 			node_sums(o, x, &tally[i]);
 		jset_age(o, "since_s", x->changed_ms, now_ms);
+		jset_age(o, "state_since_s", node_state_since(x, now_ms), now_ms);
 		takes |= node_takes_new(x);
 		node_unref(&all[i]);
 	}

@@ -90,6 +90,16 @@ listener_of(const struct report_case *c, const struct case_session *s)
 	return k->n > 0 ? k->conns[0].conn->listener : "";
 }
 
+/* Of one of its connections, at least. */
+static bool
+is_unreadable(const struct explain_case *k)
+{
+	for (size_t i = 0; i < k->n; i++)
+		if (k->conns[i].conn->open_files < 0)
+			return true;
+	return false;
+}
+
 /* s NULL: nobody has logged on. */
 static struct explain_facts
 facts_of(const struct report_case *c, const struct case_session *s)
@@ -110,6 +120,7 @@ facts_of(const struct report_case *c, const struct case_session *s)
 		.listener = listener_of(c, s),
 		.smb1 = s == NULL && newest != NULL && newest->smb1,
 		.zero_guid = guid_is_zero(&g),
+		.unreadable = is_unreadable(k),
 		.dialect = newest == NULL ? 0 : newest->dialect,
 		.connections = k->n,
 		.linger_s = (k->left_ms + 999) / 1000,

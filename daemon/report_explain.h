@@ -21,8 +21,9 @@ struct who;
 json_t *report_explain(const struct ctl_env *env, struct policy *p, const struct who *who,
     const struct conn_info *conns, size_t n, uint64_t now_ms);
 
-/* What policy does to an address; listener NULL: at each of them. */
-json_t *report_address(const struct ctl_env *env, const struct addr *a, const char *listener);
+/* What policy does to an address; listener NULL: at each of them. On any thread. */
+json_t *report_address(const struct ctl_env *env, const struct policy *p, const struct addr *a,
+    const char *listener);
 /* Where a client with that GUID would go; on any thread. */
 json_t *report_guid(const struct ctl_env *env, struct policy *p, const struct guid *g,
     const char *listener);

@@ -53,10 +53,9 @@ add_told(json_t *o, const struct policy *p, const struct conf_listen *l, const s
 }
 
 static void
-add_listener(json_t *list, const struct ctl_env *env, const struct conf_listen *l,
-    const struct addr *a)
+add_listener(json_t *list, const struct ctl_env *env, const struct policy *p,
+    const struct conf_listen *l, const struct addr *a)
 {
-	const struct policy *p = env->status->policy;
 	const struct pol_iface *i = announced(policy_interfaces(p, l->name), a);
 	const bool is = i != NULL && policy_allows(p, a);
 	json_t *o = jadd_object(list);
@@ -78,9 +77,9 @@ is_meant(const struct conf_listen *l, const char *listener)
 }
 
 json_t *
-report_address(const struct ctl_env *env, const struct addr *a, const char *listener)
+report_address(const struct ctl_env *env, const struct policy *p, const struct addr *a,
+    const char *listener)
 {
-	const struct policy *p = env->status->policy;
 	const struct addrport at = { *a, 0 };
 	const struct pol_node *pn = policy_node_at(p, &at);
 	json_t *root = json_object(), *o = jset_object(root, "address"), *list;
@@ -95,7 +94,7 @@ report_address(const struct ctl_env *env, const struct addr *a, const char *list
 	list = jset_array(o, "listeners");
 	for (size_t i = 0; i < env->conf->nlisten; i++)
 		if (is_meant(&env->conf->listen[i], listener))
-			add_listener(list, env, &env->conf->listen[i], a);
+			add_listener(list, env, p, &env->conf->listen[i], a);
 	return root;
 }
 

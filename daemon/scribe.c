@@ -97,9 +97,15 @@ scribe_main(void *arg)
 		j->work(j);
 		pthread_mutex_lock(&s->lock);
 		list_add(&s->ready, j);
+		/*
+		 * Whoever is woken runs at once, before this nice thread does, and would wait for
+		 * the lock until it is this one's turn again.
+		 */
+		pthread_mutex_unlock(&s->lock);
 		/* Without memory it is delivered with the next one. */
 		if (mailbox_post(s->mailbox, scribe_deliver, s) == -1)
 			log_error("out of memory: an answer is late");
+		pthread_mutex_lock(&s->lock);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return NULL;
@@ -149,6 +155,36 @@ scribe_ask(struct scribe *s, struct scribe_job *j)
 	return true;
 }
 
+/* False: it is not there. */
+static bool
+list_remove(struct scribe_list *l, struct scribe_job *j)
+{
+	struct scribe_job **at = &l->first;
+
+	while (*at != NULL && *at != j)
+		at = &(*at)->next;
+	if (*at == NULL)
+		return false;
+	*at = j->next;
+	if (*at == NULL)
+		l->end = at;
+	return true;
+}
+
+void
+scribe_forget(struct scribe *s, struct scribe_job *j)
+{
+	bool waits;
+
+	if (s == NULL)
+		return;
+	pthread_mutex_lock(&s->lock);
+	waits = list_remove(&s->todo, j);
+	pthread_mutex_unlock(&s->lock);
+	if (waits)
+		j->done(j, true);
+}
+
 static void
 drop_all(struct scribe_list *l)
 {
@@ -172,6 +208,8 @@ scribe_free(struct scribe **sp)
 		pthread_mutex_unlock(&s->lock);
 		pthread_join(s->thread, NULL);
 	}
+	/* The loop is not running any more, but the mailbox is emptied once again. */
+	mailbox_cancel(s->mailbox, s);
 	drop_all(&s->todo);
 	drop_all(&s->ready);
 	pthread_cond_destroy(&s->changed);

@@ -24,5 +24,10 @@ void scribe_free(struct scribe **s);
 
 /* Jobs are done one after the other. False: there is no thread, and nothing was asked. */
 bool scribe_ask(struct scribe *s, struct scribe_job *j) __attribute__((warn_unused_result));
+/*
+ * Nobody wants it any more: one that waits for its turn is dropped, and done() called, before this
+ * returns. One that has begun is finished, and delivered. s may be NULL.
+ */
+void scribe_forget(struct scribe *s, struct scribe_job *j);
 
 #endif

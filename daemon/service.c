@@ -187,6 +187,8 @@ void
 service_handed(uint32_t pid)
 {
 	service_tell("MAINPID=%" PRIu32, pid);
+	/* Nothing that is said from now on is of the service. */
+	unsetenv("NOTIFY_SOCKET");
 }
 
 void

@@ -14,7 +14,7 @@
 
 enum {
 	K_KIND = 1, K_PROTOCOL, K_WORKERS, K_PID, K_WHAT, K_NAME, K_ADDR, K_PORT, K_NUMBER,
-	K_SECONDS, K_KEY, K_NODE, K_LIVE, K_FIRM, K_LEFT, K_TEXT, K_PIECE, K_NOTIFY, K_WATCHED,
+	K_SECONDS, K_TEXT = 16, K_PIECE, K_NOTIFY, K_WATCHED, K_RELOADED,
 };
 
 static const struct tlv_field fields[] = {
@@ -28,15 +28,11 @@ static const struct tlv_field fields[] = {
 	TLV_UINT(K_PORT, takemsg, address.port),
 	TLV_UINT(K_NUMBER, takemsg, number),
 	TLV_UINT(K_SECONDS, takemsg, seconds),
-	TLV_BYTES(K_KEY, takemsg, key),
-	TLV_TEXT(K_NODE, takemsg, node),
-	TLV_BOOL(K_LIVE, takemsg, live),
-	TLV_BOOL(K_FIRM, takemsg, firm),
-	TLV_UINT(K_LEFT, takemsg, left_ms),
 	TLV_TEXT(K_TEXT, takemsg, text),
 	TLV_BYTES(K_PIECE, takemsg, piece),
 	TLV_TEXT(K_NOTIFY, takemsg, notify),
 	TLV_BOOL(K_WATCHED, takemsg, watched),
+	TLV_BOOL(K_RELOADED, takemsg, reloaded),
 };
 
 bool

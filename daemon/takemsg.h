@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 #include "base/addr.h"
-#include "state/state.h"
 
 /*
  *	old                                 new
@@ -17,27 +16,28 @@
  *	                                    READY
  *	nobody is accepted any more;
  *	each worker gives: giving.h         each worker takes: taking.h
- *	CLAIM, a few times: what stays
  *	STATE, a few times: all that is known, and was counted, beside connections
  *	COMMIT
  *	                                    COMMITTED, and it accepts
  *	STATE: what was counted since;
  *	STAYS, now and then                 shown to operators
+ *	                                    ORDER: what one of them has asked for
  *
  * Until COMMITTED the old one is who serves: where the new one dies, or says nothing for too long,
  * it goes on with all that is not acknowledged by then, and accepts again; what it says last is
  * ABORT, and the new one ends. Where the old one dies without that word, the new one serves.
  * Packets of a SEQPACKET socket that nobody else may connect to are TLVs: see tlv.h.
  */
-#define TAKE_PROTOCOL 1
+/* 1 had the claims of what stays in messages of their own. */
+#define TAKE_PROTOCOL 2
 #define TAKE_MSG_MAX 512
 #define TAKE_TEXT 96
 /* Of a room's record: estate.h. */
 #define TAKE_PIECE 384
 
 enum take_kind {
-	TAKE_HELLO = 1, TAKE_REFUSE, TAKE_SOCKET, TAKE_END, TAKE_PATH, TAKE_READY, TAKE_CLAIM,
-	TAKE_COMMIT, TAKE_COMMITTED, TAKE_ABORT, TAKE_STAYS, TAKE_STATE,
+	TAKE_HELLO = 1, TAKE_REFUSE, TAKE_SOCKET, TAKE_END, TAKE_PATH, TAKE_READY,
+	TAKE_COMMIT = 8, TAKE_COMMITTED, TAKE_ABORT, TAKE_STAYS, TAKE_STATE, TAKE_ORDER,
 };
 
 /* What listens. */
@@ -51,16 +51,13 @@ struct takemsg {
 	uint8_t what;		/* SOCKET: enum take_what; STATE: whose */
 	char name[64];		/* SOCKET: of the listener */
 	struct addrport address;
-	uint64_t
-	    number; /* COMMIT: of the newest connection; STAYS: how many; STATE: of the piece */
+	/* HELLO of the old one, STAYS: connections; COMMIT: of the newest; STATE, ORDER: bytes */
+	uint64_t number;
 	uint32_t seconds;	/* STAYS: for so long at most */
-	struct state_key key;	/* CLAIM */
-	char node[STATE_NODE_LEN];
-	bool live, firm;	/* connections of it stay; it had logged on */
-	uint64_t left_ms;	/* not live: it lingers for so long */
-	uint8_t piece[TAKE_PIECE];	/* STATE */
+	uint8_t piece[TAKE_PIECE];	/* STATE; ORDER: a line, as the control socket is told it */
 	char notify[108];	/* HELLO of the old one: the service manager's socket */
 	bool watched;		/* the same: and its watchdog waits */
+	bool reloaded;		/* COMMIT: it has, since HELLO */
 	char text[TAKE_TEXT];	/* HELLO: its version; REFUSE, ABORT, STAYS: why */
 };
 

@@ -9,10 +9,13 @@
 #include "daemon/ctl_env.h"
 #include "daemon/estate.h"
 #include "daemon/service.h"
+#include "nodes/inherit.h"
 #include "policy/conf.h"
 #include "proxy/worker.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +79,12 @@ connect_to(const char *path)
 		    : errno == EACCES ? ": it is for root, and for who smbgate runs as" : "");
 		return -1;
 	}
+	/* It is told our pid, and is to be listened to: whoever could make that name, might lie. */
+	if (!takemsg_trusts(fd)) {
+		log_error("takeover: %s: neither root nor who smbgate runs as listens there", path);
+		close(fd);
+		return -1;
+	}
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	return fd;
@@ -99,19 +108,43 @@ keep(struct takeover *t, const struct takemsg *m, int fd)
 	return 0;
 }
 
+/* Its clients come here: there is to be room for them. */
+static bool
+has_room(uint64_t connections, unsigned places)
+{
+	if (connections <= places)
+		return true;
+	log_error("takeover: the running smbgate has %" PRIu64 " connections, and there are "
+	          "descriptors for %u here: raise LimitNOFILE (systemd) or ulimit -n", connections,
+	    places);
+	return false;
+}
+
+/*
+ * Who refuses may close before it has read what was said to it. Then the kernel says that first,
+ * and the refusal after it.
+ */
+static int
+hear(const struct takeover *t, struct takemsg *m, int *fd)
+{
+	int r = takemsg_recv(t->fd, m, fd, 0);
+
+	return r == -1 && errno == ECONNRESET ? takemsg_recv(t->fd, m, fd, 0) : r;
+}
+
 /* What it has, one by one. -1: the reason is logged. */
 static int
-ask(struct takeover *t)
+ask(struct takeover *t, unsigned places)
 {
 	struct takemsg m = { .kind = TAKE_HELLO, .protocol = TAKE_PROTOCOL,
 		.pid = (uint32_t)getpid(), .text = PACKAGE_VERSION };
 	int fd, r;
 
-	if (!takemsg_send(t->fd, &m, -1)) {
+	if (!takemsg_send(t->fd, &m, -1) && errno != EPIPE) {
 		log_error("takeover: the running smbgate does not listen: %s", strerror(errno));
 		return -1;
 	}
-	while ((r = takemsg_recv(t->fd, &m, &fd, 0)) == 1 && m.kind != TAKE_END) {
+	while ((r = hear(t, &m, &fd)) == 1 && m.kind != TAKE_END) {
 		if (m.kind == TAKE_SOCKET && t->workers > 0) {
 			if (keep(t, &m, fd) == -1) {
 				log_error("takeover: out of memory or descriptors");
@@ -127,6 +160,8 @@ ask(struct takeover *t)
 			    m.text[0] != '\0' ? m.text : "it knows another protocol");
 			return -1;
 		}
+		if (!has_room(m.number, places))
+			return -1;
 		service_inherit(m.notify, m.watched);
 		t->workers = m.workers;
 		t->pid = m.pid;
@@ -161,7 +196,7 @@ make_paths(struct takeover *t, unsigned nworkers)
 }
 
 struct takeover *
-takeover_begin(const char *path, unsigned nworkers)
+takeover_begin(const char *path, unsigned nworkers, unsigned places)
 {
 	struct takeover *t = calloc(1, sizeof(*t));
 
@@ -169,7 +204,7 @@ takeover_begin(const char *path, unsigned nworkers)
 		return NULL;
 	MAGIC_SET(t, TAKEOVER_MAGIC);
 	t->fd = connect_to(path);
-	if (t->fd == -1 || ask(t) == -1 || make_paths(t, nworkers) == -1)
+	if (t->fd == -1 || ask(t, places) == -1 || make_paths(t, nworkers) == -1)
 		takeover_free(&t);
 	return t;
 }
@@ -204,6 +239,31 @@ close_rest(struct takeover *t)
 	t->noffered = 0;
 }
 
+/* Connections that come by themselves have greater numbers than those that were taken over. */
+static void
+number_on(struct takeover *t, uint64_t newest)
+{
+	for (size_t i = 0; i < t->env.ctl->nworkers; i++)
+		worker_number(t->env.ctl->workers[i], newest);
+}
+
+/*
+ * The same without its word: what it has given may be on its way yet, and have greater numbers than
+ * what has come, but not by so much.
+ */
+static void
+number_beyond(struct takeover *t)
+{
+	uint64_t newest = 0, taken;
+
+	for (size_t i = 0; i < t->env.ctl->nworkers; i++) {
+		taken = atomic_load(&t->env.ctl->workers[i]->env.taken_id);
+		if (taken > newest)
+			newest = taken;
+	}
+	number_on(t, newest + UINT32_MAX);
+}
+
 static void
 old_gone(struct takeover *t)
 {
@@ -216,28 +276,37 @@ old_gone(struct takeover *t)
 		/* It has not said that it goes on: it has died, and there is nobody else. */
 		log_about(LOG_LEVEL_WARN, log_of(LOG_EVENT_TAKEOVER),
 		    "takeover: process %u has died; what it has not handed over is lost", t->pid);
+		number_beyond(t);
 		t->done = true;
-		t->env.done(t->env.arg, true);
+		t->env.done(t->env.arg, true, false);
 	}
 	log_about(LOG_LEVEL_INFO, log_of(LOG_EVENT_TAKEOVER),
 	    "takeover: process %u has ended", t->pid);
 	estate_free(&t->estate);
+	nodes_nobody_before(t->env.ctl->nodes);
 	t->env.gone(t->env.arg);
 }
 
-/* Connections that came by themselves have greater numbers than those that were taken over. */
 static void
-committed(struct takeover *t, uint64_t newest)
+committed(struct takeover *t, uint64_t newest, bool reloaded)
 {
 	struct takemsg m = { .kind = TAKE_COMMITTED };
 
 	/* Who does not hear it has died, or has said ABORT, which is to be read then. */
 	if (!takemsg_send(t->fd, &m, -1))
 		return;
-	for (size_t i = 0; i < t->env.ctl->nworkers; i++)
-		worker_number(t->env.ctl->workers[i], newest);
+	number_on(t, newest);
 	t->done = true;
-	t->env.done(t->env.arg, true);
+	t->env.done(t->env.arg, true, reloaded);
+}
+
+static void
+serves_on(struct takeover *t, const char *why)
+{
+	log_about(LOG_LEVEL_ERROR, log_of(LOG_EVENT_TAKEOVER),
+	    "takeover: process %u serves on: %s", t->pid, why);
+	t->done = true;
+	t->env.done(t->env.arg, false, false);
 }
 
 /* False: nothing more is to be heard. */
@@ -245,16 +314,12 @@ static bool
 old_says(struct takeover *t, const struct takemsg *m)
 {
 	switch (m->kind) {
-	case TAKE_CLAIM:
-		if (!t->done)
-			t->env.claim(t->env.arg, m);
-		break;
 	case TAKE_STATE:
 		estate_heard(t->estate, m);
 		break;
 	case TAKE_COMMIT:
 		if (!t->done)
-			committed(t, m->number);
+			committed(t, m->number, m->reloaded);
 		break;
 	case TAKE_STAYS:
 		t->rest = (struct takeover_rest){ .pid = t->pid, .connections = m->number,
@@ -264,10 +329,7 @@ old_says(struct takeover *t, const struct takemsg *m)
 	case TAKE_ABORT:
 		if (t->done)
 			break;
-		log_about(LOG_LEVEL_ERROR, log_of(LOG_EVENT_TAKEOVER),
-		    "takeover: process %u serves on: %s", t->pid, m->text);
-		t->done = true;
-		t->env.done(t->env.arg, false);
+		serves_on(t, m->text);
 		return false;
 	default:
 		break;
@@ -290,7 +352,12 @@ old_cb(evutil_socket_t fd, short what, void *arg)
 		if (!old_says(t, &m))
 			return;
 	}
-	if (r == 0 || errno != EAGAIN)
+	if (r == -1 && errno == EAGAIN)
+		return;
+	/* Who says what cannot be read has not died. */
+	if (r == -1 && errno != ECONNRESET && !t->done)
+		serves_on(t, "it says what makes no sense");
+	else
 		old_gone(t);
 }
 
@@ -326,6 +393,23 @@ takeover_rest(const struct takeover *t, struct takeover_rest *rest)
 		return false;
 	*rest = t->rest;
 	return true;
+}
+
+bool
+takeover_order(const struct takeover *t, const char *request, size_t n)
+{
+	struct takemsg m = { .kind = TAKE_ORDER, .number = n };
+
+	if (t == NULL || t->fd == -1 || !t->done)
+		return false;
+	if (n <= sizeof(m.piece)) {
+		memcpy(m.piece, request, n);
+		if (takemsg_send(t->fd, &m, -1))
+			return true;
+	}
+	log_about(LOG_LEVEL_WARN, log_of(LOG_EVENT_TAKEOVER),
+	    "takeover: process %u cannot be told of an order", t->pid);
+	return false;
 }
 
 void

@@ -13,10 +13,11 @@ struct ctl_env;
 struct takeover;
 
 /*
- * Asks the smbgate that listens at path for what it has; nworkers: our own. NULL: the reason is
- * logged, and the other one serves on. While it may still change users.
+ * Asks the smbgate that listens at path for what it has; nworkers, places: our own, and how many
+ * clients there are descriptors for. NULL: the reason is logged, and the other one serves on. While
+ * it may still change users.
  */
-struct takeover *takeover_begin(const char *path, unsigned nworkers);
+struct takeover *takeover_begin(const char *path, unsigned nworkers, unsigned places);
 /*
  * A socket that listens, taken over by the caller; name, address: of a listener, and address of
  * HTTP, else NULL. -1: there is none, or none any more.
@@ -28,10 +29,9 @@ struct takeover_env {
 	const struct ctl_env *ctl;
 	/*
 	 * Good: the other one serves no longer, or has died. Otherwise it does, and smbgate is to
-	 * end. In between, claims of clients: those of connections that stay are claim.live.
+	 * end. reloaded: its policy is newer than what is in force here.
 	 */
-	void (*done)(void *arg, bool good);
-	void (*claim)(void *arg, const struct takemsg *claim);
+	void (*done)(void *arg, bool good, bool reloaded);
 	/* The other one has ended. */
 	void (*gone)(void *arg);
 	void *arg;
@@ -49,6 +49,12 @@ struct takeover_rest {
 	char why[TAKE_TEXT];
 };
 bool takeover_rest(const struct takeover *t, struct takeover_rest *rest);
+
+/*
+ * What an operator has asked for, a request of the control socket, is carried out there, too, and
+ * by whoever that has taken over from. t may be NULL. False: nobody is there to be told.
+ */
+bool takeover_order(const struct takeover *t, const char *request, size_t n);
 
 void takeover_free(struct takeover **t);
 

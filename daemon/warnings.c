@@ -12,6 +12,10 @@
 #include <stdbool.h>
 #include <string.h>
 
+#define LACKS_BRACKETS                                                                             \
+	"an IPv6 address with a port needs brackets, as in [fd00::1]:445; this is one without a "  \
+	"port"
+
 static void
 warn_address(const struct conf *conf, const struct policy *p, const struct pol_interfaces *ifs,
     const struct pol_iface *i, const struct ownaddr *own, struct errlist *w)
@@ -77,6 +81,23 @@ warn_pool(const struct conf *conf, const struct policy *p, const struct ownaddr 
 			    addr_str(&p->pool[i], text));
 }
 
+static void
+warn_nodes(const struct conf *conf, const struct policy *p, struct errlist *w)
+{
+	for (size_t i = 0; i < p->nnodes; i++) {
+		const struct pol_node *n = &p->nodes[i];
+		const char *file = policy_file_of(p, n, conf->policy);
+
+		if (n->public)
+			errlist_add(w, file, n->line,
+			    "node \"%s\": its address is in a deny-file. CTDB moves public "
+			    "addresses from node to node: give it one that stays",
+			    n->name);
+		if (n->lacks_brackets)
+			errlist_add(w, file, n->line, "node \"%s\": " LACKS_BRACKETS, n->name);
+	}
+}
+
 void
 warnings_find(const struct conf *conf, const struct policy *p, struct errlist *w)
 {
@@ -90,13 +111,11 @@ warnings_find(const struct conf *conf, const struct policy *p, struct errlist *w
 	}
 	for (size_t i = 0; i < p->nlisteners; i++)
 		warn_unknown(conf, "listener", p->listeners[i].name, p->listeners[i].line, w);
-	for (size_t i = 0; i < p->nnodes; i++)
-		if (p->nodes[i].public)
-			errlist_add(w, policy_file_of(p, &p->nodes[i], conf->policy),
-			    p->nodes[i].line,
-			    "node \"%s\": its address is in a deny-file. CTDB moves public "
-			    "addresses from node to node: give it one that stays",
-			    p->nodes[i].name);
+	warn_nodes(conf, p, w);
+	for (size_t i = 0; i < conf->nlisten; i++)
+		if (conf->listen[i].lacks_brackets)
+			errlist_add(w, conf->path, conf->listen[i].line,
+			    "listen \"%s\": " LACKS_BRACKETS, conf->listen[i].name);
 	warn_pool(conf, p, &own, w);
 	clusters_warn(conf, p, w);
 }

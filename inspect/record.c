@@ -110,7 +110,7 @@ mediate_stays(const struct mediate *m)
 		return "SMB1";
 	if (m->logons.n > 0)
 		return "a logon under way";
-	if (m->sharing != NULL)
+	if (sharing_owed(m->sharing))
 		return "other proxies are asked";
 	if (m->track.parts[C2S] != NULL || m->track.parts[S2C] != NULL)
 		return "a frame that passes part by part";
@@ -253,6 +253,7 @@ mediate_departed(struct mediate *m)
 	struct channel *c;
 
 	logons_fini(&m->logons);
+	sharing_free(&m->sharing);
 	while ((c = track_channel_any(&m->track)) != NULL)
 		(void)channel_leave(m->env->sessions, &c);
 	track_fini(&m->track);

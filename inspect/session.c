@@ -17,8 +17,11 @@ sesstab_new(void)
 {
 	struct sesstab *t = calloc(1, sizeof(*t));
 
-	for (int i = 0; t != NULL && i < SESSION_SHARDS; i++)
+	for (int i = 0; t != NULL && i < SESSION_SHARDS; i++) {
 		pthread_mutex_init(&t->shard[i].lock, NULL);
+		LIST_INIT(&t->shard[i].all);
+		LIST_INIT(&t->shard[i].cursors);
+	}
 	return t;
 }
 
@@ -44,16 +47,6 @@ forget_keys(struct channel *c)
 	c->signing = NULL;
 	c->owns_signing = false;
 	smbkeys_unref(&c->keys);
-}
-
-/* Its shard is locked. */
-static void
-session_free(struct session *s)
-{
-	smbkeys_unref(&s->keys);
-	opens_free(&s->opens);
-	session_info_fini(&s->info);
-	free(s);
 }
 
 struct channel *

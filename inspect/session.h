@@ -147,7 +147,10 @@ bool sesstab_has(struct sesstab *t, uint64_t session_id, const struct node *node
 bool sesstab_elsewhere(struct sesstab *t, uint64_t session_id, const struct node *node,
     bool intercept);
 
-/* Every session with its channels, copied out before f is called. */
+/*
+ * Every session that is there all the while, once, with its channels. A few are copied out, and
+ * then f is called for each, which may change the table; those that come meanwhile are left out.
+ */
 void sesstab_each(struct sesstab *t, void (*f)(void *arg, const struct session_info *,
     const struct channel_info *, size_t nchannels), void *arg);
 

@@ -8,6 +8,12 @@
 
 #include <stdlib.h>
 
+/*
+ * Sessions that are copied out at once. Whoever shows them is a thread that gives way to others,
+ * perhaps while it has the lock; then everybody waits whose session is of that shard.
+ */
+#define EACH_STEP 16
+
 struct copy {
 	struct session_info info;
 	struct channel_info *channels;
@@ -45,31 +51,59 @@ channel_is_of(struct sesstab *t, const struct channel *c, const struct who *w)
 	return is;
 }
 
+/* The next few; how many. Its shard is locked. */
+static size_t
+copy_some(struct session_cursor *k, struct copy some[EACH_STEP])
+{
+	size_t n = 0;
+
+	for (int looked = 0; k->next != NULL && looked < EACH_STEP; looked++) {
+		const struct session *s = k->next;
+
+		k->next = LIST_NEXT(s, entry);
+		n += copy_session(s, &some[n]) == 0;
+	}
+	return n;
+}
+
+static void
+copy_fini(struct copy *c)
+{
+	free(c->channels);
+	session_info_fini(&c->info);
+}
+
+static void
+shard_each(struct shard *sh, void (*f)(void *arg, const struct session_info *,
+    const struct channel_info *, size_t nchannels), void *arg)
+{
+	struct copy some[EACH_STEP];
+	struct session_cursor k;
+	bool more = true;
+
+	pthread_mutex_lock(&sh->lock);
+	k.next = LIST_FIRST(&sh->all);
+	LIST_INSERT_HEAD(&sh->cursors, &k, entry);
+	while (more) {
+		size_t n = copy_some(&k, some);
+
+		more = k.next != NULL;
+		if (!more)
+			LIST_REMOVE(&k, entry);
+		pthread_mutex_unlock(&sh->lock);
+		for (size_t i = 0; i < n; i++) {
+			f(arg, &some[i].info, some[i].channels, some[i].n);
+			copy_fini(&some[i]);
+		}
+		if (more)
+			pthread_mutex_lock(&sh->lock);
+	}
+}
+
 void
 sesstab_each(struct sesstab *t, void (*f)(void *arg, const struct session_info *,
     const struct channel_info *, size_t nchannels), void *arg)
 {
-	for (int i = 0; i < SESSION_SHARDS; i++) {
-		struct shard *sh = &t->shard[i];
-		struct copy *all;
-		struct session *s, *tmp;
-		size_t n = 0, k = 0;
-
-		pthread_mutex_lock(&sh->lock);
-		HASH_ITER(hh, sh->sessions, s, tmp)
-			for (struct session *x = s; x != NULL; x = x->same)
-				n++;
-		all = calloc(n + 1, sizeof(*all));
-		HASH_ITER(hh, sh->sessions, s, tmp)
-			for (struct session *x = s; all != NULL && x != NULL; x = x->same)
-				if (copy_session(x, &all[k]) == 0)
-					k++;
-		pthread_mutex_unlock(&sh->lock);
-		for (size_t j = 0; j < k; j++) {
-			f(arg, &all[j].info, all[j].channels, all[j].n);
-			free(all[j].channels);
-			session_info_fini(&all[j].info);
-		}
-		free(all);
-	}
+	for (int i = 0; i < SESSION_SHARDS; i++)
+		shard_each(&t->shard[i], f, arg);
 }

@@ -5,6 +5,7 @@
 
 #include "inspect/caller.h"
 #include "inspect/query_seen.h"
+#include "nodes/node.h"
 #include "smb/const.h"
 
 #include <stdlib.h>
@@ -62,9 +63,18 @@ session_protection_str(enum session_protection p)
 	return words[p];
 }
 
+/* Facts are not for changing nodes; whether somebody refers to one is no fact of it. */
+static struct node *
+node_of(const struct session_info *si)
+{
+	return (struct node *)(uintptr_t)si->node;
+}
+
 void
 session_info_own(struct session_info *si)
 {
+	if (si->node != NULL)
+		(void)node_ref(node_of(si));
 	si->opaque_because = text_dup(si->opaque_because);
 	si->principal = text_dup(si->principal);
 	si->by = caller_dup(si->by);
@@ -80,6 +90,9 @@ own_free(const void *p)
 void
 session_info_fini(struct session_info *si)
 {
+	struct node *n = node_of(si);
+
+	node_unref(&n);
 	own_free(si->opaque_because);
 	own_free(si->principal);
 	own_free(si->by);

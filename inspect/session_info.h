@@ -91,8 +91,8 @@ struct channel_info {
 };
 
 /*
- * Makes what it points to its own, cut where it is too long; what memory is out for is left out.
- * Undone by session_info_fini().
+ * Makes what it points to its own, texts cut where they are too long, and takes a reference to the
+ * node; what memory is out for is left out. Undone by session_info_fini().
  */
 void session_info_own(struct session_info *si);
 void session_info_fini(struct session_info *si);

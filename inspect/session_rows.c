@@ -36,7 +36,7 @@ session_find(struct shard *sh, uint64_t session_id, const struct node *node)
 	return s;
 }
 
-void
+int
 session_list(struct shard *sh, struct session *s)
 {
 	struct session *head = session_head(sh, s->info.session_id);
@@ -46,21 +46,40 @@ session_list(struct shard *sh, struct session *s)
 		head->same = s;
 	} else {
 		HASH_ADD(hh, sh->sessions, info.session_id, sizeof(s->info.session_id), s);
+		if (!hash_has(s))
+			return -1;
 	}
+	LIST_INSERT_HEAD(&sh->all, s, entry);
+	return 0;
+}
+
+/* The next of the same number comes in its place, without memory: the table does not grow. */
+static void
+session_succeed(struct shard *sh, struct session *head)
+{
+	struct session *rest = head->same;
+	UT_hash_table *table = head->hh.tbl;
+	unsigned noexpand = table->noexpand;
+
+	table->noexpand = 1;
+	HASH_ADD(hh, sh->sessions, info.session_id, sizeof(rest->info.session_id), rest);
+	table->noexpand = noexpand;
 }
 
 void
 session_unlist(struct shard *sh, struct session *s)
 {
 	struct session *head = session_head(sh, s->info.session_id);
+	struct session_cursor *k;
 
+	LIST_FOREACH(k, &sh->cursors, entry)
+		if (k->next == s)
+			k->next = LIST_NEXT(s, entry);
+	LIST_REMOVE(s, entry);
 	if (head == s) {
-		struct session *rest = s->same;
-
+		if (s->same != NULL)
+			session_succeed(sh, s);
 		HASH_DEL(sh->sessions, s);
-		if (rest != NULL)
-			HASH_ADD(hh, sh->sessions, info.session_id, sizeof(rest->info.session_id),
-			    rest);
 	} else {
 		while (head->same != s)
 			head = head->same;
@@ -146,6 +165,15 @@ channel_share_keys(struct channel *c, const struct signkey *signing)
 	return 0;
 }
 
+void
+session_free(struct session *s)
+{
+	smbkeys_unref(&s->keys);
+	opens_free(&s->opens);
+	session_info_fini(&s->info);
+	free(s);
+}
+
 struct session *
 session_new(struct shard *sh, const struct session_info *si, struct smbkeys *keys)
 {
@@ -157,7 +185,10 @@ session_new(struct shard *sh, const struct session_info *si, struct smbkeys *key
 	session_info_own(&s->info);
 	s->keys = smbkeys_ref(keys);
 	SLIST_INIT(&s->channels);
-	session_list(sh, s);
+	if (session_list(sh, s) == -1) {
+		session_free(s);
+		return NULL;
+	}
 	return s;
 }
 

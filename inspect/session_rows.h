@@ -50,12 +50,25 @@ struct session {
 	unsigned nchannels;
 	SLIST_HEAD(, channel) channels;	/* the first is that of the logon */
 	struct session *same;	/* of the same number on other nodes */
+	LIST_ENTRY(session) entry;
 	UT_hash_handle hh;
+};
+
+/* Somebody goes through the sessions of a shard, a few at a time: the next one. */
+struct session_cursor {
+	struct session *next;
+	LIST_ENTRY(session_cursor) entry;
 };
 
 struct shard {
 	pthread_mutex_t lock;
 	struct session *sessions;	/* by number; each the head of its `same` list */
+	/*
+	 * All of them, the newest first: who goes through them meets none that has come since, so
+	 * there is an end to it.
+	 */
+	LIST_HEAD(, session) all;
+	LIST_HEAD(, session_cursor) cursors;
 	struct session_tally *tally;	/* of these, a row a node: nobody need count them */
 	size_t ntally;
 };
@@ -65,11 +78,11 @@ struct sesstab {
 	_Atomic unsigned ended;		/* see sesstab_ended() */
 };
 
-/* All but the first with the shard locked. */
+/* All but the first with the shard locked. session_list(): -1 when memory is out. */
 struct shard *session_shard(struct sesstab *t, uint64_t session_id);
 struct session *session_head(struct shard *sh, uint64_t session_id);
 struct session *session_find(struct shard *sh, uint64_t session_id, const struct node *node);
-void session_list(struct shard *sh, struct session *s);
+int session_list(struct shard *sh, struct session *s) __attribute__((warn_unused_result));
 void session_unlist(struct shard *sh, struct session *s);
 /*
  * Sessions of the node can be counted from now on; -1: out of memory. One is counted by 1 when it
@@ -80,6 +93,7 @@ int session_countable(struct shard *sh, const struct node *node)
 void session_count(struct shard *sh, const struct session *s, int by);
 /* It has `before` files no more, but those of s->opens; one that is over is not counted. */
 void session_count_files(struct shard *sh, const struct session *s, unsigned before);
+void session_free(struct session *s);
 /* A new one, in the table, with a reference to keys. NULL: memory is out. */
 struct session *session_new(struct shard *sh, const struct session_info *si, struct smbkeys *keys);
 void channel_append(struct session *s, struct channel *c);

@@ -100,13 +100,9 @@ sesstab_newest(struct sesstab *t, struct session_newest *newest, size_t max)
 		const struct session *s;
 
 		pthread_mutex_lock(&sh->lock);
-		/* A hash keeps the order in which its members came. */
-		s = sh->sessions == NULL
-		    ? NULL
-		    : ELMT_FROM_HH(sh->sessions->hh.tbl, sh->sessions->hh.tbl->tail);
-		for (size_t k = 0; k < max && s != NULL; k++, s = s->hh.prev)
-			for (const struct session *x = s; x != NULL; x = x->same)
-				n = insert(newest, n, max, x);
+		s = LIST_FIRST(&sh->all);
+		for (size_t k = 0; k < max && s != NULL; k++, s = LIST_NEXT(s, entry))
+			n = insert(newest, n, max, s);
 		pthread_mutex_unlock(&sh->lock);
 	}
 	return n;

@@ -156,6 +156,12 @@ sharing_ask(struct sharing **sp, struct mediate *m, uint64_t session_id, void (*
 	return s->query != NULL;
 }
 
+bool
+sharing_owed(const struct sharing *s)
+{
+	return s != NULL && (s->query != NULL || track_owed(&s->m->track, s->session_id));
+}
+
 struct smbkeys *
 sharing_keys(const struct sharing *s, uint64_t session_id)
 {

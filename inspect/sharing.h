@@ -34,6 +34,8 @@ void sharing_leave(struct mediate *m, uint64_t session_id);
  */
 bool sharing_ask(struct sharing **s, struct mediate *m, uint64_t session_id,
     void (*wake)(void *m));
+/* Is an answer waited for: the other proxies', or the node's to what was asked for? */
+bool sharing_owed(const struct sharing *s);
 /* A reference of the caller's to the session's keys on that node, or NULL. */
 struct smbkeys *sharing_keys(const struct sharing *s, uint64_t session_id);
 /* Is it known on another node of that one's cluster, and not on that one? */

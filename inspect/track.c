@@ -212,6 +212,7 @@ void
 track_negotiate_resp(struct track *t, const struct neg2_resp *r)
 {
 	t->negotiated = true;
+	t->smb1_offered = false;
 	t->dialect = r->dialect;
 	t->server_mode = r->security_mode;
 	t->server_caps = r->capabilities;

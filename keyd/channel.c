@@ -128,6 +128,8 @@ channel_open(struct channel *ch, const struct exchange_env *env, int fd)
 	ch->exchanges = exchanges_new(env, channel_answer_cb, ch);
 	if (ch->exchanges == NULL) {
 		close(fd);
+		/* Else the guard would believe that it has one. */
+		ch->told = false;
 		return -1;
 	}
 	ch->fd = fd;

@@ -3,6 +3,7 @@
 
 #include "keyd/exchange.h"
 
+#include "base/hash.h"
 #include "keyd/keys.h"
 #include "keyd/krb5.h"
 #include "keyd/ntlm.h"
@@ -200,6 +201,11 @@ add(struct request *r, enum stage stage)
 	x->stage = stage;
 	x->born_ms = r->now;
 	HASH_ADD(hh, e->by_id, id, sizeof(x->id), x);
+	if (!hash_has(x)) {
+		free(x);
+		answer_fail(e, r->m->id, &no_memory);
+		return NULL;
+	}
 	TAILQ_INSERT_TAIL(&e->by_age, x, entry);
 	e->n++;
 	e->nwaiting += is_waiting(x);

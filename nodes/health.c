@@ -15,6 +15,7 @@
 #include "policy/policy.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 
@@ -253,10 +254,13 @@ judge(struct watch *w, enum probe_end end, const char *why)
 		n->probes++;
 		n->probe_failures++;
 		w->good = 0;
-		set_health(w, NODE_LOOP, "its address is one of smbgate's own listeners");
+		why = "its address is one of smbgate's own listeners";
+		snprintf(n->probe_why, sizeof(n->probe_why), "%s", why);
+		set_health(w, NODE_LOOP, why);
 		return;
 	}
 	n->unreached = end == PROBE_OWN;
+	snprintf(n->probe_why, sizeof(n->probe_why), "%s", end == PROBE_ANSWERED ? "" : why);
 	if (end == PROBE_OWN)
 		return;
 	n->probes++;
@@ -367,6 +371,7 @@ static void
 watch_new(struct health *h, struct node *n)
 {
 	struct watch *w = calloc(1, sizeof(*w));
+	bool made;
 
 	if (w == NULL) {
 		log_error("out of memory: node %s is not probed", n->name);
@@ -377,8 +382,10 @@ watch_new(struct health *h, struct node *n)
 	w->node = node_ref(n);
 	TAILQ_INSERT_TAIL(&h->watches, w, entry);
 	w->timer = evtimer_new(h->base, watch_timer_cb, w);
-	if (probe_init(&w->probe, h->base, n, &h->own, probe_done, w) == -1 ||
-	    agent_init(&w->agent, h->base, n, &h->own) == -1 || w->timer == NULL) {
+	/* Both, whatever becomes of either: both are undone. */
+	made = probe_init(&w->probe, h->base, n, &h->own, probe_done, w) == 0;
+	made &= agent_init(&w->agent, h->base, n, &h->own) == 0;
+	if (!made || w->timer == NULL) {
 		log_error("out of memory: node %s is not probed", n->name);
 		watch_free(w);
 		return;
@@ -423,6 +430,7 @@ suspects_cb(evutil_socket_t fd, short what, void *arg)
 		if (w->node->gone)
 			set_health(w, NODE_DOWN, "its connections are dead");
 		review_agent(w);
+		(void)node_state_since(w->node, clock_ms());
 		if (atomic_exchange(&w->node->suspect_ms, 0) == 0 || node_in_maint(w->node))
 			continue;
 		/* Nothing is placed there: its probes have time. */

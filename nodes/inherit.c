@@ -34,6 +34,9 @@ enum {
 	NODE_TRUSTED = 19 | TLV_OPTIONAL,
 	NODE_GONE = 20 | TLV_OPTIONAL,
 	NODE_HOLD = 21 | TLV_OPTIONAL,	/* as NODE_LOGON_HOLD */
+	NODE_STATE = 22 | TLV_OPTIONAL,
+	NODE_STATE_MS = 23 | TLV_OPTIONAL,
+	NODE_CONNECTIONS = 24 | TLV_OPTIONAL,
 	NODE_COUNTS = 32,	/* and one for each count */
 };
 
@@ -127,6 +130,8 @@ write_state(struct tlv_out *o, const struct node *n, uint64_t now_ms)
 	tlv_put_uint(o, NODE_GONE, n->gone);
 	if (n->hold_ms > now_ms)
 		tlv_put_uint(o, NODE_HOLD, n->hold_ms - now_ms);
+	tlv_put_text(o, NODE_STATE, n->state);
+	put_age(o, NODE_STATE_MS, n->state_ms, now_ms);
 	if (n->answered)
 		write_answer(o, &n->answer);
 }
@@ -143,6 +148,7 @@ nodes_write(struct tlv_out *o, struct nodes *n, uint64_t now_ms, bool all)
 
 		tlv_put_text(o, NODE_ID, x->id);
 		write_state(o, x, now_ms);
+		tlv_put_uint(o, NODE_CONNECTIONS, (uint64_t)x->connections + x->before);
 		for (unsigned c = 0; c < NODE_COUNTED; c++) {
 			uint64_t now = *node_count(x, c), told = all ? 0 : x->told[c];
 
@@ -161,11 +167,13 @@ struct node_read {
 	unsigned health, lost;
 	bool held_down, leave, answered, gone;
 	uint64_t changed_ms, up_since_ms, answered_ms, agent_ms, probe_us, logon_hold_ms, hold_ms;
-	uint64_t doubt_ms, way_out_ms, trusted_ms;
+	uint64_t doubt_ms, way_out_ms, trusted_ms, state_ms;
+	char state[NODE_STATE_LEN];
 	struct agent_says agent;
 	uint16_t dialect;
 	struct neg2_resp answer;
 	uint64_t count[NODE_COUNTED];
+	unsigned connections;
 };
 
 static void
@@ -284,6 +292,12 @@ read_state(struct tlv_in *x, struct node_read *r, uint64_t now_ms)
 	case NODE_LOGONS_LOST:
 		r->lost = (unsigned)tlv_uint(x, UINT16_MAX);
 		break;
+	case NODE_STATE:
+		tlv_text(x, r->state, sizeof(r->state));
+		break;
+	case NODE_STATE_MS:
+		r->state_ms = get_age(x, now_ms);
+		break;
 	default:
 		tlv_unknown(x);
 	}
@@ -301,6 +315,8 @@ read_node(struct tlv_in *in, struct node_read *r, uint64_t now_ms)
 		} else if (x.type == NODE_ANSWER) {
 			r->answered = true;
 			read_answer(&x, &r->answer);
+		} else if (x.type == NODE_CONNECTIONS) {
+			r->connections = (unsigned)tlv_uint(&x, UINT32_MAX);
 		} else if (x.type >= NODE_COUNTS && x.type < NODE_COUNTS + NODE_COUNTED) {
 			r->count[x.type - NODE_COUNTS] = tlv_uint(&x, INT64_MAX);
 		} else if (!read_agent(&x, r, now_ms) && !read_doubt(&x, r, now_ms)) {
@@ -332,6 +348,10 @@ node_resume(struct node *n, const struct node_read *r)
 	const bool kept_down = r->held_down && !n->resumed;
 	struct neg2_resp answer = r->answer;
 
+	if (!n->resumed && r->state_ms != 0) {
+		snprintf(n->state, sizeof(n->state), "%s", r->state);
+		n->state_ms = r->state_ms;
+	}
 	n->resumed = true;
 	if ((n->health == NODE_UNKNOWN || kept_down) && r->health != NODE_LOOP) {
 		n->health = r->health;
@@ -375,11 +395,24 @@ nodes_read(struct nodes *nodes, const void *record, size_t len, uint64_t now_ms)
 		if (n == NULL)
 			continue;
 		node_resume(n, &r);
+		n->before = r.connections;
 		for (unsigned c = 0; c < NODE_COUNTED; c++)
 			atomic_fetch_add(node_count(n, c), r.count[c]);
 		node_unref(&n);
 	}
 	return in.bad ? -1 : 0;
+}
+
+void
+nodes_nobody_before(struct nodes *n)
+{
+	struct node *list[2 * POL_NODES_MAX];
+	size_t k = nodes_all(n, list, 2 * POL_NODES_MAX);
+
+	while (k > 0) {
+		list[--k]->before = 0;
+		node_unref(&list[k]);
+	}
 }
 
 void

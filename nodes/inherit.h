@@ -22,6 +22,8 @@ void nodes_write(struct tlv_out *o, struct nodes *n, uint64_t now_ms, bool all);
  */
 int nodes_read(struct nodes *n, const void *record, size_t len, uint64_t now_ms)
     __attribute__((warn_unused_result));
+/* The process before this one has ended, and its connections to nodes with it. Main thread. */
+void nodes_nobody_before(struct nodes *n);
 
 /* The bytes of each name in *sum beyond *told, which is as much from then on. */
 void traffic_write(struct tlv_out *o, struct nodes *n, const struct traffic *sum,

@@ -106,7 +106,7 @@ node_add(struct nodes *n, const struct pol_node *pn, const char *id, uint64_t no
 	x->alone = cluster_alone(id);
 	x->refs = 1;
 	x->table = n;
-	x->changed_ms = now_ms;
+	x->changed_ms = x->state_ms = now_ms;
 	x->agent_percent = 100;
 	while (*at != NULL)
 		at = &(*at)->next;
@@ -445,6 +445,19 @@ const char *
 node_state(const struct node *n)
 {
 	return node_stance(n).state;
+}
+
+uint64_t
+node_state_since(struct node *n, uint64_t now_ms)
+{
+	const char *state = node_state(n);
+	const bool first = n->state[0] == '\0' ||
+	    (strcmp(n->state, "unknown") == 0 && strcmp(state, "up") == 0);
+
+	if (!first && strcmp(n->state, state) != 0)
+		n->state_ms = now_ms;
+	snprintf(n->state, sizeof(n->state), "%s", state);
+	return n->state_ms;
 }
 
 void

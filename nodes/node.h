@@ -19,6 +19,9 @@ struct policy;
 
 /* Longest security blob that is remembered of a node's answer; real ones are about 100 bytes. */
 #define NODE_BLOB_MAX 1024
+#define NODE_PROBE_WHY 128
+/* Room for node_state() with its NUL. */
+#define NODE_STATE_LEN 16
 
 /* Counts of a node that a process hands to the next one: nodes/inherit.h. */
 #define NODE_COUNTED 6
@@ -38,8 +41,9 @@ struct node {
 	struct addrport address;
 	uint32_t alone;			/* the cluster of this node only */
 
-	_Atomic unsigned refs;		/* connections and the table */
+	_Atomic unsigned refs;		/* connections, sessions and the table */
 	_Atomic unsigned connections;
+	unsigned before;	/* the same, of the process before this one; main thread */
 	_Atomic unsigned at_listener[CONF_LISTEN_MAX];	/* of these, by conf_listen's index */
 	/* As they were within the last second: requests without an answer, files not seen. */
 	_Atomic unsigned outstanding, unseen;
@@ -60,12 +64,15 @@ struct node {
 	_Atomic bool leave;		/* its clients go elsewhere, for its agent says so */
 	struct addrport agent;		/* and from here on, for the main thread; port 0: none */
 	char agent_why[AGENTLINE_WHY];
+	char probe_why[NODE_PROBE_WHY];	/* how the last probe failed, in words; "": it has not */
 	uint64_t agent_asked, agent_failures, agent_ms;	/* the last answer came then; 0: never */
 	_Atomic bool unreached;		/* the last probe failed for this machine's own trouble */
 	_Atomic bool held_down;		/* flaps: stays down until its hold is over, */
 	uint64_t hold_ms;		/* not before then; 0 = no hold. The main thread's */
 	_Atomic uint64_t up_since_ms;	/* came back then (slow start), 0 = from the start */
 	_Atomic uint64_t changed_ms;	/* of the last change of health */
+	char state[NODE_STATE_LEN];	/* as it was seen last, and since when: the main thread's */
+	uint64_t state_ms;
 	_Atomic bool served;		/* a client was answered since the last probe */
 	_Atomic bool met;		/* the probe that is out came in at a listener of ours */
 	_Atomic uint64_t logons, logons_failed;	/* that it let in, and that it rejected */
@@ -181,6 +188,11 @@ double node_weight(const struct node *n, unsigned slow_start_ms, uint64_t now_ms
 
 /* unknown, up, down, hung, loop, drain, maint, removed: one word for people. */
 const char *node_state(const struct node *n);
+/*
+ * Since when it has been that one, or an unknown node what it proved to be. As far as somebody has
+ * looked: whoever watches the nodes does so again and again. Main thread.
+ */
+uint64_t node_state_since(struct node *n, uint64_t now_ms);
 
 /* Its agent has said so. Main thread. */
 void node_agent_says(struct node *n, const struct agent_says *says);

@@ -170,7 +170,8 @@ probe_io_cb(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	probe_send(p);
-	if (p->fd == -1)
+	/* It may be over, and the next one be out: on a socket of the same number. */
+	if (p->fd == -1 || !p->sent)
 		return;
 	event_free(p->io);
 	p->io = event_new(p->base, fd, EV_READ | EV_PERSIST, probe_io_cb, p);

@@ -190,3 +190,22 @@ addrwords(enum addrwords_form form, const char *text, char *dst, size_t n)
 		why = "not an IPv6 address; one with a port needs brackets, as in [fd00::1]:445";
 	return why;
 }
+
+bool
+addrwords_lacks_brackets(const char *text)
+{
+	static const char *const ports[] = { "445", "139", "9446" };
+	const char *last = strrchr(text, ':');
+	char host[ADDR_STRLEN];
+	struct addr a;
+
+	/* "fd00::445" is somebody's choice of an address. */
+	if (last == NULL || last == text || last[-1] == ':' || text[0] == '[' ||
+	    (size_t)(last - text) >= sizeof(host) || addr_parse(&a, text) == -1)
+		return false;
+	snprintf(host, sizeof(host), "%.*s", (int)(last - text), text);
+	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
+		if (strcmp(last + 1, ports[i]) == 0)
+			return addr_parse(&a, host) == 0;
+	return false;
+}

@@ -2,6 +2,7 @@
 #ifndef POLICY_ADDRWORDS_H
 #define POLICY_ADDRWORDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* What the text should be: an address alone, one that may have a port, or one with a length. */
@@ -12,5 +13,8 @@ enum addrwords_form { ADDRWORDS_ADDR, ADDRWORDS_ADDRPORT, ADDRWORDS_PREFIX };
  * which it may be cut to, or a constant. NULL: it is none of them.
  */
 const char *addrwords(enum addrwords_form form, const char *text, char *dst, size_t n);
+
+/* It is an IPv6 address, and was hardly meant as that: "fd00::1:445", a port and no brackets. */
+bool addrwords_lacks_brackets(const char *text);
 
 #endif

@@ -220,6 +220,7 @@ load_listen(struct load *l, cfg_t *sec)
 			        ? "" : ": one of them has all addresses");
 	snprintf(n->name, sizeof(n->name), "%s", name);
 	n->line = conffile_line(&l->f, sec, "address", 0);
+	n->lacks_brackets = addrwords_lacks_brackets(address);
 	n->index = (unsigned)c->nlisten++;
 }
 

@@ -28,6 +28,7 @@ struct conf_listen {
 	char name[64];
 	struct addrport address;
 	int line;			/* of the address */
+	bool lacks_brackets;		/* it ends in what was to be a port */
 	unsigned index;			/* which of conf's it is */
 	enum conf_netbios netbios;
 	bool intercept;			/* clients dial the nodes' own addresses: TPROXY */

@@ -237,6 +237,10 @@ suggest(const struct parsing *p, cfg_t *cfg, char *why, size_t cap)
 
 	if (sscanf(why, UNKNOWN "%63[^']", typed) != 1)
 		return;
+	if (typed[0] == ';') {
+		snprintf(why, cap, "a semicolon: nothing ends with one here");
+		return;
+	}
 	for (const cfg_opt_t *o = cfg->opts; o->name != NULL && n < CONFFILE_OPTIONS_MAX; o++)
 		if (strcmp(o->name, CONFFILE_BEGIN) != 0)
 			words[n++] = o->name;

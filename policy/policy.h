@@ -43,6 +43,7 @@ struct pol_node {
 	int line;		/* of its file: its address */
 	bool in_file;		/* that is the node-file */
 	bool public;		/* that stands in a deny-file */
+	bool lacks_brackets;	/* that, or the agent's, ends in what was to be a port */
 	size_t nothers;
 	struct addr others[POL_NODE_OTHERS_MAX];	/* what intercepted clients may dial too */
 	char cluster[POL_NAME_MAX + 1];	/* whose nodes stand in for each other; "": not said */

@@ -3,6 +3,7 @@
 
 #include "policy/schema_node.h"
 
+#include "policy/addrwords.h"
 #include "policy/nodefile.h"
 #include "policy/policy.h"
 #include "policy/readfile.h"
@@ -73,6 +74,17 @@ load_others(struct schema *l, cfg_t *sec, struct pol_node *n)
 	}
 }
 
+/* text NULL: it has none. */
+static void
+set_agent(struct pol_node *n, const char *text)
+{
+	if (text == NULL)
+		return;
+	if (addrport_parse(&n->agent, text, POL_AGENT_PORT) == -1)
+		n->agent.port = 0;
+	n->lacks_brackets |= addrwords_lacks_brackets(text);
+}
+
 static void
 load_node(struct schema *l, cfg_t *sec)
 {
@@ -93,8 +105,8 @@ load_node(struct schema *l, cfg_t *sec)
 	snprintf(n->name, sizeof(n->name), "%s", name);
 	check_node_address(l, &at, n);
 	snprintf(n->cluster, sizeof(n->cluster), "%s", cluster != NULL ? cluster : "");
-	if (agent != NULL && addrport_parse(&n->agent, agent, POL_AGENT_PORT) == -1)
-		n->agent.port = 0;
+	set_agent(n, agent);
+	n->lacks_brackets |= addrwords_lacks_brackets(address);
 	load_others(l, sec, n);
 	schema_fields(l, sec, n);
 	l->p->nnodes++;
@@ -170,8 +182,8 @@ load_row(void *arg, const struct noderow *r)
 	snprintf(n->name, sizeof(n->name), "%.*s", POL_NAME_MAX, name);
 	snprintf(n->cluster, sizeof(n->cluster), "%.*s", POL_NAME_MAX,
 	    cluster != NULL ? cluster : "");
-	if (agent != NULL && addrport_parse(&n->agent, agent, POL_AGENT_PORT) == -1)
-		n->agent.port = 0;
+	set_agent(n, agent);
+	n->lacks_brackets |= addrwords_lacks_brackets(address);
 	check_node_address(rows->l, &rows->at, n);
 	p->nnodes++;
 }

@@ -5,6 +5,8 @@
 
 #include "base/addr.h"
 
+#include <string.h>
+
 void
 schema_no_memory(struct schema *l, int line)
 {
@@ -33,4 +35,13 @@ schema_unicast(const struct schema_at *at, const struct addr *a, const char *wha
 		    text);
 	if (schema_is_multicast(a))
 		errlist_add(at->e, at->path, at->line, "%s: %s is a multicast address", what, text);
+	if (addr_is_v4(a) && memcmp(a->b + 12, "\xff\xff\xff\xff", 4) == 0)
+		errlist_add(at->e, at->path, at->line, "%s: %s is the broadcast address", what,
+		    text);
+	/* Those of IPv4 need no interface beside them. */
+	if (!addr_is_v4(a) && addr_is_linklocal(a))
+		errlist_add(at->e, at->path, at->line,
+		    "%s: %s is link-local, and of no use without an interface: give another "
+		    "address of the same machine",
+		    what, text);
 }

@@ -206,9 +206,13 @@ die(struct conn *c, bool reset)
 	turn_take(c);
 	for (int i = 0; i < 2; i++)
 		splice_return(env->pipes, &c->side[i].pipe);
-	leg_close(&c->side[C2S].leg, reset);
-	/* A stranger leaves nothing in TIME_WAIT toward the node: local ports are few. */
+	/*
+	 * The node's first: a client comes back as soon as it sees its end, and the node that it
+	 * comes to must not find it alive on this one. A stranger leaves nothing in TIME_WAIT
+	 * toward the node: local ports are few.
+	 */
 	leg_close(&c->side[S2C].leg, !c->mediate.track.logged_on);
+	leg_close(&c->side[C2S].leg, reset);
 	if (conn_counts(c))
 		(void)conn_stands(c, STANDING_NONE);
 	limits_give(env->limits);

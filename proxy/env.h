@@ -101,6 +101,7 @@ struct conn_env {
 	struct listen_count listens[CONF_LISTEN_MAX];	/* by conf_listen's index */
 	size_t nturns;
 	uint64_t next_id;
+	_Atomic uint64_t taken_id;	/* the greatest that was taken over; read by any thread */
 	unsigned id_step;		/* as many workers count */
 	uint32_t now_s;			/* of the last tick */
 	const struct conn_ops *ops;

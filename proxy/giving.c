@@ -51,6 +51,7 @@ struct giving {
 	unsigned rounds;
 	size_t budget;			/* so many more are offered in this round */
 	bool passed, broken;
+	uint64_t asked;
 	char why[GIVING_WHY];
 	size_t npaths;
 	struct path paths[];
@@ -77,11 +78,20 @@ on_their_way(const struct giving *g)
 static void
 say(struct giving *g)
 {
-	struct giving_report r = { .passed = g->passed, .broken = g->broken };
+	struct giving_report r = { .passed = g->passed, .broken = g->broken,
+		.asked = g->asked };
 
 	r.left = g->env->nconns + on_their_way(g);
 	memcpy(r.why, g->why, sizeof(r.why));
 	g->report(g->arg, &r);
+}
+
+void
+giving_say(struct giving *g, uint64_t asked)
+{
+	MAGIC_CHECK(g, GIVING_MAGIC);
+	g->asked = asked;
+	say(g);
 }
 
 /* The first one is no longer on its way. */
@@ -135,7 +145,8 @@ path_end(struct path *p)
 {
 	if (p->fd == -1)
 		return;
-	event_free(p->ev);
+	if (p->ev != NULL)
+		event_free(p->ev);
 	p->ev = NULL;
 	if (shutdown(p->fd, SHUT_RD) == 0)
 		(void)read_answers(p);

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct conn_env;
 struct giving;
@@ -15,6 +16,7 @@ struct giving_report {
 	bool passed;		/* every connection was offered once */
 	bool broken;		/* nothing is given any more: the other process is gone, or hangs */
 	size_t left;		/* connections that are still here */
+	uint64_t asked;		/* of giving_say(), the last time; 0: never */
 	char why[GIVING_WHY];	/* of one of them; "": not known */
 };
 
@@ -28,6 +30,8 @@ typedef void (*giving_f)(void *arg, const struct giving_report *r);
  */
 struct giving *giving_new(struct conn_env *env, const int *fds, size_t n, giving_f report,
     void *arg);
+/* Reports at once, with that number. */
+void giving_say(struct giving *g, uint64_t asked);
 /* What is not acknowledged by now stays here, and goes on. */
 void giving_free(struct giving **g);
 

@@ -117,6 +117,10 @@ source_get(struct limits *l, const struct addr *src)
 		return NULL;
 	s->addr = key;
 	HASH_ADD(hh, l->sources, addr, sizeof(s->addr), s);
+	if (!hash_has(s)) {
+		free(s);
+		return NULL;
+	}
 	return s;
 }
 

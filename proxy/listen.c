@@ -124,6 +124,16 @@ listener_refuse(struct listener *l, int fd, const struct addrport *client, enum 
 	close(fd);
 }
 
+/* It takes memory, of the kernel's too: without that, it is tried again. */
+static void
+listener_accept(struct listener *l)
+{
+	const struct timeval tv = { 0, PAUSE_MS * 1000 };
+
+	if (event_add(l->ev, NULL) == -1)
+		event_add(l->resume, &tv);
+}
+
 static void
 listener_resume_cb(evutil_socket_t fd, short what, void *arg)
 {
@@ -135,7 +145,7 @@ listener_resume_cb(evutil_socket_t fd, short what, void *arg)
 	if (l->reserve == -1)
 		l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (!l->paused)
-		event_add(l->ev, NULL);
+		listener_accept(l);
 }
 
 /*
@@ -158,8 +168,8 @@ pause_accept(struct listener *l)
 		l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	}
 	stats_add(l->env->stats, STAT_accept_paused, 1);
-	event_del(l->ev);
-	event_add(l->resume, &tv);
+	if (event_add(l->resume, &tv) == 0)
+		event_del(l->ev);
 }
 
 static bool
@@ -251,7 +261,7 @@ void
 listener_go_on(struct listener *l)
 {
 	l->paused = false;
-	event_add(l->ev, NULL);
+	listener_accept(l);
 }
 
 void

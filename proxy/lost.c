@@ -121,6 +121,10 @@ lost_add(struct lost *l, const struct state_key *key)
 			return -1;
 		x->key = *key;
 		HASH_ADD(hh, l->next, key, sizeof(x->key), x);
+		if (!hash_has(x)) {
+			free(x);
+			return -1;
+		}
 	}
 	x->at_ms = clock_ms();
 	if (l->now == NULL)

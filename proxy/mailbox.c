@@ -48,6 +48,24 @@ mailbox_drain(struct mailbox *m)
 	}
 }
 
+void
+mailbox_cancel(struct mailbox *m, const void *arg)
+{
+	struct calls kept = STAILQ_HEAD_INITIALIZER(kept);
+	struct call *c;
+
+	pthread_mutex_lock(&m->lock);
+	while ((c = STAILQ_FIRST(&m->calls)) != NULL) {
+		STAILQ_REMOVE_HEAD(&m->calls, entry);
+		if (c->arg == arg)
+			free(c);
+		else
+			STAILQ_INSERT_TAIL(&kept, c, entry);
+	}
+	STAILQ_CONCAT(&m->calls, &kept);
+	pthread_mutex_unlock(&m->lock);
+}
+
 static void
 mailbox_cb(evutil_socket_t fd, short what, void *arg)
 {

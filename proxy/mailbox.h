@@ -9,6 +9,9 @@ struct mailbox;
 struct mailbox *mailbox_new(struct event_base *base);
 /* Runs what waits now, on the caller's thread: for the end, when the loop has stopped. */
 void mailbox_drain(struct mailbox *m);
+/* Who is about to be freed, and posts no more: calls with this argument that wait are dropped. Not
+ * from within a call. */
+void mailbox_cancel(struct mailbox *m, const void *arg);
 
 /* Undelivered calls are dropped: close it when nobody posts any more. */
 void mailbox_free(struct mailbox **m);

@@ -19,6 +19,7 @@
 #include "proxy/vc_index.h"
 #include "stats/stats.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -427,6 +428,8 @@ void
 moving_begin(struct conn *c)
 {
 	stats_add(c->env->stats, STAT_taken_over, 1);
+	if (c->mediate.self.conn_id > atomic_load(&c->env->taken_id))
+		atomic_store(&c->env->taken_id, c->mediate.self.conn_id);
 	mediate_arrived(&c->mediate);
 	/* Where nobody says what a doubt has made of it, it is as one that was just dialled. */
 	if (c->side[S2C].leg.care == LEG_NEW)

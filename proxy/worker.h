@@ -123,6 +123,8 @@ void worker_listen(struct worker *w, bool on);
  * report(arg) runs on the worker's loop.
  */
 void worker_give(struct worker *w, const int *fds, size_t n, giving_f report, void *arg);
+/* It reports at once: giving_say(). */
+void worker_say(struct worker *w, uint64_t asked);
 /* They stay, those that are still here. */
 void worker_keep(struct worker *w);
 /* Connections come by fd, which is taken over: see taking.h. */

@@ -18,7 +18,7 @@ struct move {
 	MAGIC_MEMBER
 	struct worker *w;
 	bool on;
-	uint64_t beyond;
+	uint64_t number;
 	giving_f report;
 	void *arg;
 	size_t nfds;
@@ -120,6 +120,27 @@ worker_give(struct worker *w, const int *fds, size_t n, giving_f report, void *a
 }
 
 static void
+say_call(void *arg)
+{
+	struct move *m = arg;
+
+	MAGIC_CHECK(m, MOVE_MAGIC);
+	if (m->w->giving != NULL)
+		giving_say(m->w->giving, m->number);
+	move_free(m);
+}
+
+void
+worker_say(struct worker *w, uint64_t asked)
+{
+	struct move *m = moving_new(w, NULL, 0);
+
+	if (m != NULL)
+		m->number = asked;
+	move_post(m, say_call);
+}
+
+static void
 keep_call(void *arg)
 {
 	struct move *m = arg;
@@ -161,8 +182,8 @@ number_call(void *arg)
 
 	MAGIC_CHECK(m, MOVE_MAGIC);
 	/* Each worker counts in its own class of numbers. */
-	while (env->next_id <= m->beyond)
-		env->next_id += (m->beyond - env->next_id) / env->id_step * env->id_step +
+	while (env->next_id <= m->number)
+		env->next_id += (m->number - env->next_id) / env->id_step * env->id_step +
 		    env->id_step;
 	move_free(m);
 }
@@ -173,6 +194,6 @@ worker_number(struct worker *w, uint64_t beyond)
 	struct move *m = moving_new(w, NULL, 0);
 
 	if (m != NULL)
-		m->beyond = beyond;
+		m->number = beyond;
 	move_post(m, number_call);
 }

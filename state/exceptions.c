@@ -3,6 +3,8 @@
 
 #include "state/exceptions.h"
 
+#include "base/hash.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,6 +71,10 @@ exceptions_put(struct exceptions *m, const uint8_t id[NAMES_ID_LEN], const char 
 	x->len = len;
 	x->seen = m->sweep;
 	HASH_ADD(hh, m->all, id, NAMES_ID_LEN, x);
+	if (!hash_has(x)) {
+		free(x);
+		return -1;
+	}
 	return 0;
 }
 

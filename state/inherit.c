@@ -113,6 +113,10 @@ hold_claim_of(struct inherit *i, const struct state_key *key, const struct state
 		x->key = *key;
 		x->from = i;
 		HASH_ADD(hh, i->all, key, sizeof(x->key), x);
+		if (!hash_has(x)) {
+			free(x);
+			return;
+		}
 		/* Without Redis it stays as well: whatever its home is. */
 		state_claim(i->state, key, c->node, c->node, inherited_cb, x, &x->hold);
 	}

@@ -80,6 +80,11 @@ struct keeper {
 	struct keeper_info info;
 	bool stop, tick_now;
 	uint64_t nodes;
+	struct rests rests;		/* ours, */
+	uint64_t rests_ms;		/* as of then */
+	uint64_t peers_ms;		/* as of then the peers are known, */
+	bool crowded;			/* of whom there are more */
+	struct rests_said said[KEEPER_PEERS_MAX];	/* what the info's peers say of theirs */
 };
 
 static void keeper_tick(struct keeper *k);
@@ -330,6 +335,48 @@ keeper_each_drain(struct keeper *k, void (*f)(void *arg, const struct order_said
 	orders_each(k->orders, shared_time(k->m), f, arg);
 }
 
+bool
+keeper_find_drain(struct keeper *k, const char *node, struct order_said *said)
+{
+	return orders_find(k->orders, node, shared_time(k->m), said);
+}
+
+void
+keeper_tell_rests(struct keeper *k, const struct rests *r)
+{
+	pthread_mutex_lock(&k->lock);
+	memcpy(k->rests.text, r->text, r->len + 1);
+	k->rests.len = r->len;
+	k->rests_ms = clock_ms();
+	pthread_mutex_unlock(&k->lock);
+}
+
+bool
+keeper_rests(struct keeper *k, uint64_t order, struct keeper_rest all[KEEPER_PEERS_MAX], size_t *n)
+{
+	bool known;
+
+	*n = 0;
+	pthread_mutex_lock(&k->lock);
+	known = atomic_load(&shared_stats(k->m)->online) && !k->crowded &&
+	    clock_ms() - k->peers_ms < NAMES_LEASE_MS;
+	for (size_t i = 0; known && i < k->info.npeers; i++) {
+		const struct peer *p = &k->info.peers[i];
+		const uint64_t age = p->age_ms + k->said[i].age_ms;
+		struct keeper_rest *x = &all[*n];
+
+		/* Who has no lease any more is as dead to all. */
+		if (!p->same_secret || p->age_ms >= NAMES_LEASE_MS)
+			continue;
+		memcpy(x->name, p->name, sizeof(x->name));
+		x->says = rests_find(&k->said[i], order, &x->rest);
+		x->at_ms = k->peers_ms > age ? k->peers_ms - age : 0;
+		++*n;
+	}
+	pthread_mutex_unlock(&k->lock);
+	return known;
+}
+
 void
 keeper_nodes(struct keeper *k, uint64_t nodes, const char *out)
 {
@@ -422,13 +469,22 @@ take_peers(struct keeper *k, const struct redisReply *r, uint64_t t)
 {
 	struct peer *p = k->info.peers;
 	bool agreed = k->usable, apart = false;
-	size_t n = 0;
+	size_t n = 0, len;
+	const char *rest;
 
 	pthread_mutex_lock(&k->lock);
-	for (size_t i = 0; i + 1 < reply_elements(r) && n < KEEPER_PEERS_MAX; i += 2)
-		if (peer_read(r, i, t, shared_tag(k->m), k->asked_nodes, &p[n]))
-			n++;
+	k->crowded = false;
+	for (size_t i = 0; i + 2 < reply_elements(r); i += 3) {
+		k->crowded = n == KEEPER_PEERS_MAX;
+		if (k->crowded)
+			break;
+		if (!peer_read(r, i, t, shared_tag(k->m), k->asked_nodes, &p[n]))
+			continue;
+		rest = reply_string(r, i + 2, &len);
+		rests_read(&k->said[n++], rest, len);
+	}
 	k->info.npeers = n;
+	k->peers_ms = k->tick_us / 1000;
 	agreed &= k->asked_nodes == k->nodes;
 	pthread_mutex_unlock(&k->lock);
 	for (size_t i = 0; i < n; i++) {
@@ -514,17 +570,18 @@ pinged_cb(void *arg, const struct redisReply *r)
 static void
 keeper_tick(struct keeper *k)
 {
-	char e[NAMES_KEY_MAX], d[NAMES_KEY_MAX], p[NAMES_KEY_MAX];
-	char gen[24], nodes[24], said[24];
+	char e[NAMES_KEY_MAX], d[NAMES_KEY_MAX], p[NAMES_KEY_MAX], w[NAMES_KEY_MAX];
+	char gen[24], nodes[24], said[24], rests[RESTS_LINE];
 	static const char version[] = { RECORD_VERSION, '\0' };
-	const char *argv[] = { e, d, p, NAMES_PEERS, shared_token(k->m), gen, version,
-		shared_tag(k->m), nodes, k->name, said };
+	const char *argv[] = { e, d, p, NAMES_PEERS, w, shared_token(k->m), gen, version,
+		shared_tag(k->m), nodes, k->name, said, rests };
 	const uint64_t before = k->asked_nodes;
 	const bool unsure = shared_stats(k->m)->unsure;
 
 	shared_key(k->m, e, "e", NULL);
 	shared_key(k->m, d, "d", NULL);
 	shared_key(k->m, p, "p", NULL);
+	shared_key(k->m, w, "w", NULL);
 	snprintf(gen, sizeof(gen), "%" PRIu64, k->gen);
 	pthread_mutex_lock(&k->lock);
 	if (shared_rehomed(k->m)) {
@@ -536,10 +593,11 @@ keeper_tick(struct keeper *k)
 	snprintf(nodes, sizeof(nodes), "%016" PRIx64, k->asked_nodes);
 	snprintf(said, sizeof(said), "%" PRIu64,
 	    k->usable && shared_all_said(k->m) ? k->info.epoch : 0);
+	(void)rests_line(&k->rests, clock_ms() - k->rests_ms, rests);
 	pthread_mutex_unlock(&k->lock);
 	count_command(k);
 	k->tick_us = clock_us();
-	k->ticking = link_run(k->link, SCRIPT_TICK, 4, 11, argv, NULL, ticked_cb, k);
+	k->ticking = link_run(k->link, SCRIPT_TICK, 5, 13, argv, NULL, ticked_cb, k);
 	if (!k->ticking) {
 		/* Nobody has been told anything. */
 		k->asked_nodes = before;
@@ -561,15 +619,17 @@ set_timer(struct keeper *k, uint64_t next_ms)
 static void
 keeper_expire(struct keeper *k)
 {
-	uint64_t claim, query;
+	uint64_t claim, query = queries_expire(shared_queries(k->m));
 	bool owed = shared_expire(k->m, &claim);
 
-	owed |= queries_expire(shared_queries(k->m), &query);
 	if (claim == 0 || (query != 0 && query < claim))
 		claim = query;
 	if (claim != 0 && (!k->usable || !shared_behind(k->m)))
 		set_timer(k, claim);
-	/* Nobody waits again before Redis has shown, to link.c alone, that it answers. */
+	/*
+	 * Nobody waits again before Redis has shown, to link.c alone, that it answers. A question
+	 * about a session is no reason: who may ask it is not known to anybody.
+	 */
 	if (owed)
 		link_fail(k->link, FAULT_TIMEOUT);
 }
@@ -628,14 +688,15 @@ static void
 keeper_finish(struct keeper *k)
 {
 	const struct timeval tv = { 0, FINISH_MS * 1000 };
-	char p[NAMES_KEY_MAX];
-	const char *argv[] = { p, NAMES_PEERS, shared_token(k->m) };
+	char p[NAMES_KEY_MAX], w[NAMES_KEY_MAX];
+	const char *argv[] = { p, NAMES_PEERS, w, shared_token(k->m) };
 
 	shared_key(k->m, p, "p", NULL);
+	shared_key(k->m, w, "w", NULL);
 	k->usable = false;
 	event_del(k->tick);
 	event_base_loopexit(k->base, &tv);
-	if (!link_run(k->link, SCRIPT_FINISH, 2, 3, argv, NULL, finished_cb, k))
+	if (!link_run(k->link, SCRIPT_FINISH, 3, 4, argv, NULL, finished_cb, k))
 		event_base_loopbreak(k->base);
 }
 

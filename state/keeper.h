@@ -9,6 +9,7 @@
 #include "state/link.h"
 #include "state/names.h"
 #include "state/peers.h"
+#include "state/rests.h"
 #include "state/state.h"
 
 struct keeper;
@@ -47,6 +48,10 @@ void keeper_drain(struct keeper *k, const char *node, const char *stand);
 /* Every drain order that there is. */
 void keeper_each_drain(struct keeper *k, void (*f)(void *arg, const struct order_said *said),
     void *arg);
+/* The last one about that node; false: there is none. */
+bool keeper_find_drain(struct keeper *k, const char *node, struct order_said *said);
+/* Whom we still have on drained nodes, as of now: the other proxies are told, once a second. */
+void keeper_tell_rests(struct keeper *k, const struct rests *r);
 /*
  * The nodes, their weights and which are drained have that hash now: homes may have changed. out:
  * as for shared_rehome().
@@ -54,6 +59,21 @@ void keeper_each_drain(struct keeper *k, void (*f)(void *arg, const struct order
 void keeper_nodes(struct keeper *k, uint64_t nodes, const char *out);
 
 #define KEEPER_PEERS_MAX 64
+
+/* What another proxy says of such an order. */
+struct keeper_rest {
+	char name[PEER_NAME_MAX];
+	enum rest_says says;
+	struct rest rest;		/* all zero but for REST_SAID */
+	uint64_t at_ms;			/* so it was then, by clock_ms(), or later */
+};
+
+/*
+ * The same of all that are in this cluster, and alive. False: these are not known, for Redis is not
+ * reached, or they are too many.
+ */
+bool keeper_rests(struct keeper *k, uint64_t order, struct keeper_rest all[KEEPER_PEERS_MAX],
+    size_t *n) __attribute__((warn_unused_result));
 
 struct keeper_info {
 	struct link_info link, news;

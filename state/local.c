@@ -91,6 +91,10 @@ load_get(struct local_map *m, const char *node)
 		return NULL;
 	snprintf(l->node, sizeof(l->node), "%s", node);
 	HASH_ADD_STR(m->loads, node, l);
+	if (!hash_has(l)) {
+		free(l);
+		return NULL;
+	}
 	return l;
 }
 
@@ -205,6 +209,11 @@ local_entry_new(struct local_map *m, const struct state_key *key, const char *no
 	}
 	e->load->claims++;
 	HASH_ADD(hh, m->entries, key, sizeof(e->key), e);
+	if (!hash_has(e)) {
+		load_put(m, e->load);
+		free(e);
+		return NULL;
+	}
 	return e;
 }
 

@@ -34,6 +34,8 @@ state_libstate_a_SOURCES = \
 	state/reply.h \
 	state/resets.c \
 	state/resets.h \
+	state/rests.c \
+	state/rests.h \
 	state/script.c \
 	state/script.h \
 	state/shared_claim.c \

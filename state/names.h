@@ -35,6 +35,11 @@
  *		all go, with those that nobody has dropped.
  *	d	hash, the drain orders of operators: node identity -> ORDER. Lives NAMES_DAY_MS,
  *		renewed.
+ *	w	hash, who is left on drained nodes: TOKEN -> "AGE ORDER:CONNECTIONS:CLIENTS:CUT
+ *		...", of each order in d that this proxy has carried out. ORDER is a keyed hash, 16
+ *		hex digits, of the node's identity and of when the order was given; AGE is that of
+ *		the numbers, in ms. Written with the lease, and of no worth without one. A proxy
+ *		without a line is of an older version. Lives NAMES_DAY_MS, renewed.
  *	e	string, the epoch: when this data began, with a space behind it once all proxies
  *		have said what they hold: until then the data is young. When it is gone, or nobody
  *		had a lease, it begins anew, and the proxies say all again. Lives NAMES_DAY_MS,
@@ -68,6 +73,8 @@
 #define NAMES_KEY_MAX 64
 /* What is longer is nobody's record. */
 #define NAMES_RECORD_MAX 160
+/* So much of what a proxy still has on drained nodes is told: a hundred and more of them. */
+#define NAMES_RESTS_MAX 8192
 
 /* A process is believed for so long after it has renewed its lease, which it does every second. */
 #define NAMES_LEASE_MS 5000

@@ -87,7 +87,8 @@ orders_give(struct orders *o, const char *node, const char *stand, uint64_t now_
 static void
 said_of(const struct order *x, uint64_t now_ms, struct order_said *said)
 {
-	*said = (struct order_said){ .age_ms = now_ms > x->when_ms ? now_ms - x->when_ms : 0 };
+	*said = (struct order_said){ .when_ms = x->when_ms,
+		.age_ms = now_ms > x->when_ms ? now_ms - x->when_ms : 0 };
 	memcpy(said->node, x->node, sizeof(said->node));
 	memcpy(said->stand, x->stand, sizeof(said->stand));
 }
@@ -174,6 +175,21 @@ void
 orders_missing(struct orders *o, orders_send_f send, void *arg)
 {
 	orders_send(o, false, send, arg);
+}
+
+bool
+orders_find(struct orders *o, const char *node, uint64_t now_ms, struct order_said *said)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&o->lock);
+	for (size_t i = 0; i < o->n && !found; i++) {
+		found = strcmp(o->all[i].node, node) == 0;
+		if (found)
+			said_of(&o->all[i], now_ms, said);
+	}
+	pthread_mutex_unlock(&o->lock);
+	return found;
 }
 
 void

@@ -16,7 +16,7 @@ struct orders;
 
 struct order_said {
 	char node[STATE_NODE_LEN], stand[ORDERS_TEXT];
-	uint64_t age_ms;
+	uint64_t when_ms, age_ms;	/* it was given then, by Redis' clock, and so long ago */
 };
 
 typedef void (*orders_send_f)(void *arg, const char *node, const struct record *r);
@@ -36,6 +36,8 @@ int orders_take(struct orders *o, const char *node, size_t node_len, const char 
 /* What Redis has begins; it is over: what is missing there. */
 void orders_begin(struct orders *o);
 void orders_missing(struct orders *o, orders_send_f send, void *arg);
+/* The last order about that node; false: there is none. */
+bool orders_find(struct orders *o, const char *node, uint64_t now_ms, struct order_said *said);
 void orders_each(struct orders *o, uint64_t now_ms,
     void (*f)(void *arg, const struct order_said *said), void *arg);
 

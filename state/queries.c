@@ -12,7 +12,19 @@
 #include <string.h>
 #include <sys/queue.h>
 
-/* What is not there is asked for again, while there is time. */
+/*
+ *	          the keeper has it          something, or no time
+ *	ASKED ───────────► OUT ──────────────────────► ANSWERED
+ *	                   ▲ │ nothing, and it is likely
+ *	                   │ ▼
+ *	                  AGAIN
+ *
+ * Who has not logged on can ask without end, for sessions that there are not. So what is hardly
+ * there is asked for once, and one of these a millisecond; and so is what is likely, beyond so many
+ * that wait at a time. Nothing here takes longer the more there are.
+ */
+#define LIKELY_MAX 64
+/* The first times; later, half of how long it has waited. */
 #define AGAIN_MS 4
 
 /* A question, and its answer. The keeper may still have it when its asker no longer wants it. */
@@ -20,20 +32,26 @@ struct state_query {
 	struct queries *all;
 	struct queries_port *port;
 	uint8_t id[NAMES_ID_LEN], sid[NAMES_ID_LEN];
-	uint64_t end_ms;
+	uint64_t began_ms, end_ms;
 	uint64_t after_ms;		/* to be asked again then */
 	state_fact_f cb;		/* NULL: nobody wants it any more */
 	void *arg;
-	enum { QUERY_ASKED, QUERY_OUT, QUERY_ANSWERED, QUERY_OVER } state;
+	enum { QUERY_ASKED, QUERY_OUT, QUERY_AGAIN, QUERY_ANSWERED, QUERY_OVER } state;
+	bool likely;			/* and counted as such while it waits */
 	bool kept;			/* by the keeper */
 	struct state_fact *fact;	/* with its bytes behind it */
-	TAILQ_ENTRY(state_query) entry;	/* asked, out, or answered of the port */
+	TAILQ_ENTRY(state_query) entry;	/* asked, again, or answered of the port */
+	TAILQ_ENTRY(state_query) timed;	/* while it waits */
 };
 
 struct queries {
 	pthread_mutex_t lock;
+	struct wakes wakes;
 	struct wake *wake;
-	struct queries_list asked, out;	/* by end_ms */
+	struct queries_list asked, again;	/* again: LIKELY_MAX at most */
+	struct queries_list timed;		/* all that wait, by end_ms */
+	size_t nlikely;
+	uint64_t unlikely_ms;			/* when one of these was asked last */
 };
 
 struct queries *
@@ -45,7 +63,8 @@ queries_new(void)
 		return NULL;
 	pthread_mutex_init(&all->lock, NULL);
 	TAILQ_INIT(&all->asked);
-	TAILQ_INIT(&all->out);
+	TAILQ_INIT(&all->again);
+	TAILQ_INIT(&all->timed);
 	return all;
 }
 
@@ -64,18 +83,23 @@ queries_keep(struct queries *all, struct wake *wake)
 {
 	pthread_mutex_lock(&all->lock);
 	all->wake = wake;
-	pthread_mutex_unlock(&all->lock);
+	wakes_unlock(&all->wakes, &all->lock);
 }
 
+/* It waits no longer, or its answer is taken. */
 static void
 query_unlink(struct state_query *q)
 {
 	if (q->state == QUERY_ASKED)
 		TAILQ_REMOVE(&q->all->asked, q, entry);
-	else if (q->state == QUERY_OUT)
-		TAILQ_REMOVE(&q->all->out, q, entry);
+	else if (q->state == QUERY_AGAIN)
+		TAILQ_REMOVE(&q->all->again, q, entry);
 	else if (q->state == QUERY_ANSWERED)
 		TAILQ_REMOVE(&q->port->answered, q, entry);
+	if (q->state < QUERY_ANSWERED) {
+		TAILQ_REMOVE(&q->all->timed, q, timed);
+		q->all->nlikely -= q->likely;
+	}
 	q->state = QUERY_OVER;
 }
 
@@ -86,27 +110,55 @@ query_free(struct state_query *q)
 	free(q);
 }
 
+/* False: so many are asked for that this one is not. */
+static bool
+query_add(struct queries *all, struct state_query *q, unsigned ms)
+{
+	struct state_query *before = TAILQ_LAST(&all->timed, queries_list);
+
+	q->began_ms = clock_ms();
+	q->end_ms = q->began_ms + ms;
+	q->likely &= all->nlikely < LIKELY_MAX;
+	if (!q->likely && all->unlikely_ms == q->began_ms)
+		return false;
+	if (!q->likely)
+		all->unlikely_ms = q->began_ms;
+	all->nlikely += q->likely;
+	TAILQ_INSERT_TAIL(&all->asked, q, entry);
+	/* All have the same time. */
+	while (before != NULL && before->end_ms > q->end_ms)
+		before = TAILQ_PREV(before, queries_list, timed);
+	if (before == NULL)
+		TAILQ_INSERT_HEAD(&all->timed, q, timed);
+	else
+		TAILQ_INSERT_AFTER(&all->timed, before, q, timed);
+	wakes_add(&all->wakes, all->wake);
+	return true;
+}
+
 struct state_query *
-queries_ask(struct queries *all, struct queries_port *p, const uint8_t id[NAMES_ID_LEN],
-    const uint8_t sid[NAMES_ID_LEN], unsigned ms, state_fact_f cb, void *arg)
+queries_ask(struct queries *all, struct queries_port *p, const struct query_about *about,
+    unsigned ms, state_fact_f cb, void *arg)
 {
 	struct state_query *q = calloc(1, sizeof(*q));
+	bool added;
 
 	if (q == NULL)
 		return NULL;
 	q->all = all;
 	q->port = p;
-	memcpy(q->id, id, NAMES_ID_LEN);
-	memcpy(q->sid, sid, NAMES_ID_LEN);
-	q->end_ms = clock_ms() + ms;
+	memcpy(q->id, about->id, NAMES_ID_LEN);
+	memcpy(q->sid, about->sid, NAMES_ID_LEN);
+	q->likely = about->likely;
 	q->cb = cb;
 	q->arg = arg;
 	pthread_mutex_lock(&all->lock);
-	TAILQ_INSERT_TAIL(&all->asked, q, entry);
-	if (all->wake != NULL)
-		wake_up(all->wake);
-	pthread_mutex_unlock(&all->lock);
-	return q;
+	added = query_add(all, q, ms);
+	wakes_unlock(&all->wakes, &all->lock);
+	if (added)
+		return q;
+	free(q);
+	return NULL;
 }
 
 void
@@ -119,7 +171,7 @@ queries_unask(struct state_query *q)
 	query_unlink(q);
 	q->cb = NULL;
 	kept = q->kept;
-	pthread_mutex_unlock(&all->lock);
+	wakes_unlock(&all->wakes, &all->lock);
 	if (!kept)
 		query_free(q);
 }
@@ -130,7 +182,7 @@ query_post(struct state_query *q)
 	query_unlink(q);
 	q->state = QUERY_ANSWERED;
 	TAILQ_INSERT_TAIL(&q->port->answered, q, entry);
-	wake_up(q->port->wake);
+	wakes_add(&q->all->wakes, q->port->wake);
 }
 
 void
@@ -146,7 +198,7 @@ queries_answer(struct queries *all, struct queries_port *p)
 		pthread_mutex_lock(&all->lock);
 		q = TAILQ_FIRST(&p->answered);
 		if (q == NULL) {
-			pthread_mutex_unlock(&all->lock);
+			wakes_unlock(&all->wakes, &all->lock);
 			return;
 		}
 		query_unlink(q);
@@ -156,7 +208,7 @@ queries_answer(struct queries *all, struct queries_port *p)
 		q->fact = NULL;
 		q->cb = NULL;
 		kept = q->kept;
-		pthread_mutex_unlock(&all->lock);
+		wakes_unlock(&all->wakes, &all->lock);
 		if (!kept)
 			query_free(q);
 		cb(arg, fact);
@@ -164,25 +216,33 @@ queries_answer(struct queries *all, struct queries_port *p)
 	}
 }
 
+/* The next to be asked: one whose time has come again has less of it left. */
+static struct state_query *
+query_due(struct queries *all, uint64_t now)
+{
+	struct state_query *q;
+
+	TAILQ_FOREACH(q, &all->again, entry)
+		if (q->after_ms <= now)
+			return q;
+	return TAILQ_FIRST(&all->asked);
+}
+
 struct state_query *
 queries_asked(struct queries *all, uint8_t id[NAMES_ID_LEN], uint8_t sid[NAMES_ID_LEN])
 {
-	uint64_t now = clock_ms();
 	struct state_query *q;
 
 	pthread_mutex_lock(&all->lock);
-	TAILQ_FOREACH(q, &all->asked, entry)
-		if (q->after_ms <= now)
-			break;
+	q = query_due(all, clock_ms());
 	if (q != NULL) {
 		memcpy(id, q->id, NAMES_ID_LEN);
 		memcpy(sid, q->sid, NAMES_ID_LEN);
-		query_unlink(q);
+		TAILQ_REMOVE(q->state == QUERY_AGAIN ? &all->again : &all->asked, q, entry);
 		q->state = QUERY_OUT;
 		q->kept = true;
-		TAILQ_INSERT_TAIL(&all->out, q, entry);
 	}
-	pthread_mutex_unlock(&all->lock);
+	wakes_unlock(&all->wakes, &all->lock);
 	return q;
 }
 
@@ -218,56 +278,57 @@ copy_fact(const struct state_fact *fact)
 	return c;
 }
 
+/* The client may have been quicker than what its other proxy has to say of it. */
+static bool
+ask_again(struct state_query *q)
+{
+	const uint64_t now = clock_ms(), half = (now - q->began_ms) / 2;
+
+	if (!q->likely || now + 2 * AGAIN_MS >= q->end_ms)
+		return false;
+	q->after_ms = now + (half > AGAIN_MS ? half : AGAIN_MS);
+	/* The last time while an answer may still come. */
+	if (q->after_ms + AGAIN_MS > q->end_ms)
+		q->after_ms = q->end_ms - AGAIN_MS;
+	q->state = QUERY_AGAIN;
+	TAILQ_INSERT_TAIL(&q->all->again, q, entry);
+	return true;
+}
+
 void
 queries_answered(struct state_query *q, const struct state_fact *fact, bool last)
 {
 	struct state_fact *copy = copy_fact(fact);
-	uint64_t now = clock_ms();
 	struct queries *all = q->all;
 	bool wanted;
 
 	pthread_mutex_lock(&all->lock);
 	q->kept = false;
 	wanted = q->cb != NULL;
-	if (q->state == QUERY_OUT && fact == NULL && now + 2 * AGAIN_MS < q->end_ms && !last) {
-		/* The client may have been quicker than what its other proxy has to say of it. */
-		query_unlink(q);
-		q->state = QUERY_ASKED;
-		q->after_ms = now + AGAIN_MS;
-		TAILQ_INSERT_HEAD(&all->asked, q, entry);
-	} else if (q->state == QUERY_OUT) {
+	if (q->state == QUERY_OUT && (fact != NULL || last || !ask_again(q))) {
 		q->fact = copy;
 		copy = NULL;
 		query_post(q);
 	}
-	pthread_mutex_unlock(&all->lock);
+	wakes_unlock(&all->wakes, &all->lock);
 	free(copy);
 	if (!wanted)
 		query_free(q);
 }
 
-bool
-queries_expire(struct queries *all, uint64_t *next_ms)
+uint64_t
+queries_expire(struct queries *all)
 {
-	struct state_query *q, *o;
-	uint64_t now = clock_ms();
-	bool any = false;
+	uint64_t now = clock_ms(), next;
+	struct state_query *q;
 
 	pthread_mutex_lock(&all->lock);
-	for (;;) {
-		q = TAILQ_FIRST(&all->out);
-		o = TAILQ_FIRST(&all->asked);
-		if (q == NULL || (o != NULL && o->end_ms < q->end_ms))
-			q = o;
-		if (q == NULL || q->end_ms > now)
-			break;
-		any |= q->state == QUERY_OUT;
+	while ((q = TAILQ_FIRST(&all->timed)) != NULL && q->end_ms <= now)
 		query_post(q);
-	}
-	*next_ms = q == NULL ? 0 : q->end_ms;
-	TAILQ_FOREACH(q, &all->asked, entry)
-		if (q->after_ms > now && q->after_ms < *next_ms)
-			*next_ms = q->after_ms;
-	pthread_mutex_unlock(&all->lock);
-	return any;
+	next = q == NULL ? 0 : q->end_ms;
+	TAILQ_FOREACH(q, &all->again, entry)
+		if (q->after_ms < next)
+			next = q->after_ms;
+	wakes_unlock(&all->wakes, &all->lock);
+	return next;
 }

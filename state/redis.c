@@ -125,12 +125,13 @@ redis_fact_ask(struct state *st, const struct state_hold *h, uint64_t session_id
     void *arg)
 {
 	struct redis_state *s = (struct redis_state *)st;
-	uint8_t id[NAMES_ID_LEN], sid[NAMES_ID_LEN];
+	struct query_about about;
 
 	if (!atomic_load(&shared_stats(s->m)->online) ||
-	    shared_fact_id(h, session_id, id, sid) == -1)
+	    shared_fact_id(h, session_id, about.id, about.sid) == -1)
 		return NULL;
-	return queries_ask(shared_queries(s->m), &s->queries, id, sid, shared_budget_ms(s->m), cb,
+	about.likely = shared_fact_likely(h);
+	return queries_ask(shared_queries(s->m), &s->queries, &about, shared_budget_ms(s->m), cb,
 	    arg);
 }
 

@@ -146,6 +146,8 @@ size_t shared_facts(struct shared *m);
 /* Under which names Redis has that fact: of h's client, of the session. 0, or -1. */
 int shared_fact_id(const struct state_hold *h, uint64_t session_id, uint8_t id[NAMES_ID_LEN],
     uint8_t sid[NAMES_ID_LEN]) __attribute__((warn_unused_result));
+/* May Redis have facts of h's client: does another proxy hold it, or has anybody logged on here? */
+bool shared_fact_likely(const struct state_hold *h);
 /* The next that is answered on that port, or NULL. */
 struct state_hold *shared_next(struct shared *m, struct shared_port *p, struct state_claim *c);
 

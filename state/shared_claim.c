@@ -59,12 +59,12 @@ shared_claim(struct state_hold *h, const struct state_key *key, const char *node
 	if (record_id(m->seal, "client", key->b,
 	        state_key_cluster(key) == 0 ? STATE_KEY_CLIENT : sizeof(key->b), id) == -1)
 		return SHARED_FULL;
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	HASH_FIND(hh, m->entries, key, sizeof(*key), e);
 	if (e == NULL)
 		e = table_entry_new(m, key, id);
 	if (e == NULL) {
-		pthread_mutex_unlock(&m->lock);
+		table_unlock(m);
 		return SHARED_FULL;
 	}
 	h->e = e;
@@ -90,7 +90,7 @@ shared_claim(struct state_hold *h, const struct state_key *key, const char *node
 		when = SHARED_NOW;
 		break;
 	}
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 	return when;
 }
 
@@ -118,7 +118,7 @@ shared_move(struct state_hold *h, const char *from, const char *to, struct state
 	struct shared *m = h->m;
 	struct shared_node *sn;
 
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	h->fresh = h->blind = false;
 	if (h->answered)
 		h->others = e->answered - 1;
@@ -142,18 +142,18 @@ shared_move(struct state_hold *h, const char *from, const char *to, struct state
 		h->blind = true;
 		hold_claim(h, c);
 	}
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 	return when;
 }
 
 void
 shared_settle(struct state_hold *h)
 {
-	pthread_mutex_lock(&h->m->lock);
+	table_lock(h->m);
 	h->end_ms = 0;
 	if (h->e != NULL && h->e->first == h)
 		holds_decided(h->m, h->e);
-	pthread_mutex_unlock(&h->m->lock);
+	table_unlock(h->m);
 }
 
 void
@@ -161,7 +161,7 @@ shared_firm(struct state_hold *h, unsigned linger_ms)
 {
 	struct shared_entry *e = h->e;
 
-	pthread_mutex_lock(&h->m->lock);
+	table_lock(h->m);
 	if (e != NULL && !h->firm) {
 		h->firm = true;
 		e->linger_ms = linger_ms;
@@ -170,7 +170,7 @@ shared_firm(struct state_hold *h, unsigned linger_ms)
 			table_queue(h->m, e);
 		}
 	}
-	pthread_mutex_unlock(&h->m->lock);
+	table_unlock(h->m);
 }
 
 /* Nobody is left on e. */
@@ -199,7 +199,7 @@ shared_leave(struct state_hold *h, unsigned linger_ms)
 
 	if (e == NULL)
 		return;
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	assert(e->live > 0);
 	hold_unlink(m, h);
 	e->live--;
@@ -217,7 +217,7 @@ shared_leave(struct state_hold *h, unsigned linger_ms)
 		holds_decided(m, e);
 	if (e->live == 0)
 		left(m, e);
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 }
 
 uint64_t
@@ -248,14 +248,14 @@ shared_next(struct shared *m, struct shared_port *p, struct state_claim *c)
 {
 	struct state_hold *h;
 
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	h = TAILQ_FIRST(&p->ready);
 	if (h != NULL) {
 		hold_unlink(m, h);
 		hold_claim(h, c);
 		wait_is_over(&m->stats, clock_us() - h->began_us);
 	}
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 	return h;
 }
 
@@ -267,10 +267,10 @@ shared_clients(struct shared *m, const char *node)
 	struct shared_node *sn;
 	unsigned n;
 
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	HASH_FIND_STR(m->nodes, node, sn);
 	n = sn == NULL ? 0 : sn->claims;
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 	return n;
 }
 
@@ -279,9 +279,9 @@ shared_claims(struct shared *m)
 {
 	size_t n;
 
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	n = HASH_COUNT(m->entries);
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 	return n;
 }
 
@@ -320,7 +320,7 @@ shared_each(struct shared *m, void (*f)(void *arg, const struct state_key *,
 	struct shared_cursor k;
 	bool more = true;
 
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	k.next = m->entries;
 	LIST_INSERT_HEAD(&m->cursors, &k, entry);
 	while (more) {
@@ -329,10 +329,10 @@ shared_each(struct shared *m, void (*f)(void *arg, const struct state_key *,
 		more = k.next != NULL;
 		if (!more)
 			LIST_REMOVE(&k, entry);
-		pthread_mutex_unlock(&m->lock);
+		table_unlock(m);
 		for (size_t i = 0; i < n; i++)
 			f(arg, &some[i].key, &some[i].claim, 0);
 		if (more)
-			pthread_mutex_lock(&m->lock);
+			table_lock(m);
 	}
 }

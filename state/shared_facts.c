@@ -19,6 +19,17 @@ shared_fact_id(const struct state_hold *h, uint64_t session_id, uint8_t id[NAMES
 	return record_id(h->m->seal, "session", &session_id, sizeof(session_id), sid);
 }
 
+bool
+shared_fact_likely(const struct state_hold *h)
+{
+	bool likely;
+
+	table_lock(h->m);
+	likely = h->e != NULL && (h->e->elsewhere > 0 || h->e->firm > 0);
+	table_unlock(h->m);
+	return likely;
+}
+
 static struct shared_fact *
 fact_find(struct shared *m, uint64_t session_id, struct shared_node *sn)
 {
@@ -50,6 +61,11 @@ fact_add(struct shared *m, struct shared_fact *x, struct shared_node *sn)
 	if (old != NULL)
 		table_fact_free(m, old);
 	HASH_ADD(hh, m->facts, key, sizeof(x->key), x);
+	if (!hash_has(x)) {
+		table_set_name(m, &x->key.node, NULL);
+		free(x);
+		return;
+	}
 	TAILQ_INSERT_HEAD(&x->e->facts, x, entry);
 	fact_hurry(m, x);
 }
@@ -73,12 +89,12 @@ shared_fact_put(struct state_hold *h, uint64_t session_id, const struct state_fa
 		free(x);
 		return;
 	}
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	if (x->e->phase != LOST && HASH_COUNT(m->facts) < FACTS_MAX)
 		sn = table_node(m, f->node);
 	if (sn != NULL)
 		fact_add(m, x, sn);
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 	if (sn == NULL)
 		free(x);
 }
@@ -89,7 +105,7 @@ shared_fact_drop(struct shared *m, uint64_t session_id, const char *node, bool o
 	struct shared_fact *x = NULL;
 	struct shared_node *sn;
 
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	HASH_FIND_STR(m->nodes, node, sn);
 	if (sn != NULL)
 		x = fact_find(m, session_id, sn);
@@ -101,7 +117,7 @@ shared_fact_drop(struct shared *m, uint64_t session_id, const char *node, bool o
 		x->what = over ? FACT_OVER : FACT_LEFT;
 		fact_hurry(m, x);
 	}
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 }
 
 size_t
@@ -109,9 +125,9 @@ shared_facts(struct shared *m)
 {
 	size_t n;
 
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	n = HASH_COUNT(m->facts);
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 	return n;
 }
 

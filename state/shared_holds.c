@@ -4,7 +4,6 @@
 #include "state/shared_priv.h"
 
 #include "base/clock.h"
-#include "state/wake.h"
 
 #include <string.h>
 
@@ -51,8 +50,8 @@ hold_time(struct shared *m, struct state_hold *h)
 	else
 		TAILQ_INSERT_AFTER(&m->timed, before, h, timed);
 	/* The keeper has slept without a timer, or with a later one. */
-	if (before == NULL && m->wake != NULL)
-		wake_up(m->wake);
+	if (before == NULL)
+		wakes_add(&m->wakes, m->wake);
 }
 
 void
@@ -77,8 +76,8 @@ hold_post(struct shared *m, struct state_hold *h)
 	hold_unlink(m, h);
 	h->state = HOLD_READY;
 	TAILQ_INSERT_TAIL(&h->port->ready, h, entry);
-	if (first && h->port->wake != NULL)
-		wake_up(h->port->wake);
+	if (first)
+		wakes_add(&m->wakes, h->port->wake);
 }
 
 void

@@ -5,7 +5,6 @@
 
 #include "base/clock.h"
 #include "state/exceptions.h"
-#include "state/wake.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,11 +18,11 @@
 void
 shared_keep(struct shared *m, struct wake *wake, shared_home_f home, void *arg)
 {
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	m->wake = wake;
 	m->home = home;
 	m->home_arg = arg;
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 }
 
 /* What e was asked or moved with has no answer in time. */
@@ -63,7 +62,7 @@ shared_expire(struct shared *m, uint64_t *next_ms)
 	struct state_hold *h;
 	bool owed = false;
 
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	while ((h = TAILQ_FIRST(&m->timed)) != NULL && h->end_ms <= now) {
 		struct shared_entry *e = h->e;
 
@@ -74,7 +73,7 @@ shared_expire(struct shared *m, uint64_t *next_ms)
 			unanswered(m, e);
 	}
 	*next_ms = h == NULL ? 0 : h->end_ms;
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 	return owed;
 }
 
@@ -83,7 +82,7 @@ shared_online(struct shared *m, bool online, bool refusing)
 {
 	struct state_hold *h;
 
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	m->online = online;
 	m->refusing = refusing;
 	m->stats.online = online;
@@ -96,25 +95,25 @@ shared_online(struct shared *m, bool online, bool refusing)
 			break;
 		unanswered(m, h->e);
 	}
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 }
 
 void
 shared_leased(struct shared *m, uint64_t ms)
 {
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	m->leased_ms = ms;
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 }
 
 void
 shared_again(struct shared *m)
 {
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	m->round++;
 	m->pass++;
 	m->unsaid = m->unlooked = HASH_COUNT(m->entries);
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 }
 
 bool
@@ -122,9 +121,9 @@ shared_all_said(struct shared *m)
 {
 	bool all;
 
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	all = m->unsaid == 0;
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 	return all;
 }
 
@@ -133,16 +132,15 @@ shared_rehome(struct shared *m, const char *out)
 {
 	char *copy = strdup(out);
 
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	if (copy != NULL) {
 		free(m->next_out);
 		m->next_out = copy;
 	}
 	m->pass++;
 	m->unlooked = HASH_COUNT(m->entries);
-	if (m->wake != NULL)
-		wake_up(m->wake);
-	pthread_mutex_unlock(&m->lock);
+	wakes_add(&m->wakes, m->wake);
+	table_unlock(m);
 }
 
 bool
@@ -150,9 +148,9 @@ shared_rehomed(struct shared *m)
 {
 	bool all;
 
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	all = m->unlooked == 0;
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 	return all;
 }
 
@@ -167,9 +165,9 @@ shared_behind(struct shared *m)
 {
 	bool behind;
 
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	behind = (m->unsaid > 0 || m->unlooked > 0) && !TAILQ_EMPTY(&m->said);
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 	return behind;
 }
 
@@ -308,7 +306,7 @@ shared_take(struct shared *m, struct shared_op *ops, size_t max, bool again)
 	struct shared_entry *e;
 	size_t n = 0, room = SHARED_FACTS_MAX;
 
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	if (m->next_out != NULL) {
 		free(m->out);
 		m->out = m->next_out;
@@ -326,7 +324,7 @@ shared_take(struct shared *m, struct shared_op *ops, size_t max, bool again)
 		else
 			table_queue(m, e);
 	}
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 	return n;
 }
 
@@ -453,7 +451,7 @@ shared_done(struct shared *m, const struct shared_op *op, const struct shared_re
 	bool is_lost = false;
 
 	free(op->facts);
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	e->sent = false;
 	if (r->how == -1 || r->how == HOW_LATE) {
 		if (r->how == HOW_LATE)
@@ -486,6 +484,6 @@ shared_done(struct shared *m, const struct shared_op *op, const struct shared_re
 		table_entry_free(m, e);
 	else
 		table_queue(m, e);
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 	return is_lost;
 }

@@ -5,7 +5,6 @@
 
 #include "base/clock.h"
 #include "state/exceptions.h"
-#include "state/wake.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,21 +24,21 @@ shared_note_exception(struct shared *m, const uint8_t id[NAMES_ID_LEN], const ch
 		fault_add(&m->faults, FAULT_BAD_VALUE);
 		return -1;
 	}
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	if (record == NULL)
 		exceptions_drop(m->exceptions, id);
 	else
 		r = exceptions_put(m->exceptions, id, record, len);
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 	return r;
 }
 
 void
 shared_swept(struct shared *m)
 {
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	exceptions_swept(m->exceptions);
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 }
 
 size_t
@@ -47,9 +46,9 @@ shared_exceptions(struct shared *m)
 {
 	size_t n;
 
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	n = exceptions_count(m->exceptions);
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 	return n;
 }
 
@@ -58,7 +57,7 @@ put_news(struct shared *m, const struct state_reset *r, const void *bytes, size_
 {
 	struct shared_news *x;
 
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	if (m->online && m->nnews < NEWS_MAX && (x = calloc(1, sizeof(*x) + len)) != NULL) {
 		if (len > 0)
 			memcpy(x->bytes, bytes, len);
@@ -68,10 +67,9 @@ put_news(struct shared *m, const struct state_reset *r, const void *bytes, size_
 		x->at_ms = clock_ms();
 		STAILQ_INSERT_TAIL(&m->news, x, entry);
 		m->nnews++;
-		if (m->wake != NULL)
-			wake_up(m->wake);
+		wakes_add(&m->wakes, m->wake);
 	}
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 }
 
 void
@@ -94,7 +92,7 @@ shared_take_news(struct shared *m, struct state_reset *r, uint8_t bytes[STATE_FA
 	struct shared_news *x;
 	bool any;
 
-	pthread_mutex_lock(&m->lock);
+	table_lock(m);
 	x = STAILQ_FIRST(&m->news);
 	any = x != NULL;
 	if (any) {
@@ -105,7 +103,7 @@ shared_take_news(struct shared *m, struct state_reset *r, uint8_t bytes[STATE_FA
 		*len = x->len;
 		memcpy(bytes, x->bytes, x->len);
 	}
-	pthread_mutex_unlock(&m->lock);
+	table_unlock(m);
 	free(x);
 	return any;
 }

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "base/hash.h"
+
 #include <uthash.h>
 
 #include "state/fault.h"
@@ -15,11 +17,11 @@
 #include "state/record.h"
 #include "state/shared.h"
 #include "state/state.h"
+#include "state/wake.h"
 
 struct exceptions;
 struct queries;
 struct link_conf;
-struct wake;
 
 /*
  *	           answer               the only connection
@@ -113,6 +115,7 @@ struct shared_news {
 
 struct shared {
 	pthread_mutex_t lock;
+	struct wakes wakes;
 	const struct link_conf *link;
 	const struct record_seal *seal;
 	size_t max;
@@ -139,6 +142,18 @@ struct shared {
 	struct faults faults;
 	struct shared_stats stats;
 };
+
+static inline void
+table_lock(struct shared *m)
+{
+	pthread_mutex_lock(&m->lock);
+}
+
+static inline void
+table_unlock(struct shared *m)
+{
+	wakes_unlock(&m->wakes, &m->lock);
+}
 
 /* All of these with the lock held. */
 

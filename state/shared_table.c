@@ -7,7 +7,6 @@
 #include "state/exceptions.h"
 #include "state/link.h"
 #include "state/queries.h"
-#include "state/wake.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -106,6 +105,10 @@ table_node(struct shared *m, const char *node)
 		return NULL;
 	snprintf(sn->name, sizeof(sn->name), "%s", node);
 	HASH_ADD_STR(m->nodes, name, sn);
+	if (!hash_has(sn)) {
+		free(sn);
+		return NULL;
+	}
 	return sn;
 }
 
@@ -154,8 +157,8 @@ table_queue(struct shared *m, struct shared_entry *e)
 	e->queued = to;
 	if (to == QUEUE_NONE)
 		return;
-	if (to == QUEUE_DIRTY && TAILQ_EMPTY(&m->dirty) && m->online && m->wake != NULL)
-		wake_up(m->wake);
+	if (to == QUEUE_DIRTY && TAILQ_EMPTY(&m->dirty) && m->online)
+		wakes_add(&m->wakes, m->wake);
 	TAILQ_INSERT_TAIL(to == QUEUE_DIRTY ? &m->dirty : &m->said, e, entry);
 }
 
@@ -175,6 +178,10 @@ table_entry_new(struct shared *m, const struct state_key *key, const uint8_t *id
 	TAILQ_INIT(&e->waiting);
 	TAILQ_INIT(&e->facts);
 	HASH_ADD(hh, m->entries, key, sizeof(e->key), e);
+	if (!hash_has(e)) {
+		free(e);
+		return NULL;
+	}
 	return e;
 }
 

@@ -82,3 +82,31 @@ wake_up(struct wake *w)
 	if (!atomic_exchange(&w->called, true) && write(w->fd, &one, sizeof(one)) == -1)
 		return;
 }
+
+void
+wakes_add(struct wakes *all, struct wake *w)
+{
+	if (w == NULL)
+		return;
+	for (size_t i = 0; i < all->n; i++)
+		if (all->who[i] == w)
+			return;
+	if (all->n < WAKES_MAX)
+		all->who[all->n++] = w;
+	else
+		wake_up(w);
+}
+
+void
+wakes_unlock(struct wakes *all, pthread_mutex_t *lock)
+{
+	struct wake *who[WAKES_MAX];
+	const size_t n = all->n;
+
+	for (size_t i = 0; i < n; i++)
+		who[i] = all->who[i];
+	all->n = 0;
+	pthread_mutex_unlock(lock);
+	for (size_t i = 0; i < n; i++)
+		wake_up(who[i]);
+}

@@ -1,6 +1,6 @@
 -- finish.lua: a process ends: none of its claims has an owner there any more, from now on
 
-local peers, all_peers = unpack(KEYS)
+local peers, all_peers, rests = unpack(KEYS)
 local token = ARGV[1]
 
 local l = lease_of(peers, token)
@@ -9,4 +9,5 @@ if l then
 		str(l.floored), str(l.said) }, ' '))
 end
 redis.call('HDEL', all_peers, token)
+redis.pcall('HDEL', rests, token)
 return t

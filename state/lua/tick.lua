@@ -1,10 +1,19 @@
 -- tick.lua: renews a proxy's lease; the clock, the epoch, its peers, and the drains of operators
 
-local began, drains, peers, all_peers = unpack(KEYS)
-local token, gen, version, tag, nodes, name, said = unpack(ARGV)
+local began, drains, peers, all_peers, rests = unpack(KEYS)
+local token, gen, version, tag, nodes, name, said, rest = unpack(ARGV)
 gen, said = tonumber(gen), tonumber(said)
 
--- Who is there: a line each, of every cluster in this Redis.
+-- What a proxy of this cluster still has on drained nodes. What is no hash is nobody's, and gone.
+local function rest_of(its)
+	local line = redis.pcall('HGET', rests, its)
+	if type(line) == 'table' then
+		redis.call('DEL', rests)
+	end
+	return type(line) == 'string' and line or ''
+end
+
+-- Who is there: a line each, of every cluster in this Redis; and of this one also the other line.
 local seen, live, status = {}, 0, TICK_GOOD
 local h = all(all_peers)
 for i = 1, #h, 2 do
@@ -15,6 +24,7 @@ for i = 1, #h, 2 do
 	elseif h[i] ~= token then
 		seen[#seen + 1] = h[i]
 		seen[#seen + 1] = h[i + 1]
+		seen[#seen + 1] = its == tag and over > t and rest_of(h[i]) or ''
 		if its == tag and over > t and v ~= version then
 			status = TICK_REFUSED
 		end
@@ -27,6 +37,7 @@ for i = 1, #h, 2 do
 	local l = lease(h[i + 1])
 	if not l or l.over <= t - NAMES_DAY_MS then
 		redis.call('HDEL', peers, h[i])
+		redis.pcall('HDEL', rests, h[i])
 	elseif l.over > t then
 		live = live + 1
 	end
@@ -58,6 +69,10 @@ if status ~= TICK_REFUSED then
 	redis.call('HSET', all_peers, token, table.concat({ str(t + NAMES_LEASE_MS), version, tag,
 		nodes, name }, ' '))
 	redis.call('PEXPIRE', all_peers, NAMES_DAY_MS)
+	-- it is a hash from here on
+	rest_of(token)
+	redis.call('HSET', rests, token, rest)
+	redis.call('PEXPIRE', rests, NAMES_DAY_MS)
 end
 if not ripe and t - e >= NAMES_GRACE_MS then
 	-- Not before all that are there have said what they hold; but not for ever.
