@@ -29,6 +29,7 @@ UNIT_TESTS += \
 	t/unit/ctl-packets.t \
 	t/unit/daemon-ctl.t \
 	t/unit/daemon-clusters.t \
+	t/unit/daemon-elsewhere.t \
 	t/unit/daemon-explain.t \
 	t/unit/daemon-http.t \
 	t/unit/daemon-letgo.t \
@@ -36,6 +37,7 @@ UNIT_TESTS += \
 	t/unit/daemon-mover.t \
 	t/unit/daemon-passed.t \
 	t/unit/daemon-places.t \
+	t/unit/daemon-scribe.t \
 	t/unit/inspect-decisions.t \
 	t/unit/inspect-keyed.t \
 	t/unit/inspect-logon.t \
@@ -52,11 +54,13 @@ UNIT_TESTS += \
 	t/unit/inspect-filter.t \
 	t/unit/daemon-view.t \
 	t/unit/keyd.t \
+	t/unit/keyd-channel.t \
 	t/unit/nodes-agent.t \
 	t/unit/nodes-dial.t \
 	t/unit/nodes-doubt.t \
 	t/unit/nodes-node.t \
 	t/unit/nodes-place.t \
+	t/unit/nodes-probe.t \
 	t/unit/nodes-source.t \
 	t/unit/policy-conf.t \
 	t/unit/policy-policy.t \
@@ -80,7 +84,10 @@ UNIT_TESTS += \
 	t/unit/smb-recordings.t \
 	t/unit/daemon-inherit.t \
 	t/unit/state-local.t \
-	t/unit/state-shared.t
+	t/unit/state-queries.t \
+	t/unit/state-rests.t \
+	t/unit/state-shared.t \
+	t/unit/state-wake.t
 endif
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -133,6 +140,9 @@ t_unit_daemon_passed_t_SOURCES = t/unit/daemon-passed.c
 t_unit_daemon_passed_t_LDADD = $(LINK_DAEMON)
 t_unit_daemon_places_t_SOURCES = t/unit/daemon-places.c
 t_unit_daemon_places_t_LDADD = $(LINK_DAEMON)
+t_unit_daemon_scribe_t_SOURCES = t/unit/daemon-scribe.c
+t_unit_daemon_scribe_t_LDADD = $(LINK_DAEMON)
+t_unit_daemon_scribe_t_LDFLAGS = -Wl,--wrap=mailbox_post
 t_unit_daemon_http_t_SOURCES = t/unit/daemon-http.c
 t_unit_daemon_http_t_LDADD = $(LINK_DAEMON)
 t_unit_daemon_ctl_t_SOURCES = t/unit/daemon-ctl.c
@@ -173,6 +183,8 @@ t_unit_nodes_node_t_SOURCES = t/unit/nodes-node.c
 t_unit_nodes_node_t_LDADD = $(LINK_NODES)
 t_unit_daemon_clusters_t_SOURCES = t/unit/daemon-clusters.c
 t_unit_daemon_clusters_t_LDADD = $(LINK_DAEMON)
+t_unit_daemon_elsewhere_t_SOURCES = t/unit/daemon-elsewhere.c
+t_unit_daemon_elsewhere_t_LDADD = $(LINK_DAEMON)
 t_unit_daemon_explain_t_SOURCES = t/unit/daemon-explain.c
 t_unit_daemon_explain_t_LDADD = $(LINK_DAEMON)
 t_unit_proxy_parting_t_SOURCES = t/unit/proxy-parting.c proxy/parting.c
@@ -191,6 +203,10 @@ t_unit_nodes_dial_t_SOURCES = t/unit/nodes-dial.c
 t_unit_nodes_dial_t_LDADD = $(LINK_NODES)
 t_unit_nodes_doubt_t_SOURCES = t/unit/nodes-doubt.c
 t_unit_nodes_doubt_t_LDADD = $(LINK_NODES)
+t_unit_nodes_probe_t_SOURCES = t/unit/nodes-probe.c
+t_unit_nodes_probe_t_LDADD = $(LINK_NODES)
+t_unit_nodes_probe_t_LDFLAGS = -Wl,--wrap=socket,--wrap=connect,--wrap=getsockopt \
+	-Wl,--wrap=send,--wrap=recv,--wrap=event_new
 t_unit_inspect_vc_reset_t_SOURCES = t/unit/inspect-vc-reset.c
 t_unit_inspect_vc_reset_t_LDADD = $(LINK_INSPECT)
 t_unit_inspect_who_t_SOURCES = t/unit/inspect-who.c
@@ -247,12 +263,22 @@ t_unit_smb_recordings_t_SOURCES = t/unit/smb-recordings.c t/unit/lib/vectors.h t
 t_unit_smb_recordings_t_LDADD = $(LINK_SMB)
 t_unit_state_local_t_SOURCES = t/unit/state-local.c
 t_unit_state_local_t_LDADD = $(LINK_STATE)
+t_unit_state_queries_t_SOURCES = t/unit/state-queries.c
+t_unit_state_queries_t_LDADD = $(LINK_STATE)
+t_unit_state_rests_t_SOURCES = t/unit/state-rests.c
+t_unit_state_rests_t_LDADD = $(LINK_STATE)
 t_unit_state_shared_t_SOURCES = t/unit/state-shared.c
 t_unit_state_shared_t_LDADD = $(LINK_STATE)
+t_unit_state_wake_t_SOURCES = t/unit/state-wake.c
+t_unit_state_wake_t_LDADD = $(LINK_STATE)
+t_unit_state_wake_t_LDFLAGS = -Wl,--wrap=pthread_mutex_lock,--wrap=pthread_mutex_unlock \
+	-Wl,--wrap=write
 # Its parts one by one: keyd/ is a program, and nobody links it.
 t_unit_keyd_t_SOURCES = t/unit/keyd.c t/unit/lib/vectors.h keyd/arena.c keyd/apreq.c \
 	keyd/authent.c keyd/ntlm.c keyd/ntlmhash.c keyd/rules.c keyd/seen.c
 t_unit_keyd_t_LDADD = $(LINK_AUTH)
+t_unit_keyd_channel_t_SOURCES = t/unit/keyd-channel.c keyd/channel.c
+t_unit_keyd_channel_t_LDADD = $(LINK_AUTH)
 
 # What t/e2e/keyed-keyd.t runs: real tickets, and smbgate's side of smbgate-keyd without SMB.
 check_PROGRAMS += t/door t/gss t/keyc t/conversation
@@ -283,16 +309,20 @@ E2E_TESTS = \
 	t/e2e/clients-captures.t \
 	t/e2e/contrib-apparmor.t \
 	t/e2e/contrib-cluster.t \
-	t/e2e/contrib-ctdb.t \
+	t/e2e/contrib-commands.t \
 	t/e2e/contrib-container.t \
 	t/e2e/contrib-crowded.t \
+	t/e2e/contrib-ctdb.t \
 	t/e2e/contrib-debian.t \
 	t/e2e/contrib-fresh.t \
 	t/e2e/contrib-install.t \
 	t/e2e/contrib-keepalived.t \
 	t/e2e/contrib-kubernetes.t \
 	t/e2e/contrib-quickstart.t \
+	t/e2e/contrib-readme.t \
+	t/e2e/contrib-rpm.t \
 	t/e2e/contrib-systemd.t \
+	t/e2e/contrib-trouble.t \
 	t/e2e/contrib-vpn-check.t \
 	t/e2e/contrib-vpn-gateway.t \
 	t/e2e/contrib-vpn-networkd.t \
@@ -311,7 +341,8 @@ E2E_TESTS = \
 	t/e2e/daemon-log.t \
 	t/e2e/daemon-notify.t \
 	t/e2e/daemon-reload.t \
-	t/e2e/daemon-stop.t t/e2e/daemon-takeover.t t/e2e/daemon-takeover-mounts.t \
+	t/e2e/daemon-stop.t t/e2e/daemon-takeover.t t/e2e/daemon-takeover-frozen.t \
+	t/e2e/daemon-takeover-mounts.t t/e2e/daemon-takeover-orders.t \
 	t/e2e/daemon-start.t \
 	t/e2e/front-dialled.t \
 	t/e2e/front-intercept.t \
@@ -348,6 +379,8 @@ E2E_TESTS = \
 	t/e2e/nodes-evidence.t \
 	t/e2e/nodes-health.t \
 	t/e2e/nodes-none.t \
+	t/e2e/nodes-orders.t \
+	t/e2e/nodes-wait.t \
 	t/e2e/nodes-own-trouble.t \
 	t/e2e/nodes-placement.t \
 	t/e2e/nodes-probes.t \
@@ -380,7 +413,8 @@ E2E_TESTS = \
 	t/e2e/smb1-logons.t \
 	t/e2e/smb1-smbtorture.t \
 	t/e2e/smb1-vcnumber.t \
-	t/e2e/speed-instructions.t
+	t/e2e/speed-instructions.t \
+	t/e2e/sweep-calls.t
 
 EXTRA_DIST += dev/count-assertions dev/include-graph
 EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/frames t/hostile \
@@ -390,7 +424,10 @@ EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/fra
 	t/lab/clients.py \
 	t/lab/copies.py \
 	t/lab/ctdb.py \
+	t/lab/failing.c t/lab/failing.py \
 	t/lab/fake.py \
+	t/lab/fresh.py \
+	t/lab/flock.py \
 	t/lab/front.py \
 	t/lab/gadget.c \
 	t/lab/inject.py \
@@ -416,6 +453,7 @@ EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/fra
 	t/lab/smb1.py \
 	t/lab/smb2.py \
 	t/lab/start \
+	t/lab/successor.py \
 	t/lab/systemd.py \
 	t/lab/tape.py \
 	t/lab/tap.py \

@@ -150,6 +150,56 @@ def installed(t, m, deb):
     return True
 
 
+def state(m):
+    """Of the unit and of the package."""
+    r = m.run("sh", "-c", "systemctl is-enabled smbgate; systemctl is-active smbgate; "
+              "dpkg-query -W -f '${Version} ${Status}' smbgate")
+    return r.stdout.split("\n")
+
+
+def next_version(t, m, deb):
+    """A package of another version, whose samples are others, too."""
+    r = m.run("sh", "-ec", "dpkg-deb -R %s /run/next; cd /run/next; sed -i "
+              "'s/^Version: .*/Version: 0.1.1/' DEBIAN/control; for f in smbgate policy; do "
+              "echo '# of the next version' >> etc/smbgate/$f.conf; done; "
+              "dpkg-deb -Znone -b . /run/deb/next.deb" % deb)
+    t.ok(r.returncode == 0, "a package of the next version", r.stdout)
+    return "/run/deb/next.deb"
+
+
+def stopped(t, m, after):
+    """Who has not started it is not served by an upgrade either."""
+    r = m.run("dpkg", "-i", after)
+    t.ok(r.returncode == 0, "over one that is stopped and disabled, the next is installed",
+         r.stdout[-3000:])
+    t.same(state(m), ["disabled", "inactive", "0.1.1 install ok installed"], "and stays so")
+    r = m.run("sh", "-c", "tail -qn 1 /etc/smbgate/smbgate.conf /etc/smbgate/policy.conf; "
+              "ls /etc/smbgate | grep dpkg")
+    t.same(r.stdout, "# of the next version\n" * 2, "samples that nobody touched are the new ones")
+
+
+def edited(t, m, deb, top):
+    """Files that were written by hand; and removal without purge."""
+    r = m.run("sh", "-c", "cp /etc/smbgate/*.conf /run/; dpkg -i --force-confold " + deb)
+    t.ok(r.returncode == 0 and "serves on" not in r.stdout, "other samples: an upgrade",
+         r.stdout[-3000:])
+    r = m.run("sh", "-c", "cd /etc/smbgate; cmp smbgate.conf /run/smbgate.conf && "
+              "cmp policy.conf /run/policy.conf && ls")
+    t.ok(r.returncode == 0 and "policy.conf.dpkg-dist" in r.stdout,
+         "leaves what was written by hand, with the new sample beside it", r.stdout)
+    t.same(state(m)[:2], ["enabled", "active"], "and smbgate runs")
+    r = m.run("dpkg", "-r", "smbgate")
+    t.ok(r.returncode == 0 and m.run("pidof", "smbgate", "smbgate-keyd").stdout == "",
+         "removed while it runs: no process is left", r.stdout)
+    r = m.run("sh", "-c", "cmp /etc/smbgate/smbgate.conf /run/smbgate.conf; ls /etc/smbgate")
+    t.ok("cluster.secret" in r.stdout and "differ" not in r.stdout, "the configuration stays",
+         r.stdout)
+    r = m.run("dpkg", "-i", "--force-confold", deb)
+    t.ok(r.returncode == 0, "installed again", r.stdout[-3000:])
+    t.ok(tap.wait_for(lambda: serves(top), 30, 0.2), "it serves as before", state(m),
+         m.said()[-3000:])
+
+
 def keytab(t, top):
     """The cluster's, of a domain that is not there; and of the users of these nodes."""
     return ad.write_keytab(top + "/cluster.keytab", [
@@ -225,6 +275,8 @@ def main(t):
         return
     before, deb = (left(m), users(m)), "/run/deb/" + os.path.basename(deb)
     ready = installed(t, m, deb)
+    after = next_version(t, m, deb)
+    stopped(t, m, after)
     lab = node.Lab(t)
     for i, addr in enumerate(NODES):
         ip("addr", "add", addr, "dev", "lo")
@@ -233,10 +285,12 @@ def main(t):
         log = m.run("sed", r"s/^[0-9TZ:.-]\{20,\} //", LOG).stdout.splitlines()
         t.ok(any("logon of" in x for x in log), "there is a log", log)
         # How much may be locked is for the machine that the tests run on to say.
-        no_news(t, top, [x for x in log if "may be swapped out" not in x])
+        no_news(t, top, [x for x in log if "may be swapped out" not in x and
+                         "no answer in time" not in x])
         follow(t, m, "TAKING-OUT.md")
         upgraded(t, m, deb, top)
         follow(t, m, "UPGRADING.md")
+        edited(t, m, after, top)
     purged(t, m, before)
     t.kill_group(m.proc)
 

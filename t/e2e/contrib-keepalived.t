@@ -42,6 +42,7 @@ class Site:
         with self.client.inside():
             c = smb2.Conn(addr, 445).negotiate()
         c.session = c.login()
+        c.tree(c.session)
         return c
 
     def served(self):

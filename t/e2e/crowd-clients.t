@@ -3,7 +3,8 @@
 """smbclient, impacket and curl, all dialects and protections, right and wrong passwords, guests and
 anonymous ones, each copying files in a loop; SMBGATE_SECONDS of it (CI: a few), before that a third
 of it directly.  Afterwards every new session is keyed and is told policy's list; and they copy once
-more while smbgate is upgraded, SMBGATE_UPGRADES times (3; 20 is a long test)."""
+more while smbgate is upgraded, SMBGATE_UPGRADES times (3; 20 is a long test), every other time
+without the Redis that has the map."""
 import importlib.util
 import os
 import subprocess
@@ -15,10 +16,12 @@ import ad
 import clients
 import gate
 import node
+import redis
+import several
 import smb2
 import tap
 
-why = node.missing() or gate.missing() or clients.missing("smbclient", "curl")
+why = node.missing() or gate.missing() or redis.missing() or clients.missing("smbclient", "curl")
 if not why and importlib.util.find_spec("impacket") is None:
     why = "no impacket"
 if why:
@@ -157,25 +160,31 @@ def newcomers(t, g, when):
     t.same(bad, [], "%s: every new session is keyed and told policy's list" % when)
 
 
-def upgraded(t, g, top):
+def upgraded(t, g, top, server):
     """Nobody notices: SMB1, and logons under way, stay where they are until they are over."""
     crowd = Crowd(t, [("127.0.0.1", g.port)], 4 * UPGRADES, top)
-    olds = []
+    olds, taken = [], 0
     # A process that a thread has started ends with that thread: the crowd has it.
     x = threading.Thread(target=crowd.run)
     x.start()
     while len(olds) < UPGRADES:
-        copies = sum(crowd.done.values())
+        copies, without = sum(crowd.done.values()), len(olds) % 2
+        if without:
+            server.kill()
         olds.append(g.takeover(gone=0))
         tap.wait_for(lambda: sum(crowd.done.values()) > copies + CLIENTS / 2 or
                      time.monotonic() > crowd.end, 60)
+        taken += g.stats()["taken_over"]
+        if without:
+            server.start()
+            several.healed(g)
     x.join()
-    t.diag("%d upgrades while they copy" % UPGRADES)
+    t.diag("%d upgrades while they copy, %d of them without Redis" % (UPGRADES, UPGRADES // 2))
     t.same(crowd.failed[:8], [], "over these: %d clients at once, %d copies, none fails"
            % (CLIENTS, sum(crowd.done.values())))
     for old in olds:
         old.wait(60)
-    t.ok(g.stats()["taken_over"], "%d connections were taken over" % g.stats()["taken_over"])
+    t.ok(taken, "%d connections were taken over" % taken)
     newcomers(t, g, "after the upgrades")
     return crowd
 
@@ -191,9 +200,10 @@ def main(t):
     keys = ad.write_keytab(top + "/keys",
                            ad.user_entries({u: pw for u, (pw, _) in node.USERS.items()}))
     # The names of curl's files stay from one node to the next, and it takes a connection each way.
-    g = gate.Gate(t, nodes, keytab=keys, smb1="allow", no_guid="address",
-                  interfaces={"lan": {"mode": "announce", "list": [
-                      (a, {"speed": "10G", "rss": True}) for a in LISTED]}}).start()
+    server = redis.Server(t).start()
+    g = several.proxy(t, nodes, [server.endpoint], keytab=keys, smb1="allow", no_guid="address",
+                      interfaces={"lan": {"mode": "announce", "list": [
+                          (a, {"speed": "10G", "rss": True}) for a in LISTED]}})
     newcomers(t, g, "before")
     closes = g.closes()
     crowd = Crowd(t, [("127.0.0.1", g.port)], SECONDS, top).run()
@@ -201,7 +211,7 @@ def main(t):
            % (CLIENTS, sum(crowd.done.values())))
     t.same(sorted(k for k, *_ in KINDS if k not in crowd.done), [], "each kind has copied")
     newcomers(t, g, "after the crowd")
-    more = upgraded(t, g, top)
+    more = upgraded(t, g, top, server)
     t.diag("%s; closed: %s" % (crowd.done, g.closed_since(closes)))
     stats = g.stats()
     t.diag({k: v for k, v in stats.items() if k.startswith(("channels", "logon"))})

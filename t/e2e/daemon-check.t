@@ -22,15 +22,17 @@ why = netns.missing() or gate.missing() or node.missing() or kdc.missing() or re
 if why:
     tap.skip_all(why)
 
-IDS = """keytab-spn node-answers node-dialects node-signing node-ciphers node-multichannel
-nodes-agree bypass self-loop announce-here announce-allowed clock-skew redis-answers redis-secret
-redis-nodes fd-limit port-range memlock""".split()
+IDS = """keytab-spn name-leads node-answers node-dialects node-signing node-ciphers
+node-multichannel nodes-agree bypass self-loop announce-here announce-allowed clock-skew
+redis-answers redis-secret redis-nodes fd-limit port-range memlock""".split()
 FRONT, N1, N2, PUBLIC, WRONG = "10.1.0.5", "10.2.0.11", "10.2.0.12", "10.2.0.21", "10.2.0.31"
 ADDRS = ["10.2.0.%d" % i for i in range(41, 47)]
 OTHERS = iter(ADDRS)
 MANY = 200
 # Less than any machine has, and enough for what the policies here say.
 LIMITS = ["prlimit", "--nofile=4096:4096"]
+# Names of the server, as /etc/hosts would have them: by the file that is given before the program.
+NAMED = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"']
 FEW = {"unauthenticated": 1000}
 SECRET = b"a cluster secret of the lab's own\n"
 
@@ -218,8 +220,11 @@ def right(t, lab, s):
         return g.start()
     g = start("gate")
 
+    s.put("hosts", "%s aes256 aes128\n" % FRONT)
+
     def check(*args):
-        p = subprocess.run([gate.ctl_program(), "check", "-c", g.conf_file, *args], text=True,
+        p = subprocess.run([*NAMED, s.dir + "/hosts", gate.ctl_program(), "check", "-c",
+                            g.conf_file, *args], text=True,
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
         return p.returncode, p.stdout, p.stderr
     args = ("--name", "aes256", "--name", "aes128", "--kdc", lab.kdc_at)
@@ -252,6 +257,31 @@ def right(t, lab, s):
     g.stop()
 
 
+def names(t, lab, s):
+    """Where they lead, and whose they are; the keytab may have keys of the account alone."""
+    s.put("hosts", "%s nas\n%s old\n%s public\n" % (FRONT, N1, PUBLIC))
+    for name, want in (("nas", ("ok", "it leads to smbgate")),
+                       ("old", ("warn", "it leads to 10.2.0.11, node n1: its clients pass by")),
+                       ("public", ("warn", "10.2.0.21, where smbgate neither listens nor is")),
+                       ("nowhere.invalid", ("warn", "finds no address of it: "))):
+        out = s.check("--name", name, prefix=NAMED + [s.dir + "/hosts"])[1]
+        said = [(c["result"], c["text"]) for c in json.loads(out)["checks"]
+                if c["id"] == "name-leads"]
+        t.ok(len(said) == 1 and said[0][0] == want[0] and want[1] in said[0][1],
+             "name-leads: %s: %s" % (name, want[1]), out)
+    for who in ("NAS$", "cifs/nas"):
+        lab.kdc.kadmin("addprinc -randkey " + who)
+    keytab, lab.keytab = lab.keytab, lab.kdc.dir + "/account.keytab"
+    lab.kdc.kadmin("ktadd -norandkey -k %s NAS$" % lab.keytab)
+    args = ("--kdc", lab.kdc_at, "--name")
+    out = s.check(*args, "nas")[1]
+    t.ok(results(out)["keytab-spn"] == {"ok"} and "has NAS$@LAB.EXAMPLE, kvno 1, as the KDC" in out,
+         "the keytab has the account's key alone: that is one of the name's", out)
+    s.fails("no account has the name", "keytab-spn",
+            "no account has cifs/other@LAB.EXAMPLE: clients get no ticket", *args, "other")
+    lab.keytab = keytab
+
+
 def each(t, lab, s):
     """smbgate does not run."""
     status, out, err = s.check()
@@ -262,6 +292,7 @@ def each(t, lab, s):
     lab.kdc.kadmin("cpw -e aes128-cts-hmac-sha1-96:normal -randkey cifs/aes128")
     s.fails("a newer key at the KDC", "keytab-spn", "with kvno 1, and the KDC 2",
             "--name", "aes128", "--kdc", lab.kdc_at)
+    names(t, lab, s)
     s.fails("no KDC", "keytab-spn", "Cannot contact any KDC",
             "--name", "aes256", "--kdc", "127.0.0.1:9")
     s.fails("Redis is down", "redis-answers", "Connection refused",

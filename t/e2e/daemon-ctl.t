@@ -4,12 +4,15 @@ import grp
 import json
 import os
 import pwd
+import select
 import socket
 import stat
 import subprocess
 import time
+import uuid
 
 import gate
+import inject
 import node
 import smb2
 import tap
@@ -67,7 +70,7 @@ def reports(t, g):
     n = g.ctl("show", "nodes")["nodes"]
     t.same([x["name"] for x in n], ["n1", "n2"], "show nodes: both")
     has(t, n[0], "name address state weight connections clients probes probe_failures probe_us "
-        "draining since_s", "show nodes: its keys")
+        "draining since_s state_since_s", "show nodes: its keys")
     t.ok(all(x["state"] == "up" and x["probe_us"] > 0 for x in n), "show nodes: up", n)
     t.same(sum(x["connections"] for x in n), 1, "show nodes: one connection")
 
@@ -227,6 +230,23 @@ def arguments(t, g):
          "no socket", err)
     st, out, err = run("-s", g.dir + "/nothing", "--json", "show", "nodes")
     t.ok(st == 1 and "is smbgate running?" in json.loads(out)["error"], "the same as JSON", out)
+    for args in (["drain", "n1", "--wait"], ["stop", "--wait"], ["trace", "conn:1"], ["reload"],
+                 ["capture", "conn:1", "--write", g.dir + "/c"], ["ready"], ["log-level"],
+                 ["kill", "alice"], ["move", "alice", "n1"], ["explain", "alice"]):
+        st, out, err = run("-s", g.dir + "/nothing", "--json", *args)
+        t.ok(st == 1 and "is smbgate running?" in json.loads(out)["error"],
+             "%s where there is none: JSON" % args[0], out, err)
+    odd = subprocess.run([gate.ctl_program(), "--json", "-s", b"/tmp/\xff", "show", "nodes"],
+                         stdout=subprocess.PIPE, timeout=20)
+    t.ok(odd.returncode == 1 and json.loads(odd.stdout)["error"], "nor at a path that is no UTF-8",
+         odd)
+    for args in (["nonsense"], [], ["show"], ["show", "nodes", "--nonsense"], ["drain"],
+                 ["drain", "n1", "--deadline", "soon"], ["log-level", "loud"], ["watch"],
+                 ["watch", "nonsense"], ["explain"], ["capture", "alice"], ["-s", "x", "-c", "y"],
+                 ["show", "clients", "--live", "--lingering"]):
+        st, out, err = run(*args, "--json")
+        t.ok(st == 2 and json.loads(out)["error"] and err, "a wrong command line as JSON: %s" %
+             " ".join(args), st, out, err)
     st, out, err = run("-c", g.policy_file, "show", "nodes")
     t.ok(st == 1 and "policy.conf:" in err, "not a smbgate.conf", err)
     t.ok(run("-h")[1].startswith("usage:") and run("-V")[1].startswith("smbgatectl "),
@@ -277,6 +297,18 @@ def bad_requests(t, g):
         s.sendall(b'{"cmd":"show","what":"nodes"}\n')
     t.ok(all(s.recv(1) == b"{" for s in crowd), "thirty at once: all are served in the end")
     for s in crowd:
+        s.close()
+    tap.wait_for(lambda: g.fds() <= fds, 20)
+    # all of those who have had their moment go at once, not one in each 0.3 s
+    silent = [socket.socket(socket.AF_UNIX) for _ in range(60)]
+    for s in silent:
+        s.settimeout(30)
+        s.connect(g.control)
+    since = t.ran()
+    st, out, err = run("-s", g.control, "ready")
+    t.ok(st == 0 and t.ran() - since < 8, "sixty silent ones do not keep a check from its answer",
+         t.ran() - since, err)
+    for s in silent:
         s.close()
     t.ok(tap.wait_for(lambda: g.fds() <= fds, 20), "no descriptor is left", fds, g.fds())
     t.ok(g.alive(), "smbgate lives")
@@ -334,8 +366,9 @@ def group(t):
            "and one whose group it is beside others")
     st, out = user(other, "games", "ready")
     t.ok("error" not in json.loads(out), "and ask whether it is ready", st, out)
-    for args in (("reload",), ("drain", "n1"), ("undrain", "n1"), ("maint", "n1"), ("stop",),
-                 ("kill", "10.1.1.1"), ("move", "10.1.1.1", "n1")):
+    for args in (("reload",), ("drain", "n1"), ("undrain", "n1"), ("maint", "n1"),
+                 ("unmaint", "n1"), ("stop",), ("kill", "10.1.1.1"), ("move", "10.1.1.1", "n1"),
+                 ("trace", "10.1.1.1"), ("log-level", "debug")):
         st, out = user(other, "games", *args)
         t.ok(st == 1 and "is for root and smbgate's own user" in json.loads(out)["error"],
              "but not %s" % args[0], st, out)
@@ -352,6 +385,23 @@ def group(t):
          st, out)
 
 
+def lookers(t, g):
+    """Long answers are made by one thread, which is held; what operators have done, by another."""
+    guid = os.urandom(16)
+    c = smb2.Conn(ADDR, g.port).negotiate([0x0302], guid=guid)
+    c.guest()
+    them = inject.giving_way(g.proc.pid)
+    t.same(len(them), 2, "two threads give way to all others")
+    with socket.socket(socket.AF_UNIX) as s, inject.still(them[:1]):
+        s.connect(g.control)
+        s.sendall(b'{"cmd":"show","what":"sessions"}\n')
+        killed = g.ask({"cmd": "kill", "who": str(uuid.UUID(bytes_le=guid))})
+        t.same(len(killed.get("killed", ())), 1, "a client is killed while an answer takes long")
+        t.comes(c.is_open, False, "and has gone")
+        t.same(select.select([s], [], [], 0)[0], [], "which has not come yet")
+    c.close()
+
+
 with tap.Test(deadline=120) as t:
     group(t)
     nodes = node.cluster(t, 2)
@@ -360,8 +410,11 @@ with tap.Test(deadline=120) as t:
             (ADDR, {"speed": "25G", "rss": True, "ifindex": 1}),
             ("127.0.1.2", {"speed": "10G", "ifindex": 2})]}}).start()
     c, sid, text = reports(t, g)
+    # smbd lets a guest go that has been idle for a minute
     people(t, g, sid, text)
+    c.echo()
     drain(t, g)
+    c.echo()
     reload(t, g)
     c.echo()
     t.ok(True, "the session has lived through all this")
@@ -369,4 +422,5 @@ with tap.Test(deadline=120) as t:
     g.wait_connections(0)
     arguments(t, g)
     bad_requests(t, g)
+    lookers(t, g)
     the_socket(t, g)

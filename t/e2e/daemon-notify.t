@@ -121,6 +121,13 @@ def main(t):
         t.ok(not said, "and stays so", m.said[-3:])
     t.ok(tap.wait_for(lambda: m.count("WATCHDOG", now), 20), "it goes on: fed again")
     now = time.monotonic()
+    g.takeover()
+    x = m.hears("MAINPID", after=now)
+    t.same(x and x["MAINPID"], str(g.proc.pid), "an upgrade: which process it is now")
+    t.ok(m.hears("READY", "^1$", now) and tap.wait_for(lambda: m.count("WATCHDOG", now) >= 3, 20),
+         "it is ready, and feeds the watchdog", m.said[-5:])
+    t.same(m.count("STOPPING", now), 0, "and the one that has ended was not said to stop")
+    now = time.monotonic()
     t.same(g.stop(), 0, "smbgate ends")
     t.ok(m.hears("STOPPING", "^1$", now), "and says that it does", m.said[-3:])
 

@@ -1,10 +1,13 @@
 #!/usr/bin/python3
-# daemon-stop.t: a guard of the keytab that hangs does not keep smbgate from ending
+# daemon-stop.t: neither a guard that hangs nor an answer that takes long keeps smbgate from ending
 import os
 import signal
 
 import ad
+import fake
 import gate
+import inject
+import smb2
 import tap
 
 if gate.missing():
@@ -25,7 +28,21 @@ def end(t, g, what, limit):
          % (what, limit), took, g.log()[-1000:])
 
 
-with tap.Test(deadline=60) as t:
+def looked_at(t):
+    """Those who make long answers are not done with theirs: no client waits for that."""
+    g = gate.Gate(t, [fake.FakeNode(t).start()]).start()
+    c = smb2.Conn("127.0.0.1", g.port, timeout=60).negotiate([0x0302])
+    c.guest()
+    with inject.still(inject.giving_way(g.proc.pid)):
+        g.proc.send_signal(signal.SIGTERM)
+        t.comes(c.is_open, False, "a client is let go before the last answer is made", 30)
+        t.same(g.proc.poll(), None, "for which smbgate waits")
+    t.same(tap.wait_for(lambda: g.proc.poll() is not None, 60) and g.proc.returncode, 0,
+           "and then ends with status 0")
+
+
+with tap.Test(deadline=120) as t:
+    looked_at(t)
     for hangs in (False, True):
         keys = ad.write_keytab(gate.node.tempdir(t) + "/keytab",
                                [ad.Entry("cifs/nas@R", 1, 18, os.urandom(32))])

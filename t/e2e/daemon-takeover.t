@@ -5,19 +5,21 @@ SMBGATE_SEED repeats its choices."""
 import os
 import random
 import re
-import socket
 import struct
 import subprocess
 import threading
 import time
 
 import clients
+import fake
 import front
 import gate
 import keyed
 import node
+import several
 import smb2
 import tap
+from successor import ABORT, END, REFUSE, Peer, tlv
 
 why = node.missing() or gate.missing() or clients.missing("smbclient")
 if why:
@@ -135,6 +137,7 @@ def crowd(g):
         Session(port, "3.0 sealed", dialect=0x0300, seal=True),
         Session(port, "2.1", dialect=0x0210),
         Session(port, "unsigned", dialect=0x0210, keyed_=False),
+        Session(port, "2.0.2, SMB1 first", dialect=0x0202, multi=["NT LM 0.12", "SMB 2.002"]),
     ]
     out.append(Session(PORTS["old"], "port 139", first=front.session_request(calling="TAKEN"),
                        granted=front.GRANTED))
@@ -240,74 +243,6 @@ def copies(t, g, path):
 
 # -- the protocol by hand
 
-HELLO, REFUSE, SOCKET, END, PATH, READY, CLAIM, COMMIT, COMMITTED, ABORT, STAYS = range(1, 12)
-
-
-def tlv(**kw):
-    kinds = {"kind": 1, "protocol": 2, "pid": 4, "serial": 1, "why": 2}
-    out = b""
-    for k, v in kw.items():
-        v = v.encode() if isinstance(v, str) else struct.pack("<I", v)
-        out += struct.pack("<HI", kinds[k], len(v)) + v
-    return out
-
-
-def fields(raw):
-    out = {}
-    while raw:
-        kind, n = struct.unpack_from("<HI", raw)
-        out[kind] = raw[6:6 + n]
-        raw = raw[6 + n:]
-    return out
-
-
-class Peer:
-    """A successor that says what it is told to."""
-
-    def __init__(self, g):
-        self.s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.s.settimeout(30)
-        self.s.connect(g.control + ".takeover")
-        self.ways = []
-
-    def say(self, fds=(), **kw):
-        socket.send_fds(self.s, [tlv(**kw)], fds)
-
-    def hear(self, want):
-        """The packets up to one of that kind, or the end."""
-        got = []
-        while True:
-            raw, fds, _, _ = socket.recv_fds(self.s, 65536, 4)
-            for fd in fds:
-                os.close(fd)
-            if not raw:
-                return got
-            got.append(fields(raw)[1][0])
-            if got[-1] == want:
-                return got
-
-    def greet(self, protocol=1):
-        self.say(kind=HELLO, protocol=protocol, pid=os.getpid())
-        return self.hear(END if protocol == 1 else REFUSE)
-
-    def ready(self, ways=2):
-        for _ in range(ways):
-            a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            a.settimeout(30)
-            self.say([b.fileno()], kind=PATH)
-            b.close()
-            self.ways.append(a)
-        self.say(kind=READY)
-
-    def offer(self, way):
-        raw, fds, _, _ = socket.recv_fds(self.ways[way], 1 << 20, 4)
-        return fields(raw[:7])[1][0], fds
-
-    def close(self):
-        for x in [self.s] + self.ways:
-            x.close()
-
-
 def stays(t, g, sessions, what):
     """Whoever has not been acknowledged is served by the old one, and so are strangers."""
     stranger = Session(g.port, "stranger", dialect=0x0210, keyed_=False)
@@ -409,6 +344,38 @@ def killed(t, g, rounds=2):
             stays(t, g, [], "... and it serves")
 
 
+def numbers(t, tries=12):
+    """It dies while it gives: who comes then has none of the numbers that have gone over."""
+    f = fake.FakeNode(t).start()
+    for _ in range(tries):
+        g = gate.Gate(t, [f], name="numbers").start()
+        # As many as there are, from the first one on.
+        clients = [several.opened(g, os.urandom(16)) for _ in range(150)]
+        for c in clients:
+            c.guest()
+        old, g.proc = g.proc, successor(t, g)
+        where, few = "/proc/%d/fd" % g.proc.pid, None
+        while g.proc.poll() is None and not serves(g, g.proc):
+            n = len(os.listdir(where))
+            if few is None and "takeover from process %d" % old.pid in g.log():
+                few = n
+            if few is not None and n > few + 60:
+                break
+        t.kill_group(old)
+        amid = tap.wait_for(lambda: "process %d has ended" % old.pid in g.log(), 60) and \
+            "has died; what it has not handed over" in g.log()
+        if amid:
+            clients += [several.opened(g, os.urandom(16)) for _ in range(40)]
+            ids = [c["id"] for x in g.clients() for c in x["connections_list"]]
+        for c in clients:
+            c.close()
+        g.stop()
+        if amid and len(ids) > 60:
+            break
+    t.ok(amid and len(ids) > 60, "the old one died while it gave: %d live" % len(ids))
+    t.ok(len(set(ids)) == len(ids), "and nobody has another one's number", sorted(ids))
+
+
 def known(g):
     """What a process knows beside its connections, and counts."""
     s, n = g.stats(), g.node_list()["n1"]
@@ -454,8 +421,9 @@ listen "front" { address = "0.0.0.0:%(front)d"
     estate(t, g)
     liars(t, g)
     killed(t, g)
+    numbers(t)
     t.same(g.stop(), 0, "smbgate ends with status 0")
 
 
-with tap.Test(deadline=120) as test:
+with tap.Test(deadline=180) as test:
     main(test)

@@ -56,14 +56,16 @@ def now_ms():
 
 
 def claim(rec, how=1, others=0, t=None):
-    """What a script says of each claim that it is asked for."""
+    """What a script says of each claim that it is asked for; where the record is long, of the first
+    one alone, and that the others are too late: many of them are more than is read at all."""
     one = b"*4\r\n:%d\r\n$%d\r\n%s\r\n:%d\r\n:0\r\n" % (how, len(rec), rec, others)
+    more = one if len(rec) < 4096 else b"*4\r\n:3\r\n$0\r\n\r\n:0\r\n:0\r\n"
 
     def f(args, peer):
         n = int(args[2]) - 3 if args[0] == b"EVALSHA" else 0
         if n < 1:
             return b":1\r\n"
-        return b"*%d\r\n:%d\r\n" % (1 + n, now_ms() if t is None else t) + one * n
+        return b"*%d\r\n:%d\r\n" % (1 + n, now_ms() if t is None else t) + one + more * (n - 1)
     return f
 
 
@@ -128,7 +130,6 @@ ANSWERS = [
     ("late: an answer of the right shape, and a bad record",
      leased(claim(b"2" + b"0" * 15 + b"f2=127.0.0.42:1" + b"m" * 16)), "bad_value"),
     ("late: a record of 100,000 bytes", leased(claim(b"1" * 100000)), "bad_value"),
-    # With others in one answer it is more than is read: then it is no protocol.
     ("late: a record of a megabyte", leased(claim(b"1" * 1000000)), None),
     ("late: an empty record", leased(claim(b"")), "bad_value"),
     ("late: a time before time", leased(claim(b"x", t=0)), "protocol"),
@@ -141,7 +142,8 @@ ANSWERS = [
     ("late: what operators never said",
      after_greeting(always(tick(b"*2\r\n$2\r\nn1\r\n$5\r\ndrain\r\n"))), "bad_value"),
     ("late: peers that are none",
-     after_greeting(always(tick(peers=b"*4\r\n$1\r\na\r\n$3\r\nx y\r\n$1\r\nb\r\n:7\r\n"))), None),
+     after_greeting(always(tick(peers=b"*6\r\n$1\r\na\r\n$3\r\nx y\r\n$1\r\nz\r\n$1\r\nb\r\n"
+                                b":7\r\n:7\r\n"))), None),
     ("late: an endless scan", leased(endless), None),
 ]
 
@@ -176,8 +178,7 @@ def errors(g):
 def turn(h, g, answer):
     """From now on it answers so, on new connections."""
     h.answer = answer
-    n = h.connections
-    h.hang_up()
+    n = h.hang_up()
     tap.wait_for(lambda: h.connections > n + 1, 30, message="nobody connects")
 
 

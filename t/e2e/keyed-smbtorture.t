@@ -45,7 +45,7 @@ def names(suite):
     return [n for n in all_of_it if not n.startswith(SLOW)] if suite == "smb2.session" else [suite]
 
 
-def run(lab, host, kind, tests, seconds=60):
+def run(lab, host, kind, tests, seconds=180):
     argv = ["smbtorture", "//%s.lab.example/torture" % host, "-s", "/dev/null", "--fullname",
             "--seed=1", *kind.options(), *tests]
     try:

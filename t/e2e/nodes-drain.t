@@ -209,34 +209,12 @@ def left_out(t, g, nodes):
          g.node_list()[nodes[0].name]["drain"] is None, "the same node is a new one")
 
 
-class Copy:
-    """smbclient with a file that comes bit by bit, and is open all the time."""
-
-    def __init__(self, t, g, n):
-        self.name, self.sent = "copied-%d" % n, b""
-        self.proc = t.spawn(["smbclient", "//nas/data", "-I", "127.0.0.1", "-p", str(g.port), "-s",
-                             "/dev/null", clients.ALICE, "-c", "put - " + self.name],
-                            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, env=clients.ENV)
-
-    def feed(self):
-        data = os.urandom(CHUNK)
-        self.proc.stdin.write(data)
-        self.proc.stdin.flush()
-        self.sent += data
-
-    def end(self):
-        """Whether the node has all of it, and what smbclient said."""
-        said = self.proc.communicate(timeout=SECONDS)[0].decode()
-        return self.proc.returncode, said
-
-
 def copying(t, g, nodes):
     """Copies go on while their node is drained, also those that stand still for longer than that
     takes; an idle client goes."""
-    copies = [Copy(t, g, n) for n in range(COPIES)]
+    copies = [clients.Copy(t, "127.0.0.1", g.port, "copied-%d" % n) for n in range(COPIES)]
     for c in copies:
-        c.feed()
+        c.feed(CHUNK)
     tap.wait_for(lambda: sum(x["open_files"] for x in g.node_list().values()) == COPIES,
                  SECONDS)
     for n in nodes:
@@ -246,9 +224,9 @@ def copying(t, g, nodes):
         g.ctl("drain", n.name, "--quiet", "1s")
         t.ok(gone([idle]), "copies: who is idle goes")
         for c in copies:
-            c.feed()
+            c.feed(CHUNK)
         g.ctl("undrain", n.name)
-    ends = [c.end() for c in copies]
+    ends = [c.end(SECONDS) for c in copies]
     t.same([e for e in ends if e[0]], [], "copies: %d, no error" % COPIES)
     there = []
     for c in copies:
@@ -285,6 +263,23 @@ def stopped(t, g):
          "stop --wait: whom the deadline has cut, and the end", out, err)
 
 
+def stopped_early(t, quick, other):
+    """Nobody is left before the deadline; and a smbgate that is ended while it is waited for."""
+    p = Pc(quick)
+    w, first = stop(t, quick, "--json", "stop", "--drain", "1h", "--quiet", "1s", "--wait")
+    out, err = w.communicate(timeout=SECONDS)
+    t.ok(gone([p]) and quick.proc.wait(SECONDS) == 0 and w.returncode == 0 and json.loads(
+        out.splitlines()[-1]) == {"stopped": True, "cut": [], "cut_total": 0},
+         "stop --wait: it ends with its last client, long before the deadline", first + out + err)
+    q = Pc(other)
+    q.open("stopped-early")
+    w, first = stop(t, other, "stop", "--drain", "1h", "--wait")
+    other.stop()
+    out, err = w.communicate(timeout=SECONDS)
+    t.ok(w.returncode == 1 and "has ended before its clients had gone" in err,
+         "stop --wait: it is ended by a signal: status 1", first + out + err)
+
+
 def main(t):
     nodes = node.cluster(t, 2)
     if gate.missing():
@@ -304,6 +299,7 @@ def main(t):
         tap.wait_for(lambda g=g: ripe(g), SECONDS)
     drained(t, gates[0], nodes, gates[1])
     moved(t, gates[0], nodes, gates)
+    stopped_early(t, *gates)
 
 
 with tap.Test(deadline=300) as test:

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-# redis-delays.t: a node is drained, and the way to Redis is slow
+# redis-delays.t: a node is drained, or strangers bind, and the way to Redis is slow
+import concurrent.futures
 import os
 import threading
 import time
@@ -20,6 +21,8 @@ LEFT = 6
 # Who is refused comes again, and is served when all proxies are known to have the same nodes: that
 # of one that cannot say so is waited for no longer than its lease, and a second to see it.
 SERVED_S = 7
+# Binds of strangers, and how many words to Redis each of them may cost.
+STRANGERS, BINDS, BIND_COSTS = 100, 200, 1
 
 
 def held(r):
@@ -132,10 +135,83 @@ def slow_drain(t):
         t.same(g.stop(), 0, "slow drain: %s ends with status 0" % g.name)
 
 
+def binds_nowhere(p, m):
+    """Nodes know no session that is bound."""
+    if isinstance(m, bytes) or m.cmd != smb2.SESSION_SETUP or not m.body[2] & smb2.BINDING:
+        return None
+    return smb2.frame(fake.FakeNode.error(m, smb2.USER_SESSION_DELETED))
+
+
+def bind(c):
+    """To a session that there is not."""
+    req = c.setup_request(smb2.Ntlm("alice", "Alice-pw-1").step(None),
+                          sid=int.from_bytes(os.urandom(8), "little"), flags=smb2.BINDING)
+    c.send_frame(req)
+    m, = c.answers_setup(smb2.Msg(req).mid)
+    return m.status == smb2.USER_SESSION_DELETED
+
+
+def many_binds(conns, each):
+    """Each of these connections beside the others; how many binds were as the node has them."""
+    with concurrent.futures.ThreadPoolExecutor(len(conns)) as pool:
+        return sum(pool.map(lambda c: sum(bind(c) for _ in range(each)), conns))
+
+
+def strangers(t):
+    """Who has not logged on binds to sessions of nobody's."""
+    nodes = [fake.FakeNode(t, "f%d" % i, "127.0.0.%d" % (40 + i),
+                           on_message=binds_nowhere).start() for i in (1, 2)]
+    r = redis.Server(t).start()
+    way = Way(t, r.port)
+    g = several.proxy(t, nodes, [way.endpoint], "a")
+    several.healed(g)
+    conns = [several.opened(g, os.urandom(16)) for _ in range(STRANGERS)]
+    several.said(g, n=3)
+    lateness = several.Lateness(t)
+    before, start = several.state(g), time.monotonic()
+    t.same(many_binds(conns, BINDS // STRANGERS), BINDS,
+           "%d binds of %d strangers: as the node has them" % (BINDS, STRANGERS))
+    # beside them there are a tick, and what is said again
+    after = several.state(g)
+    words = after["commands"] - before["commands"]
+    others = 5 * (time.monotonic() - start + 1)
+    t.ok(words <= BIND_COSTS * BINDS + others, "they cost %d words to Redis, %d of them others'" % (
+        words, others))
+    t.same(after["connects"], before["connects"], "and nobody the link")
+    # new clients meanwhile
+    over = threading.Event()
+
+    def all_the_time(c):
+        while not over.is_set():
+            bind(c)
+    with concurrent.futures.ThreadPoolExecutor(STRANGERS) as pool:
+        for c in conns:
+            pool.submit(all_the_time, c)
+        try:
+            for _ in range(30):
+                several.opened(g, os.urandom(16)).close()
+        finally:
+            over.set()
+    several.waited(t, [g], lateness, "strangers bind without end")
+    # nobody is there but them, and Redis takes too long for what they ask
+    several.said(g, n=3)
+    before = several.state(g)
+    way.delay(down=0.2)
+    t.same(many_binds(conns[:10], 5), 50, "Redis is slow: the binds are as the node has them")
+    after = several.state(g)
+    t.same((after["connects"], after["errors"]["timeout"], after["degraded"]),
+           (before["connects"], before["errors"]["timeout"], False),
+           "their questions without an answer cost nobody the link")
+    for c in conns:
+        c.close()
+    t.same(g.stop(), 0, "strangers: smbgate ends with status 0")
+
+
 def main(t):
     left_behind(t)
     slow_drain(t)
+    strangers(t)
 
 
-with tap.Test(deadline=120) as test:
+with tap.Test(deadline=180) as test:
     main(test)

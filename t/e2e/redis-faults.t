@@ -75,6 +75,7 @@ def client(tally, gates, standing, rng, over):
         with a:
             tally.add(opened=1)
             s = a.login()
+            a.tree(s)
             for _ in range(2):
                 channel(tally, rng.choice(gates), guid, several.which(a), s, "new client")
             st = rng.choice(standing)

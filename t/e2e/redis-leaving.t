@@ -33,6 +33,7 @@ class Session:
     def __init__(self, g):
         c = connect("127.0.0.1", g.port)
         self.s = c.login(seal=True, sign=False, strict=True)
+        c.tree(self.s)
         self.guid, self.channels = c.guid, [(g, c)]
 
     def bind(self, g):

@@ -133,8 +133,8 @@ def compare(t, rng):
             v[3] = epoch if v[3] else 0
         p, gen, said = rng.randrange(2), rng.randrange(1, 4), rng.choice((0, epoch))
         put(c, s, epoch)
-        real = c("EVALSHA", shas["TICK"], 4, "e", "d", "p", "peers", token(p), gen,
-                 "3", "tag", "f" * 16, "host", said)
+        real = c("EVALSHA", shas["TICK"], 5, "e", "d", "p", "peers", "w", token(p),
+                 gen, "3", "tag", "f" * 16, "host", said, "0")
         model = s.tick(p, gen, said)
         s.ripen()
         line = c.hash("p").get(token(p), b"0 0 0 0 0").split()

@@ -95,6 +95,9 @@ def bind_all(t, a, b, sessions, what):
     more = [Session(b if i % 3 else a, bind=x) for i, x in enumerate(sessions)]
     t.same([x.works() for x in more], [True] * SESSIONS,
            what + ": channels bind, most through the other proxy")
+    upgrade(t, b)
+    t.same([x.works() for x in sessions + more], [True] * 2 * SESSIONS,
+           what + ": and go over with that one's upgrade")
     for x in more:
         x.c.close()
 
@@ -130,5 +133,5 @@ def main(t):
     t.same((a.stop(), b.stop()), (0, 0), "both end with status 0")
 
 
-with tap.Test(deadline=120) as test:
+with tap.Test(deadline=180) as test:
     main(test)

@@ -94,6 +94,18 @@ def ends(t, g, opened):
            (1, [{"address": a, "where": denied} for a in x["query"]["node_list"]]),
            "what was left out of the node's list")
     row("asked_via_denied", "through a denied address", where=denied, addr=FORBIDDEN)
+    for listener, room, code in (("two", 152, "list_too_small"), ("filter", 10, "node_error")):
+        c = open_client(g, listener=listener, ask=False)
+        opened.append(c)
+        m = c.ifinfo_raw(c.session, c.tree(c.session, "IPC$"), max_out=room)
+        t.same(m.status, smb2.BUFFER_TOO_SMALL, "%s: no list in %d bytes" % (listener, room))
+        check(t, g, c.guid, code, listener)
+    c = open_client(g, ask=False, guid=bytes(16))
+    opened.append(c)
+    x = explained(g, c.guid)
+    t.ok(x["verdict"]["code"] == "not_asked" and {"code": "zero_guid", "blocks": False} in
+         [{k: r[k] for k in ("code", "blocks")} for r in x["reasons"]],
+         "a GUID of zeros: zero_guid, which never blocks", x)
     opened.append(smb2.Conn(HERE, g.port))
     opened[-1].negotiate([0x0202])
     opened[-1].login(sign=False)
@@ -107,7 +119,26 @@ def opaque(t, g, opened, label, cause, **kw):
     for protect in ("sign", "seal"):
         c = open_client(g, dialect=0x0311, protect=protect, **kw)
         opened.append(c)
-        check(t, g, c.guid, "opaque", "%s, %s" % (label, protect), cause=cause)
+        x = check(t, g, c.guid, "opaque", "%s, %s" % (label, protect), cause=cause)
+        if protect == "seal":
+            t.ok("unseen" in [r["code"] for r in x["reasons"]],
+                 "and what it asks is unseen", x["reasons"])
+
+
+def gmac(t, g, opened):
+    """AES-GMAC, and no cipher by which the answer could be changed."""
+    for word, code in (("pass", "gmac_passed"), ("refuse", "gmac_refused")):
+        g.reload(gmac=word, deny=NODES, interfaces={"lan": {"mode": "filter"}})
+        c = smb2.Conn(HERE, g.port)
+        c.negotiate([0x0311], ciphers=(), signing=(2,))
+        s = c.login(sign=True)
+        tid = c.tree(s, "IPC$")
+        try:
+            c.ifinfo(s, tid)
+        except smb2.Status as e:
+            t.same((word, e.status), ("refuse", 0xC00000BB), "gmac = %s: refused" % word)
+        opened.append(c)
+        check(t, g, c.guid, code, "gmac = " + word)
 
 
 def guid_for(g, want):
@@ -178,7 +209,7 @@ def columns(t, g):
 
 def questions(t, g):
     """What policy does to an address, and what makes no sense."""
-    x = g.ctl("explain", "--guid", name_of(bytes(16)))["guid"]["listeners"]
+    x = g.ctl("explain", "--guid", name_of(b"\1" * 16))["guid"]["listeners"]
     t.same(([i["listener"] for i in x], {i["by"] for i in x}), (list(LISTENERS), {"hash"}),
            "--guid: at each listener")
     x = g.ctl("explain", "--address", FORBIDDEN, "--listener", "none")["address"]
@@ -222,6 +253,7 @@ def refused(t, g):
 
 def crowd(t, g):
     """One of two hundred is found alone; some of these are gone, and one lingers."""
+    g.reload(limits={"logon": "10m"})   # a slow machine takes its time to bring them all
     gone = open_client(g, ask=False)
     many = [smb2.Conn(HERE, g.port).negotiate([0x0302]) for _ in range(200)]
     gone.reset()        # its claim is kept for long
@@ -238,6 +270,10 @@ def crowd(t, g):
     for who in "127.0.0.1", "127.0.0.0/30":
         t.ok(name_of(gone.guid) in [y["client"] for y in asked(g, who)],
              "and is found by the address that it came from last: %s" % who)
+    x = g.ask({"cmd": "explain", "address": "127.0.0.1", "listener": "lan"})
+    t.ok(name_of(gone.guid) in [y["client"] for y in x["clients"]] and x["address"]["allowed"] and
+         [y["listener"] for y in x["address"]["listeners"]] == ["lan"],
+         "--address has it beside what policy does to that", x["address"])
     t.ok(name_of(gone.guid) not in [y["client"] for y in asked(g, "127.0.0.2")],
          "but not by another one")
     for c in many:
@@ -273,3 +309,4 @@ with tap.Test(deadline=300) as test:
         ad.Entry("alice@LAB.EXAMPLE", 1, ad.RC4, ad.nt_hash("Alice-pw-1"))])
     gated = gate.Gate(test, real[:1], keytab=keytab, name="keyed").start()
     opaque(test, gated, clients, "no hash", "no_user_hash", user="bob", password="Bob-pw-2")
+    gmac(test, gated, clients)

@@ -7,6 +7,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import threading
 import time
 
 import gate
@@ -25,7 +26,7 @@ CONTRIB = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "
 PATHS = ("/", "/healthz", "/readyz", "/status.json", "/metrics")
 PEERS = 32              # that are served at once
 MOVED = 5 * 4 * 60000   # bytes of payload, each way
-NASTY = "<img src=x onerror=alert(1)>"
+NASTY = "<img src=x onerror=alert(1)>\u202e"
 
 
 def ask(port, data, seconds=20):
@@ -242,7 +243,12 @@ def reload_and_drain(t, g, port):
     m = metrics(port)
     t.same((m["smbgate_policy_last_reload_successful"], m["smbgate_policy_generation"]), (1, 2),
            "one that was good")
+    before = g.node_list()["n1"]
+    tap.wait_for(lambda: g.node_list()["n1"]["state_since_s"] > 1, 20)
     g.ctl("drain", "--force", "n1")
+    n = g.node_list()["n1"]
+    t.ok((before["state"], n["state"]) == ("up", "drain") and
+         n["state_since_s"] < 2 <= n["since_s"], "a drained node is that since then", before, n)
     m = metrics(port)
     t.same([k for k, v in m.items() if k.startswith("smbgate_node_state") and v],
            ['smbgate_node_state{node="n1",state="drain"}',
@@ -273,13 +279,33 @@ def people(t, g, port, details):
          "details %s: a name that is HTML is text, or not there" % details)
     t.ok((where in html) == (where in js) == ("<img" in js) == details,
          "details %s: clients' addresses" % details)
+    shown = "".join(g.ctl_run(*x).stdout for x in (("show", "connections"), ("explain", "img")))
+    t.ok(shown.count("<img src=x onerror=alert(1)>?") == 1 and "\u202e" not in html + shown and
+         "multichannel is" in shown, "nor does it turn lines around", shown)
     m = get(port, "/metrics").text
     t.ok(where not in m and "img" not in m and "alice" not in m, "no label has a client or a user")
     c.close()
 
 
+def askers(t, port):
+    """Three times as many as are served at once, who all ask what takes a while to answer."""
+    got = []
+
+    def one(path):
+        a = get(port, path)
+        got.append((a.status, len(a.body) == int(a.fields.get("content-length", "-1"))))
+    threads = [threading.Thread(target=one, args=(("/", "/metrics", "/status.json")[i % 3],))
+               for i in range(3 * PEERS)]
+    for x in threads:
+        x.start()
+    for x in threads:
+        x.join()
+    t.same(got, [(200, True)] * (3 * PEERS), "%d askers at once: each has its answer" % len(got))
+
+
 def crowd(t, g, port):
     """Only who does it pays: SMB, the operator and Prometheus are served meanwhile."""
+    askers(t, port)
     c = dial(g)
     c.login()
     slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(2 * PEERS)]

@@ -4,6 +4,7 @@
 each).  Every filter gives just its rows, of all three tables.  With more of them the time of an
 ECHO beside a show is measured, too."""
 import fcntl
+import json
 import os
 import pty
 import resource
@@ -152,6 +153,12 @@ def tables(t, g):
     t.ok(text[0].split() == ["NODE", "OPEN", "FILES", "USER"] and text[1].split()[:2] == ["n1", "1"]
          and text[-1] == "%d more not shown" % (REAL + MANY - 2), "columns, sorted, and cut", text)
     t.ok("CLIENT ADDRESS" in g.ctl_run("show", "connections").stdout, "a table of connections")
+    got = g.ctl("show", "clients", "--node", "n1", "--columns", "user,node")["clients"]
+    t.ok(len(got) == REAL and all(sorted(x) == ["node", "user"] for x in got),
+         "columns of JSON", got)
+    for what in "clients", "sessions", "connections":
+        r = g.ctl_run("show", what, "--user", "nobody-at-all", "--json")
+        t.same((r.returncode, json.loads(r.stdout)[what]), (1, []), "nobody is found: status 1")
     wrong = {
         2: (("clients", "--live", "--lingering"), ("clients", "--columns", "nonsense"),
             ("sessions", "--lingering"), ("nodes", "--user", "x"), ("clients", "--columns", "")),

@@ -1,11 +1,12 @@
 /* fuzz-redis.c: libFuzzer target: what Redis says, to answers, to claims and exceptions */
-/* for: state/reply.c state/record.c state/sync.c state/peers.c */
+/* for: state/reply.c state/record.c state/sync.c state/peers.c state/rests.c */
 #include "config.h"
 
 #include "state/link.h"
 #include "state/peers.h"
 #include "state/record.h"
 #include "state/reply.h"
+#include "state/rests.h"
 #include "state/shared.h"
 #include "state/sync.h"
 
@@ -33,6 +34,24 @@ mac(const void *arg, const char *label, const void *a, size_t an, const void *b,
 
 static const struct record_seal seal = { .mac = mac };
 
+/* What is understood of it is what was sent: said again, it is the same. */
+static void
+rests(const char *s, size_t len)
+{
+	static struct rests_said said, again;
+	char line[RESTS_LINE];
+	struct rest x, y;
+
+	rests_read(&said, s, len);
+	if (said.says != REST_SAID)
+		return;
+	rests_read(&again, line, rests_line(&said.rests, said.age_ms, line));
+	if (again.says != REST_SAID || again.age_ms != said.age_ms ||
+	    rests_find(&said, 0xff, &x) != rests_find(&again, 0xff, &y) ||
+	    x.connections != y.connections)
+		abort();
+}
+
 /* Every string of an answer, wherever it stands, as a record and as an exception. */
 static void
 strings(struct shared *m, const redisReply *r)
@@ -55,6 +74,7 @@ strings(struct shared *m, const redisReply *r)
 		if (len >= NAMES_ID_HEX)
 			(void)record_unhex(id, NAMES_ID_LEN, s);
 		(void)shared_note_exception(m, id, s, len);
+		rests(s, len);
 	}
 }
 

@@ -55,7 +55,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	HOLDS(m.kind != 0 && size <= TAKE_MSG_MAX);
 	HOLDS(memchr(m.name, 0, sizeof(m.name)) != NULL);
-	HOLDS(memchr(m.node, 0, sizeof(m.node)) != NULL);
 	HOLDS(memchr(m.text, 0, sizeof(m.text)) != NULL);
 	HOLDS(memchr(m.notify, 0, sizeof(m.notify)) != NULL);
 	/* All that there may be is more than a packet: nobody sends that. */

@@ -52,3 +52,25 @@ def results(text):
             if m:
                 out.setdefault(m.group(1), ("no result", ""))
     return out
+
+
+class Copy:
+    """smbclient, and a file that it copies bit by bit, and that is open all the time."""
+
+    def __init__(self, t, addr, port, name, share="data"):
+        self.name, self.sent = name, b""
+        self.proc = t.spawn(["smbclient", "//nas/" + share, "-I", addr, "-p", str(port), "-s",
+                             "/dev/null", ALICE, "-c", "put - " + name],
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, env=ENV)
+
+    def feed(self, n):
+        data = os.urandom(n)
+        self.proc.stdin.write(data)
+        self.proc.stdin.flush()
+        self.sent += data
+
+    def end(self, seconds=60):
+        """The file is over: smbclient's exit status, and what it said."""
+        said = self.proc.communicate(timeout=seconds)[0].decode()
+        return self.proc.returncode, said

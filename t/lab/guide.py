@@ -12,8 +12,11 @@ def text(page):
         return f.read()
 
 
-def commands(page):
-    """The blocks of commands of a page; drawings are none."""
-    blocks = re.findall(r"(?m)(?:^    .*\n|^\n(?=    ))+", text(page))
+def commands(page, section=None):
+    """The blocks of commands of a page, or of a section of it; drawings are none."""
+    said = text(page)
+    if section:
+        said, = re.findall(r"(?ms)^#+ %s\n(.*?)(?=^#|\Z)" % re.escape(section), said)
+    blocks = re.findall(r"(?m)(?:^    .*\n|^\n(?=    ))+", said)
     return [b for b in (textwrap.dedent(x).strip("\n") for x in blocks)
             if b and "\u2500" not in b and not b.startswith(("[", "|"))]

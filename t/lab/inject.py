@@ -30,14 +30,38 @@ def _ptrace(what, pid, data=None):
         raise OSError(ctypes.get_errno(), "ptrace %#x" % what)
 
 
+def _stop(tid):
+    _ptrace(SEIZE, tid)
+    _ptrace(INTERRUPT, tid)
+    os.waitpid(tid, WALL)
+
+
+def giving_way(pid):
+    """The threads of a process that give way to others, in the order in which they began."""
+    def nice(tid):
+        with open("/proc/%d/task/%d/stat" % (pid, tid)) as f:
+            return int(f.read().rpartition(")")[2].split()[16])
+    return [x for x in sorted(int(x) for x in os.listdir("/proc/%d/task" % pid)) if nice(x) > 0]
+
+
+@contextlib.contextmanager
+def still(tids):
+    """These threads of another process stand still meanwhile, on any machine."""
+    for x in tids:
+        _stop(x)
+    try:
+        yield
+    finally:
+        for x in tids:
+            _ptrace(DETACH, x)
+
+
 class Inside:
     """One thread of another process, which waits in a system call."""
 
     def __init__(self, pid):
         self.pid = pid
-        _ptrace(SEIZE, pid)
-        _ptrace(INTERRUPT, pid)
-        os.waitpid(pid, WALL)
+        _stop(pid)
         self.before = self._regs()
 
     def _regs(self):

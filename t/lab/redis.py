@@ -214,7 +214,7 @@ class Hostile:
         self.port = self.listener.getsockname()[1]
         self.over = False
         self.connections = self.sent = 0
-        self.socks, self.threads = [], []
+        self.lock, self.socks, self.threads = threading.Lock(), [], []
         t.defer(self.stop)
         self._thread(self._accept)
 
@@ -234,12 +234,14 @@ class Hostile:
                 s, _ = self.listener.accept()
             except OSError:
                 continue
-            self.connections += 1
+            # who is counted can be hung up
+            with self.lock:
+                self.socks.append(s)
+                self.connections += 1
             self._thread(self._serve, s)
 
     def _serve(self, s):
         peer = {"n": 0, "sock": s}
-        self.socks.append(s)
         s.settimeout(0.2)
         buf = b""
         with s:
@@ -272,13 +274,15 @@ class Hostile:
                         return
 
     def hang_up(self):
-        """End every connection there is."""
-        for s in self.socks:
+        """End every connection there is; how many had ever been."""
+        with self.lock:
+            socks, self.socks, n = self.socks, [], self.connections
+        for s in socks:
             try:
                 s.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
-        self.socks = []
+        return n
 
     def stop(self):
         self.over = True

@@ -149,6 +149,7 @@ class Standing:
         self.channels = [opened(gates[0], self.guid)]
         self.node = which(self.channels[0])
         self.session = self.channels[0].login()
+        self.channels[0].tree(self.session)
         for g in gates[1:]:
             c = opened(g, self.guid)
             self.channels.append(c)

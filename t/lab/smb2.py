@@ -645,6 +645,8 @@ class Conn:
         body = struct.pack("<HBBIIHHQ", 25, flags, security, 1, channel, 88, len(blob), prev) + blob
         return self.build(SESSION_SETUP, body, session=session, sid=sid, sign=sign, mid=mid)
 
+    # An smbd without any tree connect closes its connections 60 s after the first came: whoever
+    # logs on and stays calls tree() as well.
     def login(self, user="alice", password="Alice-pw-1", bind=None, prev=0, security=1,
               session=None, sign=None, allow=(), domain="", auth=None, seal=False, strict=False):
         """Log on (bind=: as a further channel of that session; session=: again, on it).  auth: a

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# manuals.t: the manuals have every counter, close reason, option, command and metric, and no other
+# manuals.t: the manuals have every counter, close reason, option, command and word, and no other
 """manuals.t --write renews the tables of counters and close reasons in doc/smbgatectl.1.md."""
 import os
 import re
@@ -58,6 +58,44 @@ def metrics(code, page):
     return sorted(there ^ said)
 
 
+def firsts(page, head):
+    """The names in the first column of the page's table with that head."""
+    part = re.search(r"^\| %s \|.*\n\|---.*\n((?:\|.*\n)+)" % head, page, re.MULTILINE)
+    return {w for row in (part[1] if part else "").splitlines()
+            for w in re.findall(r"`([\w-]+)`", row.split("|")[1])}
+
+
+def listed(page, before):
+    """The names in the brackets that come behind such words."""
+    part = re.search(re.escape(before) + r" *\(((?:`\w+`,?\s*)+)", page)
+    return set(re.findall(r"`(\w+)`", part[1])) if part else set()
+
+
+def checks(code):
+    """What smbgatectl check looks at."""
+    said = set(re.findall(r'check_found\([^",]*, "([a-z-]+)"', code))
+    return said | set(re.findall(r'(?m)^#define ID "([a-z-]+)"', code))
+
+
+def traced(code):
+    """Events of a trace."""
+    calls = re.findall(r'(?:tapped_event\(\w+|\bsay\(m), "(\w+)"|"(bind)" : "(logon)"', code)
+    return {w for c in calls for w in c if w} | set(
+        re.findall(r'\[SMB2_\w+\] = "(\w+)"', code))
+
+
+def words(ctl, inspect, proxy, page, conf):
+    """(what, those of the program, those of a page)"""
+    return [
+        ("what check looks at", checks(ctl), firsts(page, "check")),
+        ("the events of a trace", traced(inspect + proxy), listed(page, "`connection`, `event`")),
+        ("what can be wrong with Redis", set(re.findall(
+            r'(?m)^FAULT\(\w+, "(\w+)"', read("state/fault.tbl.h"))),
+         listed(page, "what went wrong, by kind")),
+        ("the events of the log", set(re.findall(
+            r'(?m)^EVENT\(\w+, "(\w+)"', read("base/logevent.tbl.h"))), firsts(conf, "event"))]
+
+
 def planted(name, got, wanted):
     return "planted and %s: %s" % ("found" if wanted else "let be", name), \
         [] if bool(got) == wanted else ["not so"]
@@ -104,6 +142,15 @@ def main():
                    if f.startswith("metric") and f.endswith(".c"))
     out.append(("the metrics are those of smbgate.conf.5.md",
                 metrics(code, read("doc/smbgate.conf.5.md"))))
+    rooms = ["".join(read(room + f) for f in sorted(os.listdir(os.path.join(ROOT, room)))
+                     if f.endswith(".c")) for room in ("ctl/", "inspect/", "proxy/")]
+    for what, there, said in words(*rooms, read(PAGE), read("doc/smbgate.conf.5.md")):
+        out.append(("%s (%d) is what the page has" % (what, len(there)),
+                    sorted(there ^ said) if len(there) > 5 else ["few"]))
+    out.append(planted("a check", checks('check_found(c, "new-one", OK') - firsts(
+        "| check | x |\n|---|---|\n| `old-one`, `other` | x |\n", "check"), True))
+    out.append(planted("an event", traced('tapped_event(c, "a"') ^ listed(
+        "an `event` (`a`)", "an `event`"), False))
     out.append(planted("a metric", metrics('"smbgate_x_total"', "`smbgate_y_total`"), True))
     return report(out)
 

@@ -55,6 +55,7 @@ WORDS = {
 }
 FILES = {
     "config.h": "made by configure",
+    "smb.conf": "Samba's",
     "policy-rc.d": "Debian's",
     "util.c": "what there shall not be",
 }

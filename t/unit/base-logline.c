@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "base/logline.h"
+#include "base/plain.h"
 
 #include "base/addr.h"
 
@@ -403,6 +404,33 @@ longest(void **state)
 	free(logfmt);
 }
 
+/* What a terminal may have of a text: base/plain.h. */
+static void
+terminals(void **state)
+{
+	static const struct {
+		const char *given, *want;
+	} all[] = {
+		{ "", "" }, { "plain", "plain" }, { "a\nb\tc", "a\nb\tc" },
+		{ "\x1b[31mred", "?[31mred" }, { "\x7f\r", "??" },
+		{ "\xc3\xbc \xe2\x82\xac \xf0\x9f\x98\x80", "\xc3\xbc \xe2\x82\xac \xf0\x9f\x98\x80" },
+		{ "\xc2\x9b" "31m", "?31m" },			/* CSI in one character */
+		/* RLO, and the separator of lines */
+		{ "a\xe2\x80\xae" "b\xe2\x80\xa8", "a?b?" },
+		{ "\xff\xc3", "??" }, { "\xc0\x9b", "??" }, { "\xed\xa0\x80", "???" },
+		{ "\xe2\x80", "??" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "%s", all[i].given);
+		plain_text(text);
+		assert_string_equal(text, all[i].want);
+	}
+}
+
 int
 main(void)
 {
@@ -414,6 +442,7 @@ main(void)
 		cmocka_unit_test(kept),
 		cmocka_unit_test(hostile_values),
 		cmocka_unit_test(longest),
+		cmocka_unit_test(terminals),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -174,10 +174,34 @@ it_grows(void **state)
 	tlv_out_fini(&o);
 }
 
+/* What comes in parts: as much of it as is whole, wherever it is cut. */
+static void
+parts(void **state)
+{
+	struct tlv_out o = { .len = 0 };
+
+	(void)state;
+	tlv_put(&o, 1, "", 0);
+	tlv_put(&o, 2, "abc", 3);
+	tlv_put_uint(&o, 3, 5);
+	for (size_t n = 0; n <= o.len; n++) {
+		uint8_t *cut = malloc(n == 0 ? 1 : n);
+
+		assert_non_null(cut);
+		memcpy(cut, o.data, n);
+		assert_int_equal(tlv_whole(cut, n), n < 6 ? 0 : n < 15 ? 6 : n < 22 ? 15 : 22);
+		free(cut);
+	}
+	memset(o.data + 2, 0xff, 4);
+	assert_int_equal(tlv_whole(o.data, o.len), 0);
+	tlv_out_fini(&o);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(parts),
 		cmocka_unit_test(every_kind_comes_back),
 		cmocka_unit_test(what_is_cut_is_refused),
 		cmocka_unit_test(a_lying_length_is_refused),

@@ -6,8 +6,10 @@
 #include "daemon/connlist.h"
 #include "daemon/ctl.h"
 #include "daemon/ctl_env.h"
+#include "daemon/ctl_later.h"
 #include "daemon/json.h"
 #include "daemon/report.h"
+#include "daemon/scribe.h"
 #include "daemon/stand.h"
 #include "inspect/query_seen.h"
 #include "inspect/session.h"
@@ -25,6 +27,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -57,6 +60,7 @@ struct fixture {
 	struct stats main_stats;
 	struct ctl *ctl;
 	uint64_t leave_ms;	/* the deadline of an order to stop */
+	bool taken;		/* it finds that another process has taken over */
 };
 
 static int
@@ -122,12 +126,15 @@ drain_verb(void *arg, struct node *n, const struct stand *s)
 	n->drain = s->kind != STAND_ACTIVE;
 }
 
-static void
+static bool
 leave_verb(void *arg, const struct stand *s)
 {
 	struct fixture *f = arg;
 
 	f->leave_ms = s->deadline_ms;
+	if (f->taken)
+		ctl_retire(f->ctl);
+	return !f->taken;
 }
 
 static int
@@ -874,6 +881,109 @@ test_to_the_end(void **state)
 	}
 }
 
+/* A scribe that has something else to do. */
+struct busy {
+	struct scribe_job job;		/* the first member */
+	sem_t begun, go_on;
+};
+
+static void
+busy_work(struct scribe_job *j)
+{
+	struct busy *b = (struct busy *)j;
+
+	sem_post(&b->begun);
+	while (sem_wait(&b->go_on) == -1)
+		;
+}
+
+static void
+busy_done(struct scribe_job *j, bool dropped)
+{
+	(void)j;
+	assert_true(dropped);
+}
+
+#define LOOKERS 8
+
+/*
+ * Whoever only looks keeps nobody waiting who changes something; and what lookers who have gone
+ * have asked for is kept no longer.
+ */
+static void
+test_lookers(void **state)
+{
+	struct busy busy = { .job = { .work = busy_work, .done = busy_done } };
+	struct fixture *f = *state;
+	const unsigned refs = f->status.policy->refs;
+	struct scribe *scribe, *clerk;
+	int fd[LOOKERS];
+	json_t *o;
+
+	f->env.scribe = scribe = scribe_new(f->mailbox);
+	f->env.clerk = clerk = scribe_new(f->mailbox);
+	sem_init(&busy.begun, 0, 0);
+	sem_init(&busy.go_on, 0, 0);
+	assert_int_equal(scribe_start(scribe), 0);
+	assert_int_equal(scribe_start(clerk), 0);
+	assert_true(scribe_ask(scribe, &busy.job));
+	while (sem_wait(&busy.begun) == -1)
+		;
+	for (int i = 0; i < LOOKERS; i++) {
+		fd[i] = dial(f->path);
+		put_text(fd[i], "{\"cmd\":\"show\",\"what\":\"sessions\"}\n");
+		run_main(f);
+		run_main(f);
+	}
+	assert_int_equal(f->status.policy->refs, refs + LOOKERS);
+	assert_error(ask(f, "{\"cmd\":\"kill\",\"who\":\"nobody\"}\n"));
+	o = ask(f, "{\"cmd\":\"reload\"}\n");
+	assert_number(o, "generation", 8);
+	json_decref(o);
+	ctl_free(&f->ctl);
+	assert_int_equal(f->status.policy->refs, refs);
+	for (int i = 0; i < LOOKERS; i++)
+		close(fd[i]);
+	sem_post(&busy.go_on);
+	scribe_free(&scribe);
+	scribe_free(&clerk);
+	sem_destroy(&busy.begun);
+	sem_destroy(&busy.go_on);
+}
+
+/* While a request is carried out, another process takes over. */
+static void
+test_retired(void **state)
+{
+	static const char elsewhere[] = "{\"error\":\"" CTL_ELSEWHERE "\"}\n";
+	struct fixture *f = *state;
+	int gathers = dial(f->path), early = dial(f->path), stops = dial(f->path), late;
+	char text[256];
+
+	f->taken = true;
+	put_text(gathers, "{\"cmd\":\"show\",\"what\":\"clients\"}\n");
+	assert_int_equal(get_some(f, gathers, text, sizeof(text)), 0);
+	put_text(stops, "{\"cmd\":\"stop\",\"wait\":true}\n");
+	assert_in_range(get_some(f, stops, text, sizeof(text)), 1, sizeof(text));
+	assert_string_equal(text, elsewhere);
+	assert_in_range(get_some(f, gathers, text, sizeof(text)), 1, sizeof(text));
+	assert_string_equal(text, elsewhere);
+	put_text(early, "{\"cmd\":\"reload\"}\n");
+	assert_in_range(get_some(f, early, text, sizeof(text)), 1, sizeof(text));
+	assert_string_equal(text, elsewhere);
+	/* It waits for the other process. */
+	late = dial(f->path);
+	put_text(late, "{\"cmd\":\"stop\"}\n");
+	assert_int_equal(get_some(f, late, text, sizeof(text)), 0);
+	close(gathers);
+	close(early);
+	close(stops);
+	close(late);
+	/* The list of connections that nobody wants any more. */
+	run_worker(f);
+	run_main(f);
+}
+
 static void
 test_shutdown(void **state)
 {
@@ -924,6 +1034,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_client_goes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_to_the_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lookers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_retired, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shutdown, setup, teardown),
 		cmocka_unit_test(test_text),
 	};

@@ -3,8 +3,11 @@
 
 #include "base/log.h"
 #include "base/tlv.h"
+#include "daemon/ctl_env.h"
 #include "daemon/drainer.h"
+#include "daemon/estate.h"
 #include "daemon/loglevel.h"
+#include "daemon/takemsg.h"
 #include "nodes/inherit.h"
 #include "nodes/node.h"
 #include "nodes/traffic.h"
@@ -254,6 +257,8 @@ set_node(struct node *n)
 
 	n->health = NODE_UP;
 	n->changed_ms = now - 60000;
+	snprintf(n->state, sizeof(n->state), "down");
+	n->state_ms = now - 5000;
 	n->up_since_ms = now - 3000;
 	n->answered_ms = now - 100;
 	n->logon_hold_ms = now + 7000;
@@ -312,6 +317,8 @@ states(void **state)
 	assert_true(a->hold_ms == now + 9000 && a->doubt_ms == now - 800 &&
 	    a->way_out_ms == now - 700 && a->trusted_ms == now - 90000 && a->gone);
 	assert_true(a->agent_word == AGENT_DRAIN && a->agent_percent == 50);
+	assert_string_equal(node_state(a), "down");
+	assert_true(node_state_since(a, now) == now - 5000);
 	assert_string_equal(a->agent_why, "backup");
 	assert_int_equal(a->dialect, 0x311);
 	assert_int_equal(node_capabilities(a), 0x2f);
@@ -583,6 +590,87 @@ died(void **state)
 	local_map_free(&nm);
 }
 
+#define MANY 300000
+
+static void
+count_claim(void *arg, const struct state_key *key, const struct state_claim *c, uint64_t left_ms)
+{
+	(void)key;
+	(void)c;
+	(void)left_ms;
+	++*(size_t *)arg;
+}
+
+/* As the other process sends it; how many claims are here then. */
+static size_t
+handed(struct estate *e, struct state *s, const struct tlv_out *o)
+{
+	struct takemsg m = { .kind = TAKE_STATE, .what = 8 };
+	size_t at = 0, n = 0;
+
+	do {
+		m.number = o->len - at < TAKE_PIECE ? o->len - at : TAKE_PIECE;
+		if (m.number > 0)
+			memcpy(m.piece, o->data + at, m.number);
+		at += m.number;
+		estate_heard(e, &m);
+	} while (m.number == TAKE_PIECE);
+	s->ops->each(s, count_claim, &n);
+	return n;
+}
+
+/* As many as a map may have, which are more than any other record. */
+static void
+many(void **state)
+{
+	struct local_map *om = local_map_new(MANY, test_clock);
+	struct local_map *nm = local_map_new(MANY, test_clock);
+	struct state *old = local_state_new(om), *new = local_state_new(nm);
+	struct policy *p = policy();
+	const struct ctl_status status = { .policy = p };
+	const struct ctl_env env = { .claims = new, .status = &status };
+	struct estate *e = estate_new(&env);
+	struct tlv_out o = { .len = 0 };
+	struct state_hold *live;
+	struct claimed x;
+
+	(void)state;
+	for (unsigned i = 0; i < MANY; i++) {
+		struct state_key key = { .b = { STATE_KEY_GUID } };
+
+		memcpy(key.b + 1, &i, sizeof(i));
+		state_claim(old, &key, "node-a=10.1.2.3:445", "", answer_cb, &x, &live);
+		state_firm(old, live, 0);
+		if (i < MANY - 1)
+			state_release(old, &live, 60000);
+	}
+	claims_write(&o, old, true);
+	assert_false(o.bad);
+	assert_int_equal(handed(e, new, &o), MANY);
+	/* The one that is live is no longer named: it lingers, as the others do. */
+	now += 60001;
+	tlv_out_fini(&o);
+	assert_int_equal(handed(e, new, &o), 1);
+	/* One that lies is passed over to its end, and the next one is read. */
+	now += 100000000;
+	tlv_put_uint(&o, 0x7abc, 1);
+	for (int i = 0; i < 100000; i++)
+		tlv_put_uint(&o, 0x7abc | TLV_OPTIONAL, 1);
+	claims_write(&o, old, true);
+	assert_int_equal(handed(e, new, &o), 0);
+	tlv_out_fini(&o);
+	claims_write(&o, old, true);
+	assert_int_equal(handed(e, new, &o), 1);
+	tlv_out_fini(&o);
+	state_release(old, &live, 0);
+	estate_free(&e);
+	policy_unref(&p);
+	state_free(&old);
+	state_free(&new);
+	local_map_free(&om);
+	local_map_free(&nm);
+}
+
 /* The shared map. */
 
 static int
@@ -780,7 +868,7 @@ main(void)
 		cmocka_unit_test(counters), cmocka_unit_test(refusals),
 		cmocka_unit_test(states),
 		cmocka_unit_test(flapping), cmocka_unit_test(traffic),
-		cmocka_unit_test(claims), cmocka_unit_test(died),
+		cmocka_unit_test(claims), cmocka_unit_test(died), cmocka_unit_test(many),
 		cmocka_unit_test(map_counts),
 		cmocka_unit_test(orders),
 		cmocka_unit_test(levels),

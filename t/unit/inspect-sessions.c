@@ -12,14 +12,17 @@
 #include "inspect/chantab.h"
 #include "inspect/ended.h"
 #include "inspect/session_over.h"
+#include "policy/policy.h"
 #include "smb/const.h"
 #include "smb/nbss.h"
 #include "smb/neg2.h"
 #include "smb/xform.h"
 #include "stats/stats.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -598,6 +601,244 @@ told_to_others(void **state)
 	smbkeys_unref(&others);
 }
 
+/* A node that policy has no longer, and its last connection, which ends while it is looked at. */
+struct looked_at {
+	struct nodes *nodes;
+	struct node *node;	/* the connection's reference */
+	struct channel *channel;
+	struct talk *talk;
+	struct session_info kept;
+};
+
+static void
+look_at_node(void *arg, const struct session_info *si, const struct channel_info *ci, size_t n)
+{
+	struct looked_at *l = arg;
+
+	(void)ci;
+	assert_int_equal(n, 1);
+	channel_leave(l->talk->env->sessions, &l->channel);
+	node_unref(&l->node);
+	nodes_sweep(l->nodes);
+	assert_string_equal(si->node->name, "n1");
+	l->kept = *si;
+	session_info_own(&l->kept);
+}
+
+/* Sessions are shown on another thread than that which forgets nodes: each keeps its own. */
+static void
+node_forgotten(void **state)
+{
+	static const struct policy nobody = { .nnodes = 0 };
+	struct looked_at l = { .nodes = nodes_new() };
+	struct session_info si = { .session_id = SESSION };
+	struct node *n;
+	struct talk t;
+
+	(void)state;
+	begin(&t, NODE);
+	l.talk = &t;
+	nodes_apply(l.nodes, t.env->policy, 1);
+	si.node = l.node = nodes_find_name(l.nodes, "n1");
+	l.channel = sesstab_join(t.env->sessions, &si, &t.conn.mediate.self, false, NULL, NULL);
+	assert_non_null(l.channel);
+	nodes_apply(l.nodes, &nobody, 2);
+	sesstab_each(t.env->sessions, look_at_node, &l);
+	nodes_sweep(l.nodes);
+	assert_int_equal(nodes_all(l.nodes, &n, 1), 1);
+	node_unref(&n);
+	assert_string_equal(l.kept.node->name, "n1");
+	session_info_fini(&l.kept);
+	nodes_sweep(l.nodes);
+	assert_int_equal(nodes_all(l.nodes, &n, 1), 0);
+	end(&t);
+	nodes_free(&l.nodes);
+}
+
+/* A table that changes while somebody goes through it. */
+
+#define ROWS 64			/* of one shard of the table, whose number is its id's product */
+#define ROW_NODES 3
+
+struct row {
+	struct channel *channel;	/* NULL: it is not there */
+	bool stays;
+	unsigned shown;
+};
+
+struct changing {
+	struct sesstab *table;
+	struct node nodes[ROW_NODES];
+	struct row rows[ROWS][ROW_NODES];
+	unsigned shown, come;
+	atomic_bool end;
+};
+
+/* Sessions of all these numbers are in one shard. */
+static uint64_t
+row_id(unsigned i)
+{
+	uint64_t id = 0, found = 0;
+
+	while (found <= i)
+		found += (++id * 0x9e3779b97f4a7c15ull) >> 58 == 0;
+	return id;
+}
+
+static struct channel *
+row_join(struct changing *c, uint64_t id, unsigned node)
+{
+	static const struct channel_ends ends = { .conn_id = 3 };
+	const struct session_info si = {
+		.session_id = id, .node = &c->nodes[node], .since_ms = node
+	};
+	struct channel *ch = sesstab_join(c->table, &si, &ends, false, NULL, NULL);
+
+	assert_non_null(ch);
+	return ch;
+}
+
+static void
+changing_begin(struct changing *c)
+{
+	*c = (struct changing){ .table = sesstab_new() };
+	for (unsigned i = 0; i < ROWS; i++)
+		for (unsigned n = 0; n < ROW_NODES; n++)
+			c->rows[i][n].channel = row_join(c, row_id(i), n);
+}
+
+static void
+rows_leave(struct changing *c, bool those_that_stay)
+{
+	for (unsigned i = 0; i < ROWS; i++)
+		for (unsigned n = 0; n < ROW_NODES; n++)
+			if (!c->rows[i][n].stays || those_that_stay)
+				channel_leave(c->table, &c->rows[i][n].channel);
+}
+
+static void
+changing_end(struct changing *c)
+{
+	rows_leave(c, true);
+	sesstab_free(&c->table);
+}
+
+static void
+all_leave(void *arg, const struct session_info *si, const struct channel_info *ci, size_t n)
+{
+	struct changing *c = arg;
+
+	(void)ci;
+	assert_int_equal(n, 1);
+	assert_non_null(si->node);
+	c->shown++;
+	rows_leave(c, true);
+}
+
+/* While some are copied, whoever opens a file in a session of theirs waits: they are few. */
+static void
+few_at_a_time(void **state)
+{
+	struct changing c;
+
+	(void)state;
+	changing_begin(&c);
+	sesstab_each(c.table, all_leave, &c);
+	assert_in_range(c.shown, 1, 16);
+	changing_end(&c);
+}
+
+/* New ones come as fast as they are looked at, and of the others most go. */
+static void
+some_leave(void *arg, const struct session_info *si, const struct channel_info *ci, size_t k)
+{
+	struct changing *c = arg;
+	unsigned n = (unsigned)si->since_ms;
+
+	(void)ci;
+	assert_int_equal(k, 1);
+	assert_true(++c->shown <= ROWS * ROW_NODES);
+	for (unsigned i = 0; i < ROWS; i++)
+		if (row_id(i) == si->session_id)
+			c->rows[i][n].shown++;
+	for (unsigned i = 0; i < 2; i++) {
+		unsigned at = (c->come * 7 + 3) % ROWS;
+		struct row *r = &c->rows[at][c->come % ROW_NODES];
+
+		c->come++;
+		if (!r->stays) {
+			channel_leave(c->table, &r->channel);
+			r->channel = row_join(c, row_id(at), (unsigned)(r - c->rows[at]));
+		}
+	}
+}
+
+/* Of several of one number, any may be the one that the table has first, and that goes. */
+static void
+changed_between(void **state)
+{
+	(void)state;
+	for (unsigned stays = 0; stays < ROW_NODES; stays++) {
+		struct changing c;
+
+		changing_begin(&c);
+		for (unsigned i = 0; i < ROWS; i++)
+			c.rows[i][(i + stays) % ROW_NODES].stays = true;
+		sesstab_each(c.table, some_leave, &c);
+		for (unsigned i = 0; i < ROWS; i++)
+			for (unsigned n = 0; n < ROW_NODES; n++)
+				if (c.rows[i][n].stays)
+					assert_int_equal(c.rows[i][n].shown, 1);
+				else
+					assert_in_range(c.rows[i][n].shown, 0, 1);
+		changing_end(&c);
+	}
+}
+
+static void *
+look_again(void *arg)
+{
+	struct changing *c = arg;
+
+	while (!atomic_load(&c->end)) {
+		unsigned n = 0;
+
+		sesstab_each(c->table, count_one, &n);
+		if (n < ROWS || n > ROWS * ROW_NODES)
+			return c;
+	}
+	return NULL;
+}
+
+/* Two threads look at what a third one changes. */
+static void
+changed_by_others(void **state)
+{
+	struct changing c;
+	pthread_t look[2];
+	void *wrong;
+
+	(void)state;
+	changing_begin(&c);
+	for (unsigned i = 0; i < ROWS; i++)
+		c.rows[i][i % ROW_NODES].stays = true;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&look[i], NULL, look_again, &c), 0);
+	for (unsigned round = 0; round < 50; round++) {
+		rows_leave(&c, false);
+		for (unsigned i = 0; i < ROWS; i++)
+			for (unsigned n = 0; n < ROW_NODES; n++)
+				if (!c.rows[i][n].stays)
+					c.rows[i][n].channel = row_join(&c, row_id(i), n);
+	}
+	atomic_store(&c.end, true);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(pthread_join(look[i], &wrong), 0);
+		assert_null(wrong);
+	}
+	changing_end(&c);
+}
+
 int
 main(void)
 {
@@ -613,6 +854,10 @@ main(void)
 		cmocka_unit_test(logoff_in_changed),
 		cmocka_unit_test(crowded),
 		cmocka_unit_test(told_to_others),
+		cmocka_unit_test(node_forgotten),
+		cmocka_unit_test(few_at_a_time),
+		cmocka_unit_test(changed_between),
+		cmocka_unit_test(changed_by_others),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

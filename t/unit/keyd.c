@@ -986,7 +986,7 @@ make_authenticator(uint8_t dst[512], const char *when)
 	static const uint8_t realm[] = { 0x1b, 3, 'L', 'A', 'B' };
 	static const uint8_t name[] = { 0x30, 12, 0xa0, 3, 2, 1, 1, 0xa1, 5, 0x30, 3, 0x1b, 1,
 		'a' };
-	uint8_t gss[24] = { 0x10, [20] = 0x22 }, time[40], in[300], part[100];
+	uint8_t gss[24] = { 0x10, [20] = 0x22 }, time[400], in[300], part[100];
 	size_t n = 0, k;
 
 	n += der_int(in + n, 0xa0, 5);

@@ -724,6 +724,9 @@ static const struct bad bads[] = {
 	{ "a node's port 0", "node a { address = \"10.0.0.1:0\" }\n", { { 1, ":0\" is not" } } },
 	{ "a node at 0.0.0.0", "node a {\n address = \"0.0.0.0:445\" }\n",
 	    { { 2, "node \"a\": 0.0.0.0:445 is the unspecified address" } } },
+	{ "a node at everybody", "node a { address = \"255.255.255.255\" }\n", { { 1, "broadcast" } } },
+	{ "a node at no link", "node a { address = \"[fe80::1]:445\" }\n", { { 1, "link-local" } } },
+	{ "a semicolon", "node a { address = \"10.0.0.1\"; }\n", { { 1, "a semicolon" } } },
 	{ "a node at a group", "node a { address = \"224.0.0.1\" }\n", { { 1, "multicast" } } },
 	{ "a node twice", NODE "node \"n2\" {\n address = \"10.0.0.2\"\n}\nnode \"n1\" {\n"
 	    " address = \"10.0.0.3\"\n}\nsmb1 = x\n",
@@ -948,6 +951,27 @@ static const struct bad bads[] = {
 	    { { 1, "'adress'" }, { 3, "pin-linger" }, { 5, "rise" }, { 6, "missing equal sign" },
 	        { 7, "fall" }, { 9, "gone" } } },
 };
+
+/* "fd00::1:445" is an address, and a port was hardly meant to be a part of it. */
+static void
+test_brackets(void **state)
+{
+	static const struct {
+		const char *text;
+		bool lacks;
+	} cases[] = {
+		{ "fd00::1:445", true }, { "fd00:1:2:3:4::6:139", true },
+		{ "fd00::2:11:9446", true }, { "[fd00::1:445]:445", false },
+		{ "[fd00::1]:445", false }, { "fd00::445", false }, { "fd00::1:4450", false },
+		{ "fd00:1:2:3:4:5:6:445", false }, { "10.2.0.11:445", false },
+		{ "::ffff:10.2.0.11", false }, { ":445", false }, { "445", false }, { "", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		if (addrwords_lacks_brackets(cases[i].text) != cases[i].lacks)
+			fail_msg("%s", cases[i].text);
+}
 
 /* What people write in place of an address, and the words that they get. */
 static void
@@ -1919,6 +1943,7 @@ main(void)
 		cmocka_unit_test(test_listeners),
 		cmocka_unit_test(test_odd),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_brackets),
 		cmocka_unit_test(test_addrwords),
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_bad_pairs),

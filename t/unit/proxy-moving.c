@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <event2/event.h>
 #include <cmocka.h>
 
 #define SESSION 0x100
@@ -557,6 +558,39 @@ wrong_records_are_refused(void **state)
 	finish(p);
 }
 
+static int events_left;
+
+static void *
+scarce(size_t n)
+{
+	return events_left-- > 0 ? malloc(n) : NULL;
+}
+
+/* No event for a way, nor one for the timer: the connections are still served. */
+static void
+memory_is_out(void **state)
+{
+	struct peer *p = calloc(1, sizeof(*p));
+	int end;
+
+	(void)state;
+	assert_non_null(p);
+	begin(p, &end);
+	for (int n = 1; n >= 0; n--) {
+		const int fd = dup(end);
+
+		events_left = n;
+		event_set_mem_functions(scarce, realloc, free);
+		p->g = giving_new(&p->h->w->env, &fd, 1, report_cb, p);
+		event_set_mem_functions(malloc, realloc, free);
+		assert_null(p->g);
+		assert_int_equal(events_left, n == 1 ? -1 : -2);
+	}
+	close(end);
+	all_work(p, 0);
+	finish(p);
+}
+
 int
 main(void)
 {
@@ -568,6 +602,7 @@ main(void)
 		cmocka_unit_test(the_first_record_is_taken),
 		cmocka_unit_test(an_answer_that_nobody_hears),
 		cmocka_unit_test(wrong_records_are_refused),
+		cmocka_unit_test(memory_is_out),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,0 +1,268 @@
+#!/usr/bin/python3
+# daemon-takeover-orders.t: what is asked of smbgate during an upgrade, and what reaches who stays
+"""Clients of SMB1, and those that have not logged on, stay in the process before; an operator's
+orders reach them.  Several upgrades in a row, and orders, reloads and failures amid one."""
+import os
+import signal
+import subprocess
+import sys
+
+import gate
+import node
+import smb1
+import smb2
+import tap
+
+why = node.missing() or gate.missing()
+if why:
+    tap.skip_all(why)
+
+CLIENT, OTHER = "127.0.0.51", "127.0.0.52"
+
+
+class Old:
+    """A client of SMB1: it stays."""
+
+    def __init__(self, g, src=CLIENT):
+        self.c = smb1.Client("127.0.0.1", g.port, src=src).login().open("f-" + os.urandom(4).hex())
+
+    def works(self):
+        return self.c.alive()
+
+
+class New:
+    """A client with a file open, with or without its logon yet."""
+
+    def __init__(self, g, guid=None, logon=True):
+        self.c = smb2.Conn("127.0.0.1", g.port, timeout=30)
+        self.c.negotiate([0x0302], guid=guid or os.urandom(16))
+        self.node = self.c.server_guid.rstrip(b"\0").decode()
+        if logon:
+            self.login()
+
+    def login(self):
+        self.s = self.c.login(sign=True)
+        self.tid = self.c.tree(self.s)
+        self.fid = self.c.create(self.s, self.tid, "t-" + os.urandom(4).hex(), disp=5)
+        return self
+
+    def works(self):
+        try:
+            self.c.write(self.s, self.tid, self.fid, 0, b"works")
+            return self.c.read(self.s, self.tid, self.fid, 0, 5) == b"works"
+        except (smb2.Closed, OSError):
+            return False
+
+
+def before(g):
+    """What the process before has: (connections, why); None: it has ended."""
+    b = g.show("map")["state"]["before"]
+    return b and (b["connections"], b["why"])
+
+
+def stays(t, g, n=1):
+    """An upgrade, and n connections stay; the old process."""
+    old = g.takeover(gone=0)
+    t.comes(lambda: (before(g) or (0, ""))[0], n, "%d connections stay behind" % n)
+    return old
+
+
+def ends(t, old, what):
+    try:
+        old.wait(40)
+    except subprocess.TimeoutExpired:
+        pass
+    t.same(old.poll(), 0, what)
+
+
+def said(g, text):
+    return g.log().count(text)
+
+
+def killed(t, g):
+    c, new = Old(g), New(g)
+    old = stays(t, g)
+    g.reload(pin_linger="7s")
+    t.comes(lambda: said(g, "policy reloaded: generation 2"), 2, "a reload reaches both processes")
+    g.ctl("log-level", "debug")
+    t.comes(lambda: said(g, "log-level is debug"), 2, "and so does log-level")
+    g.ctl("log-level", "info")
+    r = g.ctl("kill", OTHER)
+    t.ok(r["killed"] == [] and r["before"]["pid"] == old.pid and c.works(),
+         "kill: somebody else: nobody is ended, and whom that was told to is said", r)
+    r = g.ctl_run("kill", CLIENT, "--force")
+    t.ok(r.returncode == 0 and "Process %d, which has 1" % old.pid in r.stdout and c.c.gone(),
+         "kill: a client that stayed is ended", r.stdout, r.stderr)
+    ends(t, old, "and the old process ends, as nobody is left there")
+    r = g.ctl_run("kill", OTHER)
+    t.ok(r.returncode == 1 and "no client" in r.stderr, "from then on nobody is nobody", r.stderr)
+    t.ok(new.works(), "whoever was taken over goes on")
+    new.c.close()
+
+
+def drained(t, g):
+    c = Old(g)
+    n = next(k for k, v in g.node_list().items() if v["connections"])
+    old = stays(t, g)
+    t.same(g.node_list()[n]["connections"], 0, "its node has no connection here")
+    g.ask({"cmd": "drain", "node": n, "deadline_ms": 10000, "force": True})
+    t.same(g.ask({"cmd": "progress", "node": n})["before"], 1,
+           "drain: a connection from before is still on the node")
+    r = g.ctl_run("drain", n, "--deadline", "10s", "--force", "--wait")
+    t.ok(r.returncode == 0 and "is empty" in r.stdout and c.c.gone(),
+         "drain --wait: at the deadline it is cut, and then the node is empty", r.stdout, r.stderr)
+    ends(t, old, "and the old process ends")
+    g.ctl("undrain", n)
+
+
+def moved(t, g):
+    """A client that has connections in both processes."""
+    guid = os.urandom(16)
+    a, b = New(g, guid), New(g, guid, logon=False)
+    old = stays(t, g)
+    to = next(k for k in g.node_list() if k != a.node)
+    r = g.ctl("move", g.clients()[0]["client"], to, "--force")
+    t.ok([x["moved"] for x in r["moves"]] == [True] and not a.c.is_open() and not b.c.is_open(),
+         "move: its connections have ended in both", r)
+    ends(t, old, "and the old process with them")
+    c = New(g, guid)
+    t.same(c.node, to, "it comes back to the other node")
+    c.c.close()
+
+
+def chained(t, g):
+    """Two upgrades while somebody has not logged on: who has, goes through both."""
+    h, c = New(g, logon=False), Old(g)
+    guid = os.urandom(16)
+    a, b = New(g, guid), New(g, guid, logon=False)
+    first = stays(t, g, 3)
+    second = stays(t, g, 3)
+    third = stays(t, g, 3)
+    t.ok(all(x.poll() is None for x in (first, second, third)),
+         "three upgrades: whoever has something, or leads there, stays")
+    h.login()
+    t.comes(lambda: before(g)[0], 2, "a client that logs on comes all the way")
+    a.c.close()
+    t.comes(lambda: g.live_connections(), 1, "one of two connections of a client goes")
+    d = New(g, guid)
+    t.same(d.node, b.node, "it comes back to where its other one is, two upgrades ago")
+    g.ctl("kill", CLIENT, "--force")
+    t.ok(c.c.gone(), "an order reaches the first process")
+    b.login()
+    for x, name in ((first, "first"), (second, "second"), (third, "third")):
+        ends(t, x, "the %s process ends when nobody is left" % name)
+    t.same([x.works() for x in (h, b, d)], [True] * 3, "nobody was cut on the way")
+    for x in (h, b, d):
+        x.c.close()
+
+
+def stopped(t, g):
+    """SIGTERM ends what smbgate has, wherever that is; so does stop."""
+    for drain in (False, True):
+        c, new = Old(g), New(g)
+        old, now = stays(t, g), g.proc
+        if drain:
+            new.c.close()
+            r = g.ctl_run("stop", "--drain", "3s", "--wait")
+            t.ok(r.returncode == 0 and "smbgate has stopped" in r.stdout, "stop --drain --wait",
+                 r.stdout, r.stderr)
+            g.proc = None
+            ends(t, now, "the process that serves ends")
+        else:
+            t.same(g.stop(), 0, "SIGTERM")
+        ends(t, old, "and the one before it")
+        t.ok(c.c.gone() and not os.path.exists(g.control), "nobody is left, nor a control socket")
+        g.start()
+
+
+class Paused:
+    """A successor that has read its files, and stands still."""
+
+    def __init__(self, g):
+        self.p = g.successor()
+        tap.wait_for(lambda: "process %d, smbgate" % self.p.pid in g.log(), 40, 0.001)
+        self.p.send_signal(signal.SIGSTOP)
+        self.amid = "process %d serves" % self.p.pid not in g.log()
+
+    def go_on(self):
+        self.p.send_signal(signal.SIGCONT)
+        return self.p
+
+
+def amid(t, g):
+    """Orders while the other process begins."""
+    new = New(g)
+    x = Paused(g)
+    if t.ok(x.amid, "a successor stands still before it serves"):
+        g.reload(pin_linger="8s")
+        t.ok("another takeover is under way" in second_one(g), "one takeover at a time")
+    old, g.proc = g.proc, x.go_on()
+    ends(t, old, "then it serves")
+    t.ok("8s" in g.policy()["text"] and new.works(),
+         "with the policy that was reloaded meanwhile", g.policy()["text"][-500:])
+    x = Paused(g)
+    old, g.proc = g.proc, None
+    g.ctl("stop")
+    ends(t, old, "stopped amid a takeover: smbgate ends")
+    x.go_on()
+    x.p.wait(40)
+    t.ok(x.p.returncode == 1 and not new.works() and not os.path.exists(g.control) and
+         not os.path.exists(g.control + ".takeover"), "and so does who was to go on",
+         x.p.returncode, g.log()[-2000:])
+    g.start()
+
+
+def second_one(g):
+    p = g.successor()
+    p.wait(40)
+    return g.log()
+
+
+def no_room(t, g):
+    """A successor with too few descriptors for all: nothing is given."""
+    clients = [New(g) for _ in range(20)]
+    g.argv_prefix = ["prlimit", "--nofile=128:128"]
+    p = g.successor()
+    g.argv_prefix = []
+    p.wait(40)
+    t.ok(p.returncode == 1 and "has 20 connections, and there are descriptors for" in g.log(),
+         "too few descriptors: the other one is not asked for more", g.log()[-1500:])
+    t.same([x.works() for x in clients], [True] * 20, "and serves on")
+    for x in clients:
+        x.c.close()
+
+
+def stranger(t, g):
+    """Somebody else listens where smbgate did."""
+    top = node.tempdir(t)
+    os.chmod(top, 0o777)
+    path = top + "/control.sock.takeover"
+    code = "import os, socket\nos.setuid(65534)\ns = socket.socket(socket.AF_UNIX, " \
+        "socket.SOCK_SEQPACKET)\ns.bind(%r)\ns.listen()\nprint('up', flush=True)\n" \
+        "c, _ = s.accept()\nprint(len(c.recv(1000)), flush=True)\n" % path
+    p = t.spawn([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    p.stdout.readline()
+    with open(g.conf_file) as f:
+        conf = f.read().replace('"control.sock"', '"%s/control.sock"' % top)
+    with open(top + "/smbgate.conf", "w") as f:
+        f.write(conf.replace('"policy.conf"', '"%s"' % g.policy_file))
+    r = subprocess.run([gate.program(), "--takeover", "-c", top + "/smbgate.conf"], text=True,
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+    t.ok(r.returncode == 1 and "neither root nor who smbgate runs as listens there" in r.stdout,
+         "a stranger listens there: smbgate says nothing to them", r.stdout)
+    t.same(p.stdout.readline().strip(), "0", "not one byte")
+
+
+def main(t):
+    nodes = node.cluster(t, 2)
+    g = gate.Gate(t, nodes, smb1="allow", no_guid="address", health=gate.PATIENT,
+                  limits={"logon": "5m"}).start()
+    for part in (killed, drained, moved, chained, stopped, amid, no_room, stranger):
+        part(t, g)
+        t.ok(tap.wait_for(lambda: g.stats()["connections"] == 0 and before(g) is None, 40),
+             "%s: nobody is left" % part.__name__, g.stats()["connections"], before(g))
+    t.same(g.stop(), 0, "smbgate ends with status 0")
+
+
+with tap.Test(deadline=300) as test:
+    main(test)
