@@ -47,6 +47,7 @@ struct client {
 
 struct load {
 	enum mode mode;
+	bool user;		/* not anonymous: no guest's limits */
 	struct addrport to;
 	unsigned nclients, depth;
 	uint32_t size;
@@ -57,7 +58,7 @@ struct load {
 	uint8_t *frame;		/* of a WRITE, as long as one */
 	bool counting, over;
 	unsigned ready;
-	uint64_t sent, ops, errors, sum_ns;
+	uint64_t sent, ops, errors, sum_ns, max_ns;
 	uint64_t hist[64 * STEPS];
 	uint8_t scratch[256 * 1024];
 };
@@ -106,6 +107,7 @@ done(struct load *l, uint64_t since)
 		return;
 	l->ops++;
 	l->sum_ns += ns;
+	l->max_ns = ns > l->max_ns ? ns : l->max_ns;
 	l->hist[step_of(ns)]++;
 }
 
@@ -175,13 +177,29 @@ negotiate(struct client *c)
 	return finish(c, &w, NULL, 0);
 }
 
-/* NTLM without a user, [MS-NLMP] 3.2.5.1.2. */
+/* The last token of NTLM: of nobody, [MS-NLMP] 3.2.5.1.2, or of a user "u", whoever that is. */
+static void
+authenticate(struct wr *w, bool user)
+{
+	for (unsigned i = 0; i < 6; i++) {
+		const uint16_t n = user ? (i == 1 ? 24 : i == 3 ? 2 : 0) : i == 0;
+
+		wr_u16(w, n);
+		wr_u16(w, n);
+		wr_u32(w, user && i == 3 ? 64 + 24 : 64);
+	}
+	wr_u32(w, user ? 0x00000201 : 0x00000a01);
+	wr_zero(w, user ? 24 : 1);
+	if (user)
+		wr_u16(w, 'u');
+}
+
 static int
-setup(struct client *c, uint32_t type)
+setup(struct client *c, uint32_t type, bool user)
 {
 	uint8_t out[512];
 	struct wr w = wr_init(out, sizeof(out));
-	size_t blob = type == 1 ? 32 : 65;
+	size_t blob = type == 1 ? 32 : user ? 64 + 24 + 2 : 65;
 
 	head(c, &w, SMB2_SESSION_SETUP, 0);
 	wr_u16(&w, 25);
@@ -197,13 +215,7 @@ setup(struct client *c, uint32_t type)
 		wr_u32(&w, 0x00000201);
 		wr_zero(&w, 16);
 	} else {
-		for (unsigned i = 0; i < 6; i++) {
-			wr_u16(&w, i == 0 ? 1 : 0);
-			wr_u16(&w, i == 0 ? 1 : 0);
-			wr_u32(&w, 64);
-		}
-		wr_u32(&w, 0x00000a01);
-		wr_u8(&w, 0);
+		authenticate(&w, user);
 	}
 	return finish(c, &w, NULL, 0);
 }
@@ -282,11 +294,11 @@ answered(struct load *l, struct client *c)
 	switch (c->state) {
 	case NEGOTIATE:
 		c->state = SETUP1;
-		return setup(c, 1);
+		return setup(c, 1, l->user);
 	case SETUP1:
 		c->session = h.session_id;
 		c->state = SETUP2;
-		return h.status == STATUS_MORE_PROCESSING_REQUIRED ? setup(c, 3) : -1;
+		return h.status == STATUS_MORE_PROCESSING_REQUIRED ? setup(c, 3, l->user) : -1;
 	case SETUP2:
 		if (h.status != STATUS_SUCCESS)
 			return -1;
@@ -435,18 +447,18 @@ run(struct load *l)
 	l->over = true;
 	printf("{\"ops\": %" PRIu64 ", \"bytes\": %" PRIu64
 	       ", \"seconds\": %.6f, \"errors\": %" PRIu64
-	       ", \"mean_us\": %.2f, \"p50_us\": %.2f, \"p99_us\": %.2f}\n",
+	       ", \"mean_us\": %.2f, \"p50_us\": %.2f, \"p99_us\": %.2f, \"max_us\": %.2f}\n",
 	    l->ops, l->mode == READ || l->mode == WRITE ? l->ops * l->size : 0,
 	    (double)l->run_us / 1e6, l->errors,
 	    l->ops > 0 ? (double)l->sum_ns / (double)l->ops / 1e3 : 0, percentile(l, 0.5),
-	    percentile(l, 0.99));
+	    percentile(l, 0.99), (double)l->max_ns / 1e3);
 }
 
 static int
 usage(void)
 {
 	fprintf(stderr,
-	    "usage: load [-c clients] [-d depth] [-n operations | -t seconds] [-s bytes] "
+	    "usage: load [-c clients] [-d depth] [-n operations | -t seconds] [-s bytes] [-u] "
 	    "ADDRESS:PORT echo|read|write|conn|idle\n");
 	return 2;
 }
@@ -465,10 +477,12 @@ main(int argc, char **argv)
 	l->size = 4096;
 	l->warm_us = 200000;
 	l->run_us = 1000000;
-	while ((o = getopt(argc, argv, "c:d:n:s:t:")) != -1) {
+	while ((o = getopt(argc, argv, "c:d:n:s:t:u")) != -1) {
 		double v = strtod(optarg != NULL ? optarg : "", NULL);
 
-		if (o == 'c')
+		if (o == 'u')
+			l->user = true;
+		else if (o == 'c')
 			l->nclients = (unsigned)v;
 		else if (o == 'd')
 			l->depth = (unsigned)v;

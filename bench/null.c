@@ -65,9 +65,11 @@ session_setup(struct wr *w, const uint8_t *msg, size_t n)
 {
 	struct sess2_req r;
 	bool first = sess2_req_get(&r, msg, n) == 0 && r.blob_len > 8 && r.blob[8] == 1;
+	/* the length of a user's name, [MS-NLMP] 2.2.1.3: whoever that is */
+	bool user = !first && r.blob_len > 36 && r.blob[36] != 0;
 
 	wr_u16(w, 9);
-	wr_u16(w, first ? 0 : 2);	/* a null session, [MS-SMB2] 2.2.6 */
+	wr_u16(w, first || user ? 0 : 2);	/* a null session, [MS-SMB2] 2.2.6 */
 	wr_u16(w, SMB2_HDR_LEN + 8);
 	wr_u16(w, first ? 56 : 0);
 	if (first) {

@@ -7,7 +7,8 @@ _smbgatectl_commands() {
 }
 
 _smbgatectl_nodes() {
-	smbgatectl show nodes 2> /dev/null | sed -n '2,$s/ .*//p'
+	# The lines below the table have no two spaces behind their first word.
+	smbgatectl show nodes 2> /dev/null | sed -n '2,$s/^\([^ ]*\)  .*/\1/p'
 }
 
 _smbgatectl() {
