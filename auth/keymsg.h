@@ -89,6 +89,7 @@ const char *keymsg_name(enum keymsg_type type);
 #define KEYD_LOST 'L'		/* to the guard: a worker's index (2 bytes): its socket is closed */
 #define KEYD_WORKER 'C'		/* to smbgate-keyd: such an index, its new socket comes with it */
 #define KEYD_LEVEL 'G'		/* to smbgate-keyd: how much it logs, an enum log_level (1 byte) */
+#define KEYD_PACKET_MAX 256	/* none is longer: a longer text is cut */
 #define KEYD_GUARD_FD 3
 
 /* What smbgate-keyd has counted since it began, little-endian, in this order. */

@@ -103,9 +103,19 @@ recv_with(int from, void *p, size_t cap, int *fds, size_t want, int flags)
 		msg.msg_controllen = CMSG_SPACE(want * sizeof(int));
 		n = recvmsg(from, &msg, flags | MSG_CMSG_CLOEXEC);
 	} while (n == -1 && (errno == EINTR || errno == ECONNRESET));
-	if (n >= 0)
-		take_descriptors(&msg, fds, want);
-	return n;
+	if (n < 0)
+		return n;
+	take_descriptors(&msg, fds, want);
+	if ((msg.msg_flags & MSG_TRUNC) == 0)
+		return n;
+	/* What is left of a packet is none. */
+	for (size_t i = 0; i < want; i++) {
+		if (fds[i] != -1)
+			close(fds[i]);
+		fds[i] = -1;
+	}
+	errno = EMSGSIZE;
+	return -1;
 }
 
 ssize_t

@@ -14,7 +14,7 @@ int fdpass_send(int to, const void *p, size_t n, int fd, int flags);
 /*
  * Receives one packet. *fd is the descriptor that came with it, close-on-exec and the caller's to
  * close, or -1. Who sends several gets none of them through: all are closed. flags as of recvmsg().
- * The length, 0 at the end, -1 with errno.
+ * The length, 0 at the end, -1 with errno: EMSGSIZE where it is longer than cap and so lost.
  */
 ssize_t fdpass_recv(int from, void *p, size_t cap, int *fd, int flags)
     __attribute__((warn_unused_result));

@@ -15,9 +15,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Longer paths are cut. */
-#define REASON_MAX 256
-
 static const struct keytab_stamp no_stamp = { .error = -1 };
 
 void
@@ -68,7 +65,7 @@ guard_keytab_changed(const struct guard_keytab *k)
 static int
 pass_reason(int to, char what, const char *path, const char *why)
 {
-	char packet[REASON_MAX] = { what };
+	char packet[KEYD_PACKET_MAX] = { what };
 
 	snprintf(packet + 1, sizeof(packet) - 1, "%s: %s", path, why);
 	return fdpass_send(to, packet, 1 + strlen(packet + 1), -1, MSG_DONTWAIT);

@@ -154,7 +154,7 @@ static void
 read_guard(struct keyd *d)
 {
 	char text[KEYD_WHY];
-	uint8_t packet[KEYD_WHY];
+	uint8_t packet[KEYD_PACKET_MAX];
 	int fd;
 	ssize_t n = fdpass_recv(KEYD_GUARD_FD, packet, sizeof(packet), &fd, 0);
 

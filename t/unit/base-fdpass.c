@@ -109,6 +109,36 @@ test_none(void **state)
 	close_pair(pair);
 }
 
+/* Longer than there is room for: none of it comes, nor does its descriptor; the next one does. */
+static void
+test_long(void **state)
+{
+	int pair[2], fds[2], before = open_descriptors();
+	char text[8];
+
+	(void)state;
+	make_pair(pair);
+	for (int with = 0; with <= 2; with++) {
+		const int both[] = { pair[0], pair[1] };
+
+		if (with == 2)
+			assert_int_equal(fdpass_send2(pair[0], "123456789", 9, both, 0), 0);
+		else
+			assert_int_equal(fdpass_send(pair[0], "123456789", 9,
+			    with == 1 ? pair[0] : -1, 0), 0);
+		assert_int_equal(fdpass_send(pair[0], "12345678", 8, -1, 0), 0);
+		if (with == 2)
+			assert_int_equal(fdpass_recv2(pair[1], text, sizeof(text), fds, 0), -1);
+		else
+			assert_int_equal(fdpass_recv(pair[1], text, sizeof(text), fds, 0), -1);
+		assert_int_equal(errno, EMSGSIZE);
+		assert_int_equal(fds[0], -1);
+		assert_int_equal(fdpass_recv(pair[1], text, sizeof(text), fds, 0), 8);
+	}
+	close_pair(pair);
+	assert_int_equal(open_descriptors(), before);
+}
+
 static void
 test_several(void **state)
 {
@@ -160,6 +190,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one),
 		cmocka_unit_test(test_none),
+		cmocka_unit_test(test_long),
 		cmocka_unit_test(test_several),
 		cmocka_unit_test(test_end),
 	};
