@@ -245,16 +245,15 @@ kill_meant(const struct ctl_env *env, const struct clients *c, uid_t by, json_t 
 
 /* What an order is told to as well, "before": its connections are not seen here. */
 static void
-set_before(const struct ctl_env *env, json_t *o)
+set_before(const struct ctl_later *l, json_t *o)
 {
-	struct takeover_rest rest;
 	json_t *b;
 
-	if (!takeover_rest(env->takeover, &rest))
+	if (l->before_pid == 0)
 		return;
 	b = jset_object(o, "before");
-	jset_int(b, "pid", rest.pid);
-	jset_int(b, "connections", rest.connections);
+	jset_int(b, "pid", l->before_pid);
+	jset_int(b, "connections", l->before);
 }
 
 static json_t *
@@ -266,13 +265,13 @@ kill_report(const struct ctl_env *env, const struct ctl_later *l, const struct c
 		return o;
 	o = why_not(found, l);
 	/* Whom nobody knows here may be there. */
-	if (o != NULL && (found->nmeant > 0 || before(env, NULL) == 0))
+	if (o != NULL && (found->nmeant > 0 || l->before == 0))
 		return o;
 	json_decref(o);
 	o = json_object();
 	kill_meant(env, &found->clients, l->by, jset_array(o, "killed"));
 	jset_bool(o, "others_told", letgo_reaches(env->letgo));
-	set_before(env, o);
+	set_before(l, o);
 	return o;
 }
 
@@ -292,11 +291,17 @@ json_t *
 operator_kill(const struct ctl_env *env, const json_t *request, struct ctl_later *later)
 {
 	json_t *error = take_who(request, later);
+	struct takeover_rest rest;
 
-	(void)env;
-	if (error == NULL)
-		later->meet = kill_report;
-	return error;
+	if (error != NULL)
+		return error;
+	/* As it is before the order is told there: it may be done before the answer is made. */
+	if (takeover_rest(env->takeover, &rest)) {
+		later->before_pid = rest.pid;
+		later->before = rest.connections;
+	}
+	later->meet = kill_report;
+	return NULL;
 }
 
 /* NULL: it can be moved to that node. Else the reason, a text or dst. */

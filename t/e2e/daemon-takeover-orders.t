@@ -91,8 +91,9 @@ def killed(t, g):
     t.ok(r["killed"] == [] and r["before"]["pid"] == old.pid and c.works(),
          "kill: somebody else: nobody is ended, and whom that was told to is said", r)
     r = g.ctl_run("kill", CLIENT, "--force")
-    t.ok(r.returncode == 0 and "Process %d, which has 1" % old.pid in r.stdout and c.c.gone(),
-         "kill: a client that stayed is ended", r.stdout, r.stderr)
+    t.ok(r.returncode == 0 and "Process %d, which has 1" % old.pid in r.stdout,
+         "kill: a client that stayed: it is said who has it", r.stdout, r.stderr)
+    t.ok(c.c.gone(), "and it is ended", g.log()[-3000:])
     ends(t, old, "and the old process ends, as nobody is left there")
     r = g.ctl_run("kill", OTHER)
     t.ok(r.returncode == 1 and "no client" in r.stderr, "from then on nobody is nobody", r.stderr)
