@@ -23,8 +23,9 @@ AWAY, STAYS = ("n1", "n3"), ("n2", "n4")
 VERSIONS = ("1.0", "2.0", "2.1", "3.1.1")
 NEW = ("1.0", "3.1.1")
 PAUSE = 200
-# What writes to a server that is away may say, intercepted or not.
-AWAY_SAYS = {"Host is down", "Resource temporarily unavailable"}
+# What writes to a server that is away may say, intercepted or not. The last: a page is to be
+# written again, and its file cannot be opened, for "Host is down" (Linux 6.1, cifs_writev_requeue).
+AWAY_SAYS = {"Host is down", "Resource temporarily unavailable", "Bad file descriptor"}
 
 
 class Net:

@@ -177,12 +177,17 @@ class Raw:
             raise ConnectionError("logon: 0x%08X" % status)
         return self
 
+    def echo(self):
+        self.send(self.message(0x2B, b"\1\0", b"x", mid=999, tid=0xFFFF, uid=self.uid))
+        if self.recv()[4] != 0x2B:
+            raise ValueError("an ECHO is answered by something else")
+
     def is_open(self):
         """It answers an ECHO."""
         try:
-            self.send(self.message(0x2B, b"\1\0", b"x", mid=999, tid=0xFFFF, uid=self.uid))
-            return self.recv()[4] == 0x2B
-        except OSError:
+            self.echo()
+            return True
+        except (OSError, ValueError):
             return False
 
     def close(self):

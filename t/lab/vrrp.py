@@ -11,15 +11,12 @@ import node
 CONTRIB = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
                        "contrib", "cluster")
 VIP = "10.1.0.5"
-# A site's machines are not busy with other tests: a check that is late there gives the address up.
-# What keepalived runs has its priority.
-FIRST = ("nice", "-n", "-15")
 
 
 class Machine:
     """px1 or px2: smbgate, and keepalived with the files of contrib/cluster."""
 
-    def __init__(self, t, front, storage, n, i, **kw):
+    def __init__(self, t, front, storage, n, i, argv_prefix=(), **kw):
         self.t, self.name, self.addr = t, "px%d" % i, "10.1.0.%d" % (10 + i)
         self.host = netns.Host(t, self.name)
         front.join(self.host, self.addr + "/24")
@@ -27,7 +24,7 @@ class Machine:
         self.dir, self.changes = node.tempdir(t), []
         with self.host.inside():
             self.gate = gate.Gate(t, [n], listen={"lan": "0.0.0.0:445"}, name=self.name, health={},
-                                  argv_prefix=FIRST, **kw)
+                                  argv_prefix=[*gate.FIRST, *argv_prefix], **kw)
         here = self.dir + "/"
         with open(CONTRIB + "/check-smbgate") as f, open(here + "check-smbgate", "w") as out:
             out.write(f.read().replace("smbgatectl $", gate.ctl_program() + " $").replace(
@@ -46,7 +43,8 @@ class Machine:
             monitor = self.t.spawn(["ip", "-o", "monitor", "address", "dev", "eth0"], text=True,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
             with open(self.dir + "/log", "ab") as out:
-                self.t.spawn([*FIRST, "keepalived", "-n", "-l", "-D",
+                # A check that is late gives the address up; what keepalived runs has its priority.
+                self.t.spawn([*gate.FIRST, "keepalived", "-n", "-l", "-D",
                               "-f", self.dir + "/keepalived.conf", "-p", self.dir + "/pid",
                               "-r", self.dir + "/vrrp.pid", "-c", self.dir + "/checkers.pid"],
                              stdin=subprocess.DEVNULL, stdout=out, stderr=out)
