@@ -134,6 +134,16 @@ leg_sent_all(const struct leg *l)
 	return l->fd != -1 && ioctl(l->fd, SIOCOUTQ, &left) == 0 && left == 0;
 }
 
+bool
+leg_sends(const struct leg *l, unsigned within_ms)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	return l->fd != -1 && getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	    info.tcpi_last_data_sent < within_ms;
+}
+
 void
 leg_tcp(int fd, unsigned user_timeout_ms)
 {

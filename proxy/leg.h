@@ -79,6 +79,9 @@ bool leg_broken(const struct leg *l);
 /* Has the peer's kernel taken everything that was sent? */
 bool leg_sent_all(const struct leg *l);
 
+/* Have bytes gone to the peer within that time? Where it takes none, none go. */
+bool leg_sends(const struct leg *l, unsigned within_ms);
+
 /*
  * TCP_USER_TIMEOUT (ms) and no delay; a failure is not worth a connection. What is accepted from a
  * listening socket has its options.

@@ -7,6 +7,7 @@ import signal
 import socket
 import struct
 import termios
+import threading
 import time
 
 import fake
@@ -19,6 +20,7 @@ if why:
     tap.skip_all(why)
 
 MIB = 1 << 20
+FLUSH_S = 5     # FLUSH_MS of proxy/conn.c
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 RNG = random.Random(SEED)
 BLOB = RNG.randbytes(9 * MIB)
@@ -115,6 +117,22 @@ class Client:
     def good(self, most=MIB):
         got, want = self.take(most)
         return got == want
+
+
+def slowly(c, seconds):
+    """What comes, for so long in small pieces; then all that is left."""
+    got, pause, start = bytearray(), threading.Event(), time.monotonic()
+    while time.monotonic() - start < seconds:
+        try:
+            part = c.c.sock.recv(10000)
+        except ConnectionResetError:
+            break
+        if not part:
+            break
+        got += part
+        pause.wait(0.3)
+    rest, want = c.take(eof=True)
+    return bytes(got) + rest, want
 
 
 def some():
@@ -265,6 +283,24 @@ with tap.Test(deadline=240) as t:
              held, len(got), total - c.before,
              "as sent" if got == want[:len(got)] else "not as sent"))
     t.same(g.wait_closed(closes), {"node_reset": 1}, "and the connection ends with the reason")
+
+    # The same, and its client takes much longer than one has that takes nothing.
+    c, held = stuck_midway(g, node)
+    closes = g.closes()
+    node.reset(c.peer)
+    tap.wait_for(lambda: [x for x in g.clients() if x.get("stage") == "flush"], 1)
+    got, want = slowly(c, 3 * FLUSH_S)
+    total = g.stats()["bytes_to_client"]
+    t.ok(held > 0 and got == want[:len(got)] and len(got) == total - c.before,
+         "a node that dies: who is slow gets it as well",
+         "%d of %d bytes arrived" % (len(got), total - c.before))
+    t.same(g.wait_closed(closes), {"node_reset": 1}, "and ends with the reason")
+    # And one that takes nothing is not waited for.
+    c, held = stuck_midway(g, node)
+    closes = g.closes()
+    node.reset(c.peer)
+    t.same(g.wait_closed(closes, 60), {"node_reset": 1}, "who takes nothing is given up")
+    c.c.close()
     other.ask(2 * MIB, MIB)
     t.ok(other.good(), "others go on")
 
