@@ -19,6 +19,7 @@ GUIDS = 1000
 FEW = 60                # at real nodes
 EACH = 5
 TOGETHER = 4
+LEFT, NEWCOMERS = 240, 45
 
 
 def proxy(t, nodes, **policy):
@@ -95,6 +96,33 @@ def crowd(t):
     g = proxy(t, fakes).start()
     many(t, g, fakes, GUIDS, 1.25)
     t.same(g.stop(), 0, "crowd: smbgate ends with status 0")
+    for f in fakes:
+        f.stop()
+
+
+def stale(t):
+    """Who has left for longer than pin-linger counts nowhere, though nobody asks for clients."""
+    fakes = [fake.FakeNode(t, "f%d" % i, "127.0.0.%d" % (40 + i)).start() for i in (1, 2, 3)]
+    g = proxy(t, fakes, pin_linger="3s").start()
+    for f in fakes[1:]:
+        g.ctl("drain", f.name)
+    for _ in range(LEFT):
+        c = smb2.Conn("127.0.0.1", g.port).negotiate()
+        c.login()
+        c.reset()
+    g.wait_connections(0)
+    left = g.node_list()["f1"]["clients"]
+    for f in fakes[1:]:
+        g.ctl("undrain", f.name)
+    t.comes(lambda: [x["clients"] for x in g.node_list().values()], [0] * 3,
+            "%d of %d that were lost linger, and count no longer then" % (left, LEFT), seconds=20)
+    live = [smb2.Conn("127.0.0.1", g.port).negotiate() for _ in range(NEWCOMERS)]
+    even(t, collections.Counter(which(c) for c in live), [f.name for f in fakes],
+         "%d that come then" % NEWCOMERS, 3)
+    t.ok(left > 0, "they had counted before", left)
+    for c in live:
+        c.close()
+    t.same(g.stop(), 0, "stale: smbgate ends with status 0")
     for f in fakes:
         f.stop()
 
@@ -403,6 +431,7 @@ def main(t):
     linger(t, nodes)
     no_guid(t, nodes)
     crowd(t)
+    stale(t)
     weights(t)
     restarts(t)
     nothing_before(t)

@@ -17,7 +17,7 @@ why = redis.missing() or gate.missing()
 if why:
     tap.skip_all(why)
 
-LEFT = 6
+LEFT, GOING = 6, 150
 # Who is refused comes again, and is served when all proxies are known to have the same nodes: that
 # of one that cannot say so is waited for no longer than its lease, and a second to see it.
 SERVED_S = 7
@@ -135,6 +135,48 @@ def slow_drain(t):
         t.same(g.stop(), 0, "slow drain: %s ends with status 0" % g.name)
 
 
+def leaving(t):
+    """The way to Redis is slow, and many come and go: nobody lives there whom no proxy has; and
+    when their nodes die, they come back through another proxy at once."""
+    nodes = [fake.FakeNode(t, "f%d" % i, "127.0.0.%d" % (40 + i)).start() for i in (1, 2, 3)]
+    r = redis.Server(t).start()
+    way = Way(t, r.port)
+    a = several.proxy(t, nodes, [way.endpoint], "a")
+    b = several.proxy(t, nodes, [r.endpoint], "b")
+    several.healed(a, b)
+    tap.wait_for(lambda: several.ripe(a) and several.ripe(b), 10, message="not ripe")
+    several.agree(a, b)
+    way.delay(up=0.3)
+    guids = [os.urandom(16) for _ in range(GOING)]
+
+    def come(guid):
+        for _ in range(100):    # new ones are refused while Redis is thought to be away
+            c = served(a, guid)
+            if c:
+                c.login()
+                return c
+        return None
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        live = list(pool.map(come, guids))
+    t.ok(all(live), "Redis answers after 300 ms: %d clients log on" % GOING)
+    for i, c in enumerate(live):
+        c.close() if i % 2 else c.reset()
+    t.comes(lambda: held(r), 0, "and when they have gone, nobody lives there", seconds=10)
+    way.delay()
+    for n in nodes[:2]:
+        n.stop()
+    tap.wait_for(lambda: sorted(b.node_states().values()) == ["down", "down", "up"], 60,
+                 message=b.node_states)
+    back = [served(b, guid) for guid in guids]
+    t.same({several.which(c) if c else None for c in back}, {"f3"},
+           "their nodes die: all are served through the other proxy")
+    for c in back:
+        c.close()
+    for g in (a, b):
+        t.same(g.stop(), 0, "leaving: %s ends with status 0" % g.name)
+    nodes[2].stop()
+
+
 def binds_nowhere(p, m):
     """Nodes know no session that is bound."""
     if isinstance(m, bytes) or m.cmd != smb2.SESSION_SETUP or not m.body[2] & smb2.BINDING:
@@ -210,6 +252,7 @@ def strangers(t):
 def main(t):
     left_behind(t)
     slow_drain(t)
+    leaving(t)
     strangers(t)
 
 
