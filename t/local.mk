@@ -63,7 +63,10 @@ UNIT_TESTS += \
 	t/unit/nodes-probe.t \
 	t/unit/nodes-source.t \
 	t/unit/policy-conf.t \
+	t/unit/policy-diff.t \
+	t/unit/policy-lists.t \
 	t/unit/policy-policy.t \
+	t/unit/policy-values.t \
 	t/unit/proxy-awake.t \
 	t/unit/proxy-describe.t \
 	t/unit/proxy-evidence.t \
@@ -223,10 +226,18 @@ t_unit_policy_conf_t_SOURCES = t/unit/policy-conf.c t/unit/lib/policy.h t/unit/l
 	t/unit/lib/memory.h
 t_unit_policy_conf_t_LDADD = $(LINK_POLICY)
 t_unit_policy_conf_t_LDFLAGS = $(AM_LDFLAGS) $(WRAP_MEMORY)
+t_unit_policy_diff_t_SOURCES = t/unit/policy-diff.c t/unit/lib/policy.h t/unit/lib/policyfile.c \
+	t/unit/lib/policyfile.h
+t_unit_policy_diff_t_LDADD = $(LINK_POLICY)
+t_unit_policy_lists_t_SOURCES = t/unit/policy-lists.c t/unit/lib/policy.h \
+	t/unit/lib/policyfile.c t/unit/lib/policyfile.h
+t_unit_policy_lists_t_LDADD = $(LINK_POLICY)
 t_unit_policy_policy_t_SOURCES = t/unit/policy-policy.c t/unit/lib/policy.h t/unit/lib/memory.c \
-	t/unit/lib/memory.h
+	t/unit/lib/memory.h t/unit/lib/policyfile.c t/unit/lib/policyfile.h
 t_unit_policy_policy_t_LDADD = $(LINK_POLICY)
 t_unit_policy_policy_t_LDFLAGS = $(AM_LDFLAGS) $(WRAP_MEMORY)
+t_unit_policy_values_t_SOURCES = t/unit/policy-values.c
+t_unit_policy_values_t_LDADD = $(LINK_POLICY)
 t_unit_proxy_describe_t_SOURCES = t/unit/proxy-describe.c t/unit/lib/house.c t/unit/lib/house.h
 t_unit_proxy_describe_t_LDADD = $(LINK_PROXY)
 t_unit_proxy_awake_t_SOURCES = t/unit/proxy-awake.c
