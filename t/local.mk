@@ -53,8 +53,12 @@ UNIT_TESTS += \
 	t/unit/inspect-who.t \
 	t/unit/inspect-filter.t \
 	t/unit/daemon-view.t \
-	t/unit/keyd.t \
 	t/unit/keyd-channel.t \
+	t/unit/keyd-keytab.t \
+	t/unit/keyd-ntlm.t \
+	t/unit/keyd-process.t \
+	t/unit/keyd-rules.t \
+	t/unit/keyd-tickets.t \
 	t/unit/nodes-agent.t \
 	t/unit/nodes-dial.t \
 	t/unit/nodes-doubt.t \
@@ -63,7 +67,10 @@ UNIT_TESTS += \
 	t/unit/nodes-probe.t \
 	t/unit/nodes-source.t \
 	t/unit/policy-conf.t \
+	t/unit/policy-diff.t \
+	t/unit/policy-lists.t \
 	t/unit/policy-policy.t \
+	t/unit/policy-values.t \
 	t/unit/proxy-awake.t \
 	t/unit/proxy-describe.t \
 	t/unit/proxy-evidence.t \
@@ -223,10 +230,18 @@ t_unit_policy_conf_t_SOURCES = t/unit/policy-conf.c t/unit/lib/policy.h t/unit/l
 	t/unit/lib/memory.h
 t_unit_policy_conf_t_LDADD = $(LINK_POLICY)
 t_unit_policy_conf_t_LDFLAGS = $(AM_LDFLAGS) $(WRAP_MEMORY)
+t_unit_policy_diff_t_SOURCES = t/unit/policy-diff.c t/unit/lib/policy.h t/unit/lib/policyfile.c \
+	t/unit/lib/policyfile.h
+t_unit_policy_diff_t_LDADD = $(LINK_POLICY)
+t_unit_policy_lists_t_SOURCES = t/unit/policy-lists.c t/unit/lib/policy.h \
+	t/unit/lib/policyfile.c t/unit/lib/policyfile.h
+t_unit_policy_lists_t_LDADD = $(LINK_POLICY)
 t_unit_policy_policy_t_SOURCES = t/unit/policy-policy.c t/unit/lib/policy.h t/unit/lib/memory.c \
-	t/unit/lib/memory.h
+	t/unit/lib/memory.h t/unit/lib/policyfile.c t/unit/lib/policyfile.h
 t_unit_policy_policy_t_LDADD = $(LINK_POLICY)
 t_unit_policy_policy_t_LDFLAGS = $(AM_LDFLAGS) $(WRAP_MEMORY)
+t_unit_policy_values_t_SOURCES = t/unit/policy-values.c
+t_unit_policy_values_t_LDADD = $(LINK_POLICY)
 t_unit_proxy_describe_t_SOURCES = t/unit/proxy-describe.c t/unit/lib/house.c t/unit/lib/house.h
 t_unit_proxy_describe_t_LDADD = $(LINK_PROXY)
 t_unit_proxy_awake_t_SOURCES = t/unit/proxy-awake.c
@@ -274,11 +289,23 @@ t_unit_state_wake_t_LDADD = $(LINK_STATE)
 t_unit_state_wake_t_LDFLAGS = -Wl,--wrap=pthread_mutex_lock,--wrap=pthread_mutex_unlock \
 	-Wl,--wrap=write
 # Its parts one by one: keyd/ is a program, and nobody links it.
-t_unit_keyd_t_SOURCES = t/unit/keyd.c t/unit/lib/vectors.h keyd/arena.c keyd/apreq.c \
-	keyd/authent.c keyd/ntlm.c keyd/ntlmhash.c keyd/rules.c keyd/seen.c
-t_unit_keyd_t_LDADD = $(LINK_AUTH)
 t_unit_keyd_channel_t_SOURCES = t/unit/keyd-channel.c keyd/channel.c
 t_unit_keyd_channel_t_LDADD = $(LINK_AUTH)
+t_unit_keyd_keytab_t_SOURCES = t/unit/keyd-keytab.c t/unit/lib/keydmade.c t/unit/lib/keydmade.h \
+	t/unit/lib/vectors.h keyd/arena.c
+t_unit_keyd_keytab_t_LDADD = $(LINK_AUTH)
+t_unit_keyd_ntlm_t_SOURCES = t/unit/keyd-ntlm.c t/unit/lib/keydmade.c t/unit/lib/keydmade.h \
+	t/unit/lib/keydrules.c t/unit/lib/keydrules.h t/unit/lib/vectors.h keyd/arena.c \
+	keyd/ntlm.c keyd/ntlmhash.c keyd/rules.c keyd/seen.c
+t_unit_keyd_ntlm_t_LDADD = $(LINK_AUTH)
+t_unit_keyd_process_t_SOURCES = t/unit/keyd-process.c t/unit/lib/keydmade.c t/unit/lib/keydmade.h
+t_unit_keyd_process_t_LDADD = $(LINK_AUTH)
+t_unit_keyd_rules_t_SOURCES = t/unit/keyd-rules.c t/unit/lib/keydrules.c t/unit/lib/keydrules.h \
+	keyd/rules.c keyd/seen.c
+t_unit_keyd_rules_t_LDADD = $(LINK_AUTH)
+t_unit_keyd_tickets_t_SOURCES = t/unit/keyd-tickets.c t/unit/lib/keydmade.c t/unit/lib/keydmade.h \
+	t/unit/lib/vectors.h keyd/apreq.c keyd/authent.c
+t_unit_keyd_tickets_t_LDADD = $(LINK_AUTH)
 
 # What t/e2e/keyed-keyd.t runs: real tickets, and smbgate's side of smbgate-keyd without SMB.
 check_PROGRAMS += t/door t/gss t/keyc t/conversation
