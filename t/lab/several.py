@@ -151,7 +151,9 @@ class Standing:
         self.channels = [opened(gates[0], self.guid)]
         self.node = which(self.channels[0])
         self.session = self.channels[0].login()
-        self.channels[0].tree(self.session)
+        # With a file open, a drain does not find it quiet and let it go.
+        tid = self.channels[0].tree(self.session)
+        self.channels[0].create(self.session, tid, "standing-" + self.guid.hex(), disp=3)
         for g in gates[1:]:
             c = opened(g, self.guid)
             self.channels.append(c)
