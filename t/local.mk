@@ -66,6 +66,7 @@ UNIT_TESTS += \
 	t/unit/nodes-place.t \
 	t/unit/nodes-probe.t \
 	t/unit/nodes-source.t \
+	t/unit/policy-bad.t \
 	t/unit/policy-conf.t \
 	t/unit/policy-diff.t \
 	t/unit/policy-lists.t \
@@ -226,6 +227,9 @@ t_unit_nodes_place_t_SOURCES = t/unit/nodes-place.c
 t_unit_nodes_place_t_LDADD = $(LINK_NODES)
 t_unit_nodes_source_t_SOURCES = t/unit/nodes-source.c
 t_unit_nodes_source_t_LDADD = $(LINK_INSPECT)
+t_unit_policy_bad_t_SOURCES = t/unit/policy-bad.c t/unit/lib/policy.h t/unit/lib/policyfile.c \
+	t/unit/lib/policyfile.h
+t_unit_policy_bad_t_LDADD = $(LINK_POLICY)
 t_unit_policy_conf_t_SOURCES = t/unit/policy-conf.c t/unit/lib/policy.h t/unit/lib/memory.c \
 	t/unit/lib/memory.h
 t_unit_policy_conf_t_LDADD = $(LINK_POLICY)
