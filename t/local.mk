@@ -91,8 +91,11 @@ UNIT_TESTS += \
 	t/unit/smb-neg.t \
 	t/unit/smb-recordings.t \
 	t/unit/daemon-inherit.t \
+	t/unit/state-facts.t \
 	t/unit/state-local.t \
 	t/unit/state-queries.t \
+	t/unit/state-record.t \
+	t/unit/state-reply.t \
 	t/unit/state-rests.t \
 	t/unit/state-shared.t \
 	t/unit/state-wake.t
@@ -280,13 +283,21 @@ t_unit_smb_neg_t_SOURCES = t/unit/smb-neg.c t/unit/lib/vectors.h t/unit/lib/walk
 t_unit_smb_neg_t_LDADD = $(LINK_SMB)
 t_unit_smb_recordings_t_SOURCES = t/unit/smb-recordings.c t/unit/lib/vectors.h t/unit/lib/walk.h
 t_unit_smb_recordings_t_LDADD = $(LINK_SMB)
+t_unit_state_facts_t_SOURCES = t/unit/state-facts.c t/unit/lib/claims.c t/unit/lib/claims.h \
+	t/unit/lib/seal.c t/unit/lib/seal.h
+t_unit_state_facts_t_LDADD = $(LINK_STATE)
 t_unit_state_local_t_SOURCES = t/unit/state-local.c
 t_unit_state_local_t_LDADD = $(LINK_STATE)
 t_unit_state_queries_t_SOURCES = t/unit/state-queries.c
 t_unit_state_queries_t_LDADD = $(LINK_STATE)
+t_unit_state_record_t_SOURCES = t/unit/state-record.c t/unit/lib/seal.c t/unit/lib/seal.h
+t_unit_state_record_t_LDADD = $(LINK_STATE)
+t_unit_state_reply_t_SOURCES = t/unit/state-reply.c
+t_unit_state_reply_t_LDADD = $(LINK_STATE)
 t_unit_state_rests_t_SOURCES = t/unit/state-rests.c
 t_unit_state_rests_t_LDADD = $(LINK_STATE)
-t_unit_state_shared_t_SOURCES = t/unit/state-shared.c
+t_unit_state_shared_t_SOURCES = t/unit/state-shared.c t/unit/lib/claims.c t/unit/lib/claims.h \
+	t/unit/lib/seal.c t/unit/lib/seal.h
 t_unit_state_shared_t_LDADD = $(LINK_STATE)
 t_unit_state_wake_t_SOURCES = t/unit/state-wake.c
 t_unit_state_wake_t_LDADD = $(LINK_STATE)
