@@ -37,6 +37,7 @@ UNIT_TESTS += \
 	t/unit/daemon-mover.t \
 	t/unit/daemon-passed.t \
 	t/unit/daemon-places.t \
+	t/unit/daemon-report.t \
 	t/unit/daemon-scribe.t \
 	t/unit/inspect-decisions.t \
 	t/unit/inspect-keyed.t \
@@ -151,12 +152,15 @@ t_unit_daemon_passed_t_SOURCES = t/unit/daemon-passed.c
 t_unit_daemon_passed_t_LDADD = $(LINK_DAEMON)
 t_unit_daemon_places_t_SOURCES = t/unit/daemon-places.c
 t_unit_daemon_places_t_LDADD = $(LINK_DAEMON)
+t_unit_daemon_report_t_SOURCES = t/unit/daemon-report.c t/unit/lib/ctlsocket.c \
+	t/unit/lib/ctlsocket.h
+t_unit_daemon_report_t_LDADD = $(LINK_DAEMON)
 t_unit_daemon_scribe_t_SOURCES = t/unit/daemon-scribe.c
 t_unit_daemon_scribe_t_LDADD = $(LINK_DAEMON)
 t_unit_daemon_scribe_t_LDFLAGS = -Wl,--wrap=mailbox_post
 t_unit_daemon_http_t_SOURCES = t/unit/daemon-http.c
 t_unit_daemon_http_t_LDADD = $(LINK_DAEMON)
-t_unit_daemon_ctl_t_SOURCES = t/unit/daemon-ctl.c
+t_unit_daemon_ctl_t_SOURCES = t/unit/daemon-ctl.c t/unit/lib/ctlsocket.c t/unit/lib/ctlsocket.h
 t_unit_daemon_ctl_t_LDADD = $(LINK_DAEMON)
 t_unit_inspect_decisions_t_SOURCES = t/unit/inspect-decisions.c t/unit/lib/made.c \
 	t/unit/lib/made.h t/unit/lib/talk.c t/unit/lib/talk.h
