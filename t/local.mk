@@ -14,8 +14,10 @@ UNIT_TESTS =
 if HAVE_CMOCKA
 UNIT_TESTS += \
 	t/unit/auth-cluster.t \
+	t/unit/auth-der.t \
 	t/unit/auth-keyq.t \
 	t/unit/auth-keys.t \
+	t/unit/auth-ntlm.t \
 	t/unit/auth-seal.t \
 	t/unit/auth-tokens.t \
 	t/unit/base-cpus.t \
@@ -120,14 +122,19 @@ LINK_DAEMON = $(GATE_LIBS) $(CMOCKA_LIBS) $(GATE_EXTLIBS) $(CAP_LIBS) $(SECCOMP_
 
 t_unit_auth_cluster_t_SOURCES = t/unit/auth-cluster.c
 t_unit_auth_cluster_t_LDADD = $(LINK_AUTH)
+t_unit_auth_der_t_SOURCES = t/unit/auth-der.c
+t_unit_auth_der_t_LDADD = $(LINK_AUTH)
 t_unit_auth_keyq_t_SOURCES = t/unit/auth-keyq.c
 t_unit_auth_keyq_t_LDADD = $(LINK_AUTH)
 t_unit_auth_keys_t_SOURCES = t/unit/auth-keys.c t/unit/lib/authvec.h t/unit/lib/vectors.h
 t_unit_auth_keys_t_LDADD = $(LINK_AUTH)
+t_unit_auth_ntlm_t_SOURCES = t/unit/auth-ntlm.c t/unit/lib/blob.c t/unit/lib/blob.h \
+	t/unit/lib/vectors.h t/unit/lib/walk.h t/unit/lib/walkauth.h
+t_unit_auth_ntlm_t_LDADD = $(LINK_AUTH)
 t_unit_auth_seal_t_SOURCES = t/unit/auth-seal.c t/unit/lib/authvec.h t/unit/lib/vectors.h
 t_unit_auth_seal_t_LDADD = $(LINK_AUTH)
-t_unit_auth_tokens_t_SOURCES = t/unit/auth-tokens.c t/unit/lib/vectors.h t/unit/lib/walk.h \
-	t/unit/lib/walkauth.h
+t_unit_auth_tokens_t_SOURCES = t/unit/auth-tokens.c t/unit/lib/blob.c t/unit/lib/blob.h \
+	t/unit/lib/vectors.h t/unit/lib/walk.h t/unit/lib/walkauth.h
 t_unit_auth_tokens_t_LDADD = $(LINK_AUTH)
 t_unit_base_cpus_t_SOURCES = t/unit/base-cpus.c
 t_unit_base_cpus_t_LDADD = $(LINK_BASE)
