@@ -14,8 +14,10 @@ UNIT_TESTS =
 if HAVE_CMOCKA
 UNIT_TESTS += \
 	t/unit/auth-cluster.t \
+	t/unit/auth-der.t \
 	t/unit/auth-keyq.t \
 	t/unit/auth-keys.t \
+	t/unit/auth-ntlm.t \
 	t/unit/auth-seal.t \
 	t/unit/auth-tokens.t \
 	t/unit/base-cpus.t \
@@ -37,6 +39,7 @@ UNIT_TESTS += \
 	t/unit/daemon-mover.t \
 	t/unit/daemon-passed.t \
 	t/unit/daemon-places.t \
+	t/unit/daemon-report.t \
 	t/unit/daemon-scribe.t \
 	t/unit/inspect-decisions.t \
 	t/unit/inspect-keyed.t \
@@ -66,6 +69,7 @@ UNIT_TESTS += \
 	t/unit/nodes-place.t \
 	t/unit/nodes-probe.t \
 	t/unit/nodes-source.t \
+	t/unit/policy-bad.t \
 	t/unit/policy-conf.t \
 	t/unit/policy-diff.t \
 	t/unit/policy-lists.t \
@@ -90,8 +94,11 @@ UNIT_TESTS += \
 	t/unit/smb-neg.t \
 	t/unit/smb-recordings.t \
 	t/unit/daemon-inherit.t \
+	t/unit/state-facts.t \
 	t/unit/state-local.t \
 	t/unit/state-queries.t \
+	t/unit/state-record.t \
+	t/unit/state-reply.t \
 	t/unit/state-rests.t \
 	t/unit/state-shared.t \
 	t/unit/state-wake.t
@@ -115,14 +122,19 @@ LINK_DAEMON = $(GATE_LIBS) $(CMOCKA_LIBS) $(GATE_EXTLIBS) $(CAP_LIBS) $(SECCOMP_
 
 t_unit_auth_cluster_t_SOURCES = t/unit/auth-cluster.c
 t_unit_auth_cluster_t_LDADD = $(LINK_AUTH)
+t_unit_auth_der_t_SOURCES = t/unit/auth-der.c
+t_unit_auth_der_t_LDADD = $(LINK_AUTH)
 t_unit_auth_keyq_t_SOURCES = t/unit/auth-keyq.c
 t_unit_auth_keyq_t_LDADD = $(LINK_AUTH)
 t_unit_auth_keys_t_SOURCES = t/unit/auth-keys.c t/unit/lib/authvec.h t/unit/lib/vectors.h
 t_unit_auth_keys_t_LDADD = $(LINK_AUTH)
+t_unit_auth_ntlm_t_SOURCES = t/unit/auth-ntlm.c t/unit/lib/blob.c t/unit/lib/blob.h \
+	t/unit/lib/vectors.h t/unit/lib/walk.h t/unit/lib/walkauth.h
+t_unit_auth_ntlm_t_LDADD = $(LINK_AUTH)
 t_unit_auth_seal_t_SOURCES = t/unit/auth-seal.c t/unit/lib/authvec.h t/unit/lib/vectors.h
 t_unit_auth_seal_t_LDADD = $(LINK_AUTH)
-t_unit_auth_tokens_t_SOURCES = t/unit/auth-tokens.c t/unit/lib/vectors.h t/unit/lib/walk.h \
-	t/unit/lib/walkauth.h
+t_unit_auth_tokens_t_SOURCES = t/unit/auth-tokens.c t/unit/lib/blob.c t/unit/lib/blob.h \
+	t/unit/lib/vectors.h t/unit/lib/walk.h t/unit/lib/walkauth.h
 t_unit_auth_tokens_t_LDADD = $(LINK_AUTH)
 t_unit_base_cpus_t_SOURCES = t/unit/base-cpus.c
 t_unit_base_cpus_t_LDADD = $(LINK_BASE)
@@ -147,12 +159,15 @@ t_unit_daemon_passed_t_SOURCES = t/unit/daemon-passed.c
 t_unit_daemon_passed_t_LDADD = $(LINK_DAEMON)
 t_unit_daemon_places_t_SOURCES = t/unit/daemon-places.c
 t_unit_daemon_places_t_LDADD = $(LINK_DAEMON)
+t_unit_daemon_report_t_SOURCES = t/unit/daemon-report.c t/unit/lib/ctlsocket.c \
+	t/unit/lib/ctlsocket.h
+t_unit_daemon_report_t_LDADD = $(LINK_DAEMON)
 t_unit_daemon_scribe_t_SOURCES = t/unit/daemon-scribe.c
 t_unit_daemon_scribe_t_LDADD = $(LINK_DAEMON)
 t_unit_daemon_scribe_t_LDFLAGS = -Wl,--wrap=mailbox_post
 t_unit_daemon_http_t_SOURCES = t/unit/daemon-http.c
 t_unit_daemon_http_t_LDADD = $(LINK_DAEMON)
-t_unit_daemon_ctl_t_SOURCES = t/unit/daemon-ctl.c
+t_unit_daemon_ctl_t_SOURCES = t/unit/daemon-ctl.c t/unit/lib/ctlsocket.c t/unit/lib/ctlsocket.h
 t_unit_daemon_ctl_t_LDADD = $(LINK_DAEMON)
 t_unit_inspect_decisions_t_SOURCES = t/unit/inspect-decisions.c t/unit/lib/made.c \
 	t/unit/lib/made.h t/unit/lib/talk.c t/unit/lib/talk.h
@@ -226,6 +241,9 @@ t_unit_nodes_place_t_SOURCES = t/unit/nodes-place.c
 t_unit_nodes_place_t_LDADD = $(LINK_NODES)
 t_unit_nodes_source_t_SOURCES = t/unit/nodes-source.c
 t_unit_nodes_source_t_LDADD = $(LINK_INSPECT)
+t_unit_policy_bad_t_SOURCES = t/unit/policy-bad.c t/unit/lib/policy.h t/unit/lib/policyfile.c \
+	t/unit/lib/policyfile.h
+t_unit_policy_bad_t_LDADD = $(LINK_POLICY)
 t_unit_policy_conf_t_SOURCES = t/unit/policy-conf.c t/unit/lib/policy.h t/unit/lib/memory.c \
 	t/unit/lib/memory.h
 t_unit_policy_conf_t_LDADD = $(LINK_POLICY)
@@ -276,13 +294,21 @@ t_unit_smb_neg_t_SOURCES = t/unit/smb-neg.c t/unit/lib/vectors.h t/unit/lib/walk
 t_unit_smb_neg_t_LDADD = $(LINK_SMB)
 t_unit_smb_recordings_t_SOURCES = t/unit/smb-recordings.c t/unit/lib/vectors.h t/unit/lib/walk.h
 t_unit_smb_recordings_t_LDADD = $(LINK_SMB)
+t_unit_state_facts_t_SOURCES = t/unit/state-facts.c t/unit/lib/claims.c t/unit/lib/claims.h \
+	t/unit/lib/seal.c t/unit/lib/seal.h
+t_unit_state_facts_t_LDADD = $(LINK_STATE)
 t_unit_state_local_t_SOURCES = t/unit/state-local.c
 t_unit_state_local_t_LDADD = $(LINK_STATE)
 t_unit_state_queries_t_SOURCES = t/unit/state-queries.c
 t_unit_state_queries_t_LDADD = $(LINK_STATE)
+t_unit_state_record_t_SOURCES = t/unit/state-record.c t/unit/lib/seal.c t/unit/lib/seal.h
+t_unit_state_record_t_LDADD = $(LINK_STATE)
+t_unit_state_reply_t_SOURCES = t/unit/state-reply.c
+t_unit_state_reply_t_LDADD = $(LINK_STATE)
 t_unit_state_rests_t_SOURCES = t/unit/state-rests.c
 t_unit_state_rests_t_LDADD = $(LINK_STATE)
-t_unit_state_shared_t_SOURCES = t/unit/state-shared.c
+t_unit_state_shared_t_SOURCES = t/unit/state-shared.c t/unit/lib/claims.c t/unit/lib/claims.h \
+	t/unit/lib/seal.c t/unit/lib/seal.h
 t_unit_state_shared_t_LDADD = $(LINK_STATE)
 t_unit_state_wake_t_SOURCES = t/unit/state-wake.c
 t_unit_state_wake_t_LDADD = $(LINK_STATE)
