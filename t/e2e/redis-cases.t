@@ -389,9 +389,38 @@ def replayed(t, nodes, r):
     ends(t, a, b)
 
 
+def versions(t, nodes, r):
+    """One proxy is of a version with other records: nobody is on two nodes, and who is new is
+    refused there until the last of the older ones has gone."""
+    other = os.environ.get("SMBGATE_OTHER")
+    if not other:
+        t.skip("another version", "SMBGATE_OTHER names no smbgate with another RECORD_VERSION")
+        return
+    old = several.proxy(t, nodes, [r.endpoint], "old")
+    ripe(old)
+    live = [on(old, "f1") for _ in range(10)]
+    new = several.proxy(t, nodes, [r.endpoint], "new", argv_prefix=[
+        *gate.FIRST, "sh", "-c", 'shift; exec "%s" "$@"' % other, "-"])
+    t.comes(lambda: several.state(new)["refusing"], True, "another version: it is not in the map")
+    for who, g in (("the old one", old), ("both", new)):
+        g.ctl("drain", "f1")
+        there = [served(new, guid) for guid, _ in live]
+        t.same(set(there) - {None, "f1"}, set(), "another version: %s drain: no second channel of "
+               "%d clients is on another node: %s" % (who, len(live), there.count(None)))
+    t.ok(all(c.is_open() for _, c in live), "another version: nobody is cut")
+    t.same(several.state(old)["lost"], 0, "another version: nothing is lost")
+    for _, c in live:
+        c.close()
+    ends(t, old)
+    t.comes(lambda: several.state(new)["refusing"], False, "the old one has gone: it is in the map")
+    ripe(new)
+    t.same({served(new, guid) for guid, _ in live} & {None, "f1"}, set(), "and serves everybody")
+    ends(t, new)
+
+
 def main(t):
     documented(t, nodes := fakes(t))
-    for case in (apart, still, cut, late, slow, stopped, replayed):
+    for case in (apart, still, cut, late, slow, stopped, replayed, versions):
         r = redis.Server(t).start()
         case(t, nodes, r)
         r.kill()
