@@ -137,7 +137,7 @@ class Watched:
         else:
             self.was.stop()
         tap.wait_for(lambda: all(redis.master_of(s)[1] != self.was.port for s in self.sentinels),
-                     60, message="no failover")
+                     120, message="no failover")
 
     def mend(self, kind):
         if kind == "kill master":

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 
+import gate
 import node
 import tap
 
@@ -120,7 +121,8 @@ class Server:
         if self.proc is None and not os.path.exists(conf):
             with open(conf, "w") as f:
                 f.write(self.text)
-        self.proc = self.t.spawn([self.program, conf], stdin=subprocess.DEVNULL,
+        # A Sentinel that is late by 2 s does nothing for 30 s.
+        self.proc = self.t.spawn([*gate.FIRST, self.program, conf], stdin=subprocess.DEVNULL,
                                  stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
         self.t.defer(self.kill)
         tap.wait_for(self.answers, 60, message=lambda: "%s does not start: %s" % (
