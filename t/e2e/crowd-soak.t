@@ -120,7 +120,7 @@ def one_smbd_killed(site, rng):
     """One client's process alone: which client that is, is smbd's business."""
     n = some_node(site, rng)
     there = at_node(site, n)
-    mine = sorted(set(n.pids()) - {n.listener()})[2:]
+    mine = n.serving()
     if mine:
         try:
             os.kill(rng.choice(mine), signal.SIGKILL)

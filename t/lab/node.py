@@ -211,7 +211,8 @@ class Node:
         tap.wait_for(up, seconds, message="%s does not answer" % self.name)
 
     def pids(self):
-        """Every process of this node, as seen from outside its namespace."""
+        """Every process of this node, as seen from outside its namespace, a parent before its
+        children: the numbers say nothing of that, for they begin anew."""
         if self.proc is None:
             return []
         kids = {}
@@ -235,7 +236,7 @@ class Node:
         want = "%08X:%04X" % (struct.unpack("=I", socket.inet_aton(self.addr))[0], self.port)
         with open("/proc/thread-self/net/tcp") as f:
             inode, = [x[9] for x in map(str.split, f) if x[1] == want and x[3] == "0A"]
-        for pid in sorted(self.pids()):
+        for pid in self.pids():
             try:
                 for fd in os.listdir("/proc/%d/fd" % pid):
                     if os.readlink("/proc/%d/fd/%s" % (pid, fd)) == "socket:[%s]" % inode:
@@ -243,6 +244,18 @@ class Node:
             except OSError:
                 pass
         raise RuntimeError("nobody listens for %s" % self.name)
+
+    def serving(self):
+        """The processes of clients, not those that smbd has for itself, which have names."""
+        out = []
+        for pid in self.pids()[2:]:
+            try:
+                with open("/proc/%d/comm" % pid) as f:
+                    if f.read().startswith(("smbd[", "smbd\n")):
+                        out.append(pid)
+            except OSError:
+                pass
+        return out
 
     def _signal(self, sig):
         for p in self.pids()[1:]:
