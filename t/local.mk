@@ -471,7 +471,7 @@ E2E_TESTS = \
 
 EXTRA_DIST += dev/count-assertions dev/include-graph
 EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/frames t/hostile \
-	t/lab/ad.py t/lab/agent.py \
+	t/lab/ad.py t/lab/agent.py t/lab/boxes.py \
 	t/lab/capture.py \
 	t/lab/certs.py \
 	t/lab/clients.py \
