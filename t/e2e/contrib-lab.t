@@ -53,9 +53,11 @@ class Lab:
 
     def up(self):
         self.t.defer(self.call, "down")
+        began = self.t.elapsed()
         status, said = self.call("up", "--build", gate.build_dir(), "--tie", str(os.getpid()),
                                  seconds=600)
-        if self.t.ok(status == 0, "t/lab/cluster up, in %.0f s" % self.t.elapsed(), said):
+        if self.t.ok(status == 0, "t/lab/cluster up, in %.0f s" % (self.t.elapsed() - began),
+                     said):
             state = self.status()
             os.environ["KRB5_CONFIG"] = state["krb5"]
             self.caches, self.public = state["caches"], state["public"]
@@ -236,8 +238,7 @@ def traces(pids):
 
 
 def nothing_left(t, lab):
-    pids = {p: keeper.began(p) for p in lab.kept.processes().values()}
-    pids = {p: at for p, at in pids.items() if at}
+    pids = keeper.running(lab.kept.processes().values())
     spaces, _ = traces(set(pids))
     # a namespace for each host's network, and more for those that have their own files
     t.ok(len(pids) > 50 and len(spaces) > 20, "there are %d processes in %d namespaces" % (
@@ -245,7 +246,7 @@ def nothing_left(t, lab):
     t0 = t.ran()
     status, said = lab.call("down", seconds=120)
     t.ok(status == 0, "t/lab/cluster down, in %.1f s" % (t.ran() - t0), said)
-    t.same([p for p in pids if keeper.began(p) == pids[p]], [], "no process is left")
+    t.same(keeper.left(pids), [], "no process is left")
     t.same(spaces & traces(set())[1], set(), "no namespace is")
     with open("/proc/self/mounts") as f:
         t.same([x for x in f if lab.top in x], [], "no mount is")
@@ -253,7 +254,35 @@ def nothing_left(t, lab):
     t.same(lab.call("down"), (0, "cluster: it is not up\n"), "down once more")
 
 
+def something(t, _):
+    t.spawn(["sleep", "infinity"])
+    t.spawn(["setsid", "sleep", "infinity"])
+
+
+def whatever_happens(t):
+    """The keeper alone: what is inside ends with it, and with the process to which it is tied."""
+    tied = t.spawn(["sleep", "infinity"])
+    for name, victim, tie in (("the keeper is killed", None, None),
+                              ("the process it is tied to is", tied, tied.pid)):
+        k = keeper.Kept(node.tempdir(t) + "/kept")
+        t.same(k.up(something, t.diag, tie), None, name + ": it is up")
+        pids = keeper.running(k.processes().values())
+        own = k.keeper()
+        os.kill(victim.pid if victim else own, 9)
+        gone = tap.wait_for(lambda: not keeper.left(pids) and not k.keeper(), 60)
+        t.ok(len(pids) >= 3 and gone, name + ": nothing runs any more", pids, keeper.left(pids))
+        t.same((k.down(), os.path.exists(k.top)), (None, False), name + ": and nothing is left")
+        if victim is None:
+            os.waitpid(own, 0)
+
+    k = keeper.Kept(node.tempdir(t) + "/kept")
+    why = k.up(lambda *_: 1 / 0, t.diag)
+    t.ok(why and "ZeroDivisionError" in why and not os.path.exists(k.top),
+         "what cannot come up says why, and leaves nothing", why)
+
+
 def main(t):
+    whatever_happens(t)
     lab = Lab(t)
     if not lab.up():
         t.bail("there is no cluster")

@@ -49,6 +49,16 @@ def began(pid):
     return None if fields[0] == "Z" else int(fields[19])
 
 
+def running(pids):
+    """Of these processes, when each has started."""
+    return {p: at for p, at in ((p, began(p)) for p in pids) if at}
+
+
+def left(then):
+    """Of what running() gave, what runs still."""
+    return [p for p, at in then.items() if began(p) == at]
+
+
 def _inside(top, main, say_fd):
     """The keeper's child: for good."""
     netns.libc.prctl(tap.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -209,5 +219,6 @@ class Kept:
                     ids = next(x for x in f if x.startswith("NSpid:")).split()[1:]
             except (OSError, StopIteration):
                 continue
-            out[int(ids[1])] = int(ids[0])
+            if began(pid):
+                out[int(ids[1])] = pid
         return out
