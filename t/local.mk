@@ -371,6 +371,7 @@ E2E_TESTS = \
 	t/e2e/contrib-install.t \
 	t/e2e/contrib-keepalived.t \
 	t/e2e/contrib-kubernetes.t \
+	t/e2e/contrib-lab.t \
 	t/e2e/contrib-quickstart.t \
 	t/e2e/contrib-readme.t \
 	t/e2e/contrib-rpm.t \
@@ -471,23 +472,23 @@ E2E_TESTS = \
 
 EXTRA_DIST += dev/count-assertions dev/include-graph
 EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/frames t/hostile \
-	t/lab/ad.py t/lab/agent.py \
+	t/lab/ad.py t/lab/agent.py t/lab/boxes.py \
 	t/lab/capture.py \
 	t/lab/certs.py \
-	t/lab/clients.py \
+	t/lab/clients.py t/lab/cluster \
 	t/lab/copies.py \
 	t/lab/ctdb.py \
 	t/lab/failing.c t/lab/failing.py \
 	t/lab/fake.py \
 	t/lab/fresh.py \
 	t/lab/flock.py \
-	t/lab/front.py \
+	t/lab/front.py t/lab/full.py \
 	t/lab/gadget.c \
 	t/lab/inject.py \
 	t/lab/otherssl.c \
 	t/lab/gate.py \
 	t/lab/guide.py \
-	t/lab/kernel.py \
+	t/lab/keeper.py t/lab/kernel.py \
 	t/lab/keyed.py \
 	t/lab/kdc.py \
 	t/lab/keyd.py \

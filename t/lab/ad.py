@@ -348,14 +348,16 @@ def other_kvno(entries, by=7):
 class Domain:
     """A DC and one member.  .keytab holds everything that the proxy may have."""
 
-    def __init__(self, t, nodes=NODES, signing="auto", extra=(), loglevel=1):
+    def __init__(self, t, nodes=NODES, signing="auto", extra=(), loglevel=1, net=NET, gw=GW[0]):
+        """net: the DC's address, in its network.  gw: the one that clients know."""
         self.t = t
         self.dir = node.tempdir(t)
-        self.nas = Member(self, nodes, signing, extra, loglevel)
-        self.krb5 = self._file("krb5.conf", KRB5.format(dir=self.dir, dc=DC))
-        hosts = self._file("hosts", HOSTS.format(dc=DC, nas=nodes[0][0], gw=GW[0]))
+        self.net, self.dc = net, net.split("/")[0]
+        self.nas = self.member(nodes, signing, extra, loglevel)
+        self.krb5 = self._file("krb5.conf", KRB5.format(dir=self.dir, dc=self.dc))
+        hosts = self._file("hosts", HOSTS.format(dc=self.dc, nas=nodes[0][0], gw=gw))
         nss = self._file("nsswitch", "passwd: files winbind\ngroup: files winbind\nhosts: files\n")
-        resolv = self._file("resolv", "nameserver %s\n" % DC)
+        resolv = self._file("resolv", "nameserver %s\n" % self.dc)
         # for this process and all that it starts, and for nobody else
         for src, dst in ((hosts, "/etc/hosts"), (nss, "/etc/nsswitch.conf"),
                          (resolv, "/etc/resolv.conf"), (self.krb5, "/etc/krb5.conf")):
@@ -366,6 +368,9 @@ class Domain:
         self.env.pop("KRB5CCNAME", None)
         self.proc = None
         self.times = {}
+
+    def member(self, *args):
+        return Member(self, *args)
 
     def _file(self, name, text):
         path = os.path.join(self.dir, name)
@@ -412,25 +417,30 @@ class Domain:
             nonlocal clock
             self.times[name] = time.monotonic() - clock
             clock = time.monotonic()
-        conf = self.provision()
+        self.provision()
         step("provision")
-        self.conf = conf
-        self.proc = self.serve("dc", ["samba", "-s", conf, "--no-process-group", "-F"])
-        for port in (389, 88, 445, 135):
-            self._listens(DC, port, self.proc, "dc.stderr")
+        self.start_dc()
         step("dc")
         self.nas.join()
         step("join")
         self.nas.start(wait=False)
-        self.export()
-        self.users = user_entries()
-        self.keytab = write_keytab(os.path.join(self.dir, "smbgate.keytab"),
-                                   self.hosts + self.users)
+        self.make_keytab()
         step("keytab")
         self.nas.wait()
         step("member")
         step("tickets")
         return self
+
+    def start_dc(self):
+        self.proc = self.serve("dc", ["samba", "-s", self.conf, "--no-process-group", "-F"])
+        for port in (389, 88, 445, 135):
+            self._listens(self.dc, port, self.proc, "dc.stderr")
+
+    def make_keytab(self):
+        self.export()
+        self.users = user_entries()
+        self.keytab = write_keytab(os.path.join(self.dir, "smbgate.keytab"),
+                                   self.hosts + self.users)
 
     def export(self):
         """The member's keys as the DC has them now in .hosts, and fresh tickets for all users."""
@@ -450,18 +460,17 @@ class Domain:
         os.mkdir(top)
         self.run(self.inside("dc", [
             "samba-tool", "domain", "provision", "--realm=" + REALM, "--domain=" + DOMAIN,
-            "--host-name=dc", "--host-ip=" + DC, "--server-role=dc", "--dns-backend=NONE",
+            "--host-name=dc", "--host-ip=" + self.dc, "--server-role=dc", "--dns-backend=NONE",
             "--function-level=2008_R2", "--adminpass=" + ADMIN, "--targetdir=" + top,
-            "--option=interfaces=%s" % NET, "--option=bind interfaces only=yes",
+            "--option=interfaces=%s" % self.net, "--option=bind interfaces only=yes",
             "--option=server services=" + SERVICES, "--option=log file=%s/log" % top,
             "--option=pid directory=%s/pid" % top, "--option=ncalrpc dir=%s/ncalrpc" % top,
             "--option=rpc start on demand helpers=no", "--option=load printers=no",
             "--option=ntlm auth=ntlmv2-only", "--option=disable netbios=yes"]))
         for d in ("pid", "ncalrpc"):
             os.makedirs(os.path.join(top, d), exist_ok=True)
-        conf = os.path.join(top, "etc", "smb.conf")
-        self.python(ACCOUNTS, conf, *["%s:%s" % i for i in USERS.items()])
-        return conf
+        self.conf = os.path.join(top, "etc", "smb.conf")
+        self.python(ACCOUNTS, self.conf, *["%s:%s" % i for i in USERS.items()])
 
     def _listens(self, addr, port, proc, log, seconds=120):
         def up():
@@ -508,11 +517,18 @@ class Domain:
         return write_keytab(os.path.join(self.dir, name), entries)
 
 
+def first(proc):
+    """The first process of the host that Domain.serve() has started, as seen from here."""
+    with open("/proc/%d/task/%d/children" % (proc.pid, proc.pid)) as f:
+        return int(f.read().split()[0])
+
+
 class Member:
-    """One smbd of the domain, with winbindd.  Looks like a node to gate.Gate."""
+    """One smbd of the domain, with winbindd.  Looks like a node to gate.Gate.  interfaces: what
+    smb.conf says of them, in place of what nodes makes it say."""
 
     def __init__(self, domain, nodes, signing="auto", extra=(), loglevel=1, name="nas",
-                 netbios=None):
+                 netbios=None, interfaces=None):
         self.domain, self.t, self.name = domain, domain.t, name
         self.netbios = netbios or name.upper()
         self.addrs = [n[0] for n in nodes]
@@ -526,7 +542,7 @@ class Member:
         self.conf = os.path.join(self.dir, "smb.conf")
         # smbd tells its interfaces from the last configured to the first
         self.told = [(ip, speed, caps, 21 + i) for i, (ip, speed, caps) in enumerate(nodes)]
-        interfaces = ['"%s/16;speed=%d%s,if_index=%d"' % (
+        interfaces = interfaces or ['"%s/16;speed=%d%s,if_index=%d"' % (
             ip, speed, ",capability=RSS" if caps else "", index)
             for ip, speed, caps, index in reversed(self.told)]
         with open(self.conf, "w") as f:
@@ -538,8 +554,12 @@ class Member:
     def endpoint(self):
         return "%s:%d" % (self.addr, self.port)
 
+    def inside(self, argv):
+        """argv as it is run on this host before it has started."""
+        return self.domain.inside(self.name, argv)
+
     def join(self):
-        self.domain.run(self.domain.inside(self.name, [
+        self.domain.run(self.inside([
             "net", "ads", "join", "-s", self.conf, "-S", "dc.lab.example", "--no-dns-updates",
             "-U", "Administrator%" + ADMIN]))
 
@@ -573,9 +593,7 @@ class Member:
         tap.wait_for(known, 120, message=lambda: "winbindd knows nobody: " + self.log()[-3000:])
 
     def first(self):
-        """The host's first process, as seen from here."""
-        with open("/proc/%d/task/%d/children" % (self.proc.pid, self.proc.pid)) as f:
-            return int(f.read().split()[0])
+        return first(self.proc)
 
     def log(self):
         return "".join(self.domain.text(os.path.join(self.name, f))

@@ -8,9 +8,9 @@ import threading
 class Program:
     """A program is run for each connection, and what it prints is the answer."""
 
-    def __init__(self, t, addr, argv, env=None):
+    def __init__(self, t, addr, argv, env=None, port=0):
         self.argv, self.env, self.over = argv, env, False
-        self.listener = socket.create_server((addr, 0))
+        self.listener = socket.create_server((addr, port))
         self.endpoint = "%s:%d" % self.listener.getsockname()
         threading.Thread(target=self._run, daemon=True).start()
         t.defer(self.stop)

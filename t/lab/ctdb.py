@@ -16,7 +16,29 @@ START = """\
 #!/bin/sh
 export CTDB_BASE={base} CTDB_TEST_MODE=1
 ctdbd 2>{base}/ctdbd.stderr
-exec {smbd} "$@"
+exec {program} "$@"
+"""
+
+# In CTDB_TEST_MODE ctdbd does not look which public addresses a node has.  So who is to move them
+# has a host of its own, with all the usual paths.
+HOST = """\
+#!/bin/sh
+set -e
+mkdir -p /run/ctdb {base}/var
+mount --bind {base} /etc/ctdb
+mount --bind {base}/var /var/lib/ctdb
+ctdbd 2>/etc/ctdb/ctdbd.stderr
+exec {program} "$@"
+"""
+
+# What moves them; of a link it asks ethtool, which is not everywhere.
+SCRIPTS = "/usr/share/ctdb/events/legacy/"
+MOVERS = ("00.ctdb.script", "10.interface.script")
+LINK = """\
+ethtool()
+{
+	[ "$(cat /sys/class/net/"$1"/carrier)" = 1 ] && echo "Link detected: yes"
+}
 """
 
 CONF = """\
@@ -37,8 +59,8 @@ CONF = """\
 
 CLUSTERED = """\
 	clustering = yes
-	ctdbd socket = {base}/run/ctdbd.socket
-[data]"""
+	ctdbd socket = {run}/ctdbd.socket
+"""
 
 
 def missing():
@@ -57,28 +79,50 @@ def _name(pid):
         return None
 
 
+def write(path, text, mode=0o644):
+    with open(path, "w") as f:
+        f.write(text)
+    os.chmod(path, mode)
+
+
+def make_base(base, addr, addrs, shared, program, public=()):
+    """A node's CTDB_BASE, in a cluster of addrs.  program: what base/start becomes when ctdbd runs.
+    public: lines of public_addresses, for a node that has a host of its own."""
+    for d in ("run", "volatile", "persistent", "state", "events/legacy", "events/notification"):
+        os.makedirs(os.path.join(base, d))
+    for name, text in (("nodes", "".join(a + "\n" for a in addrs)),
+                       ("ctdb.conf", CONF.format(base=base, addr=addr, shared=shared)),
+                       ("ctdb.tunables", "RerecoveryTimeout=1\nElectionTimeout=1\n")):
+        write(os.path.join(base, name), text)
+    write(base + "/start", (HOST if public else START).format(base=base, program=program), 0o755)
+    if public:
+        write(base + "/public_addresses", "".join(line + "\n" for line in public))
+        write(base + "/rc.local", LINK, 0o755)
+        shutil.copy("/etc/ctdb/functions", base)
+        for name in MOVERS:
+            os.symlink(SCRIPTS + name, base + "/events/legacy/" + name)
+
+
+def settings(run):
+    """Of smb.conf, [global].  run: where ctdbd's socket is."""
+    return CLUSTERED.format(run=run)
+
+
+def all_ok(status, count):
+    """Says "ctdb status" that so many nodes are well, and the rest are not there?"""
+    return len([x for x in status.splitlines() if x.startswith("pnn:") and " OK" in x]) == count
+
+
 class ClusterNode(node.Node):
     """One of the nodes at addrs, the i-th."""
 
     def __init__(self, lab, i, addrs, shared):
         super().__init__(lab, "n%d" % (i + 1), addrs[i], netbios="NAS")
         base = self.base = self.dir + "/ctdb"
-        for d in ("run", "volatile", "persistent", "state", "events/legacy",
-                  "events/notification"):
-            os.makedirs(os.path.join(base, d))
-        for name, text in (("nodes", "".join(a + "\n" for a in addrs)),
-                           ("ctdb.conf", CONF.format(base=base, addr=self.addr, shared=shared)),
-                           ("ctdb.tunables", "RerecoveryTimeout=1\nElectionTimeout=1\n")):
-            self._write("ctdb/" + name, text)
-        self._write("smb.conf", self.text("smb.conf").replace(
-            "[data]", CLUSTERED.format(base=base), 1))
-        self._write("start", START.format(base=base, smbd=node.SMBD))
-        os.chmod(self.dir + "/start", 0o755)
-        self.smbd = self.dir + "/start"
-
-    def _write(self, name, text):
-        with open(os.path.join(self.dir, name), "w") as f:
-            f.write(text)
+        make_base(base, self.addr, addrs, shared, node.SMBD)
+        clustered = settings(base + "/run") + "[data]"
+        write(self.conf, self.text("smb.conf").replace("[data]", clustered, 1))
+        self.smbd = base + "/start"
 
     def env(self):
         """With which the programs of CTDB mean this node."""
@@ -118,8 +162,7 @@ def cluster(t, count, first="127.0.0.71"):
         n.wait(60)
 
     def healthy():
-        return all(len([x for x in n.ctdb("status").splitlines()
-                        if x.startswith("pnn:") and " OK" in x]) == count for n in nodes)
+        return all(all_ok(n.ctdb("status"), count) for n in nodes)
     tap.wait_for(healthy, 60, message=lambda: "\n".join(
         n.ctdb("status") + n.text("ctdb/log")[-2000:] for n in nodes))
     nodes[0].add_users()

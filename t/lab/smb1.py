@@ -59,9 +59,9 @@ class Client:
         self.extended = extended
         self.tid = self.fid = None
 
-    def login(self, user="alice", password="Alice-pw-1"):
+    def login(self, user="alice", password="Alice-pw-1", domain=""):
         if self.extended:
-            self.smb.login_extended(user, password)
+            self.smb.login_extended(user, password, domain)
         else:
             self.smb.login_standard(user, password)
         if self.smb._SignatureEnabled and self.key is None:

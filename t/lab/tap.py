@@ -52,9 +52,10 @@ def wait_for(what, seconds=5.0, every=0.02, message=None):
 
 class Test:
     def __init__(self, deadline=120):
+        """deadline: seconds; None: it goes on until it is told to end."""
         self.count = 0
         self.failed = 0
-        self.deadline = deadline * BUSY
+        self.deadline = deadline * BUSY if deadline else 0
         self.cleanups = []
         self.procs = []
         self.start = time.monotonic()
@@ -180,8 +181,9 @@ class Test:
 
         signal.signal(signal.SIGALRM, late)
         signal.signal(signal.SIGTERM, lambda s, f: sys.exit(143))
-        signal.alarm(self.deadline)
-        threading.Thread(target=self._watchdog, daemon=True).start()
+        if self.deadline:
+            signal.alarm(self.deadline)
+            threading.Thread(target=self._watchdog, daemon=True).start()
         self.pace = (time.monotonic(), 0)
         threading.Thread(target=self._beat, daemon=True).start()
         return self
