@@ -87,16 +87,67 @@ packages_install() {
 	rm -f "$log"
 }
 
-# packages_kernel DIR: Debian's kernel for virtual machines, unpacked into DIR for t/lab/kernel.py
-# (27 MB to fetch, 106 MB). It is not installed, for it is not this machine's.
+# packages_suite DIR SUITE: write DIR/apt.conf, with which apt knows another suite of this machine's
+# archive, and nothing of what is installed here.
+packages_suite() {
+	local lines
+
+	# shellcheck disable=SC2016
+	lines=$(apt-get indextargets --format '$(LABEL) $(CREATED_BY) $(REPO_URI) $(COMPONENT)' |
+		awk -v suite="$2" '$1 == "Debian" && $2 == "Packages" && !seen[$3 $4]++ {
+			print "deb", $3, suite, $4 }')
+	[ -n "$lines" ] || return 1
+	mkdir -p "$1/state/lists/partial" "$1/cache/archives/partial" || return 1
+	echo "$lines" > "$1/sources.list"
+	: > "$1/status"
+	cat > "$1/apt.conf" << END
+Dir::Etc::sourcelist "$1/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::State "$1/state";
+Dir::State::status "$1/status";
+Dir::Cache "$1/cache";
+APT::Sandbox::User "root";
+END
+	apt-get -c "$1/apt.conf" update -q
+}
+
+# packages_kernel DIR [SUITE]: Debian's kernel for virtual machines, unpacked into DIR for
+# t/lab/kernel.py (27 MB to fetch, 106 MB). It is not installed, for it is not this machine's. With
+# another suite than this machine's (sid), that suite's, and beside it ksmbd-tools with their
+# libraries, for t/lab/ksmbd.py: Debian 12's know no share with its own kernel.
 packages_kernel() (
 	[ ! -e "$1" ] || exit 0
-	name=$(apt-cache depends linux-image-cloud-amd64 |
-		awk '$1 == "Depends:" { print $2; exit }')
-	[ -n "$name" ] || exit 1
-	new=$(mktemp -d "$1.XXXXXX")
+	mkdir -p "$(dirname "$1")" || exit
+	new=$(mktemp -d "$(realpath "$1").XXXXXX")
 	trap 'rm -rf "$new"' EXIT
-	cd "$new" || exit
-	apt-get download -q "$name" && dpkg-deb -x "$name"_*.deb tree || exit
-	/sbin/depmod -b tree "${name#linux-image-}" && mv tree "$1"
+	conf=/dev/null tools=
+	if [ -n "${2-}" ]; then
+		packages_suite "$new" "$2" || exit
+		conf=$new/apt.conf
+		tools=$(apt-cache -c "$conf" depends --recurse --no-recommends --no-suggests \
+			--no-conflicts --no-breaks --no-replaces --no-enhances ksmbd-tools |
+			grep '^[a-z]')
+	fi
+	name=$(apt-cache -c "$conf" depends linux-image-cloud-amd64 |
+		awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }')
+	[ -n "$name" ] || exit 1
+	version=${name#linux-image-}
+	# later suites have it in parts
+	parts=$(apt-cache -c "$conf" depends "$name" |
+		awk -v v="-$version" '$2 ~ /^linux-(base|binary|modules)-/ &&
+			index($2, v) { print $2 }')
+	mkdir "$new/debs" && cd "$new/debs" || exit
+	# shellcheck disable=SC2086
+	apt-get -c "$conf" download -q "$name" $parts $tools || exit
+	for deb in *.deb; do
+		dpkg-deb -x "$deb" "$new/tree" || exit
+	done
+	cd "$new/tree" || exit
+	# where /lib is a link to it, and packages know that
+	[ -d lib/modules ] || { mkdir -p lib && ln -s ../usr/lib/modules lib/; } || exit
+	if [ ! -d boot ]; then
+		mkdir boot || exit
+		ln -s "../lib/modules/$version/vmlinuz" "boot/vmlinuz-$version" || exit
+	fi
+	/sbin/depmod -b . "$version" && mv "$new/tree" "$1"
 )

@@ -360,6 +360,8 @@ E2E_TESTS = \
 	t/e2e/channels-compressed.t \
 	t/e2e/channels-ifinfo.t \
 	t/e2e/clients-captures.t \
+	t/e2e/clients-kernel.t \
+	t/e2e/clients-ksmbd.t \
 	t/e2e/contrib-apparmor.t \
 	t/e2e/contrib-cluster.t \
 	t/e2e/contrib-commands.t \
@@ -490,6 +492,8 @@ EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/fra
 	t/lab/guide.py \
 	t/lab/keeper.py t/lab/kernel.py \
 	t/lab/keyed.py \
+	t/lab/keyring.c \
+	t/lab/ksmbd.py \
 	t/lab/kdc.py \
 	t/lab/keyd.py \
 	t/lab/krb.py \

@@ -54,9 +54,10 @@ def ntlm_messages(user, domain, hash_, challenge=b"abcdefgh", avs=b""):
 
 
 class Kdc:
-    """A realm in a directory: krb5kdc on a port of loopback, everything else under there."""
+    """A realm in a directory: krb5kdc on a port of loopback, everything else under there.  pac:
+    tickets have one; a standalone smbd refuses these."""
 
-    def __init__(self, t):
+    def __init__(self, t, pac=True):
         self.t, self.dir, self.made = t, node.tempdir(t), {}
         port = node.free_port("127.0.0.1")
         etypes = ("aes256-cts-hmac-sha1-96 aes128-cts-hmac-sha1-96 aes256-cts-hmac-sha384-192 "
@@ -86,11 +87,12 @@ kdc_tcp_listen = 127.0.0.1:%d
  master_key_type = aes256-cts-hmac-sha1-96
  supported_enctypes = aes256-cts-hmac-sha1-96:normal
  max_life = 10h
+ disable_pac = %s
 }
 [logging]
 kdc = FILE:%s/kdc.log
 default = FILE:%s/default.log
-""" % (port, port, REALM, *[self.dir] * 5))
+""" % (port, port, REALM, *[self.dir] * 3, "false" if pac else "true", *[self.dir] * 2))
         self.env = dict(os.environ, KRB5_CONFIG=self.dir + "/krb5.conf",
                         KRB5_KDC_PROFILE=self.dir + "/kdc.conf", KRB5CCNAME=self.dir + "/cc",
                         KRB5_KTNAME=self.dir + "/server.keytab", KRB5RCACHENAME="none:",

@@ -197,11 +197,12 @@ class Writer(Step):
 
 class Machine:
     """nics: (netns.Lan, "address/bits") of each interface; routes: to -> via.  tree: a folder of
-    files that are there, too."""
+    files that are there, too; more: modules."""
 
-    def __init__(self, t, nics, routes=(), memory=256, name="vm", tree=None):
+    def __init__(self, t, nics, routes=(), memory=256, name="vm", tree=None, more=()):
         self.t, self.nics, self.routes, self.name = t, nics, dict(routes), name
         self.memory, self.dir, self.tree = memory, node.tempdir(t), tree
+        self.modules = MODULES + tuple(more)
         self.steps, self.lost, self.ready = [], False, False
         self.told = threading.Condition()
         self.mine = self.proc = None
@@ -214,14 +215,16 @@ class Machine:
             out += "ip route add %s via %s\n" % (to, via)
         return out
 
-    def _writer(self):
-        out = self.dir + "/writer"
-        subprocess.run(["cc", "-O1", "-static", "-o", out, HERE + "/writer.c"], check=True)
-        return out
+    def _built(self, source):
+        """A program for it; its bytes."""
+        out = "%s/%s" % (self.dir, source)
+        subprocess.run(["cc", "-O1", "-static", "-o", out, "%s/%s.c" % (HERE, source)], check=True)
+        with open(out, "rb") as f:
+            return f.read()
 
     def _initramfs(self, top, version):
         a = Archive()
-        for d in ("bin", "proc", "sys", "dev", "run", "tmp", "mnt", "modules"):
+        for d in ("bin", "sbin", "proc", "sys", "dev", "run", "tmp", "mnt", "modules"):
             a.folder(d)
         with open(BUSYBOX, "rb") as f:
             a.add("bin/busybox", f.read())
@@ -230,7 +233,7 @@ class Machine:
             if x != "busybox":
                 a.link("bin/" + x, "busybox")
         order = []
-        for path in modules(top, version, MODULES):
+        for path in modules(top, version, self.modules):
             with open(path, "rb") as f:
                 data = f.read()
             name = os.path.basename(path)
@@ -240,8 +243,9 @@ class Machine:
             order.append(name)
         a.add("modules/order", "".join(x + "\n" for x in order).encode())
         a.add("network", self._network().encode())
-        with open(self._writer(), "rb") as f:
-            a.add("bin/writer", f.read())
+        a.add("bin/writer", self._built("writer"))
+        a.add("bin/as", self._built("keyring"))
+        a.link("sbin/request-key", "/bin/as")
         a.add("init", INIT.encode())
         for where, _, names in os.walk(self.tree) if self.tree else ():
             if where != self.tree:
