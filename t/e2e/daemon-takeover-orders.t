@@ -2,6 +2,7 @@
 # daemon-takeover-orders.t: what is asked of smbgate during an upgrade, and what reaches who stays
 """Clients of SMB1, and those that have not logged on, stay in the process before; an operator's
 orders reach them.  Several upgrades in a row, and orders, reloads and failures amid one."""
+import json
 import os
 import signal
 import subprocess
@@ -131,6 +132,22 @@ def moved(t, g):
     c.c.close()
 
 
+def many(t, g):
+    """The same of many at once."""
+    guids = [os.urandom(16) for _ in range(60)]
+    clients = [(New(g, x), New(g, x, logon=False)) for x in guids]
+    old = stays(t, g, len(guids))
+    to = clients[0][1].node
+    r = json.loads(g.ctl_run("--json", "move", "127.0.0.1", to, "--force").stdout)
+    there = sum(a.node == to for a, _ in clients)
+    t.same(sorted(x["how"] for x in r["moves"]),
+           ["it is on node \"%s\" already" % to] * there + ["moved"] * (len(guids) - there),
+           "many are moved at once: the process before ends them all")
+    for x in sum(clients, ()):
+        x.c.close()
+    ends(t, old, "and ends itself when nobody is left")
+
+
 def chained(t, g):
     """Two upgrades while somebody has not logged on: who has, goes through both."""
     h, c = New(g, logon=False), Old(g)
@@ -258,7 +275,7 @@ def main(t):
     nodes = node.cluster(t, 2)
     g = gate.Gate(t, nodes, smb1="allow", no_guid="address", health=gate.PATIENT,
                   limits={"logon": "5m"}).start()
-    for part in (killed, drained, moved, chained, stopped, amid, no_room, stranger):
+    for part in (killed, drained, moved, many, chained, stopped, amid, no_room, stranger):
         part(t, g)
         t.ok(tap.wait_for(lambda: g.stats()["connections"] == 0 and before(g) is None, 40),
              "%s: nobody is left" % part.__name__, g.stats()["connections"], before(g))
