@@ -67,7 +67,7 @@ struct ctl_env {
 	const struct keywatch *keywatch;
 	const struct ctl_status *status;
 	const struct conf *conf;
-	const struct takeover *takeover;	/* NULL: of nobody */
+	struct takeover *takeover;	/* NULL: of nobody */
 	uint64_t started_ms;
 	struct drainer *drainer;
 	struct letgo *letgo;

@@ -254,6 +254,7 @@ set_before(const struct ctl_later *l, json_t *o)
 	b = jset_object(o, "before");
 	jset_int(b, "pid", l->before_pid);
 	jset_int(b, "connections", l->before);
+	jset_bool(b, "told", !l->before_deaf);
 }
 
 static json_t *

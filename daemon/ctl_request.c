@@ -387,7 +387,7 @@ ctl_request(const struct ctl_env *env, uid_t uid, const char *line, size_t len,
 		log_order(requests[i].order, cmd, uid, request);
 		answer = requests[i].run(env, request, later);
 		if (requests[i].on && json_object_get(answer, "error") == NULL)
-			(void)takeover_order(env->takeover, line, len);
+			later->before_deaf = !takeover_order(env->takeover, line, len);
 	}
 	json_decref(request);
 	return answer;

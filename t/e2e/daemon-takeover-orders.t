@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import gate
 import node
@@ -148,6 +149,26 @@ def many(t, g):
     ends(t, old, "and ends itself when nobody is left")
 
 
+def frozen(t, g):
+    """The process before stands still: nobody waits for it."""
+    c = Old(g)
+    old = stays(t, g)
+    old.send_signal(signal.SIGSTOP)
+    longest = 0
+    for _ in range(600):
+        began = time.monotonic()
+        g.ask({"cmd": "log-level", "level": "info"})
+        longest = max(longest, time.monotonic() - began)
+        if longest > 10:
+            break
+    t.ok(longest < 5, "many orders that it does not read keep nobody waiting", longest)
+    t.same(g.ask({"cmd": "kill", "who": OTHER})["before"]["told"], False,
+           "and who orders something is told so")
+    old.send_signal(signal.SIGCONT)
+    c.c.close()
+    ends(t, old, "it goes on, and ends")
+
+
 def chained(t, g):
     """Two upgrades while somebody has not logged on: who has, goes through both."""
     h, c = New(g, logon=False), Old(g)
@@ -275,7 +296,7 @@ def main(t):
     nodes = node.cluster(t, 2)
     g = gate.Gate(t, nodes, smb1="allow", no_guid="address", health=gate.PATIENT,
                   limits={"logon": "5m"}).start()
-    for part in (killed, drained, moved, many, chained, stopped, amid, no_room, stranger):
+    for part in (killed, drained, moved, many, frozen, chained, stopped, amid, no_room, stranger):
         part(t, g)
         t.ok(tap.wait_for(lambda: g.stats()["connections"] == 0 and before(g) is None, 40),
              "%s: nobody is left" % part.__name__, g.stats()["connections"], before(g))
