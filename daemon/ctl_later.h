@@ -47,6 +47,7 @@ struct ctl_later {
 
 /* An error: where they ask again, they reach who is to know it. */
 #define CTL_ELSEWHERE "another process has taken over: ask again"
+#define CTL_TAKING_OVER "another process is taking over right now: ask again"
 
 /* {"error": text} */
 static inline json_t *

@@ -89,6 +89,10 @@ set_stand(const struct ctl_env *env, const json_t *request, enum stand_kind kind
 
 	if (n == NULL)
 		return o;
+	if (ctl_too_late(env)) {
+		node_unref(&n);
+		return ctl_error(CTL_TAKING_OVER);
+	}
 	if (kind != STAND_ACTIVE && !is_forced(request) && !n->drain &&
 	    !nodes_take_without(env->nodes, n)) {
 		o = refusal("no other node would take clients of node \"%s\"; --force drains it "
@@ -185,7 +189,7 @@ on_their_way(const struct ctl_env *env)
 {
 	if (env->giving == NULL || !env->giving(env->arg))
 		return NULL;
-	return ctl_error("another process is taking over right now: ask again");
+	return ctl_error(CTL_TAKING_OVER);
 }
 
 /* NULL: these may be ended. */

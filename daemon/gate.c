@@ -231,6 +231,15 @@ giving_cb(void *arg)
 	return handing_gives(g->handing);
 }
 
+static bool
+all_told_cb(void *arg)
+{
+	struct gate *g = arg;
+
+	MAGIC_CHECK(g, GATE_MAGIC);
+	return handing_told(g->handing);
+}
+
 static void
 nobody_left_cb(void *arg)
 {
@@ -318,6 +327,7 @@ gate_ctl_env(struct gate *g)
 		.drain = drain_verb,
 		.leave = leave_verb,
 		.giving = giving_cb,
+		.told = all_told_cb,
 		.drainer = g->drainer,
 		.letgo = g->letgo,
 		.mover = g->mover,

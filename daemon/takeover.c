@@ -329,6 +329,8 @@ old_says(struct takeover *t, const struct takemsg *m)
 		t->rest = (struct takeover_rest){ .pid = t->pid, .connections = m->number,
 			.until_ms = clock_ms() + 1000 * (uint64_t)m->seconds };
 		memcpy(t->rest.why, m->text, sizeof(t->rest.why));
+		if (m->reloaded && t->done)
+			t->env.reloaded(t->env.arg);
 		break;
 	case TAKE_ABORT:
 		if (t->done)

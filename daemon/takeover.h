@@ -32,6 +32,8 @@ struct takeover_env {
 	 * end. reloaded: its policy is newer than what is in force here.
 	 */
 	void (*done)(void *arg, bool good, bool reloaded);
+	/* The same, but it had reloaded at the last moment. */
+	void (*reloaded)(void *arg);
 	/* The other one has ended. */
 	void (*gone)(void *arg);
 	void *arg;
