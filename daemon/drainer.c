@@ -29,6 +29,8 @@
 #define NAMED_MAX 1000
 /* The drain of a node that policy has no longer: so long after the last client, for who waits. */
 #define REMOVED_MS 3000
+/* Whoever has not ended its clients so long after the deadline is not waited for. */
+#define OVERDUE_MS 5000
 
 /* Types are never used again for something else. */
 enum {
@@ -449,6 +451,14 @@ bool
 drainer_leaving(const struct drainer *d)
 {
 	return drain_of(d, NULL) != NULL;
+}
+
+bool
+drainer_overdue(const struct drainer *d, uint64_t now_ms)
+{
+	const struct drain *x = drain_of(d, NULL);
+
+	return x != NULL && now_ms >= OVERDUE_MS && is_due(x, now_ms - OVERDUE_MS);
 }
 
 static uint64_t

@@ -72,6 +72,8 @@ void drainer_order(struct drainer *d, const struct node *n, uint64_t when_ms);
 bool drainer_has(const struct drainer *d, const struct node *n, const struct stand *s,
     uint64_t when_ms);
 bool drainer_leaving(const struct drainer *d);
+/* smbgate itself is drained, and the deadline was over some seconds ago. */
+bool drainer_overdue(const struct drainer *d, uint64_t now_ms);
 
 /* What this process still has on it, connections from before an upgrade included. */
 void drainer_rest(const struct drainer *d, const struct node *n, struct rest *r);

@@ -249,8 +249,8 @@ nobody_left_cb(void *arg)
 	struct gate *g = arg;
 
 	MAGIC_CHECK(g, GATE_MAGIC);
-	/* It lets its clients go as well, and is asked about again. */
-	if (takeover_rest(g->takeover, &before))
+	/* It lets its clients go as well, and is asked about again; but it may stand still. */
+	if (takeover_rest(g->takeover, &before) && !drainer_overdue(g->drainer, clock_ms()))
 		return;
 	log_about(LOG_LEVEL_INFO, log_of(LOG_EVENT_STOP),
 	    "stopping: no client is left");

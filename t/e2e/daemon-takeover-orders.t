@@ -214,6 +214,25 @@ def stopped(t, g):
         g.start()
 
 
+def stuck(t, g):
+    """stop --drain, and the process before stands still: what has a deadline ends."""
+    c = Old(g)
+    old, now = stays(t, g), g.proc
+    old.send_signal(signal.SIGSTOP)
+    try:
+        r = g.ctl_run("stop", "--drain", "2s", "--wait")
+    except subprocess.TimeoutExpired as e:
+        r = e
+        now.terminate()
+    t.ok(getattr(r, "returncode", None) == 0, "stop --drain: the process before stands still", r)
+    g.proc = None
+    ends(t, now, "the process that serves ends")
+    old.send_signal(signal.SIGCONT)
+    ends(t, old, "and so does the other one, once it goes on")
+    t.ok(c.c.gone(), "with its client")
+    g.start()
+
+
 class Paused:
     """A successor that has read its files, and stands still."""
 
@@ -296,7 +315,8 @@ def main(t):
     nodes = node.cluster(t, 2)
     g = gate.Gate(t, nodes, smb1="allow", no_guid="address", health=gate.PATIENT,
                   limits={"logon": "5m"}).start()
-    for part in (killed, drained, moved, many, frozen, chained, stopped, amid, no_room, stranger):
+    for part in (killed, drained, moved, many, frozen, chained, stopped, stuck, amid,
+                 no_room, stranger):
         part(t, g)
         t.ok(tap.wait_for(lambda: g.stats()["connections"] == 0 and before(g) is None, 40),
              "%s: nobody is left" % part.__name__, g.stats()["connections"], before(g))
