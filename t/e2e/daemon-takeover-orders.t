@@ -103,6 +103,20 @@ def killed(t, g):
     new.c.close()
 
 
+def refused(t, g):
+    """An order that is refused here is none there."""
+    clients = New(g), New(g), New(g, logon=False)
+    old = stays(t, g)
+    r = g.ctl_run("kill", "127.0.0.1")
+    t.ok(r.returncode == 1 and "are 2 clients" in r.stderr, "kill: several, without --force",
+         r.stdout, r.stderr)
+    gone = tap.wait_for(lambda: not clients[2].c.is_open(), 2)
+    t.ok(not gone and clients[2].login().works(), "it is refused: who had stayed goes on")
+    for x in clients:
+        x.c.close()
+    ends(t, old, "and the old process ends when nobody is left")
+
+
 def drained(t, g):
     c = Old(g)
     n = next(k for k, v in g.node_list().items() if v["connections"])
@@ -315,7 +329,7 @@ def main(t):
     nodes = node.cluster(t, 2)
     g = gate.Gate(t, nodes, smb1="allow", no_guid="address", health=gate.PATIENT,
                   limits={"logon": "5m"}).start()
-    for part in (killed, drained, moved, many, frozen, chained, stopped, stuck, amid,
+    for part in (killed, refused, drained, moved, many, frozen, chained, stopped, stuck, amid,
                  no_room, stranger):
         part(t, g)
         t.ok(tap.wait_for(lambda: g.stats()["connections"] == 0 and before(g) is None, 40),
