@@ -334,9 +334,11 @@ show_killed(const json_t *answer, bool all, FILE *out)
 	(void)all;
 	print_meant(json_object_get(answer, "killed"), "killed", out);
 	if (json_is_object(before))
-		fprintf(out, "Process %lld, which has %lld connections from before an upgrade, has "
-		             "been told as well: its log says what came of that.\n",
-		    int_of(before, "pid"), int_of(before, "connections"));
+		fprintf(out, "Process %lld, which has %lld connections from before an upgrade, "
+		             "%s\n", int_of(before, "pid"), int_of(before, "connections"),
+		    json_is_false(json_object_get(before, "told"))
+		        ? "does not listen: connections there go on."
+		        : "has been told as well: its log says what came of that.");
 	if (!bool_of(answer, "others_told"))
 		fputs("Other proxies could not be told: connections there go on.\n", out);
 }

@@ -230,8 +230,9 @@ peer_text(struct peer *p, char *text)
 static void
 peer_send(struct peer *p, char *text)
 {
-	peer_enter(p, PEER_ANSWER, ANSWER_S);
 	peer_text(p, text);
+	/* From here on what is unread is less. */
+	peer_enter(p, PEER_ANSWER, ANSWER_S);
 }
 
 /* Takes over an object, or the whole of an answer; NULL: memory was out, and that is said. */
@@ -247,8 +248,8 @@ peer_line(struct peer *p, json_t *o)
 static void
 peer_answer(struct peer *p, json_t *o)
 {
-	peer_enter(p, PEER_ANSWER, ANSWER_S);
 	peer_line(p, o);
+	peer_enter(p, PEER_ANSWER, ANSWER_S);
 }
 
 static void

@@ -67,7 +67,7 @@ struct ctl_env {
 	const struct keywatch *keywatch;
 	const struct ctl_status *status;
 	const struct conf *conf;
-	const struct takeover *takeover;	/* NULL: of nobody */
+	struct takeover *takeover;	/* NULL: of nobody */
 	uint64_t started_ms;
 	struct drainer *drainer;
 	struct letgo *letgo;
@@ -85,6 +85,17 @@ struct ctl_env {
 	bool (*leave)(void *arg, const struct stand *s);
 	/* Connections go to another process now, and some are not found. NULL: they never do. */
 	bool (*giving)(void *arg);
+	/*
+	 * The same, and that one has been told all that was ordered here, and is not told more: who
+	 * orders something now would have it lost. NULL: never.
+	 */
+	bool (*told)(void *arg);
 };
+
+static inline bool
+ctl_too_late(const struct ctl_env *env)
+{
+	return env->told != NULL && env->told(env->arg);
+}
 
 #endif

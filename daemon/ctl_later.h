@@ -34,9 +34,6 @@ struct ctl_later {
 	struct policy *policy;		/* in force when the answer is begun */
 	uid_t by;			/* who asks */
 	bool force;			/* of kill and move */
-	/* Of kill: whom else it is told, and how many connections there were there before; or 0. */
-	uint32_t before_pid;
-	uint64_t before;
 	struct who who;			/* the same, and of explain */
 	char node[64];			/* of move and progress; of explain the listener */
 	uint64_t for_ms;		/* 0: that is all of the answer; else: */
@@ -46,6 +43,7 @@ struct ctl_later {
 
 /* An error: where they ask again, they reach who is to know it. */
 #define CTL_ELSEWHERE "another process has taken over: ask again"
+#define CTL_TAKING_OVER "another process is taking over right now: ask again"
 
 /* {"error": text} */
 static inline json_t *

@@ -24,6 +24,8 @@
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* So long a client that was moved may take to come back, whatever pin-linger is. */
 #define MOVED_LINGER_MS 30000
@@ -89,6 +91,10 @@ set_stand(const struct ctl_env *env, const json_t *request, enum stand_kind kind
 
 	if (n == NULL)
 		return o;
+	if (ctl_too_late(env)) {
+		node_unref(&n);
+		return ctl_error(CTL_TAKING_OVER);
+	}
 	if (kind != STAND_ACTIVE && !is_forced(request) && !n->drain &&
 	    !nodes_take_without(env->nodes, n)) {
 		o = refusal("no other node would take clients of node \"%s\"; --force drains it "
@@ -185,7 +191,7 @@ on_their_way(const struct ctl_env *env)
 {
 	if (env->giving == NULL || !env->giving(env->arg))
 		return NULL;
-	return ctl_error("another process is taking over right now: ask again");
+	return ctl_error(CTL_TAKING_OVER);
 }
 
 /* NULL: these may be ended. */
@@ -243,35 +249,42 @@ kill_meant(const struct ctl_env *env, const struct clients *c, uid_t by, json_t 
 		letgo_end(env->letgo, &p, NULL, NULL);
 }
 
-/* What an order is told to as well, "before": its connections are not seen here. */
+/* Whom it is told as well, "before": the connections there are not seen here. */
 static void
-set_before(const struct ctl_later *l, json_t *o)
+kill_before(const struct ctl_env *env, const struct ctl_later *l, const struct takeover_rest *rest,
+    json_t *b)
 {
-	json_t *b;
+	json_t *request = json_pack("{s:s, s:s, s:b}", "cmd", "kill", "who", l->who.text, "force",
+	    l->force);
+	char *text = json_dumps(request, JSON_COMPACT);
 
-	if (l->before_pid == 0)
-		return;
-	b = jset_object(o, "before");
-	jset_int(b, "pid", l->before_pid);
-	jset_int(b, "connections", l->before);
+	jset_int(b, "pid", rest->pid);
+	jset_int(b, "connections", rest->connections);
+	jset_bool(b, "told", text != NULL && takeover_order(env->takeover, text, strlen(text)));
+	free(text);
+	json_decref(request);
 }
 
+/* What is refused here is no order there. */
 static json_t *
 kill_report(const struct ctl_env *env, const struct ctl_later *l, const struct census_found *found)
 {
+	struct takeover_rest rest = { .connections = 0 };
+	const bool there = takeover_rest(env->takeover, &rest);
 	json_t *o = on_their_way(env);
 
 	if (o != NULL)
 		return o;
 	o = why_not(found, l);
 	/* Whom nobody knows here may be there. */
-	if (o != NULL && (found->nmeant > 0 || l->before == 0))
+	if (o != NULL && (found->nmeant > 0 || rest.connections == 0))
 		return o;
 	json_decref(o);
 	o = json_object();
 	kill_meant(env, &found->clients, l->by, jset_array(o, "killed"));
 	jset_bool(o, "others_told", letgo_reaches(env->letgo));
-	set_before(l, o);
+	if (there)
+		kill_before(env, l, &rest, jset_object(o, "before"));
 	return o;
 }
 
@@ -291,17 +304,11 @@ json_t *
 operator_kill(const struct ctl_env *env, const json_t *request, struct ctl_later *later)
 {
 	json_t *error = take_who(request, later);
-	struct takeover_rest rest;
 
-	if (error != NULL)
-		return error;
-	/* As it is before the order is told there: it may be done before the answer is made. */
-	if (takeover_rest(env->takeover, &rest)) {
-		later->before_pid = rest.pid;
-		later->before = rest.connections;
-	}
-	later->meet = kill_report;
-	return NULL;
+	(void)env;
+	if (error == NULL)
+		later->meet = kill_report;
+	return error;
 }
 
 /* NULL: it can be moved to that node. Else the reason, a text or dst. */

@@ -322,7 +322,7 @@ static const struct {
 	{ "maint", CTL_OPERATOR, LOG_EVENT_DRAIN, true, operator_maint },
 	{ "unmaint", CTL_OPERATOR, LOG_EVENT_DRAIN, true, operator_undrain },
 	{ "progress", CTL_OPERATOR, LOG_EVENT_NONE, false, operator_progress },
-	{ "kill", CTL_OPERATOR, LOG_EVENT_KILL, true, operator_kill },
+	{ "kill", CTL_OPERATOR, LOG_EVENT_KILL, false, operator_kill },
 	{ "move", CTL_OPERATOR, LOG_EVENT_MOVE, false, operator_move },
 	{ "moved", CTL_OPERATOR, LOG_EVENT_NONE, false, operator_moved },
 	{ "stop", CTL_OPERATOR, LOG_EVENT_STOP, true, operator_stop },

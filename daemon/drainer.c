@@ -29,9 +29,14 @@
 #define NAMED_MAX 1000
 /* The drain of a node that policy has no longer: so long after the last client, for who waits. */
 #define REMOVED_MS 3000
+/* Whoever has not ended its clients so long after the deadline is not waited for. */
+#define OVERDUE_MS 5000
 
 /* Types are never used again for something else. */
-enum { DRAINS_DRAIN = 1, DRAIN_NODE = 1, DRAIN_STAND = 2, DRAIN_AGE_MS = 3, DRAIN_ELSEWHERE = 4 };
+enum {
+	DRAINS_DRAIN = 1, DRAIN_NODE = 1, DRAIN_STAND = 2, DRAIN_AGE_MS = 3, DRAIN_ELSEWHERE = 4,
+	DRAIN_ORDER_MS = 5 | TLV_OPTIONAL,
+};
 
 #define DRAINER_MAGIC 0x64726e72u
 
@@ -39,6 +44,7 @@ struct drain {
 	struct node *node;		/* a reference; NULL: smbgate itself */
 	struct stand terms;
 	bool elsewhere;
+	uint64_t order_ms;		/* drainer_order(); 0: not known */
 	uint64_t since_ms;
 	uint64_t used_ms;		/* the node was in the policy then, or had clients */
 	uint32_t nclients;		/* at the last count */
@@ -309,6 +315,7 @@ drain_begin(struct drainer *d, struct node *n, const struct stand *s, bool elsew
 	}
 	x->terms = *s;
 	x->elsewhere = elsewhere;
+	x->order_ms = 0;
 	x->since_ms = now > age_ms ? now - age_ms : 0;
 	x->used_ms = now;
 	x->ncut = 0;
@@ -351,13 +358,14 @@ drainer_write(struct tlv_out *o, const struct drainer *d, uint64_t now_ms)
 		tlv_put_uint(o, DRAIN_AGE_MS,
 		    age_ms < STAND_TIME_MAX_MS ? age_ms : STAND_TIME_MAX_MS);
 		tlv_put_uint(o, DRAIN_ELSEWHERE, x->elsewhere);
+		tlv_put_uint(o, DRAIN_ORDER_MS, x->order_ms);
 		tlv_end(o, at);
 	}
 }
 
 static void
 drain_again(struct drainer *d, struct nodes *nodes, const char *id, const struct stand *s,
-    bool elsewhere, uint64_t age_ms)
+    bool elsewhere, uint64_t order_ms, uint64_t age_ms)
 {
 	struct node *n;
 
@@ -373,6 +381,7 @@ drain_again(struct drainer *d, struct nodes *nodes, const char *id, const struct
 	n->drain = true;
 	n->maint_operator = s->kind == STAND_MAINT;
 	drain_begin(d, n, s, elsewhere, age_ms);
+	drainer_order(d, n, order_ms);
 	node_unref(&n);
 }
 
@@ -383,7 +392,7 @@ read_drain(struct tlv_in *in, struct drainer *d, struct nodes *nodes)
 	struct tlv_in x = tlv_sub(in);
 	bool elsewhere = false;
 	struct stand s;
-	uint64_t age_ms = 0;
+	uint64_t age_ms = 0, order_ms = 0;
 
 	while (tlv_next(&x)) {
 		if (x.type == DRAIN_NODE)
@@ -394,13 +403,15 @@ read_drain(struct tlv_in *in, struct drainer *d, struct nodes *nodes)
 			age_ms = tlv_uint(&x, STAND_TIME_MAX_MS);
 		else if (x.type == DRAIN_ELSEWHERE)
 			elsewhere = tlv_uint(&x, 1) == 1;
+		else if (x.type == DRAIN_ORDER_MS)
+			order_ms = tlv_uint(&x, INT64_MAX);
 		else
 			tlv_unknown(&x);
 	}
 	in->bad |= x.bad;
 	s = stand_read(text);
 	if (!in->bad)
-		drain_again(d, nodes, id, &s, elsewhere, age_ms);
+		drain_again(d, nodes, id, &s, elsewhere, order_ms, age_ms);
 }
 
 int
@@ -417,19 +428,37 @@ drainer_read(struct drainer *d, struct nodes *nodes, const void *record, size_t 
 	return in.bad ? -1 : 0;
 }
 
+void
+drainer_order(struct drainer *d, const struct node *n, uint64_t when_ms)
+{
+	struct drain *x = drain_of(d, n);
+
+	if (x != NULL)
+		x->order_ms = when_ms;
+}
+
 bool
-drainer_has(const struct drainer *d, const struct node *n, const struct stand *s)
+drainer_has(const struct drainer *d, const struct node *n, const struct stand *s, uint64_t when_ms)
 {
 	const struct drain *x = drain_of(d, n);
 
 	return x != NULL && x->terms.kind == s->kind && x->terms.quiet_ms == s->quiet_ms &&
-	    x->terms.deadline_ms == s->deadline_ms;
+	    x->terms.deadline_ms == s->deadline_ms &&
+	    (x->order_ms == 0 || x->order_ms == when_ms);
 }
 
 bool
 drainer_leaving(const struct drainer *d)
 {
 	return drain_of(d, NULL) != NULL;
+}
+
+bool
+drainer_overdue(const struct drainer *d, uint64_t now_ms)
+{
+	const struct drain *x = drain_of(d, NULL);
+
+	return x != NULL && now_ms >= OVERDUE_MS && is_due(x, now_ms - OVERDUE_MS);
 }
 
 static uint64_t

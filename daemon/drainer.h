@@ -63,9 +63,17 @@ void drainer_write(struct tlv_out *o, const struct drainer *d, uint64_t now_ms);
 int drainer_read(struct drainer *d, struct nodes *nodes, const void *record, size_t len)
     __attribute__((warn_unused_result));
 
-/* Is it drained on these terms? */
-bool drainer_has(const struct drainer *d, const struct node *n, const struct stand *s);
+/*
+ * By which order it is drained: when that was given, by Redis' clock. The same words once more are
+ * another order, with a deadline of its own.
+ */
+void drainer_order(struct drainer *d, const struct node *n, uint64_t when_ms);
+/* Is it drained on these terms, by that order, as far as is known? */
+bool drainer_has(const struct drainer *d, const struct node *n, const struct stand *s,
+    uint64_t when_ms);
 bool drainer_leaving(const struct drainer *d);
+/* smbgate itself is drained, and the deadline was over some seconds ago. */
+bool drainer_overdue(const struct drainer *d, uint64_t now_ms);
 
 /* What this process still has on it, connections from before an upgrade included. */
 void drainer_rest(const struct drainer *d, const struct node *n, struct rest *r);

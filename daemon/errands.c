@@ -14,6 +14,15 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
+#include <event2/event.h>
+
+/* Clients are moved by the hundred, an order each: others are to get lists of connections, too. */
+#define AT_ONCE 4
+/* There is none to be had, for so many ask for them. */
+#define AGAIN_MS 50
+
+#define LOST "an order from the process that has taken over is lost"
+
 #define ORDER_MAGIC 0x4f524452u
 
 /* One that wants the clients of all workers first. */
@@ -22,19 +31,20 @@ struct order {
 	struct errands *errands;
 	struct census *census;
 	struct ctl_later later;
-	LIST_ENTRY(order) entry;
+	TAILQ_ENTRY(order) entry;
 };
 
 struct errands {
 	const struct ctl_env *env;
-	LIST_HEAD(, order) waiting;
+	struct event *again;
+	size_t nout;
+	TAILQ_HEAD(orders, order) waiting, out;
 };
 
 static void
 order_free(struct order *x)
 {
 	census_forget(&x->census);
-	LIST_REMOVE(x, entry);
 	MAGIC_CLEAR(x);
 	free(x);
 }
@@ -51,36 +61,72 @@ order_over(json_t *answer)
 	json_decref(answer);
 }
 
+static void orders_go_on(struct errands *o);
+
 static void
-met_cb(void *arg, const struct census_found *found)
+order_met_cb(void *arg, const struct census_found *found)
 {
 	struct order *x = arg;
+	struct errands *o = x->errands;
 
 	MAGIC_CHECK(x, ORDER_MAGIC);
 	x->census = NULL;
 	if (found != NULL)
-		order_over(x->later.meet(x->errands->env, &x->later, found));
+		order_over(x->later.meet(o->env, &x->later, found));
+	else
+		log_error("out of memory: " LOST);
+	TAILQ_REMOVE(&o->out, x, entry);
+	o->nout--;
 	order_free(x);
+	orders_go_on(o);
 }
 
 static void
-order_begin(struct errands *o, const struct ctl_later *later)
+orders_again_cb(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	orders_go_on(arg);
+}
+
+/* The first of those that wait, in their turn. */
+static void
+orders_go_on(struct errands *o)
 {
 	const struct census_env env = { o->env->connlist, o->env->clerk, o->env->sessions };
-	const char *why = "out of memory";
+	const struct timeval tv = { 0, AGAIN_MS * 1000 };
+	const char *why;
+	struct order *x;
+
+	while (o->nout < AT_ONCE && (x = TAILQ_FIRST(&o->waiting)) != NULL) {
+		x->census = census_ask(&env, true, &x->later.who, order_met_cb, x, &why);
+		if (x->census == NULL) {
+			event_add(o->again, &tv);
+			return;
+		}
+		TAILQ_REMOVE(&o->waiting, x, entry);
+		TAILQ_INSERT_TAIL(&o->out, x, entry);
+		o->nout++;
+	}
+}
+
+static void
+order_wait(struct errands *o, const struct ctl_later *later)
+{
 	struct order *x = calloc(1, sizeof(*x));
 
-	if (x != NULL) {
-		MAGIC_SET(x, ORDER_MAGIC);
-		x->errands = o;
-		x->later = *later;
-		LIST_INSERT_HEAD(&o->waiting, x, entry);
-		x->census = census_ask(&env, true, &x->later.who, met_cb, x, &why);
-		if (x->census != NULL)
-			return;
-		order_free(x);
+	if (o->again == NULL)
+		o->again = evtimer_new(o->env->base, orders_again_cb, o);
+	if (x == NULL || o->again == NULL) {
+		free(x);
+		log_error("out of memory: " LOST);
+		return;
 	}
-	log_error("an order from the process that has taken over is lost: %s", why);
+	MAGIC_SET(x, ORDER_MAGIC);
+	x->errands = o;
+	x->later = *later;
+	TAILQ_INSERT_TAIL(&o->waiting, x, entry);
+	orders_go_on(o);
 }
 
 void
@@ -90,7 +136,7 @@ errands_run(struct errands *o, const char *request, size_t n)
 
 	order_over(ctl_request(o->env, geteuid(), request, n, &later));
 	if (later.meet != NULL && later.who.text[0] != '\0')
-		order_begin(o, &later);
+		order_wait(o, &later);
 }
 
 struct errands *
@@ -101,8 +147,20 @@ errands_new(const struct ctl_env *env)
 	if (o == NULL)
 		return NULL;
 	o->env = env;
-	LIST_INIT(&o->waiting);
+	TAILQ_INIT(&o->waiting);
+	TAILQ_INIT(&o->out);
 	return o;
+}
+
+static void
+orders_free(struct orders *all)
+{
+	struct order *x;
+
+	while ((x = TAILQ_FIRST(all)) != NULL) {
+		TAILQ_REMOVE(all, x, entry);
+		order_free(x);
+	}
 }
 
 void
@@ -112,8 +170,10 @@ errands_free(struct errands **op)
 
 	if (o == NULL)
 		return;
-	while (!LIST_EMPTY(&o->waiting))
-		order_free(LIST_FIRST(&o->waiting));
+	orders_free(&o->out);
+	orders_free(&o->waiting);
+	if (o->again != NULL)
+		event_free(o->again);
 	free(o);
 	*op = NULL;
 }

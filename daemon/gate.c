@@ -231,6 +231,15 @@ giving_cb(void *arg)
 	return handing_gives(g->handing);
 }
 
+static bool
+all_told_cb(void *arg)
+{
+	struct gate *g = arg;
+
+	MAGIC_CHECK(g, GATE_MAGIC);
+	return handing_told(g->handing);
+}
+
 static void
 nobody_left_cb(void *arg)
 {
@@ -240,8 +249,8 @@ nobody_left_cb(void *arg)
 	struct gate *g = arg;
 
 	MAGIC_CHECK(g, GATE_MAGIC);
-	/* It lets its clients go as well, and is asked about again. */
-	if (takeover_rest(g->takeover, &before))
+	/* It lets its clients go as well, and is asked about again; but it may stand still. */
+	if (takeover_rest(g->takeover, &before) && !drainer_overdue(g->drainer, clock_ms()))
 		return;
 	log_about(LOG_LEVEL_INFO, log_of(LOG_EVENT_STOP),
 	    "stopping: no client is left");
@@ -318,6 +327,7 @@ gate_ctl_env(struct gate *g)
 		.drain = drain_verb,
 		.leave = leave_verb,
 		.giving = giving_cb,
+		.told = all_told_cb,
 		.drainer = g->drainer,
 		.letgo = g->letgo,
 		.mover = g->mover,

@@ -215,6 +215,7 @@ gate_drain(struct gate *g, struct node *n, const struct stand *s, enum gate_oper
 {
 	const bool drain = s->kind != STAND_ACTIVE, maint = s->kind == STAND_MAINT;
 	bool changed = n->drain != drain || n->maint_operator != maint;
+	struct order_said said;
 	char text[STAND_TEXT];
 
 	if (changed)
@@ -229,6 +230,8 @@ gate_drain(struct gate *g, struct node *n, const struct stand *s, enum gate_oper
 	drainer_node(g->drainer, n, s, by == GATE_OPERATOR_ELSEWHERE, age_ms);
 	if (by == GATE_OPERATOR_HERE && g->keeper != NULL)
 		keeper_drain(g->keeper, n->id, stand_text(s, text));
+	if (g->keeper != NULL && keeper_find_drain(g->keeper, n->id, &said))
+		drainer_order(g->drainer, n, said.when_ms);
 	/* It goes out with what this makes of our nodes, at once. */
 	tell_rests(g);
 	if (changed || by == GATE_OPERATOR_HERE)
@@ -247,7 +250,8 @@ drain_elsewhere(void *arg, const struct order_said *said)
 	n = nodes_find(g->parts.nodes, said->node);
 	s = stand_read(said->stand);
 	/* What is known goes on as it is: repeated after each reload, in no order. */
-	if (n != NULL && (s.kind != STAND_ACTIVE ? !drainer_has(g->drainer, n, &s) : n->drain))
+	if (n != NULL && (s.kind != STAND_ACTIVE ? !drainer_has(g->drainer, n, &s, said->when_ms)
+	                                         : n->drain))
 		gate_drain(g, n, &s, GATE_OPERATOR_ELSEWHERE, said->age_ms);
 	node_unref(&n);
 }

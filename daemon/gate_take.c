@@ -115,15 +115,24 @@ gate_serve(struct gate *g)
 }
 
 static void
-done_cb(void *arg, bool good, bool reloaded)
+reloaded_cb(void *arg)
 {
 	struct errlist e = { .n = 0 };
 	struct gate *g = arg;
 
 	MAGIC_CHECK(g, GATE_MAGIC);
-	if (good && reloaded)
-		gate_reload(g, &e);
+	gate_reload(g, &e);
 	errlist_fini(&e);
+}
+
+static void
+done_cb(void *arg, bool good, bool reloaded)
+{
+	struct gate *g = arg;
+
+	MAGIC_CHECK(g, GATE_MAGIC);
+	if (good && reloaded)
+		reloaded_cb(g);
 	if (good && gate_serve(g) == 0)
 		return;
 	g->failed = true;
@@ -145,6 +154,7 @@ gate_take_over(struct gate *g)
 	const struct takeover_env env = {
 		.ctl = &g->ctl_env,
 		.done = done_cb,
+		.reloaded = reloaded_cb,
 		.gone = gone_cb,
 		.arg = g,
 	};

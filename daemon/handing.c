@@ -75,6 +75,8 @@ struct handing {
 	struct estate *estate;
 	uint64_t asked;			/* of the workers, for a report that is not older */
 	uint64_t greeted_ms, given_ms;
+	uint64_t reloads;		/* that the successor knows of */
+	bool reloaded;			/* it is to be told of one more */
 	uint64_t until_ms;		/* what stays is served until then */
 };
 
@@ -266,7 +268,7 @@ listens(const struct handing *h)
 static void
 say_stays(struct handing *h)
 {
-	struct takemsg m = { .kind = TAKE_STAYS };
+	struct takemsg m = { .kind = TAKE_STAYS, .reloaded = h->reloaded };
 	struct takeover_rest before = { .connections = 0 };
 	const bool waits = takeover_rest(h->env.ctl->takeover, &before);
 	const uint64_t now = clock_ms();
@@ -281,9 +283,11 @@ say_stays(struct handing *h)
 	snprintf(m.text, sizeof(m.text), "%s", why);
 	last = m.number == 0 && !waits && all_said(h);
 	/* What was counted since is worth a wait then. */
-	if (listens(h) || (last && h->peer != -1 && !h->mute))
+	if (listens(h) || (last && h->peer != -1 && !h->mute)) {
 		h->mute = !estate_send(h->estate, h->peer, false) ||
 		    !takemsg_send(h->peer, &m, -1);
+		h->reloaded &= h->mute;
+	}
 	if (!last)
 		return;
 	log_about(LOG_LEVEL_INFO, log_of(LOG_EVENT_STOP),
@@ -307,6 +311,7 @@ commit(struct handing *h)
 	struct takemsg m = { .kind = TAKE_COMMIT, .reloaded = reloaded(h) };
 
 	h->stage = STAGE_COMMITTING;
+	h->reloads = h->env.ctl->status->reloads;
 	after(h->timer, COMMIT_S * 1000);
 	for (size_t i = 0; i < workers(h); i++)
 		if (h->env.ctl->workers[i]->env.next_id > m.number)
@@ -371,6 +376,8 @@ handed(struct handing *h)
 	size_t n = left_here(h, &why);
 
 	h->stage = STAGE_HANDED;
+	/* Between its being told all and its word; whatever comes now, it is who says so. */
+	h->reloaded = h->env.ctl->status->reloads != h->reloads;
 	h->until_ms = clock_ms() + drain_ms;
 	event_del(h->timer);
 	event_free(h->accept);
@@ -489,6 +496,12 @@ bool
 handing_gives(const struct handing *h)
 {
 	return h != NULL && (h->stage == STAGE_GIVING || h->stage == STAGE_COMMITTING);
+}
+
+bool
+handing_told(const struct handing *h)
+{
+	return h != NULL && h->stage == STAGE_COMMITTING;
 }
 
 void

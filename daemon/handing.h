@@ -40,6 +40,8 @@ struct handing *handing_new(const struct handing_env *env, int fd);
 void handing_stop(struct handing *h);
 /* Connections go to the other one, which does not serve yet. */
 bool handing_gives(const struct handing *h);
+/* The same, and it has been told all; what is ordered now it is not told. */
+bool handing_told(const struct handing *h);
 /* The process that this one has taken over from has ended: it is not waited for any longer. */
 void handing_gone(struct handing *h);
 /* Worker threads are gone by then. */

@@ -196,6 +196,8 @@ loglevel_request(const struct ctl_env *env, const json_t *request, struct ctl_la
 		return ctl_error("a level is error, warning, info or debug");
 	if (time != NULL && (text == NULL || ms <= 0 || ms > FOR_MAX_MS))
 		return ctl_error("for_ms goes with a level, and is a time of up to 7 days");
+	if (text != NULL && ctl_too_late(env))
+		return ctl_error(CTL_TAKING_OVER);
 	if (text != NULL)
 		loglevel_set(l, level, ms, later->by);
 	o = json_object();

@@ -57,7 +57,7 @@ struct takemsg {
 	uint8_t piece[TAKE_PIECE];	/* STATE; ORDER: a line, as the control socket is told it */
 	char notify[108];	/* HELLO of the old one: the service manager's socket */
 	bool watched;		/* the same: and its watchdog waits */
-	bool reloaded;		/* COMMIT: it has, since HELLO */
+	bool reloaded;		/* COMMIT: it has, since HELLO; STAYS: since COMMIT */
 	char text[TAKE_TEXT];	/* HELLO: its version; REFUSE, ABORT, STAYS: why */
 };
 

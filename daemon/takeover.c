@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,8 @@
 
 /* The other one answers at once, even where it stands still for a moment. */
 #define ANSWER_S 20
+/* With an order, whoever serves waits for it once, and then no more until it reads. */
+#define ORDER_S 1
 /* Listeners are few, and so are workers. */
 #define SOCKETS_MAX (CONF_LISTEN_MAX * CONF_WORKERS_MAX + 3)
 
@@ -52,6 +55,7 @@ struct takeover {
 	struct takeover_env env;
 	struct estate *estate;
 	bool done;
+	bool deaf;		/* it does not read what it is told */
 	struct takeover_rest rest;
 };
 
@@ -325,6 +329,8 @@ old_says(struct takeover *t, const struct takemsg *m)
 		t->rest = (struct takeover_rest){ .pid = t->pid, .connections = m->number,
 			.until_ms = clock_ms() + 1000 * (uint64_t)m->seconds };
 		memcpy(t->rest.why, m->text, sizeof(t->rest.why));
+		if (m->reloaded && t->done)
+			t->env.reloaded(t->env.arg);
 		break;
 	case TAKE_ABORT:
 		if (t->done)
@@ -395,8 +401,22 @@ takeover_rest(const struct takeover *t, struct takeover_rest *rest)
 	return true;
 }
 
+/* As long as it is deaf, it is found to read again by what it has read. */
+static bool
+order_sent(struct takeover *t, const struct takemsg *m)
+{
+	const struct timeval patience = { ORDER_S, 0 };
+	struct pollfd p = { .fd = t->fd, .events = POLLOUT };
+
+	if (t->deaf && (poll(&p, 1, 0) != 1 || (p.revents & POLLOUT) == 0))
+		return false;
+	setsockopt(t->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	t->deaf = !takemsg_send(t->fd, m, -1);
+	return !t->deaf;
+}
+
 bool
-takeover_order(const struct takeover *t, const char *request, size_t n)
+takeover_order(struct takeover *t, const char *request, size_t n)
 {
 	struct takemsg m = { .kind = TAKE_ORDER, .number = n };
 
@@ -404,7 +424,7 @@ takeover_order(const struct takeover *t, const char *request, size_t n)
 		return false;
 	if (n <= sizeof(m.piece)) {
 		memcpy(m.piece, request, n);
-		if (takemsg_send(t->fd, &m, -1))
+		if (order_sent(t, &m))
 			return true;
 	}
 	log_about(LOG_LEVEL_WARN, log_of(LOG_EVENT_TAKEOVER),

@@ -32,6 +32,8 @@ struct takeover_env {
 	 * end. reloaded: its policy is newer than what is in force here.
 	 */
 	void (*done)(void *arg, bool good, bool reloaded);
+	/* The same, but it had reloaded at the last moment. */
+	void (*reloaded)(void *arg);
 	/* The other one has ended. */
 	void (*gone)(void *arg);
 	void *arg;
@@ -52,9 +54,10 @@ bool takeover_rest(const struct takeover *t, struct takeover_rest *rest);
 
 /*
  * What an operator has asked for, a request of the control socket, is carried out there, too, and
- * by whoever that has taken over from. t may be NULL. False: nobody is there to be told.
+ * by whoever that has taken over from. t may be NULL. False: nobody is there to be told, or they do
+ * not read it: whoever serves does not wait for them.
  */
-bool takeover_order(const struct takeover *t, const char *request, size_t n);
+bool takeover_order(struct takeover *t, const char *request, size_t n);
 
 void takeover_free(struct takeover **t);
 

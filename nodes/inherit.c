@@ -385,6 +385,8 @@ nodes_read(struct nodes *nodes, const void *record, size_t len, uint64_t now_ms)
 	struct node_read r;
 	struct node *n;
 
+	/* Every node is named each time that it has somebody: no other has. */
+	nodes_nobody_before(nodes);
 	while (tlv_next(&in)) {
 		if (in.type != NODES_NODE) {
 			tlv_unknown(&in);

@@ -405,8 +405,12 @@ conn_tick(struct conn *c, uint64_t now_ms)
 	if (c->stage == CONN_DEAD)
 		return;
 	if (c->end_by_s != 0 && now_ms / 1000 >= c->end_by_s) {
-		/* A slow client gets what it is owed, as it would of a node that closes. */
-		if (c->stage == CONN_FLUSH && leg_sends(&c->side[C2S].leg, FLUSH_MS)) {
+		/*
+		 * A slow client gets what it is owed, as it would of a node that closes. But an
+		 * operator waits for whom he ends, who may be as slow as he likes.
+		 */
+		if (c->stage == CONN_FLUSH && c->why != CLOSE_OPERATOR &&
+		    leg_sends(&c->side[C2S].leg, FLUSH_MS)) {
 			c->end_by_s = flush_end();
 			return;
 		}

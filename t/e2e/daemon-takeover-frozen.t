@@ -105,10 +105,11 @@ def overdue(t, g):
     """The successor has all, and says nothing."""
     before = g.log().count(ON)
     guest, p = Guest(g), committing(g)
-    for args in (("kill", "127.0.0.1"), ("move", "127.0.0.1", "n1")):
-        r = g.ctl_run(*args, "--force")
+    for args in (("kill", "127.0.0.1", "--force"), ("move", "127.0.0.1", "n1", "--force"),
+                 ("drain", "n1", "--force"), ("undrain", "n1"), ("log-level", "debug")):
+        r = g.ctl_run(*args)
         t.ok(r.returncode == 1 and "taking over" in r.stderr and guest.c.is_open(),
-             "%s amid a takeover: nobody is ended, which is said" % args[0], r.stdout, r.stderr)
+             "%s amid a takeover: nothing is done, which is said" % args[0], r.stdout, r.stderr)
     t.comes(lambda: g.log().count(ON) > before, True, "it says nothing: the old one serves on",
             seconds=40)
     t.ok(not hears(p, kind=COMMITTED), "nobody hears that it would serve")
@@ -216,11 +217,28 @@ def elder(t, g):
     serves(t, g, "and the successor serves")
 
 
+def reloaded(t, g):
+    """The old one has told all, and reloads its policy before the successor serves."""
+    new = next(filter(None, (waiting(g) for _ in range(10))), None)
+    if not t.ok(new and new.poll() is None, "the successor waits again", g.log()[-2000:]):
+        return
+    old = g.proc
+    new.send_signal(signal.SIGSTOP)
+    old.send_signal(signal.SIGCONT)
+    t.comes(lambda: "taking over" in g.ctl_run("log-level", "info").stderr, True,
+            "the successor has been told all")
+    g.reload(pin_linger="9s")
+    new.send_signal(signal.SIGCONT)
+    g.proc = new
+    old.wait(40)
+    t.comes(lambda: "9s" in g.policy()["text"], True, "a reload after that reaches it")
+
+
 def main(t):
     n = node.Lab(t)
     g = gate.Gate(t, [node.Node(n, "n1").start()], health=gate.PATIENT,
                   limits={"logon": "5m"}).start()
-    for part in (stopped, unread, overdue, late, deaf, elder):
+    for part in (stopped, unread, overdue, late, deaf, elder, reloaded):
         part(t, g)
     t.same(g.stop(), 0, "smbgate ends with status 0")
 

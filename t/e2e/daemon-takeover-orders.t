@@ -2,10 +2,12 @@
 # daemon-takeover-orders.t: what is asked of smbgate during an upgrade, and what reaches who stays
 """Clients of SMB1, and those that have not logged on, stay in the process before; an operator's
 orders reach them.  Several upgrades in a row, and orders, reloads and failures amid one."""
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 
 import gate
 import node
@@ -101,6 +103,20 @@ def killed(t, g):
     new.c.close()
 
 
+def refused(t, g):
+    """An order that is refused here is none there."""
+    clients = New(g), New(g), New(g, logon=False)
+    old = stays(t, g)
+    r = g.ctl_run("kill", "127.0.0.1")
+    t.ok(r.returncode == 1 and "are 2 clients" in r.stderr, "kill: several, without --force",
+         r.stdout, r.stderr)
+    gone = tap.wait_for(lambda: not clients[2].c.is_open(), 2)
+    t.ok(not gone and clients[2].login().works(), "it is refused: who had stayed goes on")
+    for x in clients:
+        x.c.close()
+    ends(t, old, "and the old process ends when nobody is left")
+
+
 def drained(t, g):
     c = Old(g)
     n = next(k for k, v in g.node_list().items() if v["connections"])
@@ -129,6 +145,42 @@ def moved(t, g):
     c = New(g, guid)
     t.same(c.node, to, "it comes back to the other node")
     c.c.close()
+
+
+def many(t, g):
+    """The same of many at once."""
+    guids = [os.urandom(16) for _ in range(60)]
+    clients = [(New(g, x), New(g, x, logon=False)) for x in guids]
+    old = stays(t, g, len(guids))
+    to = clients[0][1].node
+    r = json.loads(g.ctl_run("--json", "move", "127.0.0.1", to, "--force").stdout)
+    there = sum(a.node == to for a, _ in clients)
+    t.same(sorted(x["how"] for x in r["moves"]),
+           ["it is on node \"%s\" already" % to] * there + ["moved"] * (len(guids) - there),
+           "many are moved at once: the process before ends them all")
+    for x in sum(clients, ()):
+        x.c.close()
+    ends(t, old, "and ends itself when nobody is left")
+
+
+def frozen(t, g):
+    """The process before stands still: nobody waits for it."""
+    c = Old(g)
+    old = stays(t, g)
+    old.send_signal(signal.SIGSTOP)
+    longest = 0
+    for _ in range(600):
+        began = time.monotonic()
+        g.ask({"cmd": "log-level", "level": "info"})
+        longest = max(longest, time.monotonic() - began)
+        if longest > 10:
+            break
+    t.ok(longest < 5, "many orders that it does not read keep nobody waiting", longest)
+    t.same(g.ask({"cmd": "kill", "who": OTHER})["before"]["told"], False,
+           "and who orders something is told so")
+    old.send_signal(signal.SIGCONT)
+    c.c.close()
+    ends(t, old, "it goes on, and ends")
 
 
 def chained(t, g):
@@ -174,6 +226,25 @@ def stopped(t, g):
         ends(t, old, "and the one before it")
         t.ok(c.c.gone() and not os.path.exists(g.control), "nobody is left, nor a control socket")
         g.start()
+
+
+def stuck(t, g):
+    """stop --drain, and the process before stands still: what has a deadline ends."""
+    c = Old(g)
+    old, now = stays(t, g), g.proc
+    old.send_signal(signal.SIGSTOP)
+    try:
+        r = g.ctl_run("stop", "--drain", "2s", "--wait")
+    except subprocess.TimeoutExpired as e:
+        r = e
+        now.terminate()
+    t.ok(getattr(r, "returncode", None) == 0, "stop --drain: the process before stands still", r)
+    g.proc = None
+    ends(t, now, "the process that serves ends")
+    old.send_signal(signal.SIGCONT)
+    ends(t, old, "and so does the other one, once it goes on")
+    t.ok(c.c.gone(), "with its client")
+    g.start()
 
 
 class Paused:
@@ -258,7 +329,8 @@ def main(t):
     nodes = node.cluster(t, 2)
     g = gate.Gate(t, nodes, smb1="allow", no_guid="address", health=gate.PATIENT,
                   limits={"logon": "5m"}).start()
-    for part in (killed, drained, moved, chained, stopped, amid, no_room, stranger):
+    for part in (killed, refused, drained, moved, many, frozen, chained, stopped, stuck, amid,
+                 no_room, stranger):
         part(t, g)
         t.ok(tap.wait_for(lambda: g.stats()["connections"] == 0 and before(g) is None, 40),
              "%s: nobody is left" % part.__name__, g.stats()["connections"], before(g))

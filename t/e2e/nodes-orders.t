@@ -105,6 +105,22 @@ def burst(t, gates, nodes, pcs):
     t.same((heard(pcs), [p.ends for p in pcs if p.ends]), ([], []), "and nobody has noticed")
 
 
+def again(t, gates, nodes):
+    """The same order once more: its deadline begins anew, at the other proxy as well."""
+    def left(g):
+        drain = g.node_list()[nodes[0].name]["drain"]
+        return drain and drain["deadline_s"]
+    for turn in range(2):
+        if turn > 0:
+            began = time.monotonic()
+            tap.wait_for(lambda: time.monotonic() > began + 6, 10)
+        order(gates[0], "drain", nodes[0], quiet_ms=3600000, deadline_ms=600000)
+        t.comes(lambda: [598 <= (left(g) or 0) <= 600 for g in gates], [True, True],
+                "drain: both proxies have its deadline", seconds=10)
+    order(gates[0], "undrain", nodes[0])
+    settled(gates)
+
+
 def undrained(t, gates, nodes, pcs):
     """Called off, at the other proxy, while clients are being let go."""
     there, rest = of(pcs, nodes[0]), of(pcs, nodes[1])
@@ -263,6 +279,7 @@ def main(t):
     t.same(at_once(pcs, Pc.come), [], "%d clients" % CLIENTS)
     named(t, gates, nodes, pcs[0])
     burst(t, gates, nodes, pcs)
+    again(t, gates, nodes)
     undrained(t, gates, nodes, pcs)
     killed(t, gates, nodes, pcs)
     frozen(t, gates, nodes, pcs[0], watch)

@@ -301,6 +301,16 @@ with tap.Test(deadline=240) as t:
     node.reset(c.peer)
     t.same(g.wait_closed(closes, 60), {"node_reset": 1}, "who takes nothing is given up")
     c.c.close()
+    # Nor is anybody whom an operator ends, however slow: the end of a drain waits for them.
+    c, held = stuck_midway(g, node)
+    closes = g.closes()
+    reader = threading.Thread(target=slowly, args=(c, 4 * FLUSH_S))
+    reader.start()
+    newest = max(x["id"] for x in g.show("connections")["connections"])
+    g.ask({"cmd": "kill", "who": "conn:%d" % newest, "force": True})
+    t.same(g.wait_closed(closes, 2 * FLUSH_S + 2), {"operator": 1},
+           "whom an operator ends has so long, and no more")
+    reader.join()
     other.ask(2 * MIB, MIB)
     t.ok(other.good(), "others go on")
 

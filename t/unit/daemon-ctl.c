@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -345,6 +346,46 @@ get_some(struct fixture *f, int fd, char *dst, size_t room)
 	return n == 0 ? SIZE_MAX : n == -1 ? 0 : (size_t)n;
 }
 
+/*
+ * No room is left from the beginning of a long answer on: who reads it, if slowly, has all of it.
+ * The others wait for a worker.
+ */
+static void
+test_crowded_reader(void **state)
+{
+	const struct timespec pause = { 0, 50000000 };
+	struct fixture *f = *state;
+	static char text[128 << 10];
+	int fd[PEERS];
+	size_t got = 0;
+	ssize_t n = -1;
+
+	f->status.policy->node_file = malloc((2 << 20) + 1);
+	assert_non_null(f->status.policy->node_file);
+	memset(f->status.policy->node_file, '#', 2 << 20);
+	f->status.policy->node_file[2 << 20] = '\0';
+	for (int i = 0; i < PEERS; i++) {
+		fd[i] = dial(f->path);
+		put_text(fd[i], i > 0 ? "{\"cmd\":\"show\",\"what\":\"clients\"}\n"
+		                      : "{\"cmd\":\"sho");
+		run_main(f);
+		run_main(f);
+	}
+	put_text(fd[0], "w\",\"what\":\"policy\"}\n");
+	for (int i = 0; i < 100 && n != 0; i++) {
+		run_main(f);
+		n = recv(fd[0], text, sizeof(text), MSG_DONTWAIT);
+		got += n > 0 ? (size_t)n : 0;
+		nanosleep(&pause, NULL);
+	}
+	assert_int_equal(n, 0);
+	assert_in_range(got, 2 << 20, 3 << 20);
+	for (int i = 0; i < PEERS; i++)
+		close(fd[i]);
+	run_worker(f);
+	run_main(f);
+}
+
 /* Who waits for the end of smbgate has a second line, and is closed with it. */
 static void
 test_to_the_end(void **state)
@@ -516,6 +557,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_odd_but_good, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_client_goes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_crowded_reader, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_to_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lookers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_retired, setup, teardown),

@@ -351,6 +351,41 @@ states(void **state)
 	policy_unref(&p);
 }
 
+/* A node that the old process has forgotten, with its last connection, has none there. */
+static void
+forgotten(void **state)
+{
+	struct nodes *old = nodes_new(), *new = nodes_new();
+	struct policy *p = policy();
+	struct tlv_out o = { .len = 0 }, more = { .len = 0 };
+	struct node *n;
+
+	(void)state;
+	nodes_apply(old, p, now);
+	nodes_apply(new, p, now);
+	n = nodes_find_name(old, "n2");
+	n->connections = 3;
+	p->nnodes--;
+	nodes_apply(old, p, now);
+	nodes_write(&o, old, now, true);
+	n->connections = 0;
+	node_unref(&n);
+	nodes_sweep(old);
+	nodes_write(&more, old, now, false);
+	n = nodes_find_name(new, "n2");
+	assert_int_equal(nodes_read(new, o.data, o.len, now), 0);
+	assert_int_equal(n->before, 3);
+	assert_int_equal(nodes_read(new, more.data, more.len, now), 0);
+	assert_int_equal(n->before, 0);
+	node_unref(&n);
+	tlv_out_fini(&o);
+	tlv_out_fini(&more);
+	nodes_free(&old);
+	nodes_free(&new);
+	p->nnodes++;
+	policy_unref(&p);
+}
+
 /* It answers the new process at once, and is not up for that; but once its time is over there. */
 static void
 flapping(void **state)
@@ -784,14 +819,17 @@ orders(void **state)
 	b = nodes_find_name(old.nodes, "n2");
 	drainer_node(old.d, a, &quiet, false, 500000);
 	drainer_node(old.d, b, &maint, true, 0);
+	drainer_order(old.d, b, 1700000000000);
 	drainer_write(&o, old.d, now);
 	node_unref(&a);
 	node_unref(&b);
 	assert_int_equal(read_drains(&new, o.data, o.len), 0);
 	a = nodes_find_name(new.nodes, "n1");
 	b = nodes_find_name(new.nodes, "n2");
-	assert_true(a->drain && !a->maint_operator && drainer_has(new.d, a, &quiet));
-	assert_true(b->drain && b->maint_operator && drainer_has(new.d, b, &maint));
+	assert_true(a->drain && !a->maint_operator && drainer_has(new.d, a, &quiet, 1));
+	assert_true(b->drain && b->maint_operator);
+	assert_true(drainer_has(new.d, b, &maint, 1700000000000));
+	assert_false(drainer_has(new.d, b, &maint, 1700000000001));
 	assert_false(drainer_leaving(new.d));
 	node_unref(&a);
 	node_unref(&b);
@@ -868,6 +906,7 @@ main(void)
 		cmocka_unit_test(counters), cmocka_unit_test(refusals),
 		cmocka_unit_test(states),
 		cmocka_unit_test(flapping), cmocka_unit_test(traffic),
+		cmocka_unit_test(forgotten),
 		cmocka_unit_test(claims), cmocka_unit_test(died), cmocka_unit_test(many),
 		cmocka_unit_test(map_counts),
 		cmocka_unit_test(orders),
