@@ -492,6 +492,7 @@ EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/fra
 	t/lab/kdc.py \
 	t/lab/keyd.py \
 	t/lab/krb.py \
+	t/lab/leases.py \
 	t/lab/manifests.py \
 	t/lab/model.py \
 	t/lab/netns.py \
