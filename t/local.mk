@@ -497,6 +497,7 @@ EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/fra
 	t/lab/kdc.py \
 	t/lab/keyd.py \
 	t/lab/krb.py \
+	t/lab/leases.py \
 	t/lab/manifests.py \
 	t/lab/model.py \
 	t/lab/netns.py \
@@ -505,6 +506,7 @@ EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/fra
 	t/lab/record.py \
 	t/lab/mapmodel.py \
 	t/lab/redis.py \
+	t/lab/rooted \
 	t/lab/search.py \
 	t/lab/oracle.py \
 	t/lab/several.py \

@@ -571,7 +571,9 @@ def crowd(t, n, g):
     for section in itertools.cycle((ANNOUNCE, FILTER, one)):
         g.reload(interfaces={"lan": section})
         loads += 1
-        if time.monotonic() > end:
+        # on a busy machine some have not asked yet
+        late = time.monotonic() - end
+        if late > 60 or late > 0 and all(x.wrong or (x.asked and x.worked) for x in them):
             break
     over.set()
     for x in them:

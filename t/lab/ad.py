@@ -492,8 +492,8 @@ class Domain:
 
     def as_user(self, user="alice", kerberos=True):
         """(arguments, environment) with which Samba's clients log on as that user."""
-        if kerberos:    # --use-krb5-ccache does not do it in 4.17
-            return ["-N", "--use-kerberos=required"], dict(self.env, KRB5CCNAME=self.caches[user])
+        if kerberos:    # with -N, Samba 4.25 does not look for the ticket
+            return ["--use-kerberos=required"], dict(self.env, KRB5CCNAME=self.caches[user])
         return (["--use-kerberos=off", "-U%s\\%s%%%s" % (DOMAIN, user, USERS[user])], self.env)
 
     def smbclient(self, host, script, *args, share="data", user="alice", kerberos=True, cwd=None,

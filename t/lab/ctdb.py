@@ -65,6 +65,8 @@ CLUSTERED = """\
 
 def missing():
     """Why no cluster can be run here, or None."""
+    if os.environ.get("SAMBA_ROOT"):
+        return "SAMBA_ROOT: its smbd does not go with this machine's ctdbd"
     for p in ("ctdbd", "ctdb"):
         if shutil.which(p) is None:
             return "no " + p

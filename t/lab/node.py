@@ -17,7 +17,7 @@ import tempfile
 import tap
 
 USERS = {"alice": ("Alice-pw-1", 61001), "bob": ("Bob-pw-2", 61002)}
-SMBD = "/usr/sbin/smbd"
+SMBD = shutil.which("smbd") or "/usr/sbin/smbd"     # SAMBA_ROOT's, if there is one: see t/lab/start
 
 CONF = """\
 [global]
