@@ -150,10 +150,15 @@ def admitted(t, v, g):
 
 def ends(t, v, g, mine):
     """Whoever goes first, the other one is told, and with the right address."""
-    n = [len(pairs(v, i)) for i in range(2)]
+    def there():
+        return [len(pairs(v, i)) for i in range(2)]
+    # whoever was here before has gone
+    tap.wait_for(lambda: sum(there()) == len(mine), 20, message=lambda: "%r are not %d" % (
+        there(), len(mine)))
+    n = there()
     mine[0].reset()
     mine[-1].c.close()
-    t.ok(tap.wait_for(lambda: [len(pairs(v, i)) for i in range(2)] == [n[0] - 1, n[1] - 1], 20),
+    t.ok(tap.wait_for(lambda: there() == [n[0] - 1, n[1] - 1], 20),
          "a client that resets, and one that closes: the nodes are told")
     v.nodes[0].kill()
     mine = mine[1:-1]

@@ -218,7 +218,8 @@ class Machine:
     def _built(self, source):
         """A program for it; its bytes."""
         out = "%s/%s" % (self.dir, source)
-        subprocess.run(["cc", "-O1", "-static", "-o", out, "%s/%s.c" % (HERE, source)], check=True)
+        subprocess.run(["cc", "-D_GNU_SOURCE", "-O1", "-static", "-o", out,
+                        "%s/%s.c" % (HERE, source)], check=True)
         with open(out, "rb") as f:
             return f.read()
 

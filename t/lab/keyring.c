@@ -7,7 +7,6 @@
  * cifs.upcall would say is in files /run/krb5/UID/N, each good for one logon; the user that is
  * meant is in the key's description.
  */
-#define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
