@@ -303,7 +303,7 @@ def patience(t, lab):
     t.ok(all([w.goes_on() for w in writers.values()]), "soft, hard: all are written to")
     for n in lab.nodes.values():
         n.kill()
-    t.ok(tap.wait_for(writers["soft-direct"].errors, 60), "direct, soft: an error of its own")
+    t.ok(tap.wait_for(writers["soft-direct"].errors, 180), "direct, soft: an error of its own")
     with lab.gw.inside():
         for n in lab.nodes.values():
             n.start(wait=False)
