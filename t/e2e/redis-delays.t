@@ -45,9 +45,8 @@ def on(g, wanted):
         c.close()
 
 
-def left_behind(t):
-    """A client has left a node that is drained, and comes back through two proxies.  One of them
-    asks first, and has no answer in time; the other asks next, and has one."""
+def apart(t):
+    """Nodes, a Redis, a way to it, and two proxies: only the first goes that way."""
     nodes = [fake.FakeNode(t, "f%d" % i, "127.0.0.%d" % (40 + i)).start() for i in (1, 2, 3)]
     r = redis.Server(t).start()
     way = Way(t, r.port)
@@ -55,6 +54,13 @@ def left_behind(t):
     b = several.proxy(t, nodes, [r.endpoint], "b")
     several.healed(a, b)
     tap.wait_for(lambda: several.ripe(a) and several.ripe(b), 10, message="not ripe")
+    return nodes, r, way, a, b
+
+
+def left_behind(t):
+    """A client has left a node that is drained, and comes back through two proxies.  One of them
+    asks first, and has no answer in time; the other asks next, and has one."""
+    nodes, r, way, a, b = apart(t)
     back = []
     for i in range(LEFT):
         guid, c = on((a, b)[i % 2], "f1")
@@ -138,13 +144,7 @@ def slow_drain(t):
 def leaving(t):
     """The way to Redis is slow, and many come and go: nobody lives there whom no proxy has; and
     when their nodes die, they come back through another proxy at once."""
-    nodes = [fake.FakeNode(t, "f%d" % i, "127.0.0.%d" % (40 + i)).start() for i in (1, 2, 3)]
-    r = redis.Server(t).start()
-    way = Way(t, r.port)
-    a = several.proxy(t, nodes, [way.endpoint], "a")
-    b = several.proxy(t, nodes, [r.endpoint], "b")
-    several.healed(a, b)
-    tap.wait_for(lambda: several.ripe(a) and several.ripe(b), 10, message="not ripe")
+    nodes, r, way, a, b = apart(t)
     several.agree(a, b)
     way.delay(up=0.3)
     guids = [os.urandom(16) for _ in range(GOING)]
