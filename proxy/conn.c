@@ -396,6 +396,18 @@ sum_up(struct conn *c)
 		    c->mediate.track.logged_on && !heads_seen(&c->mediate));
 }
 
+/*
+ * A slow client gets what it is owed, as it would of a node that closes. But an operator waits for
+ * whom he ends, and for a node that he drains, and the client may be as slow as it likes.
+ */
+static bool
+awaited(const struct conn *c)
+{
+	return c->why == CLOSE_OPERATOR ||
+	    (c->node != NULL && (atomic_load(&c->node->drain) ||
+	        atomic_load(&c->node->drain_policy)));
+}
+
 void
 conn_tick(struct conn *c, uint64_t now_ms)
 {
@@ -405,11 +417,7 @@ conn_tick(struct conn *c, uint64_t now_ms)
 	if (c->stage == CONN_DEAD)
 		return;
 	if (c->end_by_s != 0 && now_ms / 1000 >= c->end_by_s) {
-		/*
-		 * A slow client gets what it is owed, as it would of a node that closes. But an
-		 * operator waits for whom he ends, who may be as slow as he likes.
-		 */
-		if (c->stage == CONN_FLUSH && c->why != CLOSE_OPERATOR &&
+		if (c->stage == CONN_FLUSH && !awaited(c) &&
 		    leg_sends(&c->side[C2S].leg, FLUSH_MS)) {
 			c->end_by_s = flush_end();
 			return;

@@ -295,6 +295,17 @@ with tap.Test(deadline=240) as t:
          "a node that dies: who is slow gets it as well",
          "%d of %d bytes arrived" % (len(got), total - c.before))
     t.same(g.wait_closed(closes), {"node_reset": 1}, "and ends with the reason")
+    # But whoever drains the node does not wait for it.
+    c, held = stuck_midway(g, node)
+    closes = g.closes()
+    node.reset(c.peer)
+    tap.wait_for(lambda: [x for x in g.clients() if x.get("stage") == "flush"], 1)
+    g.ctl("drain", node.name, "--force", "--quiet", "1h")
+    got, want = slowly(c, 3 * FLUSH_S)
+    t.ok(held > 0 and got == want[:len(got)] and len(got) < g.stats()["bytes_to_client"] - c.before,
+         "a node that dies, and is drained: who is slow is given up after a while")
+    t.same(g.wait_closed(closes), {"node_reset": 1}, "and ends with the reason")
+    g.ctl("undrain", node.name)
     # And one that takes nothing is not waited for.
     c, held = stuck_midway(g, node)
     closes = g.closes()
