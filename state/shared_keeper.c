@@ -413,7 +413,7 @@ said(struct shared *m, struct shared_entry *e, const struct shared_result *r,
 	return false;
 }
 
-/* There is an answer, with a record that is good or bad. True: the claim is lost. */
+/* There is an answer; its record may be a bad one. True: the claim is lost. */
 static bool
 took(struct shared *m, struct shared_entry *e, const struct shared_op *op,
     const struct shared_result *r)
@@ -422,6 +422,12 @@ took(struct shared *m, struct shared_entry *e, const struct shared_op *op,
 	struct shared_node *sn;
 	uint64_t when;
 
+	if (op->kind == 's' && r->how == HOW_HELD && r->record == NULL) {
+		/* What was said stands. */
+		free(e->bad);
+		e->bad = NULL;
+		return false;
+	}
 	if (record_get(r->record, r->len, m->seal, "claim", e->id, NAMES_ID_LEN, &when,
 	        text) == -1) {
 		/* Said again, with what is bad; if that does not help, when its turn comes. */

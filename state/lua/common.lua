@@ -8,8 +8,10 @@ end
 local t = time()
 
 -- as a whole number: Lua itself would write a large one with an exponent
+local strs = {}
 local function str(n)
-	return string.format('%.0f', n)
+	strs[n] = strs[n] or string.format('%.0f', n)
+	return strs[n]
 end
 
 -- HGETALL, of what is no hash: nothing, and it is gone
@@ -147,13 +149,12 @@ end
 
 -- The claim with an owner; stay: nil or how long it lingers should its proxy not live to say so.
 local function write(key, c, token, gen, stay)
-	local set = { 'n', c.rec, 'o' .. token, gen }
 	c.stay = stay or c.stay
 	if stay then
-		set[#set + 1] = 's'
-		set[#set + 1] = str(stay)
+		redis.call('HSET', key, 'n', c.rec, 'o' .. token, gen, 's', str(stay))
+	else
+		redis.call('HSET', key, 'n', c.rec, 'o' .. token, gen)
 	end
-	redis.call('HSET', key, unpack(set))
 	c.over = str(math.max(t + NAMES_CLAIM_MS + c.stay, c.linger))
 	redis.call('PEXPIREAT', key, c.over)
 end

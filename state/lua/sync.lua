@@ -52,6 +52,9 @@ local function is_left(c, x)
 	    (hurry ~= '1' or x == '' or node(x) ~= node(c.rec))
 end
 
+-- What was said stands, and need not be repeated.
+local held = { HOW_HELD }
+
 local function answer(how, c)
 	return { how, c.rec, c.others, (c.linger > t or c.stay > 0) and 1 or 0 }
 end
@@ -144,7 +147,7 @@ local function say(key, c, id, rec, exception, stay, a, n)
 	write(key, c, token, gen, stay)
 	say_facts(key, c, a, n)
 	except(id, exception == '1' and c.rec or nil)
-	return answer(HOW_HELD, c)
+	return c.rec == rec and held or answer(HOW_HELD, c)
 end
 
 -- Nobody is on it here any more; stay: nil or how long it lingers. What was placed without Redis,
@@ -168,7 +171,7 @@ local function release(key, id, rec, exception, stay)
 		if is_left(c, c.rec) then
 			except(id, nil)
 		end
-		return { HOW_HELD }
+		return held
 	end
 	if rec ~= '' and stay and stay > 0 then
 		redis.call('HSET', key, 'n', rec, 'l', str(t + stay))
@@ -179,8 +182,11 @@ local function release(key, id, rec, exception, stay)
 	if x or not young then
 		except(id, x)
 	end
-	return { HOW_HELD }
+	return held
 end
+
+-- In young data most claims are not there yet: of many, that is asked at once. None comes twice.
+local blank = young and #KEYS > 4 and redis.call('EXISTS', unpack(KEYS, 4)) == 0
 
 -- Where the arguments of each begin.
 local answers, at, a = { t }, {}, 6
@@ -199,7 +205,7 @@ for i = 4, #KEYS do
 	elseif deadline ~= '' and t > tonumber(deadline) then
 		r = { HOW_LATE }
 	else
-		local c = read(key, peers, token)
+		local c = blank and none() or read(key, peers, token)
 		if c.rec and c.rec == bad then
 			c = drop(key, c)
 		end

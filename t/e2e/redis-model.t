@@ -19,6 +19,8 @@ SEED = int(os.environ.get("SMBGATE_SEED", "0")) or random.randrange(1, 1 << 32)
 CASES = 1500
 ID, FAR = b"0" * 32, 1 << 50
 KEYS = {"x": b"x", "e": b"e", "p": b"p", "c": b"m:c:" + ID, "f": b"m:f:" + ID}
+# Another claim, which may be said in the same call.
+NEXT_ID, NEXT = b"1" * 32, b"m:c:" + b"1" * 32
 
 
 def script(name):
@@ -91,11 +93,16 @@ def chance(rng):
     return s
 
 
-def sync(c, sha, s, p, gen, op, facts):
+def sync(c, sha, p, gen, op, facts, company):
+    """company: another claim is given up in the same call, which is there or is not."""
     kind, rec, other, exc, stay, out = op
-    r = c("EVALSHA", sha, 4, KEYS["x"], KEYS["e"], KEYS["p"], KEYS["c"], token(p), gen, 0, "news",
+    keys = [KEYS["x"], KEYS["e"], KEYS["p"], KEYS["c"]] + [NEXT] * bool(company)
+    if company == "there":
+        c("HSET", NEXT, "n", record((1, A)), b"o" + token(p), gen)
+    r = c("EVALSHA", sha, len(keys), *keys, token(p), gen, 0, "news",
           out and "\n%s\n" % out, kind, ID, record(rec), record(other), int(exc),
-          FAR if stay else "", "", "", len(facts), *sum(facts, ()))
+          FAR if stay else "", "", "", len(facts), *sum(facts, ()),
+          *(["r", NEXT_ID, "", "", 0, "", "", "", 0] if company else []))
     if len(r) == 1:
         return None
     return r[1][0], unrecord(r[1][1]) if len(r[1]) > 1 else None, r[1][2] if len(r[1]) > 2 else 0
@@ -116,13 +123,15 @@ def compare(t, rng):
         facts = [(rng.choice("123"), rng.choice("xy-?")) for _ in range(rng.randrange(3))]
         put(c, s, epoch)
         before = dict(s.__dict__, owners=dict(s.owners), facts=dict(s.facts))
-        real, model = sync(c, shas["SYNC"], s, p, gen, op, facts), s.sync(p, gen, op, facts)
+        company = rng.choice(("", "missing", "there"))
+        real = sync(c, shas["SYNC"], p, gen, op, facts, company)
+        model = s.sync(p, gen, op, facts)
         after, want = got(c), wanted(s)
         if model is None:
             model, want = None, after
         done.add((op[0], model and model[0]))
         if real != model or after != want:
-            wrong.append((before, p, gen, op, facts, real, model, after, want))
+            wrong.append((before, p, gen, op, facts, company, real, model, after, want))
     t.same(wrong[:2], [], "%d scripts on any state: the model does what Redis does" % CASES)
     t.ok(len(done) >= 11, "whatever may come out: %r" % sorted(done, key=repr))
     wrong = []

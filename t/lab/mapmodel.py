@@ -125,7 +125,7 @@ class Scripts:
         self.write(p, gen, stay)
         self.say_facts(facts, others)
         self.x = self.rec if exception else None
-        return self.answer(HELD, others)
+        return (HELD, None, 0) if self.rec == rec else self.answer(HELD, others)
 
     def tick(self, p, gen, said):
         """epoch, whether the lease had lapsed; None: sent on an older connection."""
@@ -540,8 +540,8 @@ class Model:
                     e["ph"] in ("PLACED", "DECIDING", "ASKING"):
                 e["ph"], e["known"], e["first"] = "LOST", False, None
                 self.serve(s, i)
-            elif kind == "s" and how == HELD and rec[1] == e["node"]:
-                e["made"], e["excused"] = rec[0], p["lapsed"]
+            elif kind == "s" and how == HELD and (rec is None or rec[1] == e["node"]):
+                e["made"], e["excused"] = rec[0] if rec else e["made"], p["lapsed"]
             elif kind == "s" and how == LOST:
                 e["dirty"] = True
         e = p["entry"]

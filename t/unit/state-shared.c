@@ -326,6 +326,45 @@ test_lost(void **state)
 	leave(&h[0]);
 }
 
+/* What was said stands: Redis does not repeat it. A question cannot be answered like that. */
+static void
+test_not_repeated(void **state)
+{
+	struct state_hold h[2];
+	struct state_claim c;
+	struct shared_op op;
+	struct shared_result r = { .how = HOW_LOST, .record = "rubbish", .len = 7 };
+	struct state_key lost;
+
+	(void)state;
+	shared_online(map, false, false);
+	join(&h[0], 1, N1, N1, &c);
+	shared_online(map, true, false);
+	assert_int_equal(shared_take(map, &op, 1, true), 1);
+	assert_false(shared_done(map, &op, &r, &lost));
+	assert_int_equal(shared_take(map, &op, 1, true), 1);
+	assert_int_equal(op.bad.len, 7);
+	r = (struct shared_result){ .how = HOW_HELD };
+	assert_false(shared_done(map, &op, &r, &lost));
+	nothing_due();
+	/* Nothing is bad any more, and the node is as it was. */
+	shared_again(map);
+	assert_int_equal(shared_take(map, &op, 1, true), 1);
+	assert_int_equal(op.kind, 's');
+	assert_int_equal(op.bad.len, 0);
+	assert_false(shared_done(map, &op, &r, &lost));
+	assert_true(shared_all_said(map));
+	assert_int_equal(join(&h[1], 2, N1, N1, &c), SHARED_LATER);
+	assert_int_equal(shared_take(map, &op, 1, true), 1);
+	assert_int_equal(op.kind, 'c');
+	r.how = HOW_MADE;
+	assert_false(shared_done(map, &op, &r, &lost));
+	assert_int_equal(shared_faults(map)->count[FAULT_BAD_VALUE], 2);
+	assert_null(shared_next(map, &port, &c));
+	leave_last(&h[1]);
+	leave_last(&h[0]);
+}
+
 /* After a reconnect all is said again, once, and not what is new. */
 static void
 test_said_again(void **state)
@@ -608,6 +647,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_out, claims_begin, claims_end),
 		cmocka_unit_test_setup_teardown(test_unsure, claims_begin, claims_end),
 		cmocka_unit_test_setup_teardown(test_lost, claims_begin, claims_end),
+		cmocka_unit_test_setup_teardown(test_not_repeated, claims_begin, claims_end),
 		cmocka_unit_test_setup_teardown(test_said_again, claims_begin, claims_end),
 		cmocka_unit_test_setup_teardown(test_stays, claims_begin, claims_end),
 		cmocka_unit_test_setup_teardown(test_rehome, claims_begin, claims_end),
