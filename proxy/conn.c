@@ -191,6 +191,7 @@ static void
 die(struct conn *c, bool reset)
 {
 	struct conn_env *env = c->env;
+	bool lingers;
 
 	if (c->stage == CONN_DEAD)
 		return;
@@ -217,10 +218,11 @@ die(struct conn *c, bool reset)
 		(void)conn_stands(c, STANDING_NONE);
 	limits_give(env->limits);
 	vc_index_take(c);
-	/* Its claim may linger. */
-	if (env->lasts != NULL && c->mediate.track.logged_on)
+	lingers = may_return(c);
+	/* Its claim lingers; not for the few seconds of who has nothing to come back for. */
+	if (env->lasts != NULL && lingers && c->mediate.track.logged_on)
 		lasts_note(env->lasts, &c->route.key, &c->mediate.self.client);
-	route_fini(&c->route, may_return(c));
+	route_fini(&c->route, lingers);
 	mediate_fini(&c->mediate);
 	conn_leave_node(c);
 	conn_unlist(c);
