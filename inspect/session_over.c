@@ -189,3 +189,16 @@ session_sweep(struct mediate *m)
 	/* Looked at again then. */
 	m->ended = kept > 0 ? ended - 1 : ended;
 }
+
+static bool
+stale(const void *arg, const struct channel *c)
+{
+	(void)arg;
+	return channel_over(c);
+}
+
+bool
+session_stale(const struct mediate *m)
+{
+	return chantab_has(&m->track.channels, stale, NULL);
+}

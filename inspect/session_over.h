@@ -59,4 +59,7 @@ bool session_room(struct mediate *m);
 /* Gives up channels whose sessions have ended elsewhere; to be called now and then. */
 void session_sweep(struct mediate *m);
 
+/* Is there one to give up? */
+bool session_stale(const struct mediate *m);
+
 #endif

@@ -4,6 +4,7 @@
 #include "proxy/awake.h"
 
 #include "inspect/session.h"
+#include "inspect/session_over.h"
 #include "nodes/node.h"
 #include "policy/policy.h"
 
@@ -32,15 +33,23 @@ awake_remove(struct conn *c)
 		fall_asleep(c);
 	if (c->env->round == c)
 		c->env->round = TAILQ_NEXT(c, entry);
+	if (c->env->asked == c)
+		c->env->asked = TAILQ_NEXT(c, entry);
 }
 
+/* Which connections its other channels are, nobody knows: whoever has one that is over is woken. */
 static void
-wake_all(struct conn_env *env)
+wake_stale(struct conn_env *env)
 {
-	struct conn *c;
+	for (size_t n = AWAKE_ASK_STEP; n > 0 && env->asked != NULL; n--) {
+		struct conn *c = env->asked;
 
-	TAILQ_FOREACH(c, &env->conns, entry)
-		awake_stir(c);
+		env->asked = TAILQ_NEXT(c, entry);
+		if (!c->awake && session_stale(&c->mediate)) {
+			awake_stir(c);
+			env->to_look++;
+		}
+	}
 }
 
 /* It is read, nothing is known to be in it, and the kernel has its keepalives and takes bytes. */
@@ -69,11 +78,13 @@ rests(const struct conn *c)
 static void
 look_round(struct conn_env *env, void (*look)(struct conn *c, uint64_t now_ms), uint64_t now_ms)
 {
-	for (size_t n = env->nconns / AWAKE_ROUND_S + 1; n > 0; n--) {
+	for (size_t n = AWAKE_STEP; n > 0 && env->in_turn > 0; n--, env->in_turn--) {
 		struct conn *c = env->round != NULL ? env->round : TAILQ_FIRST(&env->conns);
 
-		if (c == NULL)
+		if (c == NULL) {
+			env->in_turn = 0;
 			return;
+		}
 		env->round = TAILQ_NEXT(c, entry);
 		if (!c->awake)
 			look(c, now_ms);
@@ -81,21 +92,36 @@ look_round(struct conn_env *env, void (*look)(struct conn *c, uint64_t now_ms), 
 }
 
 void
-awake_tick(struct conn_env *env, void (*look)(struct conn *c, uint64_t now_ms), uint64_t now_ms)
+awake_tick(struct conn_env *env)
 {
 	const unsigned ended = sesstab_ended(env->mediate.sessions);
+
+	env->in_turn = env->nconns / AWAKE_ROUND_S + 1;
+	env->to_look = env->nawake;
+	if (env->asked == NULL && env->ended != ended) {
+		env->asked = TAILQ_FIRST(&env->conns);
+		env->ended = ended;
+	}
+}
+
+bool
+awake_step(struct conn_env *env, void (*look)(struct conn *c, uint64_t now_ms), uint64_t now_ms)
+{
 	struct conn *c;
 
+	wake_stale(env);
 	look_round(env, look, now_ms);
-	/* Which connections its other channels are, nobody knows. */
-	if (env->ended != ended)
-		wake_all(env);
-	env->ended = ended;
 	/* One look may end others, and wake some: these are behind. */
-	for (size_t n = env->nawake; n > 0 && (c = TAILQ_FIRST(&env->awake)) != NULL; n--) {
+	for (size_t n = AWAKE_STEP; n > 0 && env->to_look > 0; n--, env->to_look--) {
+		c = TAILQ_FIRST(&env->awake);
+		if (c == NULL) {
+			env->to_look = 0;
+			break;
+		}
 		fall_asleep(c);
 		look(c, now_ms);
 		if (c->stage != CONN_DEAD && !rests(c))
 			awake_stir(c);
 	}
+	return env->asked != NULL || env->in_turn > 0 || env->to_look > 0;
 }

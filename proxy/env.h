@@ -95,7 +95,10 @@ struct conn_env {
 	struct conn_list awake;		/* see proxy/awake.h */
 	size_t nawake;
 	struct conn *round;		/* the next one of all to be looked at; NULL: the first */
-	unsigned ended;			/* sesstab_ended() at the last tick */
+	size_t in_turn;			/* so many from there on, before the next tick */
+	size_t to_look;			/* so many of awake, the same */
+	struct conn *asked;		/* the next one whose sessions may be over; NULL: none */
+	unsigned ended;			/* sesstab_ended() when they were asked last */
 	struct conn_list turns;		/* see proxy/turn.c */
 	size_t nconns;
 	struct listen_count listens[CONF_LISTEN_MAX];	/* by conf_listen's index */

@@ -46,6 +46,21 @@ look_at(struct conn *c, uint64_t now_ms)
 	watch_tick(c, now_ms);
 }
 
+/* The next few, and the others once the loop has turned. */
+static void
+worker_look_cb(evutil_socket_t fd, short what, void *arg)
+{
+	const struct timeval at_once = { 0, 0 };
+	struct worker *w = arg;
+
+	(void)fd;
+	(void)what;
+	MAGIC_CHECK(w, WORKER_MAGIC);
+	/* Whoever cannot be looked at now will be at the next tick. */
+	if (awake_step(&w->env, look_at, clock_ms()))
+		(void)event_add(w->look, &at_once);
+}
+
 static void
 worker_tick_cb(evutil_socket_t fd, short what, void *arg)
 {
@@ -58,7 +73,8 @@ worker_tick_cb(evutil_socket_t fd, short what, void *arg)
 	w->env.now_s = (uint32_t)(now / 1000);
 	atomic_store_explicit(&w->turned_ms, now, memory_order_relaxed);
 	w->env.patience = limits_patience(w->env.limits, &w->env.policy->limits);
-	awake_tick(&w->env, look_at, now);
+	awake_tick(&w->env);
+	worker_look_cb(-1, 0, w);
 }
 
 static void
@@ -219,7 +235,8 @@ worker_new(unsigned index, const struct worker_parts *parts, struct policy *poli
 	worker_use_policy(w, policy);
 	w->mailbox = mailbox_new(w->base);
 	w->tick = event_new(w->base, -1, EV_PERSIST, worker_tick_cb, w);
-	if (!env_whole(&w->env) || w->mailbox == NULL || w->tick == NULL ||
+	w->look = evtimer_new(w->base, worker_look_cb, w);
+	if (!env_whole(&w->env) || w->mailbox == NULL || w->tick == NULL || w->look == NULL ||
 	    event_add(w->tick, &second) == -1)
 		goto fail;
 	return w;
@@ -273,6 +290,8 @@ worker_free(struct worker **wp)
 	mailbox_free(&w->mailbox);
 	if (w->tick != NULL)
 		event_free(w->tick);
+	if (w->look != NULL)
+		event_free(w->look);
 	held_free(&w->env.held);
 	strangers_free(&w->env.strangers);
 	if (w->env.reap != NULL)

@@ -59,7 +59,7 @@ struct worker {
 	struct event_base *base;
 	struct mailbox *mailbox;
 	/* once a second: peers that died unnoticed, nodes in doubt */
-	struct event *tick;
+	struct event *tick, *look;	/* it begins, the next few are looked at */
 	struct keyc *keyc;		/* NULL: there is no keytab */
 	struct giving *giving;		/* NULL: it keeps what it has */
 	struct taking *taking;		/* what connections come by; NULL: none do */

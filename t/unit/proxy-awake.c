@@ -24,6 +24,7 @@ struct world {
 	struct node node;
 	struct conn *conns[CROWD];
 	unsigned looks[CROWD];
+	unsigned steps;		/* of the last tick */
 	struct conn *kills;	/* a look at this one ends ... */
 	struct conn *victim;	/* ... that one */
 };
@@ -60,7 +61,10 @@ static void
 tick(void)
 {
 	memset(w->looks, 0, sizeof(w->looks));
-	awake_tick(w->env, look, 5);
+	w->steps = 1;
+	awake_tick(w->env);
+	while (awake_step(w->env, look, 5))
+		w->steps++;
 }
 
 /* As many ticks as all have to be looked at in. */
@@ -141,7 +145,10 @@ idle_ones_sleep(void **state)
 	for (size_t i = 0; i < CROWD; i++)
 		assert_in_range(w->looks[i], 1, 2);
 	assert_int_equal(w->env->nawake, 0);
+	/* A few at a time. */
+	assert_int_equal(w->steps, (CROWD + AWAKE_STEP - 1) / AWAKE_STEP);
 	tick();
+	assert_int_equal(w->steps, 1);
 	for (size_t i = 0; i < CROWD; i++)
 		n += w->looks[i];
 	assert_int_equal(n, CROWD / AWAKE_ROUND_S + 1);
@@ -268,10 +275,11 @@ no_keepalives(void **state)
 	assert_int_equal(w->env->nawake, 0);
 }
 
-/* A session with channels on other connections is over: all are asked, once. */
+/* A session with channels on other connections is over: these are woken. */
 static void
 a_session_ends(void **state)
 {
+	struct conn *other = w->conns[700];
 	struct session_info si = { .session_id = 7, .node = &w->node };
 	struct sesstab *t = w->env->mediate.sessions;
 	struct channel_ends ends = { .conn_id = 1 };
@@ -290,14 +298,15 @@ a_session_ends(void **state)
 	b = sesstab_join(t, &si, &ends, true, NULL, NULL);
 	assert_non_null(a);
 	assert_non_null(b);
+	chantab_add(&other->mediate.track.channels, b);
 	assert_true(channel_end(t, a));
 	tick();
-	for (size_t i = 0; i < CROWD; i++)
-		assert_in_range(w->looks[i], 1, 2);
-	/* It is for them to say that they have seen it. */
-	assert_int_equal(w->env->nawake, CROWD);
-	for (size_t i = 0; i < CROWD; i++)
-		w->conns[i]->mediate.ended = sesstab_ended(t);
+	assert_int_equal(w->looks[700], 1);
+	/* It is for it to say that it has seen it, and nobody else was woken. */
+	assert_int_equal(w->env->nawake, 1);
+	assert_in_range(w->steps, CROWD / AWAKE_ASK_STEP, CROWD / AWAKE_ASK_STEP + 2);
+	assert_ptr_equal(chantab_take(&other->mediate.track.channels, si.session_id), b);
+	other->mediate.ended = sesstab_ended(t);
 	tick();
 	assert_int_equal(w->env->nawake, 0);
 	channel_leave(t, &a);
@@ -316,6 +325,7 @@ a_crowd_that_dies(void **state)
 	while (left > 2) {
 		size_t i = (size_t)rand() % CROWD, k = (size_t)rand() % CROWD;
 
+		w->env->ended--;	/* and all are asked */
 		awake_stir(w->conns[(size_t)rand() % CROWD]);
 		if (i != k && w->conns[i]->stage != CONN_DEAD) {
 			w->kills = w->conns[i];
