@@ -1,4 +1,4 @@
-/* load.c: clients for measurements: anonymous logons, then operations in a closed loop */
+/* load.c: clients for measurements: logons, then operations in a closed loop or at a fixed rate */
 #include "config.h"
 
 #include "base/addr.h"
@@ -15,11 +15,13 @@
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -27,6 +29,7 @@
 #define DEPTH_MAX 64
 #define HEAD (NBSS_HDR_LEN + SMB2_HDR_LEN)
 #define EVENTS 256
+#define PAUSE_US 20000
 /* Histogram: 16 steps for each power of two of microseconds/8. */
 #define STEPS 16
 
@@ -52,13 +55,14 @@ struct load {
 	unsigned nclients, depth;
 	uint32_t size;
 	uint64_t ops_limit;	/* 0: for a time */
+	double rate;		/* of operations a second, of all clients; 0: a closed loop */
 	uint64_t warm_us, run_us;
 	int epoll;
 	struct client *all;
 	uint8_t *frame;		/* of a WRITE, as long as one */
 	bool counting, over;
 	unsigned ready;
-	uint64_t sent, ops, errors, sum_ns, max_ns;
+	uint64_t sent, answered, ops, errors, sum_ns, max_ns;
 	uint64_t hist[64 * STEPS];
 	uint8_t scratch[256 * 1024];
 };
@@ -308,15 +312,16 @@ answered(struct load *l, struct client *c)
 			c->state = LOGOFF;
 			return small(c, SMB2_LOGOFF);
 		}
-		for (unsigned i = 0; l->mode != IDLE && i < l->depth; i++)
+		for (unsigned i = 0; l->mode != IDLE && l->rate == 0 && i < l->depth; i++)
 			if (ask(l, c) == -1)
 				return -1;
 		return 0;
 	case READY:
 		if (h.status != STATUS_SUCCESS)
 			return -1;
+		l->answered++;
 		done(l, c->since[h.message_id % DEPTH_MAX]);
-		return l->over ? 0 : ask(l, c);
+		return l->over || l->rate > 0 ? 0 : ask(l, c);
 	case LOGOFF:
 		return hang_up(l, c);
 	}
@@ -407,11 +412,8 @@ word(const char *text)
 }
 
 static void
-run(struct load *l)
+dial_all(struct load *l)
 {
-	uint64_t begin, end;
-
-	l->counting = l->ops_limit > 0;
 	for (unsigned i = 0; i < l->nclients; i++) {
 		if (dial(l, &l->all[i]) == -1) {
 			l->errors++;
@@ -422,27 +424,106 @@ run(struct load *l)
 		while (l->ready + l->errors + 512 < i)
 			turn(l, 1000);
 	}
+	while ((l->mode == IDLE || l->rate > 0) && l->ready + l->errors < l->nclients)
+		turn(l, 1000);
+}
+
+static void
+hang_up_all(struct load *l)
+{
+	for (unsigned i = 0; i < l->nclients; i++)
+		buf_fini(&l->all[i].out);
+}
+
+/* One operation, which counts from when it was due: who is late does not make others later. */
+static void
+ask_due(struct load *l, struct client *c, uint64_t due)
+{
+	unsigned slot = c->mid % DEPTH_MAX;
+
+	if (c->fd == -1)
+		return;
+	if (ask(l, c) == -1)
+		l->errors++;
+	c->since[slot] = due;
+	watch(l, c);
+}
+
+/* For so long an operation every so often, of each client in its turn, and all their answers. */
+static void
+pace(struct load *l, uint64_t us)
+{
+	struct pollfd p = { .fd = l->epoll, .events = POLLIN };
+	double gap = 1e9 / l->rate;
+	uint64_t begin = now_ns(), now, n = 0, late;
+
+	for (uint64_t due = begin; due < begin + us * 1000;) {
+		for (now = now_ns(); due <= now && due < begin + us * 1000; n++) {
+			ask_due(l, &l->all[n % l->nclients], due);
+			due = begin + (uint64_t)(gap * (double)(n + 1));
+		}
+		if (due > now)
+			(void)ppoll(&p, 1, &(struct timespec){ .tv_nsec = (long)(due - now) % 1000000000 },
+			    NULL);
+		turn(l, 0);
+	}
+	for (late = now_ns() + 2000000000; l->answered < l->sent && now_ns() < late;)
+		turn(l, 100);
+	l->errors += l->sent - l->answered;
+}
+
+/* Between its two words whoever reads them looks at the proxy's clock: nothing goes on then. */
+static void
+run_paced(struct load *l)
+{
+	uint64_t begin;
+
+	prctl(PR_SET_TIMERSLACK, 1);
+	pace(l, l->warm_us);
+	word("begin");
+	usleep(PAUSE_US);
+	begin = clock_us();
+	l->counting = true;
+	pace(l, l->run_us);
+	l->run_us = clock_us() - begin;
+	word("end");
+	usleep(PAUSE_US);
+}
+
+static void
+run_for(struct load *l)
+{
+	uint64_t begin, end;
+
+	for (begin = clock_us(); clock_us() - begin < l->warm_us;)
+		turn(l, 100);
+	word("begin");
+	l->counting = true;
+	for (begin = clock_us(); (end = clock_us()) - begin < l->run_us;)
+		turn(l, 100);
+	l->counting = false;
+	l->run_us = end - begin;
+	word("end");
+}
+
+static void
+run(struct load *l)
+{
+	l->counting = l->ops_limit > 0;
+	dial_all(l);
 	if (l->mode == IDLE) {
-		while (l->ready + l->errors < l->nclients)
-			turn(l, 1000);
 		word("ready");
 		(void)getchar();
 		return;
 	}
-	if (l->ops_limit > 0) {
+	if (l->rate > 0) {
+		run_paced(l);
+	} else if (l->ops_limit > 0) {
 		while (l->ops + l->errors < l->ops_limit)
 			turn(l, 1000);
 		l->run_us = 0;
 	} else {
-		for (begin = clock_us(); clock_us() - begin < l->warm_us;)
-			turn(l, 100);
-		word("begin");
-		l->counting = true;
-		for (begin = clock_us(); (end = clock_us()) - begin < l->run_us;)
-			turn(l, 100);
-		l->counting = false;
-		l->run_us = end - begin;
-		word("end");
+		run_for(l);
 	}
 	l->over = true;
 	printf("{\"ops\": %" PRIu64 ", \"bytes\": %" PRIu64
@@ -458,8 +539,8 @@ static int
 usage(void)
 {
 	fprintf(stderr,
-	    "usage: load [-c clients] [-d depth] [-n operations | -t seconds] [-s bytes] [-u] "
-	    "ADDRESS:PORT echo|read|write|conn|idle\n");
+	    "usage: load [-c clients] [-d depth] [-n operations | -t seconds] [-r rate] [-s bytes] "
+	    "[-u] ADDRESS:PORT echo|read|write|conn|idle\n");
 	return 2;
 }
 
@@ -477,7 +558,7 @@ main(int argc, char **argv)
 	l->size = 4096;
 	l->warm_us = 200000;
 	l->run_us = 1000000;
-	while ((o = getopt(argc, argv, "c:d:n:s:t:u")) != -1) {
+	while ((o = getopt(argc, argv, "c:d:n:r:s:t:u")) != -1) {
 		double v = strtod(optarg != NULL ? optarg : "", NULL);
 
 		if (o == 'u')
@@ -488,6 +569,8 @@ main(int argc, char **argv)
 			l->depth = (unsigned)v;
 		else if (o == 'n')
 			l->ops_limit = (uint64_t)v;
+		else if (o == 'r')
+			l->rate = v;
 		else if (o == 's')
 			l->size = (uint32_t)v;
 		else if (o == 't')
@@ -496,12 +579,12 @@ main(int argc, char **argv)
 			return usage();
 	}
 	if (argc - optind != 2 || addrport_parse(&l->to, argv[optind], 445) == -1 ||
-	    l->depth == 0 || l->depth > DEPTH_MAX || l->nclients == 0)
+	    l->depth == 0 || l->depth > DEPTH_MAX || l->nclients == 0 || l->rate < 0)
 		return usage();
 	for (l->mode = ECHO; l->mode <= IDLE; l->mode++)
 		if (strcmp(argv[optind + 1], modes[l->mode]) == 0)
 			break;
-	if (l->mode > IDLE)
+	if (l->mode > IDLE || (l->rate > 0 && (l->mode >= CONN || l->ops_limit > 0)))
 		return usage();
 	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
 		rl.rlim_cur = rl.rlim_max;
@@ -514,6 +597,7 @@ main(int argc, char **argv)
 	if (l->epoll == -1 || l->all == NULL || l->frame == NULL)
 		return 1;
 	run(l);
+	hang_up_all(l);
 	status = l->errors > 0;
 	free(l->frame);
 	free(l->all);

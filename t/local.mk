@@ -469,6 +469,7 @@ E2E_TESTS = \
 	t/e2e/smb1-logons.t \
 	t/e2e/smb1-smbtorture.t \
 	t/e2e/smb1-vcnumber.t \
+	t/e2e/speed-bench.t \
 	t/e2e/speed-instructions.t \
 	t/e2e/sweep-calls.t
 
