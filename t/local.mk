@@ -471,7 +471,8 @@ E2E_TESTS = \
 	t/e2e/smb1-vcnumber.t \
 	t/e2e/speed-bench.t \
 	t/e2e/speed-instructions.t \
-	t/e2e/sweep-calls.t
+	t/e2e/sweep-calls.t \
+	t/e2e/sweep-ends.t
 
 EXTRA_DIST += dev/count-assertions dev/include-graph
 EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/frames t/hostile \

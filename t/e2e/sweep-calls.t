@@ -400,6 +400,20 @@ def early(t, s):
            "what is wrong, nobody else is cut" % ended)
 
 
+def late(t, s):
+    """Each timer is two seconds late where nothing else wakes its loop: no answer waits for one."""
+    s.fault.put("late", 2000)
+    got = {}
+    for name in s.want:
+        try:
+            got[name] = TALKS[name](s.w)
+        except (OSError, smb2.Status, smb2.Closed, smb2.Broken) as e:
+            got[name] = repr(e)
+    s.fault.put("late", 0)
+    s.others("late timers")
+    t.same(got, s.want, "every timer is late, by up to two seconds: all is as it was")
+
+
 def hurry(fault, rng, over):
     while not over.wait(0.02):
         fault.put("since", fault.get("since") + rng.choice((1, 2, 5, 60, 3600)))
@@ -483,6 +497,7 @@ def main(t):
     orders(t, s)
     small_buffers(t, s)
     dates(t, s)
+    late(t, s)
     early(t, s)
     w.gate.wait_connections(1)
     t.comes(lambda: w.gate.fds() <= fds + 64, True, "no descriptor is left over")

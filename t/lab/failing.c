@@ -44,6 +44,7 @@ struct page {
 	atomic_int since;	/* so many seconds more have gone by since the machine started, */
 	atomic_int date;	/* and so many is its date ahead */
 	atomic_int spared[2];	/* descriptors of which no call fails */
+	atomic_int late;	/* ms by which every timer is late */
 	atomic_uint seen[NCALLS];
 };
 
@@ -236,6 +237,8 @@ epoll_ctl(int ep, int op, int fd, struct epoll_event *ev)
 int
 epoll_wait(int ep, struct epoll_event *ev, int n, int ms)
 {
+	if (page && ms > 0)
+		ms += page->late;
 	return fails(EPOLL_WAIT, -1) ? -1 : real.epoll_wait(ep, ev, n, ms);
 }
 

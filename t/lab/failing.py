@@ -25,7 +25,7 @@ HARD = {"accept4": ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EPROTO"),
         "splice": ("ECONNRESET", "ENOMEM", "EINVAL"), "pipe2": ("EMFILE", "ENFILE"),
         "epoll_ctl": ("ENOMEM", "ENOSPC"), "shutdown": ("ENOTCONN",), "alloc": ("ENOMEM",)}
 PLACES = ("call", "nth", "err", "fired", "main", "small", "since", "date",
-          "spare", "spare too")
+          "spare", "spare too", "late")
 
 
 def build(t):
