@@ -15,10 +15,6 @@
 
 #include <uthash.h>
 
-/* Short chains: each entry that is passed on the way is a miss of the cache. */
-#undef HASH_BKT_CAPACITY_THRESH
-#define HASH_BKT_CAPACITY_THRESH 2U
-
 /*
  * One mutex guards everything: it is taken once or twice in a connection's life, for a hash
  * lookup, and never held over a callback. Claims that wait for their end are in a heap, the first
