@@ -14,7 +14,7 @@
  * it is left. So that what nobody told is found out too, and what can be late may be, the tick also
  * looks at a small part of the others, each within AWAKE_ROUND_S.
  */
-#define AWAKE_ROUND_S 64
+#define AWAKE_ROUND_S 256
 
 /* In one step: 0.1 ms, as a look at a connection that is not in the cache takes 1.5 us. */
 #define AWAKE_STEP 32
