@@ -11,4 +11,4 @@ EXTRA_PROGRAMS += bench/herd
 bench_herd_SOURCES = bench/herd.c
 bench_herd_LDADD = state/libstate.a auth/libauth.a base/libbase.a $(SSL_LIBS) $(CRYPTO_LIBS) \
 	$(EVENT_LIBS) $(HIREDIS_LIBS)
-EXTRA_DIST += bench/many bench/map bench/show bench/upgrade
+EXTRA_DIST += bench/changed bench/many bench/map bench/show bench/upgrade

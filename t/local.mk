@@ -411,6 +411,7 @@ E2E_TESTS = \
 	t/e2e/front-takeover.t \
 	t/e2e/hostile-input.t \
 	t/e2e/hostile-redis.t \
+	t/e2e/hostile-tshark.t \
 	t/e2e/hostile-wire.t \
 	t/e2e/keyed-crowd.t \
 	t/e2e/keyed-expiry.t \
@@ -522,6 +523,7 @@ EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/fra
 	t/lab/vpn.py \
 	t/lab/vrrp.py \
 	t/lab/way.py \
+	t/lab/wirecase.py \
 	t/lab/writer.c
 
 # libFuzzer targets, built by `make fuzz` where clang is; contrib/fuzz runs them on what

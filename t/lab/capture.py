@@ -96,6 +96,29 @@ def packets(path):
                    seq, tcp[13], tcp[(tcp[12] >> 4) * 4:])
 
 
+def write(path, conversations):
+    """A capture that nobody made: whole TCP connections, one after another.  Each is (the server's
+    port, [(0 for client to server or 1, bytes), ..]); its number is tshark's tcp.stream."""
+    with open(path, "wb") as f:
+        f.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 1 << 18, 1))
+        for number, (port, said) in enumerate(conversations):
+            ends = ((b"\x0a\x01" + struct.pack(">H", number + 1), 40000 + number % 20000),
+                    (b"\x0a\x00\x00\x05", port))
+            seq, steps = [1000, 5000], [(0, 2, b""), (1, 0x12, b""), (0, 0x10, b"")]
+            for way, data in said:
+                steps += [(way, 0x18, data[at:at + 32768]) for at in range(0, len(data), 32768)]
+            steps += [(0, 0x11, b""), (1, 0x11, b""), (0, 0x10, b"")]
+            for n, (way, flags, data) in enumerate(steps):
+                (src, sport), (dst, dport) = ends[way], ends[1 - way]
+                ip = struct.pack(">BBHHHBBH", 0x45, 0, 40 + len(data), n, 0x4000, 64, 6, 0) + \
+                    src + dst + struct.pack(">HHIIBBHHH", sport, dport, seq[way],
+                                            seq[1 - way] if n else 0, 0x50, flags, 65535, 0, 0)
+                size = 14 + len(ip) + len(data)
+                f.write(struct.pack("<IIII", 1700000000 + number, n, size, size) + bytes(12) +
+                        b"\x08\x00" + ip + data)
+                seq[way] += len(data) + (flags & 3 != 0)
+
+
 class Stream:
     """One TCP connection: client and server as (address, port), frames[0] client to server,
     frames[1] server to client.  whole: its beginning was seen and nothing is missing."""
@@ -239,12 +262,13 @@ def holds(stream, decoder, ips, way=1):
     return found
 
 
-def tshark(path, keytab=None, keys=(), fields=(), display="smb2"):
+def tshark(path, keytab=None, keys=(), fields=(), display="smb2", more=()):
     """Rows of field values.  keytab: for NTLM.  keys: Keys with AES-128; tshark 4.0 does not open
     AES-256 under a Kerberos key of 32 bytes."""
     # in one pass: with two (-2) it does not open sealed frames by the keytab
     argv = ["tshark", "-n", "-r", path, "-Y", display, "-T", "fields", "-E", "separator=|",
             "-E", "occurrence=a", "-E", "aggregator=,"]
+    argv += more
     for f in fields:
         argv += ["-e", f]
     if keytab:
