@@ -102,7 +102,7 @@ SETTING("tcp", "keepalive-interval", policy, tcp.keepalive_interval, SECONDS, "1
     KEEPALIVE_MAX)
 SETTING("tcp", "keepalive-count", policy, tcp.keepalive_count, NUMBER, "3", 1, 127)
 SETTING("tcp", "client-timeout", policy, tcp.client_timeout, DURATION, "15m", 0, DAY)
-SETTING("tcp", "node-timeout", policy, tcp.node_timeout, DURATION, "10s", 0, DAY)
+SETTING("tcp", "node-timeout", policy, tcp.node_timeout, DURATION, "1m", 0, DAY)
 SETTING("tcp", "connect-timeout", policy, tcp.connect_timeout, DURATION, "3s", 10, DAY)
 
 #undef DAY

@@ -136,6 +136,35 @@ class Eager:
                 time.sleep(0.02)
 
 
+def lost_keepalive(t, far, n1, limit, cut):
+    """A break of two seconds, in which each idle connection asks its node for a sign of life."""
+    tcp = {"keepalive-idle": "4s", "keepalive-interval": "2s", "keepalive-count": 3}
+    if limit:
+        tcp["node-timeout"] = limit
+    g = gate.Gate(t, [n1], health={"interval": "60s", "timeout": "1s", "rise": 1, "fall": 9},
+                  tcp=tcp).start()
+    mine = clients_of(g, "n1", 10)
+    tap.wait_for(lambda: False, 2)      # keepalives are set at the first tick
+    for c in mine:
+        c.echo()
+    before = g.closes()
+    tap.wait_for(lambda: False, 3.2)
+    far.cut()
+    tap.wait_for(lambda: False, 2)
+    far.mend()
+    tap.wait_for(lambda: len(mine) - sum(c.is_open() for c in mine) > cut, 4)
+    gone = [c for c in mine if not c.is_open()]
+    what = "node-timeout %s: " % (limit or "by default")
+    t.same(len(gone), cut, what + "of ten idle clients so many are cut by a lost keepalive")
+    for c in mine:
+        if c not in gone:
+            c.echo()
+    t.same(sum(g.closed_since(before).values()), cut, what + "as counted")
+    for c in mine:
+        c.close()
+    t.same(g.stop(), 0, what + "smbgate ends with status 0")
+
+
 def vanishes(t, far, n1, n2, how, cut, mend):
     """With the policy as it comes."""
     g = gate.Gate(t, [n1, n2], health={"slow-start": "0s"}).start()
@@ -273,6 +302,9 @@ def main(t):
     t.ok(g.wait_closed(before), "counted: %s" % g.closed_since(before))
     far.mend()
     t.same(g.stop(), 0, "smbgate ends with status 0")
+
+    for limit, cut in ((None, 0), ("5s", 10)):
+        lost_keepalive(t, far, n1, limit, cut)
 
     g = gate.Gate(t, [n2], listen={"lan": HERE + ":4450"}, tcp={
         "keepalive-idle": "1s", "keepalive-interval": "1s", "keepalive-count": 2,

@@ -268,7 +268,7 @@ def stopped(t, nodes):
     """Whoever serves stands for a while, and a client has sent more than buffers take."""
     n1 = nodes[0]
     # hung well within 12 s, and not because smbd is slow to start a process
-    g = gate.Gate(t, nodes, health=dict(QUICK, timeout="2s")).start()
+    g = gate.Gate(t, nodes, health=dict(QUICK, timeout="2s"), tcp={"node-timeout": "10s"}).start()
     pids = [p for p in n1.pids()[1:] if p != n1.listener()]
 
     def all_but_the_listener():

@@ -8,6 +8,7 @@
 #include "t/unit/lib/policy.h"
 #include "t/unit/lib/policyfile.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -136,7 +137,10 @@ test_defaults(void **state)
 		        1000, 10000 }),
 		    sizeof(x->limits));
 		assert_memory_equal(&x->tcp,
-		    (&(struct pol_tcp){ 30000, 10000, 3, 900000, 10000, 3000 }), sizeof(x->tcp));
+		    (&(struct pol_tcp){ 30000, 10000, 3, 900000, 60000, 3000 }), sizeof(x->tcp));
+		/* One keepalive that is lost ends nobody. */
+		assert_in_range(x->tcp.node_timeout,
+		    x->tcp.keepalive_idle + 2 * x->tcp.keepalive_interval, UINT_MAX);
 	}
 	policy_unref(&p);
 	policy_unref(&d);
