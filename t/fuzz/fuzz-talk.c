@@ -44,7 +44,7 @@ fuzz_said(const uint8_t *text, struct talk *t)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct talk_seen seen;
+	struct talk_seen seen = { .n = 0 };
 	uint8_t text[TALK_TEXT] = { 0 };
 	struct talk t;
 
@@ -54,7 +54,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_said(text, &t);
 	if (t.kind == 0)
 		return 0;
-	/* Once, and never again. */
+	HOLDS(!talk_is_new(&seen, &t, t.at_ms + TALK_OLD_MS + 1));
+	/* Once, and never again, however many others have said something. */
+	for (uint8_t i = 0; i < TALK_SEEN_MAX; i++) {
+		struct talk other = { .number = 1, .at_ms = t.at_ms - i, .from = { (char)i } };
+
+		(void)talk_is_new(&seen, &other, t.at_ms);
+	}
 	if (talk_is_new(&seen, &t, t.at_ms))
 		HOLDS(!talk_is_new(&seen, &t, t.at_ms));
 	HOLDS(seen.n <= TALK_SEEN_MAX);
