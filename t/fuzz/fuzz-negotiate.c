@@ -1,5 +1,5 @@
 /* fuzz-negotiate.c: libFuzzer target: NEGOTIATE, read by smbgate and by smbgatectl's own reader */
-/* for: ctl/negotiate.c proxy/first.c smb/neg1.c */
+/* for: ctl/negotiate.c proxy/first.c smb/nbss.c smb/neg1.c */
 #include "config.h"
 
 #include "base/wr.h"
@@ -85,21 +85,27 @@ fuzz_offers(const uint8_t random[48])
 	size_t n = negotiate_put(frame, &o, random);
 	struct first f = first_judge(frame, n);
 	struct guid guid;
-	struct wr w = wr_init(frame + 4, sizeof(frame) - 4);
+	struct wr w = wr_init(frame, sizeof(frame));
 
 	HOLDS(n <= NEGOTIATE_MAX && f.kind == FIRST_SMB2);
 	HOLDS(f.min_dialect == o.dialect && f.max_dialect == o.dialect);
 	memcpy(guid.b, random, sizeof(guid.b));
+	nbss_begin(&w);
 	neg2_probe_put(&w, &guid, random + 16);
+	nbss_end(&w);
 	HOLDS(wr_ok(&w));
-	nbss_put(frame, (uint32_t)wr_len(&w));
-	f = first_judge(frame, 4 + wr_len(&w));
+	f = first_judge(frame, wr_len(&w));
 	HOLDS(f.kind == FIRST_SMB2 && f.max_dialect == SMB2_DIALECT_311);
-	w = wr_init(frame + 4, sizeof(frame) - 4);
+	w = wr_init(frame, 3);
+	nbss_begin(&w);
+	nbss_end(&w);
+	HOLDS(!wr_ok(&w));
+	w = wr_init(frame, sizeof(frame));
+	nbss_begin(&w);
 	neg1_probe_put(&w);
+	nbss_end(&w);
 	HOLDS(wr_ok(&w));
-	nbss_put(frame, (uint32_t)wr_len(&w));
-	HOLDS(first_judge(frame, 4 + wr_len(&w)).kind == FIRST_MULTI);
+	HOLDS(first_judge(frame, wr_len(&w)).kind == FIRST_MULTI);
 }
 
 /* What refuses an SMB1 client is no answer that chooses a dialect. */

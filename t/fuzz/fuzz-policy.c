@@ -1,5 +1,6 @@
 /* fuzz-policy.c: libFuzzer target: policy.conf; what is in force, printed, is the same policy */
-/* for: policy/conftext.c policy/schema.c policy/schema_node.c policy/print.c */
+/* for: policy/conftext.c policy/schema.c policy/schema_node.c policy/schema_iface.c */
+/* for: policy/print.c */
 #include "config.h"
 
 #include "policy/diff.h"
