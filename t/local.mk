@@ -549,7 +549,7 @@ FUZZ_FILES = $(patsubst $(top_srcdir)/%,%,$(wildcard $(FUZZ_ROOMS:%=$(top_srcdir
 	t/fuzz/samba.c t/fuzz/world.c t/unit/lib/house.c t/unit/lib/talk.c
 FUZZ_OBJECTS = $(FUZZ_FILES:%.c=t/fuzz/obj/%.o)
 EXTRA_DIST += contrib/fuzz t/fuzz/LEDGER t/fuzz/UNREACHED t/fuzz/corpus t/fuzz/covered \
-	t/fuzz/crashes t/fuzz/mit.h t/fuzz/onfile.h \
+	t/fuzz/crashes t/fuzz/grown t/fuzz/mit.h t/fuzz/onfile.h \
 	$(FUZZ_TARGETS:=.c) t/unit/lib/holds.h t/unit/lib/lists.h
 CLEANFILES += $(FUZZ_TARGETS)
 clean-local:

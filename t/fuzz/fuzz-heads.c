@@ -17,6 +17,8 @@ static size_t
 cut(const uint8_t *p, size_t n, size_t step, uint8_t *out, size_t cap)
 {
 	struct tap_heads h = { .have = 0 };
+	/* Pieces of a byte are many: they have one memory. */
+	uint8_t *one = malloc(1);
 	size_t at = 0, o = 0;
 
 	while (at < n) {
@@ -24,7 +26,7 @@ cut(const uint8_t *p, size_t n, size_t step, uint8_t *out, size_t cap)
 		uint8_t *piece;
 
 		k = k < left ? k : left;
-		piece = malloc(k);
+		piece = k == 1 ? one : malloc(k);
 		HOLDS(piece != NULL);
 		memcpy(piece, p + at, k);
 		for (size_t used = 0, got; used < k; used += got) {
@@ -39,9 +41,11 @@ cut(const uint8_t *p, size_t n, size_t step, uint8_t *out, size_t cap)
 			memcpy(out + o + 8, h.bytes, h.len);
 			o += 8 + h.len;
 		}
-		free(piece);
+		if (k > 1)
+			free(piece);
 		at += k;
 	}
+	free(one);
 	return o;
 }
 
