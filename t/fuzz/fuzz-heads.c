@@ -1,7 +1,8 @@
 /* fuzz-heads.c: libFuzzer target: a capture's headers, whatever the stream is cut into */
-/* for: proxy/tap_heads.c */
+/* for: proxy/tap_heads.c base/tapmsg.c */
 #include "config.h"
 
+#include "base/tapmsg.h"
 #include "proxy/tap_heads.h"
 #include "t/fuzz/reader.h"
 #include "t/unit/lib/holds.h"
@@ -49,6 +50,27 @@ cut(const uint8_t *p, size_t n, size_t step, uint8_t *out, size_t cap)
 	return o;
 }
 
+/* What a watcher takes for a record's header is what is sent again, but for reserved bytes. */
+static void
+fuzz_record(const uint8_t *p, size_t n)
+{
+	uint8_t out[TAPMSG_HDR_LEN], ends[TAPMSG_ENDS_LEN];
+	struct tapmsg m, again;
+	struct tapmsg_ends e;
+
+	if (n < TAPMSG_HDR_LEN || tapmsg_get(&m, p) == -1)
+		return;
+	HOLDS(m.len <= TAPMSG_DATA_MAX);
+	tapmsg_put(out, &m);
+	HOLDS(tapmsg_get(&again, out) == 0 && again.len == m.len && again.conn == m.conn);
+	HOLDS(memcmp(out, p, 7) == 0 && memcmp(out + 8, p + 8, 28) == 0);
+	if (m.kind != TAPMSG_OPEN || n < TAPMSG_HDR_LEN + TAPMSG_ENDS_LEN)
+		return;
+	tapmsg_ends_get(&e, p + TAPMSG_HDR_LEN);
+	tapmsg_ends_put(ends, &e);
+	HOLDS(memcmp(ends, p + TAPMSG_HDR_LEN, TAPMSG_ENDS_LEN) == 0);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -57,6 +79,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t at = 0;
 
 	HOLDS(whole != NULL && pieces != NULL);
+	fuzz_record(data, size);
 	n = cut(data, size, SIZE_MAX, whole, cap);
 	HOLDS(cut(data, size, 1, pieces, cap) == n && memcmp(whole, pieces, n) == 0);
 	HOLDS(cut(data, size, 0, pieces, cap) == n && memcmp(whole, pieces, n) == 0);
