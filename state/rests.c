@@ -94,10 +94,10 @@ scan_item(struct scan *s, struct rest *x)
 	x->clients = (uint32_t)scan_number(s);
 	scan_char(s, ':');
 	x->cut = (uint32_t)scan_number(s);
-	/* What a later version may say besides. */
+	/* What a later version may say besides; it is text. */
 	if (!s->bad && s->at < s->end && *s->at == ':')
-		while (s->at < s->end && *s->at != ' ')
-			s->at++;
+		for (; s->at < s->end && *s->at != ' '; s->at++)
+			s->bad |= *s->at == '\0';
 }
 
 void

@@ -530,11 +530,12 @@ EXTRA_DIST += $(TREE_TESTS) t/tree/csource.py t/tree/rooms.py $(E2E_TESTS) t/fra
 # t/fuzz/corpus makes and on t/fuzz/crashes. What they try is compiled once, with the fuzzer's own
 # instrumentation. t/fuzz/LEDGER says how long each has run.
 FUZZ_TARGETS = t/fuzz/fuzz-addr t/fuzz/fuzz-agentline t/fuzz/fuzz-apreq t/fuzz/fuzz-auth \
-	t/fuzz/fuzz-authent t/fuzz/fuzz-chain t/fuzz/fuzz-compress t/fuzz/fuzz-conversation \
+	t/fuzz/fuzz-authent t/fuzz/fuzz-chain t/fuzz/fuzz-compress t/fuzz/fuzz-conf \
+	t/fuzz/fuzz-conversation \
 	t/fuzz/fuzz-denyfile t/fuzz/fuzz-door t/fuzz/fuzz-front t/fuzz/fuzz-handover \
 	t/fuzz/fuzz-heads t/fuzz/fuzz-http t/fuzz/fuzz-ifinfo t/fuzz/fuzz-keymsg \
 	t/fuzz/fuzz-keytab t/fuzz/fuzz-logline t/fuzz/fuzz-negotiate t/fuzz/fuzz-nodefile \
-	t/fuzz/fuzz-policy t/fuzz/fuzz-record t/fuzz/fuzz-redis t/fuzz/fuzz-smb1 \
+	t/fuzz/fuzz-ntlm t/fuzz/fuzz-policy t/fuzz/fuzz-record t/fuzz/fuzz-redis t/fuzz/fuzz-smb1 \
 	t/fuzz/fuzz-smb2 t/fuzz/fuzz-split t/fuzz/fuzz-takemsg t/fuzz/fuzz-talk t/fuzz/fuzz-tlv
 FUZZ_CC = clang
 FUZZ_CFLAGS = -std=gnu11 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
@@ -545,12 +546,14 @@ FUZZ_LIBS = $(CONFUSE_LIBS) $(JANSSON_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(EVENT_L
 # Whole rooms, what of the others is tried, and what stands on both sides of a conversation.
 FUZZ_ROOMS = base smb auth policy state stats nodes inspect proxy
 FUZZ_FILES = $(patsubst $(top_srcdir)/%,%,$(wildcard $(FUZZ_ROOMS:%=$(top_srcdir)/%/*.c))) \
-	keyd/apreq.c keyd/authent.c daemon/http_request.c daemon/takemsg.c daemon/talk.c \
+	keyd/apreq.c keyd/arena.c keyd/authent.c keyd/ntlm.c keyd/ntlmhash.c keyd/rules.c \
+	keyd/seen.c daemon/http_request.c daemon/takemsg.c daemon/talk.c \
 	ctl/negotiate.c \
 	t/fuzz/aside.c t/fuzz/client.c t/fuzz/node.c t/fuzz/packed.c t/fuzz/reader.c \
 	t/fuzz/samba.c t/fuzz/world.c t/unit/lib/house.c t/unit/lib/talk.c
 FUZZ_OBJECTS = $(FUZZ_FILES:%.c=t/fuzz/obj/%.o)
-EXTRA_DIST += contrib/fuzz t/fuzz/LEDGER t/fuzz/corpus t/fuzz/crashes t/fuzz/mit.h t/fuzz/onfile.h \
+EXTRA_DIST += contrib/fuzz t/fuzz/LEDGER t/fuzz/UNREACHED t/fuzz/corpus t/fuzz/covered \
+	t/fuzz/crashes t/fuzz/grown t/fuzz/mit.h t/fuzz/onfile.h \
 	$(FUZZ_TARGETS:=.c) t/unit/lib/holds.h t/unit/lib/lists.h
 CLEANFILES += $(FUZZ_TARGETS)
 clean-local:

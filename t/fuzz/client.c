@@ -351,18 +351,25 @@ put_chain(struct world *w, struct wr *o)
 	chain_end(w, &c, from, user);
 }
 
-/* Bytes are changed on the way, now and then the very ones that say how a frame is to be read. */
+/*
+ * Bytes are changed on the way, now and then the very ones that say how a frame is to be read, or
+ * what is in it behind another chain; last: where that begins, 0: there is none.
+ */
 static void
-spoil(struct world *w, struct wr *o)
+spoil(struct world *w, struct wr *o, size_t last)
 {
 	static const uint8_t telling[] = { 4, 12, 16, 20, 21, 22, 24, 36, 37, 40, 44, 64, 66, 68 };
+	static const uint8_t late[] = { 0, 4, 16, 20, 24, 36, 40, 44 };
 	size_t n = wr_len(o) - NBSS_HDR_LEN;
 
 	for (unsigned i = dice_byte(w->dice) & 3; i > 0 && n > 0; i--) {
 		size_t at = dice_byte(w->dice);
 
-		at = at >= 0x80 ? telling[at % sizeof(telling)]
-		                : (at << 8 | dice_byte(w->dice)) % n;
+		if (at >= 0xc0 && last > 0)
+			at = last + late[at % sizeof(late)];
+		else
+			at = at >= 0x80 ? telling[at % sizeof(telling)]
+			                : (at << 8 | dice_byte(w->dice)) % n;
 		if (at < n)
 			o->base[NBSS_HDR_LEN + at] ^= dice_byte(w->dice);
 	}
@@ -385,13 +392,13 @@ client_asks(struct world *w)
 {
 	static uint8_t frame[FRAME_MAX * 2];
 	struct wr o = wr_init(frame, sizeof(frame));
+	size_t from = NBSS_HDR_LEN;
 	unsigned first = w->nasked;
 	unsigned chains = w->dirty && dice_one_in(w->dice, 4) ? 2 + (dice_byte(w->dice) & 1) : 1;
 
 	wr_zero(&o, NBSS_HDR_LEN);
 	for (unsigned i = 0; i < chains && w->nasked < ASKED_MAX; i++) {
-		size_t from = wr_len(&o);
-
+		from = wr_len(&o);
 		put_chain(w, &o);
 		/* Another chain behind a plain one is read if NextCommand leads there. */
 		if (i + 1 < chains && dice_one_in(w->dice, 2) && wr_ok(&o))
@@ -400,7 +407,7 @@ client_asks(struct world *w)
 	if (!wr_ok(&o) || wr_len(&o) == NBSS_HDR_LEN)
 		return;
 	if (w->dirty && dice_one_in(w->dice, 2)) {
-		spoil(w, &o);
+		spoil(w, &o, from - NBSS_HDR_LEN);
 		note_forged(w, frame, first);
 	}
 	nbss_put(frame, (uint32_t)(wr_len(&o) - NBSS_HDR_LEN));

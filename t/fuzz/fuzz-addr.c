@@ -80,6 +80,27 @@ fuzz_text(const char *text)
 	}
 }
 
+/* An address goes into a socket's and comes back. */
+static void
+fuzz_sockaddr(const uint8_t *p, size_t n)
+{
+	struct addrport a, b;
+	struct sockaddr_storage ss;
+
+	if (n < 18)
+		return;
+	memcpy(a.addr.b, p, 16);
+	a.port = (uint16_t)(p[16] << 8 | p[17]);
+	HOLDS(addrport_to_sa(&a, &ss) == (addr_is_v4(&a.addr) ? sizeof(struct sockaddr_in)
+	                                                      : sizeof(struct sockaddr_in6)));
+	HOLDS(addrport_from_sa(&b, (struct sockaddr *)&ss) == 0);
+	HOLDS(addr_equal(&a.addr, &b.addr) && a.port == b.port);
+	HOLDS(!addr_is_loopback(&a.addr) || !addr_is_linklocal(&a.addr));
+	HOLDS(!addr_is_loopback(&a.addr) || !addr_is_unspecified(&a.addr));
+	ss.ss_family = AF_UNIX;
+	HOLDS(addrport_from_sa(&b, (struct sockaddr *)&ss) == -1);
+}
+
 static void
 fuzz_units(const char *text)
 {
@@ -137,6 +158,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_text(text);
 	fuzz_units(text);
 	fuzz_rules(data, size);
+	fuzz_sockaddr(data, size);
 	free(text);
 	return 0;
 }

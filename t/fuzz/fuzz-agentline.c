@@ -78,7 +78,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	word = slowly(line, &percent);
 	HOLDS((rc == -1) == (word == -1));
 	if (rc == 0)
-		HOLDS((int)says.word == word && says.percent == percent);
+		HOLDS((int)says.word == word && says.percent == percent &&
+		    (word == 0 || rank(agent_word_str(says.word)) == word));
 	free(line);
 	return 0;
 }

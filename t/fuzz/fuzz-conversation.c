@@ -1,5 +1,6 @@
 /* fuzz-conversation.c: libFuzzer target: client and node talk through the gate */
-/* for: inspect/frame.c inspect/mediate.c inspect/carry.c inspect/query.c inspect/setup.c */
+/* for: inspect/frame.c inspect/parts.c inspect/classify.c */
+/* drives: inspect/mediate.c inspect/carry.c inspect/query.c inspect/setup.c */
 #include "config.h"
 
 #include "smb/const.h"

@@ -55,6 +55,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (f.fd == -1)
 		f = onfile_new();
 	HOLDS(text != NULL);
+	/* One that is not there is said, and denies nobody. */
+	denyfile_load(&acl, "/nowhere/denied", "p", 1, &from, &e);
+	HOLDS(from.total == 1 && acl.n == 0);
+	errlist_fini(&from);
+	from = (struct errlist){ .n = 0 };
 	onfile_put(&f, data, size);
 	denyfile_load(&acl, f.path, "p", 1, &from, &e);
 	/* A NUL is no text. */

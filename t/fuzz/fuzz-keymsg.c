@@ -31,6 +31,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	n = keymsg_put(out, size, &m);
 	HOLDS(n == size && memcmp(out, data, size) == 0);
 	HOLDS(keymsg_put(out, size - 1, &m) == 0);
+	HOLDS(keymsg_name(m.type)[0] != '\0');
+	/* What cannot be said is not put. */
+	m.type = KEYMSG_TYPES;
+	HOLDS(keymsg_put(out, size, &m) == 0);
 	free(out);
 	return 0;
 }

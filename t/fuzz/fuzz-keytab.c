@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -108,6 +109,23 @@ compare(krb5_context ctx, const char *path, const struct ours *o, size_t unknown
 	krb5_kt_close(ctx, kt);
 }
 
+/* Counted from the file, it is as many. */
+static void
+counted(int fd, const struct ours *o, size_t unknown)
+{
+	struct keytab_use u;
+	char why[KEYTAB_WHY], name[32];
+
+	HOLDS(lseek(fd, 0, SEEK_SET) == 0);
+	HOLDS(keytab_use(fd, "cifs,host", &u, why) == 0);
+	HOLDS(u.usable + u.others == o->n && u.unknown == unknown);
+	for (size_t i = 0; i < o->n; i++)
+		HOLDS(strncmp(keytab_enctype_str(o->e[i].enctype, name), "enctype", 7) != 0);
+	HOLDS(strcmp(keytab_enctype_str(3, name), "enctype 3") == 0);
+	/* One that is no file. */
+	HOLDS(keytab_use(-1, "cifs", &u, why) == -1);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -126,6 +144,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	onfile_put(&f, data, size);
+	counted(f.fd, &o, unknown);
 	/* MIT's reader leaks names. */
 	__lsan_disable();
 	compare(ctx, f.path, &o, unknown);

@@ -2,7 +2,9 @@
 /* for: base/logline.c */
 #include "config.h"
 
+#include "base/addr.h"
 #include "base/logline.h"
+#include "t/fuzz/reader.h"
 #include "t/unit/lib/holds.h"
 
 #include <jansson.h>
@@ -25,15 +27,32 @@ says(const json_t *o, const char *key, const char *value)
 	json_decref(whole);
 }
 
+/* A word is a level's, or a format's, if it is said so. */
+static void
+fuzz_words(const char *p, size_t n)
+{
+	char word[16] = "";
+	enum log_level level;
+	enum log_format format;
+
+	memcpy(word, p, n < sizeof(word) ? n : sizeof(word) - 1);
+	if (log_level_parse(&level, word) == 0)
+		HOLDS(strcmp(log_level_str(level), word) == 0);
+	if (log_format_parse(&format, word) == 0)
+		HOLDS(strcmp(log_format_str(format), word) == 0);
+}
+
 static void
 fuzz_line(const struct log_record *r, enum log_format format)
 {
-	const struct logline_style style = { .format = format };
+	const struct logline_style style = { .format = format, .time = r->fields->by % 2 != 0,
+		.priority = format == LOG_FORMAT_TEXT && r->fields->has_by };
 	char line[LOGLINE_MAX];
 	size_t text, n = logline_make(line, &style, r, &text);
 	json_error_t why;
 	json_t *o;
 
+	HOLDS(logline_priority(r->level) <= 7);
 	HOLDS(n > 1 && n <= sizeof(line) && text < n && line[n - 1] == '\n');
 	for (size_t i = 0; i < n - 1; i++)
 		HOLDS((unsigned char)line[i] >= ' ' && line[i] != 0x7f);
@@ -58,7 +77,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct log_fields f = { .event = LOG_EVENT_NONE, .id = size };
 	struct log_record r = { .level = LOG_LEVEL_INFO, .fields = &f, .msg = part[2] };
 	const uint8_t *p = data;
+	struct addrport ends[2] = { 0 };
 
+	fuzz_words((const char *)data, size);
 	/* Three texts, one behind the other's NUL. */
 	for (int i = 0; i < 3 && size > 0; i++) {
 		size_t n = strnlen((const char *)p, size);
@@ -70,8 +91,25 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	f.user = part[0];
 	f.node = part[1];
+	/* What is left says what else there is. */
 	f.session = size;
 	r.prefix = (size & 1) != 0;
+	if (size > 42) {
+		f.event = (enum log_event)(p[0] % LOG_EVENTS);
+		HOLDS(log_event_budget(f.event) < 1000000);
+		r.level = (enum log_level)(p[1] & 3);
+		r.prefix = (p[1] & 4) != 0;
+		f.status = reader_u32(p + 2);
+		f.has_by = true;
+		f.by = f.status;
+		f.count = p[6];
+		memcpy(ends[0].addr.b, p + 7, 16);
+		memcpy(ends[1].addr.b, p + 23, 16);
+		ends[0].port = p[39];
+		r.ts.tv_sec = (time_t)reader_u32(p + 38);
+		f.client = &ends[0];
+		f.local = &ends[1];
+	}
 	fuzz_line(&r, LOG_FORMAT_TEXT);
 	fuzz_line(&r, LOG_FORMAT_LOGFMT);
 	fuzz_line(&r, LOG_FORMAT_JSON);

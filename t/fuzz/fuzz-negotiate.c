@@ -1,12 +1,14 @@
 /* fuzz-negotiate.c: libFuzzer target: NEGOTIATE, read by smbgate and by smbgatectl's own reader */
-/* for: ctl/negotiate.c proxy/first.c smb/neg1.c */
+/* for: ctl/negotiate.c proxy/first.c smb/nbss.c smb/neg1.c */
 #include "config.h"
 
+#include "base/wr.h"
 #include "ctl/negotiate.h"
 #include "proxy/first.h"
 #include "smb/const.h"
 #include "smb/hdr2.h"
 #include "smb/nbss.h"
+#include "smb/neg1.h"
 #include "smb/neg2.h"
 #include "t/fuzz/reader.h"
 #include "t/unit/lib/holds.h"
@@ -70,9 +72,66 @@ fuzz_first(const uint8_t *p, size_t n)
 	free(frame);
 }
 
+/* What is said here is a first frame, and is read as what it is. */
+static void
+fuzz_offers(const uint8_t random[48])
+{
+	static const uint16_t dialects[] = { SMB2_DIALECT_202, SMB2_DIALECT_210, SMB2_DIALECT_300,
+		SMB2_DIALECT_302, SMB2_DIALECT_311 };
+	const struct negotiate_offer o = {
+		.dialect = dialects[random[0] % 5], .cipher = random[1], .signing = random[2]
+	};
+	uint8_t frame[4 + NEGOTIATE_MAX];
+	size_t n = negotiate_put(frame, &o, random);
+	struct first f = first_judge(frame, n);
+	struct guid guid;
+	struct wr w = wr_init(frame, sizeof(frame));
+
+	HOLDS(n <= NEGOTIATE_MAX && f.kind == FIRST_SMB2);
+	HOLDS(f.min_dialect == o.dialect && f.max_dialect == o.dialect);
+	memcpy(guid.b, random, sizeof(guid.b));
+	nbss_begin(&w);
+	neg2_probe_put(&w, &guid, random + 16);
+	nbss_end(&w);
+	HOLDS(wr_ok(&w));
+	f = first_judge(frame, wr_len(&w));
+	HOLDS(f.kind == FIRST_SMB2 && f.max_dialect == SMB2_DIALECT_311);
+	w = wr_init(frame, 3);
+	nbss_begin(&w);
+	nbss_end(&w);
+	HOLDS(!wr_ok(&w));
+	w = wr_init(frame, sizeof(frame));
+	nbss_begin(&w);
+	neg1_probe_put(&w);
+	nbss_end(&w);
+	HOLDS(wr_ok(&w));
+	HOLDS(first_judge(frame, wr_len(&w)).kind == FIRST_MULTI);
+}
+
+/* What refuses an SMB1 client is no answer that chooses a dialect. */
+static void
+fuzz_refusal(const uint8_t *p, size_t n)
+{
+	uint8_t out[64];
+	struct wr w = wr_init(out, sizeof(out));
+	struct hdr1 h, again;
+
+	if (hdr1_get(&h, p, n) == -1)
+		return;
+	neg1_refuse_put(&w, &h);
+	HOLDS(wr_ok(&w) && hdr1_get(&again, out, wr_len(&w)) == 0);
+	HOLDS(h.mid == again.mid && h.pid == again.pid && h.tid == again.tid);
+	HOLDS(!neg1_resp_good(out, wr_len(&w)));
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	uint8_t random[48] = { 0 };
+
+	memcpy(random, data, size < 48 ? size : 48);
+	fuzz_offers(random);
+	fuzz_refusal(data, size);
 	fuzz_answer(data, size);
 	if (size < 60000)
 		fuzz_first(data, size);

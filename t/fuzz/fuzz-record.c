@@ -1,7 +1,9 @@
 /* fuzz-record.c: libFuzzer target: a connection as another smbgate hands it over */
-/* for: proxy/moving.c inspect/record.c */
+/* for: inspect/record.c */
+/* drives: proxy/moving.c */
 #include "config.h"
 
+#include "inspect/record.h"
 #include "t/unit/lib/house.h"
 
 #include "base/log.h"
@@ -127,6 +129,8 @@ go_on(struct house *h, const uint8_t *p, size_t n)
 	if (c == NULL)
 		abort();
 	moving_begin(c);
+	(void)moving_stays(c);
+	(void)mediate_stays(&c->mediate);
 	for (int i = 0; i < 2; i++)
 		(void)!send(ends[i], keepalive, sizeof(keepalive), MSG_NOSIGNAL);
 	house_turn(h);

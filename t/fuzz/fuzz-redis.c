@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <event2/event.h>
 #include <hiredis/hiredis.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -32,13 +33,22 @@ mac(const void *arg, const char *label, const void *a, size_t an, const void *b,
 	return 0;
 }
 
-static const struct record_seal seal = { .mac = mac };
+static int
+no_mac(const void *arg, const char *label, const void *a, size_t an, const void *b, size_t bn,
+    uint8_t out[32])
+{
+	(void)mac(arg, label, a, an, b, bn, out);
+	return -1;
+}
+
+static const struct record_seal seal = { .mac = mac }, broken = { .mac = no_mac };
 
 /* What is understood of it is what was sent: said again, it is the same. */
 static void
 rests(const char *s, size_t len)
 {
 	static struct rests_said said, again;
+	struct rests alone = { .len = 0 };
 	char line[RESTS_LINE];
 	struct rest x, y;
 
@@ -49,6 +59,28 @@ rests(const char *s, size_t len)
 	if (again.says != REST_SAID || again.age_ms != said.age_ms ||
 	    rests_find(&said, 0xff, &x) != rests_find(&again, 0xff, &y) ||
 	    x.connections != y.connections)
+		abort();
+	if (rests_find(&said, 0xff, &x) != REST_SAID)
+		return;
+	rests_add(&alone, &x);
+	rests_read(&again, line, rests_line(&alone, said.age_ms, line));
+	if (rests_find(&again, 0xff, &y) != REST_SAID || memcmp(&x, &y, sizeof(x)) != 0)
+		abort();
+}
+
+/* What could be read is what is made of it; where there is no MAC, nothing is. */
+static void
+made_again(const char *s, size_t len, uint64_t when, const char *text)
+{
+	uint8_t id[NAMES_ID_LEN];
+	struct record r;
+
+	record_make(&r, &seal, "claim", "x", 1, when, text);
+	if (r.len != len || memcmp(r.bytes, s, len) != 0)
+		abort();
+	record_make(&r, &broken, "claim", "x", 1, when, text);
+	if (r.len != 0 || record_id(&broken, "claim", "x", 1, id) != -1 ||
+	    record_get(s, len, &broken, "claim", "x", 1, &when, r.bytes) != -1)
 		abort();
 }
 
@@ -68,9 +100,8 @@ strings(struct shared *m, const redisReply *r)
 		(void)reply_number(r, i);
 		if (s == NULL)
 			continue;
-		if (record_get(s, len, &seal, "claim", "x", 1, &when, text) == 0 &&
-		    strlen(text) >= STATE_NODE_LEN)
-			abort();
+		if (record_get(s, len, &seal, "claim", "x", 1, &when, text) == 0)
+			made_again(s, len, when, text);
 		if (len >= NAMES_ID_HEX)
 			(void)record_unhex(id, NAMES_ID_LEN, s);
 		(void)shared_note_exception(m, id, s, len);
@@ -78,9 +109,25 @@ strings(struct shared *m, const redisReply *r)
 	}
 }
 
+/* A link that is never up: what would be asked is put together, and goes nowhere. */
+static struct link *
+the_link(const struct link_conf *conf)
+{
+	static const struct link_ops ops = { .ready = NULL };
+	static const char try_key[NAMES_KEY_MAX] = "smbgate:try";
+	static struct faults faults;
+	static struct link *l;
+
+	if (l == NULL)
+		l = link_new(event_base_new(), conf, try_key, &faults, &ops, NULL);
+	if (l == NULL)
+		abort();
+	return l;
+}
+
 /* As the answer to whatever is to be said of the claim now. */
 static void
-claims(struct shared *m, const redisReply *r)
+claims(struct shared *m, struct link *l, const redisReply *r)
 {
 	struct peer peer;
 	struct shared_op op;
@@ -92,13 +139,15 @@ claims(struct shared *m, const redisReply *r)
 	if (shared_take(m, &op, 1, true) == 1) {
 		struct shared_result res = { .how = -1 };
 
+		if (sync_send(l, m, 1, r->elements > 1, &op, 1, NULL, NULL))
+			abort();
 		if (sync_answer(r, 1, &t))
 			res = sync_result(r, 0);
 		(void)shared_done(m, &op, &res, &lost);
 	}
 	for (size_t i = 0; i < reply_elements(r); i++)
 		if (reply_array(r, i) != NULL)
-			claims(m, reply_array(r, i));
+			claims(m, l, reply_array(r, i));
 }
 
 int
@@ -129,8 +178,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			break;
 		at += n;
 		while ((whole = reply_next(p, &r)) == 1) {
+			if (reply_error(r) != NULL && reply_elements(r) != 0)
+				abort();
 			strings(m, r);
-			claims(m, r);
+			claims(m, the_link(&conf), r);
 			shared_again(m);
 			freeReplyObject(r);
 		}

@@ -49,6 +49,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* One of no bytes would be the end. */
 	if (size == 0 || send(s[0], data, size, MSG_NOSIGNAL | MSG_DONTWAIT) == -1)
 		return 0;
+	HOLDS(takemsg_trusts(s[0]) && !takemsg_trusts(-1));
 	if (takes(s[1], &m) != 1) {
 		HOLDS(errno == EPROTO || errno == EMSGSIZE);
 		return 0;

@@ -44,17 +44,26 @@ fuzz_said(const uint8_t *text, struct talk *t)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct talk_seen seen;
+	struct talk_seen seen;
 	uint8_t text[TALK_TEXT] = { 0 };
 	struct talk t;
 
 	HOLDS(talk_read(&secret, data, size, &t) == -1);
 	memcpy(text, data, size < sizeof(text) ? size : sizeof(text));
 	memset(&t, 0, sizeof(t));
+	memset(&seen, 0, sizeof(seen));
 	fuzz_said(text, &t);
 	if (t.kind == 0)
 		return 0;
-	/* Once, and never again. */
+	HOLDS(!talk_is_new(&seen, &t, t.at_ms + TALK_OLD_MS + 1));
+	/* Once, and never again, however many others have said something. */
+	if ((t.kind & 1) != 0) {
+		for (size_t i = 0; i < TALK_SEEN_MAX; i++) {
+			seen.of[i].from[0] = (char)i;
+			seen.of[i].at_ms = t.at_ms - i;
+		}
+		seen.n = TALK_SEEN_MAX;
+	}
 	if (talk_is_new(&seen, &t, t.at_ms))
 		HOLDS(!talk_is_new(&seen, &t, t.at_ms));
 	HOLDS(seen.n <= TALK_SEEN_MAX);

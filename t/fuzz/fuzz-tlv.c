@@ -61,6 +61,7 @@ walk(const uint8_t *p, size_t n, unsigned depth)
 		at += k;
 	}
 	HOLDS(!tlv_next(&in) && in.bad == (at < n));
+	HOLDS(tlv_whole(p, n) == at);
 	HOLDS(o.len == at && (at == 0 || memcmp(o.data, p, at) == 0));
 	tlv_out_fini(&o);
 }

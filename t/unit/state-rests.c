@@ -150,6 +150,7 @@ test_hostile(void **state)
 	}
 	assert_int_equal(FIND(GOOD "\0", 0xff, &x), REST_NOT_YET);
 	assert_int_equal(FIND("17 00000000000000ff:3\0:2:1", 0xff, &x), REST_NOT_YET);
+	assert_int_equal(FIND("17 00000000000000ff:3:2:1:x\0y", 0xff, &x), REST_NOT_YET);
 }
 
 /* A line that ends early says less, or nothing; never that nobody is left. */
