@@ -211,8 +211,8 @@ die(struct conn *c, bool reset)
 	 * comes to must not find it alive on this one. A stranger leaves nothing in TIME_WAIT
 	 * toward the node: local ports are few.
 	 */
-	leg_close(&c->side[S2C].leg, !c->mediate.track.logged_on);
-	leg_close(&c->side[C2S].leg, reset);
+	leg_close(&c->side[S2C].leg, env->edges, !c->mediate.track.logged_on);
+	leg_close(&c->side[C2S].leg, env->edges, reset);
 	if (conn_counts(c))
 		(void)conn_stands(c, STANDING_NONE);
 	limits_give(env->limits);
@@ -337,7 +337,7 @@ conn_end(struct conn *c, enum close_reason why)
 	/* Answers that the node gave are delivered, whatever else went wrong. */
 	c->why = why;
 	conn_enter(c, CONN_FLUSH, 0);
-	leg_close(&s2c->leg, !c->mediate.track.logged_on);
+	leg_close(&s2c->leg, c->env->edges, !c->mediate.track.logged_on);
 	turn_update(c);
 	c->end_by_s = flush_end();
 	conn_arm(c);
@@ -509,7 +509,7 @@ conn_new(struct conn_env *env, int fd, const struct conf_listen *listener,
 		c->side[i].dir = (enum dir)i;
 		leg_init(&c->side[i].leg);
 	}
-	if (leg_open(&c->side[C2S].leg, env->base, fd, env->ops->leg, &c->side[C2S]) == -1) {
+	if (leg_open(&c->side[C2S].leg, env->edges, fd) == -1) {
 		refused(env, fd, client, standing, CLOSE_NO_MEMORY);
 		mediate_fini(&c->mediate);
 		free(c);

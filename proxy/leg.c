@@ -1,9 +1,10 @@
-/* leg.c: one socket of a connection: events, options, reading, writing, closing */
+/* leg.c: one socket of a connection: edges, options, reading, writing, closing */
 #include "config.h"
 
 #include "proxy/leg.h"
 
 #include "policy/policy.h"
+#include "proxy/edges.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -13,42 +14,41 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <event2/event.h>
+
 /* The most that there is: who asks decides when it has been asked often enough. */
 #define ASKING_COUNT 127
 
 void
 leg_init(struct leg *l)
 {
-	*l = (struct leg){ .fd = -1 };
+	*l = (struct leg){ .fd = -1, .edge.fd = -1 };
 }
 
 void
-leg_take(struct leg *l, struct event_base *base, int fd, event_callback_fn cb, void *arg)
+leg_take(struct leg *l, int fd)
 {
-	*l = (struct leg){ .fd = fd };
-	/* It fails where the arguments do not fit each other alone. */
-	(void)event_assign(&l->ev, base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST,
-	    cb, arg);
+	*l = (struct leg){ .fd = fd, .edge.fd = -1 };
 }
 
 int
-leg_open(struct leg *l, struct event_base *base, int fd, event_callback_fn cb, void *arg)
+leg_open(struct leg *l, struct edges *e, int fd)
 {
-	leg_take(l, base, fd, cb, arg);
-	if (event_add(&l->ev, NULL) == 0)
+	leg_take(l, fd);
+	if (edges_add(e, &l->edge, fd) == 0)
 		return 0;
 	l->fd = -1;
 	return -1;
 }
 
 void
-leg_close(struct leg *l, bool reset)
+leg_close(struct leg *l, struct edges *e, bool reset)
 {
 	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
 
 	if (l->fd == -1)
 		return;
-	event_del(&l->ev);
+	edges_del(e, &l->edge);
 	if (reset)
 		setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(l->fd);
@@ -57,16 +57,16 @@ leg_close(struct leg *l, bool reset)
 }
 
 void
-leg_unwatch(struct leg *l)
+leg_unwatch(struct leg *l, struct edges *e)
 {
-	event_del(&l->ev);
+	edges_del(e, &l->edge);
 }
 
 int
-leg_watch(struct leg *l)
+leg_watch(struct leg *l, struct edges *e)
 {
 	l->ready = true;
-	return event_add(&l->ev, NULL);
+	return edges_add(e, &l->edge, l->fd);
 }
 
 void

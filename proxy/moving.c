@@ -136,7 +136,7 @@ void
 moving_freeze(struct conn *c)
 {
 	for (int i = 0; i < 2; i++)
-		leg_unwatch(&c->side[i].leg);
+		leg_unwatch(&c->side[i].leg, c->env->edges);
 	turn_take(c);
 	index_leave(c);
 	conn_unlist(c);
@@ -152,7 +152,7 @@ enlist(struct conn *c)
 	TAILQ_INSERT_TAIL(&env->conns, c, entry);
 	env->nconns++;
 	for (int i = 0; i < 2; i++)
-		watched &= leg_watch(&c->side[i].leg) == 0;
+		watched &= leg_watch(&c->side[i].leg, env->edges) == 0;
 	if (!watched) {
 		conn_kill(c, CLOSE_NO_MEMORY);
 		return;
@@ -177,7 +177,7 @@ conn_forget(struct conn *c)
 
 	conn_enter(c, CONN_DEAD, 0);
 	for (int i = 0; i < 2; i++)
-		leg_close(&c->side[i].leg, false);
+		leg_close(&c->side[i].leg, env->edges, false);
 	if (c->standing != STANDING_NONE)
 		(void)conn_stands(c, STANDING_NONE);
 	limits_give(env->limits);
@@ -418,7 +418,7 @@ moving_get(struct conn_env *env, struct tlv_in in, int client, int node, const c
 	for (int i = 0; i < 2; i++) {
 		const uint8_t care = c->side[i].leg.care;
 
-		leg_take(&c->side[i].leg, env->base, fds[i], env->ops->leg, &c->side[i]);
+		leg_take(&c->side[i].leg, fds[i]);
 		c->side[i].leg.care = care;
 	}
 	return c;

@@ -48,7 +48,7 @@ try_another(struct conn *c, enum close_reason why)
 {
 	struct node *failed = c->node;
 
-	leg_close(&c->side[S2C].leg, false);
+	leg_close(&c->side[S2C].leg, c->env->edges, false);
 	c->node = NULL;
 	c->route.traffic = 0;
 	c->mediate.node = NULL;
@@ -192,7 +192,7 @@ connect_node(struct conn *c)
 		source_failed(c, err, &from);
 	} else if (r == DIAL_FAILED) {
 		dial_failed(c, err, true, source >= SOURCE_CLIENT ? &from : NULL);
-	} else if (leg_open(&s->leg, c->env->base, fd, c->env->ops->leg, s) == -1) {
+	} else if (leg_open(&s->leg, c->env->edges, fd) == -1) {
 		close(fd);
 		conn_end(c, CLOSE_NO_MEMORY);
 	} else {

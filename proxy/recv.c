@@ -17,6 +17,7 @@
 #include "proxy/turn.h"
 
 #include <errno.h>
+#include <stddef.h>
 
 /*
  *	leg ─ recv ─► scratch (the worker's) ─► pump ─► send ─┬─────────────► other leg
@@ -192,9 +193,9 @@ read_on(struct side *s)
 }
 
 void
-recv_leg_cb(evutil_socket_t fd, short what, void *arg)
+recv_edge_cb(evutil_socket_t fd, short what, void *arg)
 {
-	struct side *s = arg;
+	struct side *s = (struct side *)((char *)arg - offsetof(struct side, leg.edge));
 	struct conn *c = s->conn;
 
 	(void)fd;

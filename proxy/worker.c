@@ -12,6 +12,7 @@
 #include "policy/policy.h"
 #include "proxy/awake.h"
 #include "proxy/conn.h"
+#include "proxy/edges.h"
 #include "proxy/held.h"
 #include "proxy/limits.h"
 #include "proxy/listen.h"
@@ -116,7 +117,6 @@ tell_vc_reset(struct worker *self, const struct vc_reset *r)
 }
 
 static const struct conn_ops ops = {
-	.leg = recv_leg_cb,
 	.timer = progress_timer_cb,
 	.kill = conn_kill,
 	.vc_reset = tell_vc_reset,
@@ -138,6 +138,7 @@ env_init(struct worker *w)
 	e->limits = parts->limits;
 	e->patience = PATIENCE_ALL;
 	e->now_s = (uint32_t)(clock_ms() / 1000);
+	e->edges = edges_new(w->base, recv_edge_cb);
 	e->pipes = splice_pool_new();
 	e->held = held_new(e);
 	e->strangers = strangers_new(e);
@@ -172,10 +173,9 @@ env_init(struct worker *w)
 static bool
 env_whole(const struct conn_env *e)
 {
-	return e->pipes != NULL && e->held != NULL && e->strangers != NULL && e->vc != NULL &&
-	    e->lost != NULL && e->turn != NULL && e->reap != NULL && e->route.state != NULL &&
-	    e->route.hash != NULL &&
-	    e->mediate.crypt != NULL;
+	return e->edges != NULL && e->pipes != NULL && e->held != NULL && e->strangers != NULL &&
+	    e->vc != NULL && e->lost != NULL && e->turn != NULL && e->reap != NULL &&
+	    e->route.state != NULL && e->route.hash != NULL && e->mediate.crypt != NULL;
 }
 
 /*
@@ -279,6 +279,7 @@ worker_free(struct worker **wp)
 		event_free(w->env.reap);
 	if (w->env.turn != NULL)
 		event_free(w->env.turn);
+	edges_free(&w->env.edges);
 	splice_pool_free(&w->env.pipes);
 	vc_index_free(&w->env.vc);
 	state_free(&w->env.route.state);
