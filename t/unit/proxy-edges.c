@@ -1,4 +1,4 @@
-/* proxy-edges.c: each edge is reported once, whoever watches the socket, and none of a closed one */
+/* proxy-edges.c: each edge is reported once, whoever watches a socket, and none of a closed one */
 #include "config.h"
 
 #include "proxy/edges.h"
@@ -35,15 +35,14 @@ edge_cb(evutil_socket_t fd, short what, void *arg)
 	char c[16];
 
 	(void)fd;
-	assert_int_not_equal(s->edge.fd, -1);
+	assert_true(s->edge.watched);
 	s->what |= what;
 	if ((what & EV_READ) != 0 && recv(s->edge.fd, c, sizeof(c), MSG_DONTWAIT) > 0)
 		s->reads++;
 	if (victim != NULL && victim != s) {
-		const int was = victim->edge.fd;
-
 		edges_del(edges, &victim->edge);
-		close(was);
+		close(victim->edge.fd);
+		victim->edge.fd = -1;
 		victim = NULL;
 	}
 }
@@ -73,8 +72,9 @@ setup(void **state)
 	socks = calloc(SOCKETS, sizeof(*socks));
 	for (int i = 0; i < SOCKETS; i++) {
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+		socks[i].edge.fd = fds[0];
 		socks[i].peer = fds[1];
-		assert_int_equal(edges_add(edges, &socks[i].edge, fds[0]), 0);
+		assert_int_equal(edges_add(edges, &socks[i].edge), 0);
 	}
 	turn();
 	return 0;
@@ -85,12 +85,10 @@ teardown(void **state)
 {
 	(void)state;
 	for (int i = 0; i < SOCKETS; i++) {
-		const int fd = socks[i].edge.fd;
-
 		edges_del(edges, &socks[i].edge);
 		edges_del(edges, &socks[i].edge);
-		if (fd != -1)
-			close(fd);
+		if (socks[i].edge.fd != -1)
+			close(socks[i].edge.fd);
 		close(socks[i].peer);
 	}
 	edges_free(&edges);
@@ -189,7 +187,7 @@ ended_while_lent(void **state)
 	say(&socks[1]);
 	victim = &socks[1];
 	turn();
-	assert_int_equal(socks[1].edge.fd, -1);
+	assert_false(socks[1].edge.watched);
 	assert_int_equal(socks[1].edge.lent, 0);
 	assert_int_equal(socks[0].reads, 101);
 }
@@ -205,5 +203,6 @@ main(void)
 		cmocka_unit_test_setup_teardown(ended_while_lent, setup, teardown),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
