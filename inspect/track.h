@@ -105,7 +105,7 @@ struct track {
 	struct guid client_guid;
 
 	struct pending *pending;	/* an open table of pending_cap by MessageId */
-	unsigned npending, pending_cap;
+	uint16_t npending, pending_cap;
 	struct chantab channels;
 
 	struct crypt *crypt;		/* the worker's; NULL: nothing can be looked into */

@@ -324,7 +324,7 @@ conn_end(struct conn *c, enum close_reason why)
 	/* It was the client who began the end. */
 	if (c->half_closed)
 		why = CLOSE_CLIENT_EOF;
-	if (c->stage == CONN_FLUSH || send_owed(s2c) == 0 || c->side[C2S].leg.fd == -1 ||
+	if (c->stage == CONN_FLUSH || send_owed(s2c) == 0 || c->side[C2S].leg.edge.fd == -1 ||
 	    why == CLOSE_CLIENT_RESET) {
 		if (c->stage != CONN_FLUSH)
 			c->why = why;

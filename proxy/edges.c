@@ -136,9 +136,9 @@ edges_cb(evutil_socket_t fd, short what, void *arg)
 	MAGIC_CHECK(e, EDGES_MAGIC);
 	n = edges_take(e);
 	if (n == 1) {
-		/* Who is dead is freed by another event, and has no socket. */
+		/* Who has died by it is freed by another event. */
 		x = e->batch[0].data.ptr;
-		if (x->fd != -1 && ++x->lone == LONE_MANY)
+		if (x->watched && ++x->lone == LONE_MANY)
 			lend(e, x);
 		return;
 	}
@@ -181,23 +181,20 @@ edges_free(struct edges **ep)
 }
 
 int
-edges_add(struct edges *e, struct edge *x, int fd)
+edges_add(struct edges *e, struct edge *x)
 {
-	*x = (struct edge){ .fd = fd };
-	if (edges_watch(e, x) == 0)
-		return 0;
-	x->fd = -1;
-	return -1;
+	x->watched = edges_watch(e, x) == 0;
+	return x->watched ? 0 : -1;
 }
 
 void
 edges_del(struct edges *e, struct edge *x)
 {
-	if (x->fd == -1)
+	if (!x->watched)
 		return;
 	if (x->lent != 0)
 		lent_back(&e->lent[x->lent - 1]);
 	else
 		edges_unwatch(e, x);
-	x->fd = -1;
+	x->watched = false;
 }

@@ -2,6 +2,7 @@
 #ifndef PROXY_EDGES_H
 #define PROXY_EDGES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <event2/event.h>
@@ -14,9 +15,10 @@
  */
 struct edges;
 
-/* One socket's. Of edges.c, until edges_del(). */
+/* One socket's. All but fd, which is -1 or open, is of edges.c alone, and zero at first. */
 struct edge {
 	int fd;
+	bool watched;
 	uint8_t lone;			/* so often it came alone */
 	uint8_t lent;			/* the number of its event; 0: none */
 };
@@ -26,7 +28,7 @@ struct edges *edges_new(struct event_base *base, event_callback_fn cb);
 void edges_free(struct edges **e);
 
 /* -1: it cannot be watched. */
-int edges_add(struct edges *e, struct edge *x, int fd) __attribute__((warn_unused_result));
+int edges_add(struct edges *e, struct edge *x) __attribute__((warn_unused_result));
 /*
  * Nothing is reported any more. To be called before the socket is closed: another process may have
  * it too. Nothing where it is not watched.

@@ -31,19 +31,18 @@ struct leg_news {
 };
 
 /*
- * fd -1: not open. Its edges are watched from the first byte to the last, without an epoll_ctl()
- * for each, and a peer's death is reported while nothing is read. What an edge reported is kept
- * here until the kernel says that there is no more.
+ * edge.fd -1: not open. Its edges are watched from the first byte to the last, without an
+ * epoll_ctl() for each, and a peer's death is reported while nothing is read. What an edge reported
+ * is kept here until the kernel says that there is no more.
  */
 struct leg {
-	int fd;
+	struct edge edge;	/* what the callback of the edges gets */
 	bool reading;		/* its bytes are wanted now */
 	bool ready;		/* there may be bytes, or an end, to be received */
 	bool ended;		/* an end is behind the bytes: a short read is not the last one */
 	bool recheck;		/* the last read was short: an end may have come with its bytes */
 	bool blocked;		/* the kernel takes no more until EV_WRITE */
 	uint8_t care;		/* enum leg_care */
-	struct edge edge;	/* what the callback of the edges gets */
 };
 
 void leg_init(struct leg *l);

@@ -234,8 +234,8 @@ moving_put(const struct conn *c, struct tlv_out *o, int *client, int *node)
 	at = tlv_begin(o, R_MEDIATE);
 	mediate_put(&c->mediate, o);
 	tlv_end(o, at);
-	*client = c->side[C2S].leg.fd;
-	*node = c->side[S2C].leg.fd;
+	*client = c->side[C2S].leg.edge.fd;
+	*node = c->side[S2C].leg.edge.fd;
 }
 
 /*
@@ -433,7 +433,7 @@ moving_begin(struct conn *c)
 	mediate_arrived(&c->mediate);
 	/* Where nobody says what a doubt has made of it, it is as one that was just dialled. */
 	if (c->side[S2C].leg.care == LEG_NEW)
-		leg_tcp(c->side[S2C].leg.fd, c->env->policy->tcp.node_timeout);
+		leg_tcp(c->side[S2C].leg.edge.fd, c->env->policy->tcp.node_timeout);
 	listen_accepted(&c->env->listens[c->listener->index]);
 	conn_set_plain(c);
 	enlist(c);

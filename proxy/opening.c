@@ -119,7 +119,7 @@ opening_dialled(struct conn *c, short what)
 	if ((what & EV_WRITE) == 0)
 		return;
 	if (may_have_failed &&
-	    getsockopt(c->side[S2C].leg.fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1)
+	    getsockopt(c->side[S2C].leg.edge.fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1)
 		err = errno;
 	if (err != 0)
 		dial_failed(c, err, false, NULL);
