@@ -32,11 +32,15 @@
 #include "state/redis.h"
 #include "state/state.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <event2/event.h>
+
+/* So many that come and go are worth a walk through all free memory, of some milliseconds. */
+#define BURST 1000
 
 static void
 look_at(struct conn *c, uint64_t now_ms)
@@ -45,6 +49,24 @@ look_at(struct conn *c, uint64_t now_ms)
 	conn_tick(c, now_ms);
 	parting_tick(c);
 	watch_tick(c, now_ms);
+}
+
+/*
+ * What a burst of connections needs for a moment, to begin and to end, leaves whole pages between
+ * what stays. They go back once it is over: in a second in which nobody comes or goes.
+ */
+static void
+give_back(struct worker *w)
+{
+	uint64_t moved = 0;
+
+	for (size_t i = 0; i < w->env.nlisten; i++)
+		moved += w->env.listens[i].accepted + w->env.listens[i].closed;
+	if (moved == w->moved && moved - w->trimmed >= BURST) {
+		w->trimmed = moved;
+		malloc_trim(0);
+	}
+	w->moved = moved;
 }
 
 static void
@@ -60,6 +82,7 @@ worker_tick_cb(evutil_socket_t fd, short what, void *arg)
 	atomic_store_explicit(&w->turned_ms, now, memory_order_relaxed);
 	w->env.patience = limits_patience(w->env.limits, &w->env.policy->limits);
 	awake_tick(&w->env, look_at, now);
+	give_back(w);
 }
 
 static void
