@@ -38,10 +38,11 @@ struct edges {
 };
 
 /* As libevent says it. */
-static short
+static inline short
 edges_what(uint32_t events)
 {
-	if ((events & EPOLLERR) != 0 || (events & (EPOLLHUP | EPOLLRDHUP)) == EPOLLHUP)
+	if ((events & (EPOLLERR | EPOLLHUP)) != 0 &&
+	    ((events & EPOLLERR) != 0 || (events & EPOLLRDHUP) == 0))
 		return EV_READ | EV_WRITE;
 	return (short)(((events & EPOLLIN) != 0 ? EV_READ : 0) |
 	    ((events & EPOLLOUT) != 0 ? EV_WRITE : 0) |
@@ -104,19 +105,20 @@ lend(struct edges *e, struct edge *x)
 	edges_unwatch(e, x);
 }
 
-static int
+static inline int
 edges_take(struct edges *e)
 {
 	const int n = epoll_wait(e->epoll, e->batch, BATCH, 0);
 
 	e->n = n;
-	for (e->at = 0; e->at < e->n;) {
-		const struct epoll_event *x = &e->batch[e->at++];
+	for (int i = 0; i < n; i++) {
+		struct edge *x = e->batch[i].data.ptr;
 
-		if (x->data.ptr != NULL)
-			e->cb(-1, edges_what(x->events), x->data.ptr);
+		e->at = i + 1;
+		if (x != NULL)
+			e->cb(-1, edges_what(e->batch[i].events), x);
 	}
-	e->at = e->n = 0;
+	e->n = 0;
 	return n;
 }
 
@@ -129,21 +131,20 @@ edges_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct edges *e = arg;
 	struct edge *x;
-	int n;
+	int rounds = ROUNDS, n;
 
 	(void)fd;
 	(void)what;
 	MAGIC_CHECK(e, EDGES_MAGIC);
-	n = edges_take(e);
-	if (n == 1) {
-		/* Who has died by it is freed by another event. */
-		x = e->batch[0].data.ptr;
-		if (x->watched && ++x->lone == LONE_MANY)
-			lend(e, x);
-		return;
-	}
-	for (int i = 1; i < ROUNDS && n > 1; i++)
+	do
 		n = edges_take(e);
+	while (n > 1 && --rounds > 0);
+	if (n != 1 || rounds < ROUNDS)
+		return;
+	/* Who has died by it is freed by another event. */
+	x = e->batch[0].data.ptr;
+	if (x->watched && ++x->lone == LONE_MANY)
+		lend(e, x);
 }
 
 struct edges *
