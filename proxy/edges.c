@@ -25,7 +25,7 @@
 struct edges {
 	MAGIC_MEMBER
 	int epoll;
-	int at, n;			/* of the batch: the next one, and how many there are */
+	int n;				/* in the batch, while it is gone through */
 	unsigned next;			/* of `lent`: whose turn it is to be lent to another one */
 	struct event_base *base;
 	struct event *ev;
@@ -60,14 +60,14 @@ edges_watch(struct edges *e, struct edge *x)
 	return epoll_ctl(e->epoll, EPOLL_CTL_ADD, x->fd, &all);
 }
 
-/* What is about to be said of it is not: it may have another socket by then, or be none. */
+/* What was about to be said of it is not: it may have another socket by then, or be none. */
 static void
 edges_unwatch(struct edges *e, const struct edge *x)
 {
 	struct epoll_event none = { 0 };
 
 	(void)epoll_ctl(e->epoll, EPOLL_CTL_DEL, x->fd, &none);
-	for (int i = e->at; i < e->n; i++)
+	for (int i = 0; i < e->n; i++)
 		if (e->batch[i].data.ptr == x)
 			e->batch[i].data.ptr = NULL;
 }
@@ -114,7 +114,6 @@ edges_take(struct edges *e)
 	for (int i = 0; i < n; i++) {
 		struct edge *x = e->batch[i].data.ptr;
 
-		e->at = i + 1;
 		if (x != NULL)
 			e->cb(-1, edges_what(e->batch[i].events), x);
 	}
@@ -141,9 +140,8 @@ edges_cb(evutil_socket_t fd, short what, void *arg)
 	while (n > 1 && --rounds > 0);
 	if (n != 1 || rounds < ROUNDS)
 		return;
-	/* Who has died by it is freed by another event. */
 	x = e->batch[0].data.ptr;
-	if (x->watched && ++x->lone == LONE_MANY)
+	if (x != NULL && ++x->lone == LONE_MANY)
 		lend(e, x);
 }
 
