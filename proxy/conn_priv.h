@@ -55,7 +55,8 @@ struct alarm {
 
 /*
  * What every byte asks for is in one piece, of as few lines of the cache as can be: from `traffic`,
- * which is the last of the route, to the beginning of mediate. t/e2e/speed-misses.t counts them.
+ * which is the last of the route, to the beginning of mediate. t/e2e/speed-instructions.t counts
+ * them.
  */
 struct conn {
 	MAGIC_MEMBER
