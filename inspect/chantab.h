@@ -13,8 +13,8 @@ struct sesstab;
  * on its connection. Buckets are chained by channel_next(). All zeros: empty.
  */
 struct chantab {
-	unsigned n;
-	unsigned mask;			/* buckets - 1 */
+	uint16_t n;			/* TRACK_SESSIONS_MAX at most */
+	uint16_t mask;			/* buckets - 1 */
 	union {
 		struct channel *one;	/* mask 0 */
 		struct channel **many;

@@ -74,8 +74,8 @@ struct mediate {
 	bool uncounted : 1;		/* not every answer has been seen */
 	uint16_t outstanding;		/* requests; credits keep them to 8192: heads.h */
 	unsigned ended;			/* of sesstab_ended(), for session_over.c alone */
-	struct channel_ends self;
 	struct logons logons;
+	struct channel_ends self;
 	struct sharing *sharing;	/* what other proxies know of a session that is bound to */
 	struct smb1 *smb1;		/* NULL until SMB1 is agreed on */
 	struct identity identity;	/* of the logons that have succeeded */

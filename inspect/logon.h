@@ -37,14 +37,14 @@ struct logon_env {
 };
 
 struct logons {
-	const struct logon_env *env;
-	void *arg;			/* of env->ready() */
-	struct preauth hash;
 	bool broken;			/* memory was out: the hash is worth nothing */
 	bool forgot;			/* one that a later request cannot be told from */
 	uint16_t n;
 	uint32_t bytes;			/* of messages and tokens that all of them keep */
 	LIST_HEAD(, logon) list;	/* the one last heard of first */
+	const struct logon_env *env;
+	void *arg;			/* of env->ready() */
+	struct preauth hash;
 };
 
 /*

@@ -31,6 +31,7 @@ sesstab_free(struct sesstab **t)
 	/* Every channel has left, so every session is gone. */
 	for (int i = 0; *t != NULL && i < SESSION_SHARDS; i++) {
 		pthread_mutex_destroy(&(*t)->shard[i].lock);
+		free((*t)->shard[i].buckets);
 		free((*t)->shard[i].tally);
 	}
 	free(*t);
@@ -232,7 +233,7 @@ sesstab_keys(struct sesstab *t, uint64_t session_id, const struct node *node)
 	unsigned n = 0;
 
 	pthread_mutex_lock(&sh->lock);
-	for (struct session *s = session_head(sh, session_id); s != NULL; s = s->same) {
+	for (struct session *s = session_head(sh, session_id); s != NULL; s = session_same(s)) {
 		if (node != NULL && s->info.node != node)
 			continue;
 		found = s;
@@ -264,7 +265,7 @@ sesstab_user(struct sesstab *t, uint64_t session_id, char *dst, size_t n)
 
 	pthread_mutex_lock(&sh->lock);
 	for (struct session *s = session_head(sh, session_id); s != NULL && user == NULL;
-	     s = s->same)
+	     s = session_same(s))
 		user = session_info_user(&s->info);
 	if (user != NULL)
 		snprintf(dst, n, "%s", user);
@@ -291,7 +292,7 @@ sesstab_elsewhere(struct sesstab *t, uint64_t session_id, const struct node *nod
 	bool other = false, here = false;
 
 	pthread_mutex_lock(&sh->lock);
-	for (struct session *s = session_head(sh, session_id); s != NULL; s = s->same) {
+	for (struct session *s = session_head(sh, session_id); s != NULL; s = session_same(s)) {
 		if (s->info.node == node)
 			here = true;
 		else if (node_same_cluster(s->info.node, node, intercept))

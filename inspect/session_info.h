@@ -80,8 +80,8 @@ struct channel_ends {
 	uint64_t conn_id;
 	struct addrport client;
 	struct addrport local;	/* that the client dialled */
-	const char *listener;	/* its name; borrowed for good */
 	bool intercept;		/* a node's own, therefore */
+	const char *listener;	/* its name; borrowed for good */
 };
 
 /* One channel: a connection that has logged on to, or bound itself to, a session. */

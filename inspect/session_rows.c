@@ -17,75 +17,103 @@ session_shard(struct sesstab *t, uint64_t session_id)
 	return &t->shard[(session_id * 0x9e3779b97f4a7c15ull) >> 58];
 }
 
-struct session *
-session_head(struct shard *sh, uint64_t session_id)
+static struct session **
+bucket_at(const struct shard *sh, uint64_t session_id)
 {
-	struct session *s;
+	/* The shard goes by other bits of it. */
+	const uint64_t mixed = (session_id * 0x9e3779b97f4a7c15ull) >> 32;
 
-	HASH_FIND(hh, sh->sessions, &session_id, sizeof(session_id), s);
+	return &sh->buckets[mixed & (sh->nbuckets - 1)];
+}
+
+/* The first one of that number at s or behind it in the bucket. */
+static struct session *
+of_number(struct session *s, uint64_t session_id)
+{
+	while (s != NULL && s->info.session_id != session_id)
+		s = s->next;
 	return s;
 }
 
 struct session *
-session_find(struct shard *sh, uint64_t session_id, const struct node *node)
+session_head(const struct shard *sh, uint64_t session_id)
+{
+	return sh->n == 0 ? NULL : of_number(*bucket_at(sh, session_id), session_id);
+}
+
+struct session *
+session_same(const struct session *s)
+{
+	return of_number(s->next, s->info.session_id);
+}
+
+struct session *
+session_find(const struct shard *sh, uint64_t session_id, const struct node *node)
 {
 	struct session *s = session_head(sh, session_id);
 
 	while (s != NULL && s->info.node != node)
-		s = s->same;
+		s = session_same(s);
 	return s;
+}
+
+static void
+put_last(struct session **link, struct session *s)
+{
+	while (*link != NULL)
+		link = &(*link)->next;
+	s->next = NULL;
+	*link = s;
+}
+
+/* Without memory the lists get longer. */
+static void
+shard_grow(struct shard *sh)
+{
+	struct shard more = { .nbuckets = sh->nbuckets == 0 ? 4 : 2 * sh->nbuckets };
+	struct session *s, *next;
+
+	more.buckets = calloc(more.nbuckets, sizeof(struct session *));
+	if (more.buckets == NULL)
+		return;
+	for (unsigned i = 0; i < sh->nbuckets; i++)
+		for (s = sh->buckets[i]; s != NULL; s = next) {
+			next = s->next;
+			put_last(bucket_at(&more, s->info.session_id), s);
+		}
+	free(sh->buckets);
+	sh->buckets = more.buckets;
+	sh->nbuckets = more.nbuckets;
 }
 
 int
 session_list(struct shard *sh, struct session *s)
 {
-	struct session *head = session_head(sh, s->info.session_id);
-
-	if (head != NULL) {
-		s->same = head->same;
-		head->same = s;
-	} else {
-		HASH_ADD(hh, sh->sessions, info.session_id, sizeof(s->info.session_id), s);
-		if (!hash_has(s))
-			return -1;
-	}
+	if (sh->n >= 2 * sh->nbuckets)
+		shard_grow(sh);
+	if (sh->buckets == NULL)
+		return -1;
+	put_last(bucket_at(sh, s->info.session_id), s);
+	sh->n++;
 	LIST_INSERT_HEAD(&sh->all, s, entry);
 	return 0;
-}
-
-/* The next of the same number comes in its place, without memory: the table does not grow. */
-static void
-session_succeed(struct shard *sh, struct session *head)
-{
-	struct session *rest = head->same;
-	UT_hash_table *table = head->hh.tbl;
-	unsigned noexpand = table->noexpand;
-
-	table->noexpand = 1;
-	HASH_ADD(hh, sh->sessions, info.session_id, sizeof(rest->info.session_id), rest);
-	table->noexpand = noexpand;
 }
 
 void
 session_unlist(struct shard *sh, struct session *s)
 {
-	struct session *head = session_head(sh, s->info.session_id);
+	struct session **link = bucket_at(sh, s->info.session_id);
 	struct session_cursor *k;
 
 	LIST_FOREACH(k, &sh->cursors, entry)
 		if (k->next == s)
 			k->next = LIST_NEXT(s, entry);
 	LIST_REMOVE(s, entry);
-	if (head == s) {
-		if (s->same != NULL)
-			session_succeed(sh, s);
-		HASH_DEL(sh->sessions, s);
-	} else {
-		while (head->same != s)
-			head = head->same;
-		head->same = s->same;
-	}
-	s->same = NULL;
+	while (*link != s)
+		link = &(*link)->next;
+	*link = s->next;
+	s->next = NULL;
+	sh->n--;
 }
 
 static struct session_tally *

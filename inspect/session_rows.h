@@ -8,11 +8,9 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "base/hash.h"
 #include "inspect/session_info.h"
 
 /* Behind the hash that it is to use. */
-#include <uthash.h>
 
 struct opens;
 struct signkey;
@@ -49,9 +47,8 @@ struct session {
 	_Atomic bool must_sign;		/* every request of it, or so it may be */
 	unsigned nchannels;
 	SLIST_HEAD(, channel) channels;	/* the first is that of the logon */
-	struct session *same;	/* of the same number on other nodes */
+	struct session *next;	/* of its bucket */
 	LIST_ENTRY(session) entry;
-	UT_hash_handle hh;
 };
 
 /* Somebody goes through the sessions of a shard, a few at a time: the next one. */
@@ -62,7 +59,9 @@ struct session_cursor {
 
 struct shard {
 	pthread_mutex_t lock;
-	struct session *sessions;	/* by number; each the head of its `same` list */
+	struct session **buckets;	/* by number; NULL: there was none yet */
+	unsigned nbuckets;		/* a power of two */
+	unsigned n;			/* sessions in them */
 	/*
 	 * All of them, the newest first: who goes through them meets none that has come since, so
 	 * there is an end to it.
@@ -80,8 +79,10 @@ struct sesstab {
 
 /* All but the first with the shard locked. session_list(): -1 when memory is out. */
 struct shard *session_shard(struct sesstab *t, uint64_t session_id);
-struct session *session_head(struct shard *sh, uint64_t session_id);
-struct session *session_find(struct shard *sh, uint64_t session_id, const struct node *node);
+struct session *session_head(const struct shard *sh, uint64_t session_id);
+/* The next one of the same number, on another node; NULL: there is none. */
+struct session *session_same(const struct session *s);
+struct session *session_find(const struct shard *sh, uint64_t session_id, const struct node *node);
 int session_list(struct shard *sh, struct session *s) __attribute__((warn_unused_result));
 void session_unlist(struct shard *sh, struct session *s);
 /*

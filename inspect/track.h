@@ -100,16 +100,17 @@ struct track {
 	uint16_t cipher, signing;
 	uint16_t client_mode, server_mode;
 	uint16_t asked;		/* of files, and not answered: heads.h */
+	uint16_t npending, pending_cap;
 	uint32_t client_caps, server_caps;
 	uint32_t max_frame;	/* longest message that either side may send now */
-	struct guid client_guid;
 
 	struct pending *pending;	/* an open table of pending_cap by MessageId */
-	unsigned npending, pending_cap;
 	struct chantab channels;
 
 	struct crypt *crypt;		/* the worker's; NULL: nothing can be looked into */
 	struct parts *parts[2];		/* by direction; NULL: no frame passes part by part */
+
+	struct guid client_guid;	/* behind what each frame asks for: see conn_priv.h */
 };
 
 void track_init(struct track *t);

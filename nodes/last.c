@@ -7,42 +7,57 @@
 #include "state/state.h"
 
 #include <pthread.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Sets of a few: who comes to a full one takes the place of who came first. 8 MiB, if all are. */
-#define SETS 32768
-#define WAYS 4
+/* Who comes to a full table takes the place of who came first. 6 MiB, if it is full. */
+#define LASTS_MAX 131072
+#define BUCKETS 32768
 
 struct last {
-	struct state_key key;		/* all zeros: none */
+	struct state_key key;
 	struct addrport client;
+	uint32_t next;			/* of its bucket: its number; 0: none */
 };
 
+/* In the order in which they came, so that few of them are on few pages. */
 struct lasts {
 	pthread_mutex_t lock;		/* a leaf */
-	struct last sets[SETS][WAYS];
+	uint32_t n, at;			/* how many there are, and who came last */
+	uint32_t buckets[BUCKETS];
+	struct last all[LASTS_MAX + 1];	/* by number; [0] is not used */
 };
 
 /* GUIDs may differ in any few bytes. */
-static struct last *
-set_of(struct lasts *l, const struct state_key *key)
+static uint32_t *
+bucket_of(struct lasts *l, const struct state_key *key)
 {
 	uint64_t half[2], mixed;
 
 	memcpy(half, key->b + 1, sizeof(half));
 	mixed = (half[0] ^ half[1] * 0x9e3779b97f4a7c15ull ^ state_key_cluster(key)) *
 	    0xff51afd7ed558ccdull;
-	return l->sets[(mixed >> 40) % SETS];
+	return &l->buckets[(mixed >> 40) % BUCKETS];
 }
 
 static struct last *
-find(struct last *set, const struct state_key *key)
+find(struct lasts *l, const struct state_key *key)
 {
-	for (int i = 0; i < WAYS; i++)
-		if (memcmp(set[i].key.b, key->b, sizeof(key->b)) == 0)
-			return &set[i];
+	for (uint32_t i = *bucket_of(l, key); i != 0; i = l->all[i].next)
+		if (memcmp(l->all[i].key.b, key->b, sizeof(key->b)) == 0)
+			return &l->all[i];
 	return NULL;
+}
+
+static void
+forget(struct lasts *l, uint32_t i)
+{
+	uint32_t *link = bucket_of(l, &l->all[i].key);
+
+	while (*link != i)
+		link = &l->all[*link].next;
+	*link = l->all[i].next;
 }
 
 struct lasts *
@@ -70,15 +85,24 @@ lasts_free(struct lasts **lp)
 void
 lasts_note(struct lasts *l, const struct state_key *key, const struct addrport *client)
 {
-	struct last *set = set_of(l, key), *x;
+	struct last *x;
 
 	pthread_mutex_lock(&l->lock);
-	x = find(set, key);
+	x = find(l, key);
 	if (x == NULL) {
-		memmove(&set[1], &set[0], (WAYS - 1) * sizeof(*set));
-		x = &set[0];
+		uint32_t *bucket = bucket_of(l, key);
+
+		l->at = l->at % LASTS_MAX + 1;
+		if (l->n == LASTS_MAX)
+			forget(l, l->at);
+		else
+			l->n++;
+		x = &l->all[l->at];
+		x->key = *key;
+		x->next = *bucket;
+		*bucket = l->at;
 	}
-	*x = (struct last){ *key, *client };
+	x->client = *client;
 	pthread_mutex_unlock(&l->lock);
 }
 
@@ -88,7 +112,7 @@ lasts_find(struct lasts *l, const struct state_key *key, struct addrport *client
 	const struct last *x;
 
 	pthread_mutex_lock(&l->lock);
-	x = find(set_of(l, key), key);
+	x = find(l, key);
 	if (x != NULL)
 		*client = x->client;
 	pthread_mutex_unlock(&l->lock);

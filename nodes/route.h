@@ -45,15 +45,15 @@ struct search;
 struct route {
 	MAGIC_MEMBER
 	struct route_env *env;
+	struct state_hold *hold;
+	struct search *search;	/* NULL: not begun, or over */
 	struct state_key key;
-	uint16_t oldest;		/* dialect that the client takes; 0: any. Set before */
 	uint8_t by : 4;			/* enum route_by: the last choice */
 	bool waiting : 1;		/* the map owes an answer */
 	bool others : 1;		/* the client has live connections besides this one */
 	bool elsewhere : 1;		/* for route_adopt() alone: the map says so */
+	uint16_t oldest;		/* dialect that the client takes; 0: any. Set before */
 	uint16_t traffic;		/* the number of the node's name; 0: see traffic.h */
-	struct state_hold *hold;
-	struct search *search;	/* NULL: not begun, or over */
 };
 
 /* cluster: see nodes/cluster.h and node_cluster(). */

@@ -56,7 +56,7 @@ wake_stale(struct conn_env *env)
 static bool
 leg_rests(const struct leg *l, const struct pol_tcp *tcp)
 {
-	return l->fd != -1 && l->reading && !l->ready && !l->recheck && !l->blocked &&
+	return l->edge.fd != -1 && l->reading && !l->ready && !l->recheck && !l->blocked &&
 	    (l->care == LEG_AS_POLICY || (l->care == LEG_NEW && tcp->keepalive_idle == 0));
 }
 

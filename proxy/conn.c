@@ -212,8 +212,8 @@ die(struct conn *c, bool reset)
 	 * comes to must not find it alive on this one. A stranger leaves nothing in TIME_WAIT
 	 * toward the node: local ports are few.
 	 */
-	leg_close(&c->side[S2C].leg, !c->mediate.track.logged_on);
-	leg_close(&c->side[C2S].leg, reset);
+	leg_close(&c->side[S2C].leg, env->edges, !c->mediate.track.logged_on);
+	leg_close(&c->side[C2S].leg, env->edges, reset);
 	if (conn_counts(c))
 		(void)conn_stands(c, STANDING_NONE);
 	limits_give(env->limits);
@@ -326,7 +326,7 @@ conn_end(struct conn *c, enum close_reason why)
 	/* It was the client who began the end. */
 	if (c->half_closed)
 		why = CLOSE_CLIENT_EOF;
-	if (c->stage == CONN_FLUSH || send_owed(s2c) == 0 || c->side[C2S].leg.fd == -1 ||
+	if (c->stage == CONN_FLUSH || send_owed(s2c) == 0 || c->side[C2S].leg.edge.fd == -1 ||
 	    why == CLOSE_CLIENT_RESET) {
 		if (c->stage != CONN_FLUSH)
 			c->why = why;
@@ -339,7 +339,7 @@ conn_end(struct conn *c, enum close_reason why)
 	/* Answers that the node gave are delivered, whatever else went wrong. */
 	c->why = why;
 	conn_enter(c, CONN_FLUSH, 0);
-	leg_close(&s2c->leg, !c->mediate.track.logged_on);
+	leg_close(&s2c->leg, c->env->edges, !c->mediate.track.logged_on);
 	turn_update(c);
 	c->end_by_s = flush_end();
 	conn_arm(c);
@@ -511,7 +511,7 @@ conn_new(struct conn_env *env, int fd, const struct conf_listen *listener,
 		c->side[i].dir = (enum dir)i;
 		leg_init(&c->side[i].leg);
 	}
-	if (leg_open(&c->side[C2S].leg, env->base, fd, env->ops->leg, &c->side[C2S]) == -1) {
+	if (leg_open(&c->side[C2S].leg, env->edges, fd) == -1) {
 		refused(env, fd, client, standing, CLOSE_NO_MEMORY);
 		mediate_fini(&c->mediate);
 		free(c);

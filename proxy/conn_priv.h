@@ -53,13 +53,30 @@ struct alarm {
 	uint64_t ms;		/* when it fires: not later than the deadline */
 };
 
+/*
+ * What every byte asks for is in one piece, of as few lines of the cache as can be: from `traffic`,
+ * which is the last of the route, to the beginning of mediate. t/e2e/speed-instructions.t counts
+ * them.
+ */
 struct conn {
 	MAGIC_MEMBER
 	TAILQ_ENTRY(conn) entry;
 	TAILQ_ENTRY(conn) look;	/* of those that the tick looks at, if it is awake */
 	TAILQ_ENTRY(conn) turn;	/* of the worker's turns, if it has one */
-	struct conn_env *env;
 	const struct conf_listen *listener;
+	uint32_t end_by_s;	/* while something is flushed or half closed; 0 = no */
+	uint32_t outstanding;	/* conn_sum(): they count in the node's sum */
+	uint64_t accepted_ms;
+	uint64_t until_ms;	/* the stage is over then, whatever comes; 0 = no */
+	char *calling_name;	/* NULL: no NetBIOS session request */
+	struct vc_entry *vc;		/* of one with a logon; NULL: no VcNumber 0 ends it */
+	struct alarm *alarm;	/* NULL: there is no deadline, as for most of its life */
+	struct route route;
+	struct conn_env *env;
+	struct node *node;	/* a reference, and counted in its connections */
+	uint64_t owed_since_ms;	/* the client asked then and the node has not sent a byte since */
+	struct keeping *keeping;	/* of one without a logon, see proxy/strangers.h */
+	struct buf replay;	/* the SMB1 NEGOTIATE of a multi-protocol opening */
 	enum conn_stage stage : 8;
 	enum first_kind kind : 8;
 	enum close_reason why : 8;	/* of the end, once it is decided */
@@ -74,21 +91,9 @@ struct conn {
 	bool plain;		/* conn_set_plain() */
 	bool half_closed;	/* the client has sent FIN, and the node has been sent ours */
 	uint8_t parked_s;	/* so long yet the client is not read: parting.h */
-	bool unseen;		/* conn_sum(): it counts in the node's sum */
-	uint32_t end_by_s;	/* while something is flushed or half closed; 0 = no */
-	uint32_t outstanding;	/* the same */
-	uint64_t accepted_ms;
-	uint64_t until_ms;	/* the stage is over then, whatever comes; 0 = no */
-	uint64_t owed_since_ms;	/* the client asked then and the node has not sent a byte since */
-	char *calling_name;	/* NULL: no NetBIOS session request */
-	struct buf replay;	/* the SMB1 NEGOTIATE of a multi-protocol opening */
-	struct keeping *keeping;	/* of one without a logon, see proxy/strangers.h */
-	struct vc_entry *vc;		/* of one with a logon; NULL: no VcNumber 0 ends it */
-	struct node *node;	/* a reference, and counted in its connections */
-	struct route route;
-	struct mediate mediate;
-	struct alarm *alarm;	/* NULL: there is no deadline, as for most of its life */
+	bool unseen;		/* as outstanding */
 	struct side side[2];
+	struct mediate mediate;
 };
 
 /* The peer that this side's bytes go to. */

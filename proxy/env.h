@@ -19,6 +19,7 @@
 
 struct conn;
 struct describing;
+struct edges;
 struct held;
 struct lasts;
 struct limits;
@@ -69,7 +70,6 @@ listen_closed(struct listen_count *l)
 
 /* What a connection calls of the files above it, which no file includes: recv, progress, worker. */
 struct conn_ops {
-	event_callback_fn leg;		/* of a leg; arg: its side */
 	event_callback_fn timer;	/* arg: the connection */
 	void (*kill)(struct conn *c, enum close_reason why);	/* for strangers.c and vc_index.c */
 	/* On every worker: the connections that r means end. */
@@ -79,6 +79,7 @@ struct conn_ops {
 /* It belongs to the worker's thread, and lives as long as the worker. */
 struct conn_env {
 	struct event_base *base;
+	struct edges *edges;		/* of all legs */
 	struct policy *policy;		/* in force now; the worker's reference */
 	struct stats *stats;
 	struct limits *limits;		/* of all workers */

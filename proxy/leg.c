@@ -1,9 +1,10 @@
-/* leg.c: one socket of a connection: events, options, reading, writing, closing */
+/* leg.c: one socket of a connection: edges, options, reading, writing, closing */
 #include "config.h"
 
 #include "proxy/leg.h"
 
 #include "policy/policy.h"
+#include "proxy/edges.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -13,60 +14,59 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <event2/event.h>
+
 /* The most that there is: who asks decides when it has been asked often enough. */
 #define ASKING_COUNT 127
 
 void
 leg_init(struct leg *l)
 {
-	*l = (struct leg){ .fd = -1 };
+	*l = (struct leg){ .edge.fd = -1 };
 }
 
 void
-leg_take(struct leg *l, struct event_base *base, int fd, event_callback_fn cb, void *arg)
+leg_take(struct leg *l, int fd)
 {
-	*l = (struct leg){ .fd = fd };
-	/* It fails where the arguments do not fit each other alone. */
-	(void)event_assign(&l->ev, base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST,
-	    cb, arg);
+	*l = (struct leg){ .edge.fd = fd };
 }
 
 int
-leg_open(struct leg *l, struct event_base *base, int fd, event_callback_fn cb, void *arg)
+leg_open(struct leg *l, struct edges *e, int fd)
 {
-	leg_take(l, base, fd, cb, arg);
-	if (event_add(&l->ev, NULL) == 0)
+	leg_take(l, fd);
+	if (edges_add(e, &l->edge) == 0)
 		return 0;
-	l->fd = -1;
+	l->edge.fd = -1;
 	return -1;
 }
 
 void
-leg_close(struct leg *l, bool reset)
+leg_close(struct leg *l, struct edges *e, bool reset)
 {
 	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
 
-	if (l->fd == -1)
+	if (l->edge.fd == -1)
 		return;
-	event_del(&l->ev);
+	edges_del(e, &l->edge);
 	if (reset)
-		setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	close(l->fd);
-	l->fd = -1;
+		setsockopt(l->edge.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(l->edge.fd);
+	l->edge.fd = -1;
 	l->reading = l->ready = l->blocked = false;
 }
 
 void
-leg_unwatch(struct leg *l)
+leg_unwatch(struct leg *l, struct edges *e)
 {
-	event_del(&l->ev);
+	edges_del(e, &l->edge);
 }
 
 int
-leg_watch(struct leg *l)
+leg_watch(struct leg *l, struct edges *e)
 {
 	l->ready = true;
-	return event_add(&l->ev, NULL);
+	return edges_add(e, &l->edge);
 }
 
 void
@@ -86,7 +86,7 @@ leg_recv(struct leg *l, void *dst, size_t n)
 	ssize_t r;
 
 	do
-		r = recv(l->fd, dst, n, MSG_DONTWAIT);
+		r = recv(l->edge.fd, dst, n, MSG_DONTWAIT);
 	while (r == -1 && errno == EINTR);
 	l->recheck = false;
 	if (r == -1) {
@@ -109,7 +109,7 @@ leg_send(struct leg *l, const void *src, size_t n, bool more)
 	ssize_t r;
 
 	do
-		r = send(l->fd, src, n, flags);
+		r = send(l->edge.fd, src, n, flags);
 	while (r == -1 && errno == EINTR);
 	l->blocked = r == -1 ? errno == EAGAIN || errno == EWOULDBLOCK : (size_t)r < n;
 	return r;
@@ -121,7 +121,7 @@ leg_broken(const struct leg *l)
 	struct tcp_info info;
 	socklen_t len = sizeof(info);
 
-	if (l->fd == -1 || getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == -1)
+	if (l->edge.fd == -1 || getsockopt(l->edge.fd, IPPROTO_TCP, TCP_INFO, &info, &len) == -1)
 		return false;
 	return info.tcpi_state == TCP_CLOSE;
 }
@@ -131,7 +131,7 @@ leg_sent_all(const struct leg *l)
 {
 	int left = 0;
 
-	return l->fd != -1 && ioctl(l->fd, SIOCOUTQ, &left) == 0 && left == 0;
+	return l->edge.fd != -1 && ioctl(l->edge.fd, SIOCOUTQ, &left) == 0 && left == 0;
 }
 
 bool
@@ -140,7 +140,8 @@ leg_sends(const struct leg *l, unsigned within_ms)
 	struct tcp_info info;
 	socklen_t len = sizeof(info);
 
-	return l->fd != -1 && getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	return l->edge.fd != -1 &&
+	    getsockopt(l->edge.fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
 	    info.tcpi_last_data_sent < within_ms;
 }
 
@@ -178,10 +179,10 @@ keepalive_as_policy(int fd, const struct pol_tcp *tcp)
 void
 leg_keep(struct leg *l, const struct pol_tcp *tcp)
 {
-	if (l->care != LEG_NEW || l->fd == -1 || tcp->keepalive_idle == 0)
+	if (l->care != LEG_NEW || l->edge.fd == -1 || tcp->keepalive_idle == 0)
 		return;
 	l->care = LEG_AS_POLICY;
-	keepalive_as_policy(l->fd, tcp);
+	keepalive_as_policy(l->edge.fd, tcp);
 }
 
 void
@@ -189,15 +190,15 @@ leg_care_set(struct leg *l, enum leg_care care, const struct pol_tcp *tcp)
 {
 	unsigned timeout = care == LEG_AS_POLICY ? tcp->node_timeout : 0;
 
-	if (l->fd == -1 || l->care == care)
+	if (l->edge.fd == -1 || l->care == care)
 		return;
 	l->care = care;
 	/* With a TCP_USER_TIMEOUT the kernel counts neither keepalives nor repeats. */
-	setsockopt(l->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
+	setsockopt(l->edge.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
 	if (care == LEG_AS_POLICY)
-		keepalive_as_policy(l->fd, tcp);
+		keepalive_as_policy(l->edge.fd, tcp);
 	else
-		keepalive_set(l->fd, care == LEG_ASKING, 1, 1, ASKING_COUNT);
+		keepalive_set(l->edge.fd, care == LEG_ASKING, 1, 1, ASKING_COUNT);
 }
 
 bool
@@ -206,7 +207,7 @@ leg_news_get(const struct leg *l, struct leg_news *news)
 	struct tcp_info info;
 	socklen_t len = sizeof(info);
 
-	if (l->fd == -1 || getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == -1)
+	if (l->edge.fd == -1 || getsockopt(l->edge.fd, IPPROTO_TCP, TCP_INFO, &info, &len) == -1)
 		return false;
 	*news = (struct leg_news){
 		.unanswered = (unsigned)info.tcpi_probes + info.tcpi_retransmits,

@@ -1,4 +1,4 @@
-/* leg.h: one socket of a connection: events, options, reading, writing, closing */
+/* leg.h: one socket of a connection: edges, options, reading, writing, closing */
 #ifndef PROXY_LEG_H
 #define PROXY_LEG_H
 
@@ -7,8 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include <event2/event.h>
-#include <event2/event_struct.h>
+#include "proxy/edges.h"
 
 struct pol_tcp;
 
@@ -32,38 +31,36 @@ struct leg_news {
 };
 
 /*
- * fd -1: not open. One edge-triggered event, added once: no epoll_ctl() between the first byte and
- * the last, and a peer's death is reported while nothing is read. What an edge reported is kept
- * here until the kernel says that there is no more.
+ * edge.fd -1: not open. Its edges are watched from the first byte to the last, without an
+ * epoll_ctl() for each, and a peer's death is reported while nothing is read. What an edge reported
+ * is kept here until the kernel says that there is no more.
  */
 struct leg {
-	int fd;
+	struct edge edge;	/* what the callback of the edges gets */
 	bool reading;		/* its bytes are wanted now */
 	bool ready;		/* there may be bytes, or an end, to be received */
 	bool ended;		/* an end is behind the bytes: a short read is not the last one */
 	bool recheck;		/* the last read was short: an end may have come with its bytes */
 	bool blocked;		/* the kernel takes no more until EV_WRITE */
 	uint8_t care;		/* enum leg_care */
-	struct event ev;
 };
 
 void leg_init(struct leg *l);
 /*
- * Takes over a non-blocking socket, of a node only after connect(2). cb gets arg, and calls
- * leg_note() first. -1 when it cannot be watched: the socket is still the caller's.
+ * Takes over a non-blocking socket, of a node only after connect(2). The callback of the edges
+ * calls leg_note() first. -1 when it cannot be watched: the socket is still the caller's.
  */
-int leg_open(struct leg *l, struct event_base *base, int fd, event_callback_fn cb, void *arg)
-    __attribute__((warn_unused_result));
+int leg_open(struct leg *l, struct edges *e, int fd) __attribute__((warn_unused_result));
 /* reset: the peer gets RST instead of FIN. */
-void leg_close(struct leg *l, bool reset);
+void leg_close(struct leg *l, struct edges *e, bool reset);
 
 /* As leg_open(), but unwatched: see leg_watch(). */
-void leg_take(struct leg *l, struct event_base *base, int fd, event_callback_fn cb, void *arg);
+void leg_take(struct leg *l, int fd);
 
 /* Nothing is reported until leg_watch(): then all that is so by then, as at the beginning. */
-void leg_unwatch(struct leg *l);
+void leg_unwatch(struct leg *l, struct edges *e);
 /* -1: it cannot be watched. */
-int leg_watch(struct leg *l) __attribute__((warn_unused_result));
+int leg_watch(struct leg *l, struct edges *e) __attribute__((warn_unused_result));
 
 /* Notes what an event reported. */
 void leg_note(struct leg *l, short what);

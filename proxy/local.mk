@@ -10,6 +10,8 @@ proxy_libproxy_a_SOURCES = \
 	proxy/describe.h \
 	proxy/dialled.c \
 	proxy/dialled.h \
+	proxy/edges.c \
+	proxy/edges.h \
 	proxy/env.h \
 	proxy/evidence.c \
 	proxy/evidence.h \

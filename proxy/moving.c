@@ -136,7 +136,7 @@ void
 moving_freeze(struct conn *c)
 {
 	for (int i = 0; i < 2; i++)
-		leg_unwatch(&c->side[i].leg);
+		leg_unwatch(&c->side[i].leg, c->env->edges);
 	turn_take(c);
 	index_leave(c);
 	conn_unlist(c);
@@ -152,7 +152,7 @@ enlist(struct conn *c)
 	TAILQ_INSERT_TAIL(&env->conns, c, entry);
 	env->nconns++;
 	for (int i = 0; i < 2; i++)
-		watched &= leg_watch(&c->side[i].leg) == 0;
+		watched &= leg_watch(&c->side[i].leg, env->edges) == 0;
 	if (!watched) {
 		conn_kill(c, CLOSE_NO_MEMORY);
 		return;
@@ -177,7 +177,7 @@ conn_forget(struct conn *c)
 
 	conn_enter(c, CONN_DEAD, 0);
 	for (int i = 0; i < 2; i++)
-		leg_close(&c->side[i].leg, false);
+		leg_close(&c->side[i].leg, env->edges, false);
 	if (c->standing != STANDING_NONE)
 		(void)conn_stands(c, STANDING_NONE);
 	limits_give(env->limits);
@@ -234,8 +234,8 @@ moving_put(const struct conn *c, struct tlv_out *o, int *client, int *node)
 	at = tlv_begin(o, R_MEDIATE);
 	mediate_put(&c->mediate, o);
 	tlv_end(o, at);
-	*client = c->side[C2S].leg.fd;
-	*node = c->side[S2C].leg.fd;
+	*client = c->side[C2S].leg.edge.fd;
+	*node = c->side[S2C].leg.edge.fd;
 }
 
 /*
@@ -418,7 +418,7 @@ moving_get(struct conn_env *env, struct tlv_in in, int client, int node, const c
 	for (int i = 0; i < 2; i++) {
 		const uint8_t care = c->side[i].leg.care;
 
-		leg_take(&c->side[i].leg, env->base, fds[i], env->ops->leg, &c->side[i]);
+		leg_take(&c->side[i].leg, fds[i]);
 		c->side[i].leg.care = care;
 	}
 	return c;
@@ -433,7 +433,7 @@ moving_begin(struct conn *c)
 	mediate_arrived(&c->mediate);
 	/* Where nobody says what a doubt has made of it, it is as one that was just dialled. */
 	if (c->side[S2C].leg.care == LEG_NEW)
-		leg_tcp(c->side[S2C].leg.fd, c->env->policy->tcp.node_timeout);
+		leg_tcp(c->side[S2C].leg.edge.fd, c->env->policy->tcp.node_timeout);
 	listen_accepted(&c->env->listens[c->listener->index]);
 	conn_set_plain(c);
 	enlist(c);

@@ -48,7 +48,7 @@ try_another(struct conn *c, enum close_reason why)
 {
 	struct node *failed = c->node;
 
-	leg_close(&c->side[S2C].leg, false);
+	leg_close(&c->side[S2C].leg, c->env->edges, false);
 	c->node = NULL;
 	c->route.traffic = 0;
 	c->mediate.node = NULL;
@@ -119,7 +119,7 @@ opening_dialled(struct conn *c, short what)
 	if ((what & EV_WRITE) == 0)
 		return;
 	if (may_have_failed &&
-	    getsockopt(c->side[S2C].leg.fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1)
+	    getsockopt(c->side[S2C].leg.edge.fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1)
 		err = errno;
 	if (err != 0)
 		dial_failed(c, err, false, NULL);
@@ -192,7 +192,7 @@ connect_node(struct conn *c)
 		source_failed(c, err, &from);
 	} else if (r == DIAL_FAILED) {
 		dial_failed(c, err, true, source >= SOURCE_CLIENT ? &from : NULL);
-	} else if (leg_open(&s->leg, c->env->base, fd, c->env->ops->leg, s) == -1) {
+	} else if (leg_open(&s->leg, c->env->edges, fd) == -1) {
 		close(fd);
 		conn_end(c, CLOSE_NO_MEMORY);
 	} else {

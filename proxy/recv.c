@@ -17,6 +17,7 @@
 #include "proxy/turn.h"
 
 #include <errno.h>
+#include <stddef.h>
 
 /*
  *	leg ─ recv ─► scratch (the worker's) ─► pump ─► send ─┬─────────────► other leg
@@ -92,7 +93,7 @@ splice_round(struct side *s)
 		return -1;
 	if (s->pipe == NULL && (s->pipe = splice_lend(c->env->pipes)) == NULL)
 		return -1;
-	n = splice_fill(s->pipe, s->leg.fd, owed);
+	n = splice_fill(s->pipe, s->leg.edge.fd, owed);
 	if (n <= 0) {
 		bool none = n == -1 && errno == EAGAIN;
 
@@ -192,9 +193,9 @@ read_on(struct side *s)
 }
 
 void
-recv_leg_cb(evutil_socket_t fd, short what, void *arg)
+recv_edge_cb(evutil_socket_t fd, short what, void *arg)
 {
-	struct side *s = arg;
+	struct side *s = (struct side *)((char *)arg - offsetof(struct side, leg.edge));
 	struct conn *c = s->conn;
 
 	(void)fd;
@@ -244,7 +245,7 @@ recv_tick(struct conn *c)
 		if (s->leg.reading && s->leg.recheck) {
 			s->leg.ready = true;
 			read_on(s);
-		} else if (s->leg.fd != -1 && !s->leg.reading && c->stage != CONN_CONNECT &&
+		} else if (s->leg.edge.fd != -1 && !s->leg.reading && c->stage != CONN_CONNECT &&
 		    leg_broken(&s->leg)) {
 			conn_end(c, read_failed(s));
 		}

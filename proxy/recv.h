@@ -7,8 +7,8 @@
 struct conn;
 struct conn_env;
 
-/* Of a leg whose side is arg. */
-void recv_leg_cb(evutil_socket_t fd, short what, void *arg);
+/* Of the edge of a leg: see proxy/edges.h. */
+void recv_edge_cb(evutil_socket_t fd, short what, void *arg);
 
 /* Each connection that still has something to read has one turn. */
 void recv_turns(struct conn_env *env);

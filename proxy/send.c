@@ -47,7 +47,7 @@ send_bytes(void *arg, const uint8_t *p, size_t n)
 	ssize_t sent = 0;
 
 	MAGIC_CHECK(s, SIDE_MAGIC);
-	if ((!c->plain && !send_watched(s, p, n)) || to->fd == -1) {
+	if ((!c->plain && !send_watched(s, p, n)) || to->edge.fd == -1) {
 		c->send_failed = write_failed(s);
 		return -1;
 	}
@@ -76,7 +76,8 @@ send_drain(struct side *s)
 {
 	struct leg *to = &side_other(s)->leg;
 
-	if (splice_drain(s->pipe, to->fd, s->leg.fd != -1 && pump_owed(&s->pump) > 0) == -1) {
+	if (splice_drain(s->pipe, to->edge.fd,
+	        s->leg.edge.fd != -1 && pump_owed(&s->pump) > 0) == -1) {
 		if (errno != EAGAIN && errno != EWOULDBLOCK) {
 			s->conn->send_failed = write_failed(s);
 			return -1;
@@ -119,8 +120,8 @@ send_pending(struct side *s)
 void
 send_half_close(struct conn *c)
 {
-	if (c->half_closed || send_owed(&c->side[C2S]) > 0 || c->side[S2C].leg.fd == -1)
+	if (c->half_closed || send_owed(&c->side[C2S]) > 0 || c->side[S2C].leg.edge.fd == -1)
 		return;
 	c->half_closed = true;
-	shutdown(c->side[S2C].leg.fd, SHUT_WR);
+	shutdown(c->side[S2C].leg.edge.fd, SHUT_WR);
 }

@@ -220,7 +220,7 @@ open_leg(const struct conn *c, struct viewer *v, enum tapmsg_leg leg, bool fresh
 		.own = c->mediate.self.local };
 
 	if (leg == TAPMSG_NODE)
-		socket_ends(in->leg.fd, &ends);
+		socket_ends(in->leg.edge.fd, &ends);
 	tapmsg_ends_put(data, &ends);
 	tap_put(v->tap, &m, data);
 	if (leg_begin(v, leg) == -1)
@@ -235,7 +235,7 @@ open_leg(const struct conn *c, struct viewer *v, enum tapmsg_leg leg, bool fresh
 static bool
 node_is_there(const struct conn *c)
 {
-	return c->side[S2C].leg.fd != -1 && c->stage > CONN_CONNECT;
+	return c->side[S2C].leg.edge.fd != -1 && c->stage > CONN_CONNECT;
 }
 
 static void

@@ -38,7 +38,7 @@ turn_want(struct side *s, bool on)
 {
 	struct leg *l = &s->leg;
 
-	if (l->fd == -1 || l->reading == on)
+	if (l->edge.fd == -1 || l->reading == on)
 		return;
 	l->reading = on;
 	if (on && l->ready)

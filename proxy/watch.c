@@ -55,7 +55,7 @@ watch_tick(struct conn *c, uint64_t now_ms)
 	struct evidence e;
 
 	/* One that is still being dialled has its own time-out. */
-	if (c->node == NULL || l->fd == -1 || c->stage <= CONN_CONNECT || conn_over(c))
+	if (c->node == NULL || l->edge.fd == -1 || c->stage <= CONN_CONNECT || conn_over(c))
 		return;
 	if (c->node->leave && !is_alone(c)) {
 		conn_end(c, CLOSE_NODE_AGENT);

@@ -12,6 +12,7 @@
 #include "policy/policy.h"
 #include "proxy/awake.h"
 #include "proxy/conn.h"
+#include "proxy/edges.h"
 #include "proxy/held.h"
 #include "proxy/limits.h"
 #include "proxy/listen.h"
@@ -31,11 +32,15 @@
 #include "state/redis.h"
 #include "state/state.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <event2/event.h>
+
+/* So many that come and go are worth a walk through all free memory, of some milliseconds. */
+#define BURST 1000
 
 static void
 look_at(struct conn *c, uint64_t now_ms)
@@ -61,6 +66,24 @@ worker_look_cb(evutil_socket_t fd, short what, void *arg)
 		(void)event_add(w->look, &at_once);
 }
 
+/*
+ * What a burst of connections needs for a moment, to begin and to end, leaves whole pages between
+ * what stays. They go back once it is over: in a second in which nobody comes or goes.
+ */
+static void
+give_back(struct worker *w)
+{
+	uint64_t moved = 0;
+
+	for (size_t i = 0; i < w->env.nlisten; i++)
+		moved += w->env.listens[i].accepted + w->env.listens[i].closed;
+	if (moved == w->moved && moved - w->trimmed >= BURST) {
+		w->trimmed = moved;
+		malloc_trim(0);
+	}
+	w->moved = moved;
+}
+
 static void
 worker_tick_cb(evutil_socket_t fd, short what, void *arg)
 {
@@ -75,6 +98,7 @@ worker_tick_cb(evutil_socket_t fd, short what, void *arg)
 	w->env.patience = limits_patience(w->env.limits, &w->env.policy->limits);
 	awake_tick(&w->env);
 	worker_look_cb(-1, 0, w);
+	give_back(w);
 }
 
 static void
@@ -132,7 +156,6 @@ tell_vc_reset(struct worker *self, const struct vc_reset *r)
 }
 
 static const struct conn_ops ops = {
-	.leg = recv_leg_cb,
 	.timer = progress_timer_cb,
 	.kill = conn_kill,
 	.vc_reset = tell_vc_reset,
@@ -154,6 +177,7 @@ env_init(struct worker *w)
 	e->limits = parts->limits;
 	e->patience = PATIENCE_ALL;
 	e->now_s = (uint32_t)(clock_ms() / 1000);
+	e->edges = edges_new(w->base, recv_edge_cb);
 	e->pipes = splice_pool_new();
 	e->held = held_new(e);
 	e->strangers = strangers_new(e);
@@ -188,10 +212,9 @@ env_init(struct worker *w)
 static bool
 env_whole(const struct conn_env *e)
 {
-	return e->pipes != NULL && e->held != NULL && e->strangers != NULL && e->vc != NULL &&
-	    e->lost != NULL && e->turn != NULL && e->reap != NULL && e->route.state != NULL &&
-	    e->route.hash != NULL &&
-	    e->mediate.crypt != NULL;
+	return e->edges != NULL && e->pipes != NULL && e->held != NULL && e->strangers != NULL &&
+	    e->vc != NULL && e->lost != NULL && e->turn != NULL && e->reap != NULL &&
+	    e->route.state != NULL && e->route.hash != NULL && e->mediate.crypt != NULL;
 }
 
 /*
@@ -298,6 +321,7 @@ worker_free(struct worker **wp)
 		event_free(w->env.reap);
 	if (w->env.turn != NULL)
 		event_free(w->env.turn);
+	edges_free(&w->env.edges);
 	splice_pool_free(&w->env.pipes);
 	vc_index_free(&w->env.vc);
 	state_free(&w->env.route.state);

@@ -65,6 +65,7 @@ struct worker {
 	struct taking *taking;		/* what connections come by; NULL: none do */
 	struct listener **listeners;
 	size_t nlisteners;
+	uint64_t moved, trimmed;	/* connections: see give_back() */
 	_Atomic uint64_t turned_ms;	/* its loop did then; 0: not yet. Read by any thread */
 	struct stats stats;
 	struct conn_env env;

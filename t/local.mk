@@ -77,6 +77,7 @@ UNIT_TESTS += \
 	t/unit/policy-values.t \
 	t/unit/proxy-awake.t \
 	t/unit/proxy-describe.t \
+	t/unit/proxy-edges.t \
 	t/unit/proxy-evidence.t \
 	t/unit/proxy-front.t \
 	t/unit/proxy-limits.t \
@@ -264,6 +265,8 @@ t_unit_proxy_describe_t_SOURCES = t/unit/proxy-describe.c t/unit/lib/house.c t/u
 t_unit_proxy_describe_t_LDADD = $(LINK_PROXY)
 t_unit_proxy_awake_t_SOURCES = t/unit/proxy-awake.c
 t_unit_proxy_awake_t_LDADD = $(LINK_PROXY)
+t_unit_proxy_edges_t_SOURCES = t/unit/proxy-edges.c
+t_unit_proxy_edges_t_LDADD = $(LINK_PROXY)
 t_unit_proxy_lost_t_SOURCES = t/unit/proxy-lost.c t/unit/lib/house.c t/unit/lib/house.h
 t_unit_proxy_lost_t_LDADD = $(LINK_PROXY)
 t_unit_proxy_evidence_t_SOURCES = t/unit/proxy-evidence.c

@@ -93,7 +93,7 @@ idle_conn(size_t n)
 	c->mediate.self.conn_id = n;
 	c->mediate.ended = sesstab_ended(w->env->mediate.sessions);
 	for (int i = 0; i < 2; i++) {
-		c->side[i].leg.fd = 1000;
+		c->side[i].leg.edge.fd = 1000;
 		c->side[i].leg.reading = true;
 		c->side[i].leg.care = LEG_AS_POLICY;
 	}
@@ -163,7 +163,7 @@ spoil_leg(struct leg *l, int how)
 {
 	switch (how) {
 	case 0:
-		l->fd = -1;
+		l->edge.fd = -1;
 		break;
 	case 1:
 		l->reading = false;

@@ -304,7 +304,7 @@ look(const struct conn *c)
 		w.bytes[i] = c->side[i].bytes;
 		w.heard[i] = c->side[i].heard_s;
 		w.care[i] = c->side[i].leg.care;
-		w.timeout[i] = user_timeout(c->side[i].leg.fd);
+		w.timeout[i] = user_timeout(c->side[i].leg.edge.fd);
 	}
 	return w;
 }

@@ -106,7 +106,8 @@ ready(struct house *h)
 	exchanged(l);
 	assert_int_equal(l->conn->stage, CONN_RELAY);
 	for (int i = 0; i < 2; i++)
-		setsockopt(l->conn->side[i].leg.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+		setsockopt(l->conn->side[i].leg.edge.fd, SOL_SOCKET, SO_SNDBUF, &small,
+		    sizeof(small));
 	h->keyd_slow = true;
 	logon(l, 3, LOGON_B);
 	house_setup(&b, 5, 0, 0, 1);

@@ -278,7 +278,7 @@ node_turn(struct house *h)
 			struct house_link *l = h->links[i];
 
 			if (port != 0 && l->node.fd == -1 && house_lives(l) &&
-			    port_of(l->conn->side[S2C].leg.fd, false) == port)
+			    port_of(l->conn->side[S2C].leg.edge.fd, false) == port)
 				mine = l;
 		}
 		if (mine != NULL)
