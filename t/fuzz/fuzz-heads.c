@@ -19,7 +19,7 @@ cut(const uint8_t *p, size_t n, size_t step, uint8_t *out, size_t cap)
 {
 	struct tap_heads h = { .have = 0 };
 	/* Pieces of a byte are many: they have one memory. */
-	uint8_t *one = malloc(1);
+	uint8_t *one = calloc(1, 1);
 	size_t at = 0, o = 0;
 
 	while (at < n) {

@@ -64,7 +64,8 @@ rests(const char *s, size_t len)
 		return;
 	rests_add(&alone, &x);
 	rests_read(&again, line, rests_line(&alone, said.age_ms, line));
-	if (rests_find(&again, 0xff, &y) != REST_SAID || memcmp(&x, &y, sizeof(x)) != 0)
+	if (rests_find(&again, 0xff, &y) != REST_SAID || y.order != x.order ||
+	    y.connections != x.connections || y.clients != x.clients || y.cut != x.cut)
 		abort();
 }
 

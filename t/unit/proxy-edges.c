@@ -36,7 +36,7 @@ edge_cb(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	assert_true(s->edge.watched);
-	s->what |= what;
+	s->what = (short)(s->what | what);
 	if ((what & EV_READ) != 0 && recv(s->edge.fd, c, sizeof(c), MSG_DONTWAIT) > 0)
 		s->reads++;
 	if (victim != NULL && victim != s) {
