@@ -169,11 +169,24 @@ keepalive_set(int fd, int on, int idle, int interval, int count)
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 }
 
+/*
+ * Between half of that time and all of it. The kernel's timers of so many seconds fire together
+ * where they end within two: of thousands that came in one burst each would ask at the same moment,
+ * in step for ever, and what a queue has no room for is lost.
+ */
+static int
+spread(int fd, unsigned ms)
+{
+	const int s = (int)(ms / 1000);
+
+	return s - fd % (s / 2 + 1);
+}
+
 static void
 keepalive_as_policy(int fd, const struct pol_tcp *tcp)
 {
-	keepalive_set(fd, tcp->keepalive_idle != 0, (int)(tcp->keepalive_idle / 1000),
-	    (int)(tcp->keepalive_interval / 1000), (int)tcp->keepalive_count);
+	keepalive_set(fd, tcp->keepalive_idle != 0, spread(fd, tcp->keepalive_idle),
+	    spread(fd, tcp->keepalive_interval), (int)tcp->keepalive_count);
 }
 
 void
