@@ -296,26 +296,38 @@ test_unsure(void **state)
 	leave(&h[0]);
 }
 
+/*
+ * What the first client of a claim meets in Redis is rubbish. That is no reason to give up: op says
+ * so, and is to overwrite it.
+ */
+static void
+meets_rubbish(struct state_hold *h, struct shared_op *op)
+{
+	const struct shared_result bad = { .how = HOW_LOST, .record = "rubbish", .len = 7 };
+	struct state_claim c;
+	struct state_key lost;
+
+	shared_online(map, false, false);
+	join(h, 1, N1, N1, &c);
+	shared_online(map, true, false);
+	assert_int_equal(shared_take(map, op, 1, true), 1);
+	assert_false(shared_done(map, op, &bad, &lost));
+	assert_int_equal(shared_take(map, op, 1, true), 1);
+	assert_int_equal(op->bad.len, 7);
+}
+
 static void
 test_lost(void **state)
 {
 	struct state_hold h[2];
 	struct state_claim c;
 	struct shared_op op;
-	struct shared_result bad = { .how = HOW_LOST, .record = "rubbish", .len = 7 };
+	struct shared_result none = { .how = -1 };
 	struct state_key lost;
 
 	(void)state;
-	shared_online(map, false, false);
-	join(&h[0], 1, N1, N1, &c);
-	shared_online(map, true, false);
-	assert_int_equal(shared_take(map, &op, 1, true), 1);
-	/* A record that is bad is no reason to give up: it is said so, and overwritten. */
-	assert_false(shared_done(map, &op, &bad, &lost));
-	assert_int_equal(shared_take(map, &op, 1, true), 1);
-	assert_int_equal(op.bad.len, 7);
-	bad.how = -1;
-	assert_false(shared_done(map, &op, &bad, &lost));
+	meets_rubbish(&h[0], &op);
+	assert_false(shared_done(map, &op, &none, &lost));
 	assert_true(answer('s', HOW_LOST, N2, 1, 1));
 	assert_int_equal(shared_stats(map)->lost, 1);
 	/* Until its connections are gone. */
@@ -333,18 +345,11 @@ test_not_repeated(void **state)
 	struct state_hold h[2];
 	struct state_claim c;
 	struct shared_op op;
-	struct shared_result r = { .how = HOW_LOST, .record = "rubbish", .len = 7 };
+	struct shared_result r = { .how = HOW_HELD };
 	struct state_key lost;
 
 	(void)state;
-	shared_online(map, false, false);
-	join(&h[0], 1, N1, N1, &c);
-	shared_online(map, true, false);
-	assert_int_equal(shared_take(map, &op, 1, true), 1);
-	assert_false(shared_done(map, &op, &r, &lost));
-	assert_int_equal(shared_take(map, &op, 1, true), 1);
-	assert_int_equal(op.bad.len, 7);
-	r = (struct shared_result){ .how = HOW_HELD };
+	meets_rubbish(&h[0], &op);
 	assert_false(shared_done(map, &op, &r, &lost));
 	nothing_due();
 	/* Nothing is bad any more, and the node is as it was. */
