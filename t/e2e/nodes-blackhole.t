@@ -137,8 +137,8 @@ class Eager:
 
 
 def lost_keepalive(t, far, n1, limit, short):
-    """A break of two seconds, in which idle connections ask their node for a sign of life: each of
-    them after two, three or four seconds, those that asked first once more."""
+    """A break of three seconds, in which idle connections ask their node for a sign of life: each
+    after two, three or four seconds."""
     tcp = {"keepalive-idle": "4s", "keepalive-interval": "2s", "keepalive-count": 3}
     if limit:
         tcp["node-timeout"] = limit
@@ -149,9 +149,9 @@ def lost_keepalive(t, far, n1, limit, short):
     for c in mine:
         c.echo()
     before = g.closes()
-    tap.wait_for(lambda: False, 3.2)
+    tap.wait_for(lambda: False, 1.2)
     far.cut()
-    tap.wait_for(lambda: False, 2)
+    tap.wait_for(lambda: False, 3)
     far.mend()
     # Until the last of them would have been cut.
     tap.wait_for(lambda: False, 4)
