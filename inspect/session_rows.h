@@ -10,8 +10,6 @@
 
 #include "inspect/session_info.h"
 
-/* Behind the hash that it is to use. */
-
 struct opens;
 struct signkey;
 struct smbkeys;
