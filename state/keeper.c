@@ -662,7 +662,7 @@ keeper_work(struct keeper *k)
 		;
 	if (k->usable)
 		orders_given(k->orders, send_order, k);
-	while (shared_take_news(k->m, &reset, bytes, &len)) {
+	while (k->usable && shared_take_news(k->m, &reset, bytes, &len)) {
 		if (len == 0)
 			resets_tell(k->link, k->m, &reset);
 		else

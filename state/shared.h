@@ -238,7 +238,10 @@ int shared_note_exception(struct shared *m, const uint8_t id[NAMES_ID_LEN], cons
 void shared_swept(struct shared *m);
 size_t shared_exceptions(struct shared *m);
 
-/* What other proxies are to be told, which is old after a second. */
+/*
+ * What other proxies are to be told, once they can be; of much, the newest. They judge what is too
+ * old for them.
+ */
 void shared_put_reset(struct shared *m, const struct state_reset *r);
 void shared_put_told(struct shared *m, const void *bytes, size_t len);
 /* *len 0: it is a reset; else what shared_put_told() was given. */

@@ -147,6 +147,21 @@ fact_say(const struct shared_fact *x, struct shared_said *s)
 	s->len = name + x->len;
 }
 
+void
+facts_done(struct shared *m, struct shared_entry *e, uint64_t round, size_t n, bool heard)
+{
+	struct shared_fact *x = TAILQ_LAST(&e->facts, shared_facts), *before;
+
+	/* What was put there or dropped meanwhile stands before them. */
+	for (; n > 0 && x != NULL && x->round == round; n--, x = before) {
+		before = TAILQ_PREV(x, shared_facts, entry);
+		if (!heard)
+			fact_hurry(m, x);
+		else if (x->what != FACT_THERE)
+			table_fact_free(m, x);
+	}
+}
+
 struct shared_said *
 facts_due(struct shared *m, struct shared_entry *e, size_t room, size_t *n, bool *more)
 {
@@ -167,10 +182,6 @@ facts_due(struct shared *m, struct shared_entry *e, size_t room, size_t *n, bool
 	for (x = TAILQ_FIRST(&e->facts); *n < due && *n < room; x = next) {
 		next = TAILQ_NEXT(x, entry);
 		fact_say(x, &s[(*n)++]);
-		if (x->what != FACT_THERE) {
-			table_fact_free(m, x);
-			continue;
-		}
 		x->round = m->round;
 		TAILQ_REMOVE(&e->facts, x, entry);
 		TAILQ_INSERT_TAIL(&e->facts, x, entry);

@@ -459,6 +459,7 @@ shared_done(struct shared *m, const struct shared_op *op, const struct shared_re
 	free(op->facts);
 	table_lock(m);
 	e->sent = false;
+	facts_done(m, e, op->round, op->nfacts, r->how == HOW_HELD);
 	if (r->how == -1 || r->how == HOW_LATE) {
 		if (r->how == HOW_LATE)
 			fault_add(&m->faults, FAULT_LATE);

@@ -52,24 +52,40 @@ shared_exceptions(struct shared *m)
 	return n;
 }
 
+/* Taken out; or NULL. */
+static struct shared_news *
+first_news(struct shared *m)
+{
+	struct shared_news *x = STAILQ_FIRST(&m->news);
+
+	if (x != NULL) {
+		STAILQ_REMOVE_HEAD(&m->news, entry);
+		m->nnews--;
+	}
+	return x;
+}
+
 static void
 put_news(struct shared *m, const struct state_reset *r, const void *bytes, size_t len)
 {
-	struct shared_news *x;
+	struct shared_news *x = calloc(1, sizeof(*x) + len), *oldest = NULL;
 
+	if (x == NULL)
+		return;
+	if (len > 0)
+		memcpy(x->bytes, bytes, len);
+	else
+		x->r = *r;
+	x->len = len;
+	x->at_ms = clock_ms();
 	table_lock(m);
-	if (m->online && m->nnews < NEWS_MAX && (x = calloc(1, sizeof(*x) + len)) != NULL) {
-		if (len > 0)
-			memcpy(x->bytes, bytes, len);
-		else
-			x->r = *r;
-		x->len = len;
-		x->at_ms = clock_ms();
-		STAILQ_INSERT_TAIL(&m->news, x, entry);
-		m->nnews++;
-		wakes_add(&m->wakes, m->wake);
-	}
+	if (m->nnews == NEWS_MAX)
+		oldest = first_news(m);
+	STAILQ_INSERT_TAIL(&m->news, x, entry);
+	m->nnews++;
+	wakes_add(&m->wakes, m->wake);
 	table_unlock(m);
+	free(oldest);
 }
 
 void
@@ -93,11 +109,9 @@ shared_take_news(struct shared *m, struct state_reset *r, uint8_t bytes[STATE_FA
 	bool any;
 
 	table_lock(m);
-	x = STAILQ_FIRST(&m->news);
+	x = first_news(m);
 	any = x != NULL;
 	if (any) {
-		STAILQ_REMOVE_HEAD(&m->news, entry);
-		m->nnews--;
 		*r = x->r;
 		r->age_ms += clock_ms() - x->at_ms;
 		*len = x->len;

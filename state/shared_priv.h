@@ -187,6 +187,12 @@ table_stands(const struct shared_entry *e)
 struct shared_said *facts_due(struct shared *m, struct shared_entry *e, size_t room, size_t *n,
     bool *more);
 
+/*
+ * n of them were said, in that round, and Redis has heard them or has not: of what is over, nothing
+ * is known any more once it has.
+ */
+void facts_done(struct shared *m, struct shared_entry *e, uint64_t round, size_t n, bool heard);
+
 void table_record(const struct shared *m, const struct shared_entry *e, uint64_t when_ms,
     const struct shared_node *sn, struct record *r);
 /* The exception that is known of e; NULL: there is none. */

@@ -38,12 +38,9 @@ put_fact(struct state_hold *h, uint64_t session_id, const char *node, const char
 
 /* What is to be said now of sessions, as text: "node fact", and a letter for what has ended. */
 static size_t
-said_facts(char text[][64], size_t max)
+take_facts(struct shared_op *taken, char text[][64], size_t max)
 {
 	struct shared_op op;
-	struct record rec;
-	struct shared_result r = { .how = HOW_HELD };
-	struct state_key lost;
 	size_t n;
 
 	assert_int_equal(shared_take(map, &op, 1, true), 1);
@@ -57,10 +54,31 @@ said_facts(char text[][64], size_t max)
 		snprintf(text[i], 64, "%.31s%s%.*s", name == 0 ? "" : said,
 		    name == 0 ? "" : " ", (int)(op.facts[i].len - name), said + name);
 	}
-	record_make(&rec, &seal, "claim", op.id, NAMES_ID_LEN, 500, N1);
+	*taken = op;
+	return n;
+}
+
+/* how: as in struct shared_result. */
+static void
+answer_facts(const struct shared_op *op, int how)
+{
+	struct record rec;
+	struct shared_result r = { .how = how };
+	struct state_key lost;
+
+	record_make(&rec, &seal, "claim", op->id, NAMES_ID_LEN, 500, N1);
 	r.record = rec.bytes;
 	r.len = rec.len;
-	assert_false(shared_done(map, &op, &r, &lost));
+	assert_false(shared_done(map, op, &r, &lost));
+}
+
+static size_t
+said_facts(char text[][64], size_t max)
+{
+	struct shared_op op;
+	const size_t n = take_facts(&op, text, max);
+
+	answer_facts(&op, HOW_HELD);
 	return n;
 }
 
@@ -183,6 +201,86 @@ test_facts_end(void **state)
 	assert_null(shared_next(map, &port, &c));
 }
 
+/* What Redis has not heard is said until it has, whether a session is there or over. */
+static void
+test_facts_unheard(void **state)
+{
+	struct state_hold h;
+	struct shared_op op;
+	char text[4][64];
+
+	(void)state;
+	live(&h, 1);
+	put_fact(&h, 6, N1, "old");
+	assert_int_equal(said_facts(text, 4), 1);
+	put_fact(&h, 7, N1, "abc");
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(take_facts(&op, text, 4), 1);
+		assert_string_equal(text[0], N1 " abc");
+		answer_facts(&op, i == 2 ? HOW_HELD : -1);
+	}
+	nothing_due();
+	shared_fact_drop(map, 7, N1, true);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(take_facts(&op, text, 4), 1);
+		assert_string_equal(text[0], "-");
+		answer_facts(&op, i == 2 ? HOW_HELD : -1);
+	}
+	assert_int_equal(shared_facts(map), 1);
+	nothing_due();
+	/* It ends while it is said that it is there, and is there while its end is said. */
+	put_fact(&h, 8, N1, "def");
+	assert_int_equal(take_facts(&op, text, 4), 1);
+	shared_fact_drop(map, 8, N1, true);
+	answer_facts(&op, HOW_HELD);
+	assert_int_equal(take_facts(&op, text, 4), 1);
+	assert_string_equal(text[0], "-");
+	put_fact(&h, 8, N1, "ghi");
+	answer_facts(&op, -1);
+	/* With one that stood behind it, which harms nobody. */
+	assert_int_equal(said_facts(text, 4), 2);
+	assert_string_equal(text[0], N1 " old");
+	assert_string_equal(text[1], N1 " ghi");
+	assert_int_equal(shared_facts(map), 2);
+	/* All is said again while the end of one is on its way. */
+	shared_fact_drop(map, 8, N1, true);
+	assert_int_equal(take_facts(&op, text, 4), 1);
+	shared_again(map);
+	answer_facts(&op, HOW_HELD);
+	assert_int_equal(said_facts(text, 4), 1);
+	assert_string_equal(text[0], N1 " old");
+	nothing_due();
+	leave_last(&h);
+}
+
+/* What others are to be told waits for Redis; of too much, the oldest goes. */
+static void
+test_news_wait(void **state)
+{
+	const struct state_reset reset = { .key = 5 };
+	struct state_reset r;
+	uint8_t bytes[STATE_FACT_MAX];
+	uint32_t first = 0, n = 0, said;
+	size_t len;
+
+	(void)state;
+	shared_online(map, false, false);
+	for (uint32_t i = 0; i < 5000; i++)
+		shared_put_told(map, &i, sizeof(i));
+	shared_put_reset(map, &reset);
+	while (shared_take_news(map, &r, bytes, &len) && len > 0) {
+		assert_int_equal(len, sizeof(said));
+		memcpy(&said, bytes, sizeof(said));
+		if (n == 0)
+			first = said;
+		assert_int_equal(said, first + n++);
+	}
+	assert_in_range(n, 500, 2000);
+	assert_int_equal(first + n, 5000);
+	assert_int_equal(r.key, 5);
+	assert_false(shared_take_news(map, &r, bytes, &len));
+}
+
 int
 main(void)
 {
@@ -190,6 +288,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_facts, claims_begin, claims_end),
 		cmocka_unit_test_setup_teardown(test_facts_crowd, claims_begin, claims_end),
 		cmocka_unit_test_setup_teardown(test_facts_end, claims_begin, claims_end),
+		cmocka_unit_test_setup_teardown(test_facts_unheard, claims_begin, claims_end),
+		cmocka_unit_test_setup_teardown(test_news_wait, claims_begin, claims_end),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
