@@ -93,14 +93,23 @@ said_of(const struct order *x, uint64_t now_ms, struct order_said *said)
 	memcpy(said->stand, x->stand, sizeof(said->stand));
 }
 
+/* > 0: that is later than x; < 0: x is. Of two at the same time, all proxies take the same one. */
+static int
+compare(const struct order *x, uint64_t when_ms, const char *stand)
+{
+	if (when_ms != x->when_ms)
+		return when_ms > x->when_ms ? 1 : -1;
+	return strcmp(stand, x->stand);
+}
+
 int
 orders_take(struct orders *o, const char *node, size_t node_len, const char *record, size_t len,
     uint64_t now_ms, struct order_said *said)
 {
-	char text[STATE_NODE_LEN];
+	char text[STATE_NODE_LEN], stand[ORDERS_TEXT];
 	struct order *x;
 	uint64_t when;
-	int news = 0;
+	int later, news = 0;
 
 	if (node_len == 0 || node_len >= STATE_NODE_LEN || memchr(node, 0, node_len) != NULL ||
 	    record_get(record, len, o->seal, "stand", node, node_len, &when, text) == -1)
@@ -110,10 +119,12 @@ orders_take(struct orders *o, const char *node, size_t node_len, const char *rec
 	pthread_mutex_lock(&o->lock);
 	x = order_of(o, said->node);
 	if (x != NULL) {
-		x->there = when >= x->when_ms;
-		if (when > x->when_ms) {
+		snprintf(stand, sizeof(stand), "%.*s", ORDERS_TEXT - 1, text);
+		later = compare(x, when, stand);
+		x->there = later >= 0;
+		if (later > 0) {
 			x->when_ms = when;
-			snprintf(x->stand, sizeof(x->stand), "%.*s", ORDERS_TEXT - 1, text);
+			memcpy(x->stand, stand, sizeof(stand));
 			x->given = false;
 			news = 1;
 		}

@@ -97,6 +97,7 @@ UNIT_TESTS += \
 	t/unit/daemon-inherit.t \
 	t/unit/state-facts.t \
 	t/unit/state-local.t \
+	t/unit/state-orders.t \
 	t/unit/state-queries.t \
 	t/unit/state-record.t \
 	t/unit/state-reply.t \
@@ -302,6 +303,8 @@ t_unit_state_facts_t_SOURCES = t/unit/state-facts.c t/unit/lib/claims.c t/unit/l
 t_unit_state_facts_t_LDADD = $(LINK_STATE)
 t_unit_state_local_t_SOURCES = t/unit/state-local.c
 t_unit_state_local_t_LDADD = $(LINK_STATE)
+t_unit_state_orders_t_SOURCES = t/unit/state-orders.c t/unit/lib/seal.c t/unit/lib/seal.h
+t_unit_state_orders_t_LDADD = $(LINK_STATE)
 t_unit_state_queries_t_SOURCES = t/unit/state-queries.c
 t_unit_state_queries_t_LDADD = $(LINK_STATE)
 t_unit_state_record_t_SOURCES = t/unit/state-record.c t/unit/lib/seal.c t/unit/lib/seal.h
