@@ -27,7 +27,10 @@ class Watch:
         self.seen += 1
         for n in self.nodes:
             for p in list(n.peers.values()):
-                if n is not mine and p.guid == peer.guid and self.lives(p.sock):
+                # Who is here may have gone since, and be back there: this thread may be late. So
+                # the other one first: both are alive in the moment in which that one is.
+                if n is not mine and p.guid == peer.guid and self.lives(p.sock) and \
+                   self.lives(peer.sock):
                     self.twice.append("%s: %s has it" % (mine.name, n.name))
 
     @staticmethod
