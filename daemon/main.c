@@ -401,6 +401,7 @@ smbgate_serve(const struct options *o, struct conf *conf, struct policy *policy,
 	int status = EXIT_FAILURE;
 	bool owns = !o->takeover;
 
+	process_memory();
 	if (o->verbose)
 		conf->log_level = LOG_LEVEL_DEBUG;
 	log_open(false, conf->log_format, conf->log_level);

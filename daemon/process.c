@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -21,6 +22,14 @@ seconds(clockid_t clock)
 
 	clock_gettime(clock, &ts);
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+void
+process_memory(void)
+{
+	/* Else it grows to twice the largest block that was ever freed, and malloc_trim(3) does not
+	 * reach what is free at the end of a thread's arena. */
+	mallopt(M_TRIM_THRESHOLD, 1 << 20);
 }
 
 void

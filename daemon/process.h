@@ -15,6 +15,12 @@ struct process {
 	char host[65];		/* "": not known */
 };
 
+/*
+ * Before any thread begins: what a burst, a drain or a long answer needed goes back to the system
+ * when it is freed.
+ */
+void process_memory(void);
+
 void process_open(struct process *p);
 void process_close(struct process *p);
 

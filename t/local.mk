@@ -39,6 +39,7 @@ UNIT_TESTS += \
 	t/unit/daemon-mover.t \
 	t/unit/daemon-passed.t \
 	t/unit/daemon-places.t \
+	t/unit/daemon-process.t \
 	t/unit/daemon-report.t \
 	t/unit/daemon-scribe.t \
 	t/unit/inspect-decisions.t \
@@ -161,6 +162,8 @@ t_unit_daemon_passed_t_SOURCES = t/unit/daemon-passed.c
 t_unit_daemon_passed_t_LDADD = $(LINK_DAEMON)
 t_unit_daemon_places_t_SOURCES = t/unit/daemon-places.c
 t_unit_daemon_places_t_LDADD = $(LINK_DAEMON)
+t_unit_daemon_process_t_SOURCES = t/unit/daemon-process.c
+t_unit_daemon_process_t_LDADD = $(LINK_DAEMON)
 t_unit_daemon_report_t_SOURCES = t/unit/daemon-report.c t/unit/lib/ctlsocket.c \
 	t/unit/lib/ctlsocket.h
 t_unit_daemon_report_t_LDADD = $(LINK_DAEMON)
