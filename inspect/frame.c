@@ -303,8 +303,7 @@ frame_signature(struct mediate *m, struct message *msg)
 bool
 message_interim(const struct message *msg)
 {
-	return msg->part.hdr.status == STATUS_PENDING &&
-	    (msg->part.hdr.flags & SMB2_FLAGS_ASYNC_COMMAND) != 0;
+	return msg->part.hdr.status == STATUS_PENDING;
 }
 
 void

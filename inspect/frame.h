@@ -93,7 +93,10 @@ bool frame_answers_fit(const struct frame *f);
 /* The signature, checked once. A bad one costs the session its keys, unless they are proven. */
 enum message_signature frame_signature(struct mediate *m, struct message *msg);
 
-/* The real answer follows, with the same MessageId, [MS-SMB2] 3.3.4.2. */
+/*
+ * The real answer follows, with the same MessageId, [MS-SMB2] 3.3.4.2. By the status alone: some
+ * clients wait for it even without SMB2_FLAGS_ASYNC_COMMAND.
+ */
 bool message_interim(const struct message *msg);
 
 /* When it is changed it goes on sealed with the keys of that session; without keys nothing does. */

@@ -65,8 +65,7 @@ heads_answer(struct mediate *m, const struct hdr2 *h, uint64_t session_id, uint3
 	const bool async = (h->flags & SMB2_FLAGS_ASYNC_COMMAND) != 0;
 
 	/* The real answer to what is pending follows, [MS-SMB2] 3.3.4.2. */
-	if (h->message_id == NO_REQUEST || HEADS_LOGON(h->command) ||
-	    (async && h->status == STATUS_PENDING))
+	if (h->message_id == NO_REQUEST || HEADS_LOGON(h->command) || h->status == STATUS_PENDING)
 		return;
 	if (m->outstanding > 0)
 		m->outstanding--;
