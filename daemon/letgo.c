@@ -275,23 +275,26 @@ letgo_ask(struct letgo *l, const struct parting *p, uint32_t quiet_s, letgo_f do
 static void
 ended_here(struct job *j)
 {
-	if (j->told != NULL)
-		j->told(j->arg, j->result);
+	j->told(j->arg, j->result);
 }
 
 void
 letgo_end(struct letgo *l, const struct parting *p, letgo_f done, void *arg)
 {
-	struct job *j = l->closed ? NULL : job_new(l, WORKER_END, ended_here);
+	struct job *j;
 
-	if (j == NULL) {
-		if (done != NULL && !l->closed)
-			done(arg, 0);
+	if (l->closed)
+		return;
+	if (done == NULL) {
+		order_all(l, WORKER_END, p, 0);
+	} else if ((j = job_new(l, WORKER_END, ended_here)) != NULL) {
+		j->told = done;
+		j->arg = arg;
+		job_run(j, p, 0);
+	} else {
+		done(arg, 0);
 		return;
 	}
-	j->told = done;
-	j->arg = arg;
-	job_run(j, p, 0);
 	tell_who(l, TALK_END, p, 0);
 }
 

@@ -152,7 +152,7 @@ claim_lost_call(void *arg)
 	struct order *o = arg;
 
 	MAGIC_CHECK(o, ORDER_MAGIC);
-	if (lost_add(o->w->env.lost, &o->key) == -1)
+	if (lost_add(o->w->env.lost, &o->key, 0, CLOSE_CLAIM_LOST) == -1)
 		log_error("out of memory: a client that lives elsewhere stays on worker %u",
 		    o->w->index);
 	free(o);
@@ -212,7 +212,10 @@ part_call(void *arg)
 		parting_go(env, &p->who, p->quiet_s);
 		break;
 	case WORKER_END:
-		result = (uint32_t)parting_end(env, &p->who);
+		if (p->done != NULL)
+			result = (uint32_t)parting_end(env, &p->who);
+		else
+			parting_end_soon(env, &p->who);
 		break;
 	}
 	if (p->done != NULL)

@@ -209,6 +209,12 @@ parting_end(struct conn_env *env, const struct parting *p)
 }
 
 void
+parting_end_soon(struct conn_env *env, const struct parting *p)
+{
+	(void)parting_end(env, p);
+}
+
+void
 parting_tick(struct conn *c)
 {
 	(void)c;
