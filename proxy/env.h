@@ -45,7 +45,7 @@ LIST_HEAD(tapped_list, tapped);
 /* Somebody goes through the connections over several turns: the next one. */
 struct conn_cursor {
 	struct conn *next;		/* NULL: there is none */
-	struct describing *whose;	/* of describe.c; NULL: of lost.c */
+	struct describing *whose;	/* of describe.c; NULL: of others */
 	LIST_ENTRY(conn_cursor) entry;
 };
 

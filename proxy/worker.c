@@ -298,8 +298,8 @@ worker_free(struct worker **wp)
 	if (w == NULL)
 		return;
 	lost_free(&w->env.lost);
-	describe_drop(&w->env);
 	giving_free(&w->giving);
+	describe_drop(&w->env);
 	taking_free(&w->taking);
 	while ((c = TAILQ_FIRST(&w->env.conns)) != NULL)
 		conn_kill(c, CLOSE_SHUTDOWN);
