@@ -434,6 +434,7 @@ E2E_TESTS = \
 	t/e2e/keyed-smbtorture.t \
 	t/e2e/keyed-variants.t \
 	t/e2e/nodes-agent.t \
+	t/e2e/nodes-asked.t \
 	t/e2e/nodes-blackhole.t \
 	t/e2e/nodes-ctdb-mounts.t \
 	t/e2e/nodes-ctdb.t \
