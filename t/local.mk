@@ -466,6 +466,7 @@ E2E_TESTS = \
 	t/e2e/redis-where.t \
 	t/e2e/relay-clients.t \
 	t/e2e/relay-opens.t \
+	t/e2e/relay-slow.t \
 	t/e2e/relay-smbtorture.t \
 	t/e2e/relay-splice.t \
 	t/e2e/smb1-kerberos.t \
