@@ -39,14 +39,17 @@ struct job {
 	void (*done)(struct job *j);	/* on the main thread; the job is freed behind it */
 	struct talk asked;		/* for another proxy, which asked */
 	uint32_t round;
-	letgo_f told;
-	void *arg;
+	struct parting who;		/* END: those of several letgo_end(), and who is told */
+	letgo_f told[PARTING_MAX];
+	void *arg[PARTING_MAX];
 };
 
 struct letgo {
 	MAGIC_MEMBER
 	struct letgo_env env;
 	bool closed;
+	struct job *ending;		/* it goes to the workers in this turn; NULL: none does */
+	struct event *end;
 	struct event *timer;		/* of the round */
 	/* the round: */
 	letgo_f done;			/* NULL: there is none */
@@ -275,23 +278,67 @@ letgo_ask(struct letgo *l, const struct parting *p, uint32_t quiet_s, letgo_f do
 static void
 ended_here(struct job *j)
 {
-	if (j->told != NULL)
-		j->told(j->arg, j->result);
+	for (size_t i = 0; i < j->who.n; i++)
+		j->told[i](j->arg[i], j->result);
+}
+
+static void
+end_now(struct letgo *l)
+{
+	struct job *j = l->ending;
+
+	if (j == NULL)
+		return;
+	l->ending = NULL;
+	/* It comes back to this thread: not before this returns. */
+	job_run(j, &j->who, 0);
+	tell_who(l, TALK_END, &j->who, 0);
+}
+
+static void
+end_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct letgo *l = arg;
+
+	(void)fd;
+	(void)what;
+	MAGIC_CHECK(l, LETGO_MAGIC);
+	end_now(l);
+}
+
+/*
+ * Clients are moved by the hundred, an order each, and each order is a walk of all workers over all
+ * their connections: those of one turn are one order, as far as there is room in it. False: memory
+ * is out.
+ */
+static bool
+end_together(struct letgo *l, const struct client_ref *who, letgo_f done, void *arg)
+{
+	struct job *j = l->ending;
+
+	if (j == NULL && (j = l->ending = job_new(l, WORKER_END, ended_here)) == NULL)
+		return false;
+	j->who.who[j->who.n] = *who;
+	j->told[j->who.n] = done;
+	j->arg[j->who.n++] = arg;
+	if (j->who.n == PARTING_MAX)
+		end_now(l);
+	else
+		event_active(l->end, EV_TIMEOUT, 0);
+	return true;
 }
 
 void
 letgo_end(struct letgo *l, const struct parting *p, letgo_f done, void *arg)
 {
-	struct job *j = l->closed ? NULL : job_new(l, WORKER_END, ended_here);
-
-	if (j == NULL) {
-		if (done != NULL && !l->closed)
+	if (l->closed)
+		return;
+	if (done != NULL) {
+		if (!end_together(l, &p->who[0], done, arg))
 			done(arg, 0);
 		return;
 	}
-	j->told = done;
-	j->arg = arg;
-	job_run(j, p, 0);
+	order_all(l, WORKER_END, p, 0);
 	tell_who(l, TALK_END, p, 0);
 }
 
@@ -364,7 +411,8 @@ letgo_new(const struct letgo_env *env)
 	MAGIC_SET(l, LETGO_MAGIC);
 	l->env = *env;
 	l->timer = evtimer_new(env->base, round_timer_cb, l);
-	if (l->timer == NULL)
+	l->end = event_new(env->base, -1, 0, end_cb, l);
+	if (l->timer == NULL || l->end == NULL)
 		letgo_free(&l);
 	return l;
 }
@@ -372,6 +420,7 @@ letgo_new(const struct letgo_env *env)
 void
 letgo_close(struct letgo *l)
 {
+	end_now(l);
 	l->closed = true;
 	l->done = NULL;
 }
@@ -385,6 +434,8 @@ letgo_free(struct letgo **lp)
 		return;
 	if (l->timer != NULL)
 		event_free(l->timer);
+	if (l->end != NULL)
+		event_free(l->end);
 	MAGIC_CLEAR(l);
 	free(l);
 	*lp = NULL;

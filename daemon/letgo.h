@@ -44,12 +44,18 @@ void letgo_close(struct letgo *l);
 /* After letgo_close(), and when all that was ordered has run. */
 void letgo_free(struct letgo **l);
 
-/* result: a mask of those that have gone; of letgo_end(): how many connections ended here. */
+/*
+ * result: a mask of those that have gone; of letgo_end(): how many connections ended here, of all
+ * those that were ended in one go.
+ */
 typedef void (*letgo_f)(void *arg, uint32_t result);
 
 /* False: not now, and done is not called. */
 bool letgo_ask(struct letgo *l, const struct parting *p, uint32_t quiet_s, letgo_f done, void *arg);
-/* Whether they are quiet or not. done may be NULL, or called before this returns. */
+/*
+ * Whether they are quiet or not. done may be NULL, or called before this returns; else p is one
+ * client.
+ */
 void letgo_end(struct letgo *l, const struct parting *p, letgo_f done, void *arg);
 
 /* Whether other proxies, if there are any, can be told. */

@@ -78,7 +78,7 @@ rests(const struct conn *c)
 static void
 look_round(struct conn_env *env, void (*look)(struct conn *c, uint64_t now_ms), uint64_t now_ms)
 {
-	for (size_t n = AWAKE_STEP; n > 0 && env->in_turn > 0; n--, env->in_turn--) {
+	for (size_t n = env->step; n > 0 && env->in_turn > 0; n--, env->in_turn--) {
 		struct conn *c = env->round != NULL ? env->round : TAILQ_FIRST(&env->conns);
 
 		if (c == NULL) {
@@ -89,6 +89,20 @@ look_round(struct conn_env *env, void (*look)(struct conn *c, uint64_t now_ms), 
 		if (!c->awake)
 			look(c, now_ms);
 	}
+}
+
+/* How this tick's are spread. */
+static void
+tick_spread(struct conn_env *env)
+{
+	size_t n = env->to_look > env->in_turn ? env->to_look : env->in_turn, steps;
+
+	if (env->asked != NULL && env->nconns / (AWAKE_ASK_STEP / AWAKE_STEP) > n)
+		n = env->nconns / (AWAKE_ASK_STEP / AWAKE_STEP);
+	env->step = n / AWAKE_STEPS + 1 > AWAKE_STEP ? n / AWAKE_STEPS + 1 : AWAKE_STEP;
+	steps = n / env->step + 1;
+	env->pause_ms = AWAKE_SPREAD_MS / steps < AWAKE_PAUSE_MS
+	    ? (unsigned)(AWAKE_SPREAD_MS / steps) : AWAKE_PAUSE_MS;
 }
 
 void
@@ -102,6 +116,7 @@ awake_tick(struct conn_env *env)
 		env->asked = TAILQ_FIRST(&env->conns);
 		env->ended = ended;
 	}
+	tick_spread(env);
 }
 
 bool
@@ -112,7 +127,7 @@ awake_step(struct conn_env *env, void (*look)(struct conn *c, uint64_t now_ms), 
 	wake_stale(env);
 	look_round(env, look, now_ms);
 	/* One look may end others, and wake some: these are behind. */
-	for (size_t n = AWAKE_STEP; n > 0 && env->to_look > 0; n--, env->to_look--) {
+	for (size_t n = env->step; n > 0 && env->to_look > 0; n--, env->to_look--) {
 		c = TAILQ_FIRST(&env->awake);
 		if (c == NULL) {
 			env->to_look = 0;

@@ -16,8 +16,17 @@
  */
 #define AWAKE_ROUND_S 256
 
-/* In one step: 0.1 ms, as a look at a connection that is not in the cache takes 1.5 us. */
+/*
+ * In one step at least: 0.1 ms, as a look at a connection that is not in the cache takes 1.5 us.
+ * All of a tick's are spread over most of its second, in so many steps at most: a look may begin to
+ * ask a node in doubt for a sign of life, once a second from then on, and the network has no room
+ * for thousands in one moment.
+ */
 #define AWAKE_STEP 32
+#define AWAKE_STEPS 400
+#define AWAKE_SPREAD_MS 800
+/* Between two steps at most. */
+#define AWAKE_PAUSE_MS 10
 /* Who is only asked whether a session of his is over. */
 #define AWAKE_ASK_STEP 256
 
@@ -40,8 +49,8 @@ void awake_remove(struct conn *c);
 void awake_tick(struct conn_env *env);
 
 /*
- * look() for the next few of these, lest all traffic wait for thousands. True: there are more, once
- * the loop has turned.
+ * look() for the next few of these, lest all traffic wait for thousands. True: there are more, in
+ * env->pause_ms.
  */
 bool awake_step(struct conn_env *env, void (*look)(struct conn *c, uint64_t now_ms),
     uint64_t now_ms);

@@ -172,6 +172,21 @@ may_return(const struct conn *c)
 	return m->track.channels.n > 0 && (c->why != CLOSE_CLIENT_EOF || heads_may_reclaim(m));
 }
 
+/* It has nothing on its node any more. */
+static void
+claim_over(struct conn *c)
+{
+	const struct conn_env *env = c->env;
+	const bool lingers = may_return(c);
+
+	if (c->route.env == NULL)
+		return;
+	/* Its claim lingers; not for the few seconds of who has nothing to come back for. */
+	if (env->lasts != NULL && lingers && c->mediate.track.logged_on)
+		lasts_note(env->lasts, &c->route.key, &c->mediate.self.client);
+	route_fini(&c->route, lingers);
+}
+
 /* Nobody who goes through the connections is left with one that is gone. */
 void
 conn_unlist(struct conn *c)
@@ -191,7 +206,6 @@ static void
 die(struct conn *c, bool reset)
 {
 	struct conn_env *env = c->env;
-	bool lingers;
 
 	if (c->stage == CONN_DEAD)
 		return;
@@ -218,11 +232,7 @@ die(struct conn *c, bool reset)
 		(void)conn_stands(c, STANDING_NONE);
 	limits_give(env->limits);
 	vc_index_take(c);
-	lingers = may_return(c);
-	/* Its claim lingers; not for the few seconds of who has nothing to come back for. */
-	if (env->lasts != NULL && lingers && c->mediate.track.logged_on)
-		lasts_note(env->lasts, &c->route.key, &c->mediate.self.client);
-	route_fini(&c->route, lingers);
+	claim_over(c);
 	mediate_fini(&c->mediate);
 	conn_leave_node(c);
 	conn_unlist(c);
@@ -340,6 +350,8 @@ conn_end(struct conn *c, enum close_reason why)
 	c->why = why;
 	conn_enter(c, CONN_FLUSH, 0);
 	leg_close(&s2c->leg, c->env->edges, !c->mediate.track.logged_on);
+	/* For as long as it reads, its client may come back by another connection. */
+	claim_over(c);
 	turn_update(c);
 	c->end_by_s = flush_end();
 	conn_arm(c);

@@ -45,7 +45,7 @@ LIST_HEAD(tapped_list, tapped);
 /* Somebody goes through the connections over several turns: the next one. */
 struct conn_cursor {
 	struct conn *next;		/* NULL: there is none */
-	struct describing *whose;	/* of describe.c; NULL: of lost.c */
+	struct describing *whose;	/* of describe.c; NULL: of others */
 	LIST_ENTRY(conn_cursor) entry;
 };
 
@@ -98,6 +98,8 @@ struct conn_env {
 	struct conn *round;		/* the next one of all to be looked at; NULL: the first */
 	size_t in_turn;			/* so many from there on, before the next tick */
 	size_t to_look;			/* so many of awake, the same */
+	size_t step;			/* so many at a time, ... */
+	unsigned pause_ms;		/* ... and after so long the next ones */
 	struct conn *asked;		/* the next one whose sessions may be over; NULL: none */
 	unsigned ended;			/* sesstab_ended() when they were asked last */
 	struct conn_list turns;		/* see proxy/turn.c */

@@ -25,6 +25,8 @@
 
 /* On their way over one socket at a time: each of them stands still until it is answered. */
 #define WINDOW 16
+/* Looked at in one go, before other connections have their turn. */
+#define STEP 1024
 /* Such a one has not been answered for so long: the other process hangs. */
 #define ANSWER_MS 10000
 /* Those that stay are offered again after this, ... */
@@ -49,6 +51,7 @@ struct giving {
 	void *arg;
 	struct event *timer;		/* the next round, or an answer is overdue */
 	unsigned rounds;
+	struct conn_cursor at;		/* the next one of this round */
 	size_t budget;			/* so many more are offered in this round */
 	bool passed, broken;
 	uint64_t asked;
@@ -206,6 +209,13 @@ offer(struct path *p, struct conn *c)
 	return r;
 }
 
+static void
+round_begin(struct giving *g)
+{
+	g->budget = g->env->nconns;
+	g->at.next = TAILQ_FIRST(&g->env->conns);
+}
+
 /* Every connection was offered that could go. */
 static void
 offered_all(struct giving *g)
@@ -214,45 +224,59 @@ offered_all(struct giving *g)
 
 	g->passed = true;
 	g->rounds++;
-	g->budget = g->env->nconns;
+	round_begin(g);
 	if (first || g->rounds > AGAIN_SOON || g->rounds % 10 == 0 || g->env->nconns == 0)
 		say(g);
 	timer_in(g, g->rounds > AGAIN_SOON || g->env->nconns == 0 ? AGAIN_LATER_MS : AGAIN_MS);
 }
 
-/* Offers what can go and there is room for. */
+/* False: it is not to be gone on for now. */
+static bool
+offer_next(struct giving *g)
+{
+	struct conn *c = g->at.next;
+	const char *why = moving_stays(c);
+	struct path *p;
+
+	if (why != NULL) {
+		snprintf(g->why, sizeof(g->why), "%s", why);
+		g->at.next = conn_next(c);
+		return true;
+	}
+	p = path_free(g);
+	if (p == NULL)
+		return false;
+	g->budget--;
+	g->at.next = conn_next(c);
+	if (offer(p, c) == 0 || errno == EMSGSIZE)
+		return true;
+	/* It is the last one now. */
+	if (g->at.next == NULL && c->stage != CONN_DEAD)
+		g->at.next = c;
+	if (errno == EPIPE || errno == ECONNRESET)
+		give_up(g);
+	return false;
+}
+
+/*
+ * Offers what can go and there is room for. Each round goes through the connections once: those
+ * that stay, strangers say, may be as many as those that go.
+ */
 static void
 giving_go_on(struct giving *g)
 {
-	struct conn *c, *next;
+	int n = 0;
 
-	for (c = TAILQ_FIRST(&g->env->conns); c != NULL && g->budget > 0; c = next) {
-		const char *why = moving_stays(c);
-		struct path *p;
-
-		next = conn_next(c);
-		if (why != NULL) {
-			snprintf(g->why, sizeof(g->why), "%s", why);
-			continue;
-		}
-		p = path_free(g);
-		if (p == NULL)
-			break;
-		g->budget--;
-		if (offer(p, c) == 0 || errno == EMSGSIZE)
-			continue;
-		if (errno == EPIPE || errno == ECONNRESET) {
-			give_up(g);
-			return;
-		}
-		break;
-	}
+	while (g->at.next != NULL && g->budget > 0 && n < STEP && offer_next(g))
+		n++;
+	if (g->broken)
+		return;
 	if (on_their_way(g) > 0)
 		timer_in(g, ANSWER_MS);
-	else if (c == NULL || g->budget == 0)
+	else if (g->at.next == NULL || g->budget == 0)
 		offered_all(g);
 	else
-		timer_in(g, AGAIN_MS);
+		timer_in(g, n == STEP ? 0 : AGAIN_MS);
 }
 
 static void
@@ -315,7 +339,8 @@ giving_new(struct conn_env *env, const int *fds, size_t n, giving_f report, void
 	g->env = env;
 	g->report = report;
 	g->arg = arg;
-	g->budget = env->nconns;
+	LIST_INSERT_HEAD(&env->cursors, &g->at, entry);
+	round_begin(g);
 	g->timer = evtimer_new(env->base, giving_timer_cb, g);
 	good = g->timer != NULL;
 	for (; g->npaths < n; g->npaths++)
@@ -336,6 +361,7 @@ giving_free(struct giving **gp)
 		return;
 	for (size_t i = 0; i < g->npaths; i++)
 		path_end(&g->paths[i]);
+	LIST_REMOVE(&g->at, entry);
 	if (g->timer != NULL)
 		event_free(g->timer);
 	MAGIC_CLEAR(g);

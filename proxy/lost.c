@@ -1,4 +1,4 @@
-/* lost.c: a worker's connections of clients that live elsewhere by now, found over several turns */
+/* lost.c: a worker's connections of clients that are to end, found over several turns */
 #include "config.h"
 
 #include "proxy/lost.h"
@@ -15,23 +15,28 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <event2/event.h>
 #include <uthash.h>
 
 /*
- * A proxy that was away for long may lose all its clients at once: each of them is not worth a walk
- * of its own over all connections, nor one that others wait for. Those that come during a walk wait
- * for the next one.
+ * A proxy that was away for long may lose all its clients at once, and an operator may end all of a
+ * node's: each of them is not worth a walk of its own over all connections, nor one that others
+ * wait for. Those that come during a walk wait for the next one.
  */
 #define STEP 256
 #define FREE_STEP 4096
 
 #define LOST_MAGIC 0x6c6f7374u
 
+/* In the place of a kind: the number of a connection, whose client has no ClientGuid. */
+#define KEY_NUMBER 0xff
+
 struct client {
 	struct state_key key;
 	uint64_t at_ms;			/* what comes later may be in its right place */
+	enum close_reason why;
 	UT_hash_handle hh;
 };
 
@@ -41,7 +46,17 @@ struct lost {
 	struct event *turn;
 	struct conn_cursor at;
 	struct client *now, *next;	/* of this walk, and of the next one */
+	bool numbers, next_numbers;	/* some of these are single connections */
 };
+
+static struct state_key
+key_number(uint64_t conn_id)
+{
+	struct state_key k = { .b = { KEY_NUMBER } };
+
+	memcpy(k.b + 1, &conn_id, sizeof(conn_id));
+	return k;
+}
 
 /* At most max of them; true: all. */
 static bool
@@ -69,6 +84,8 @@ walk_begin(struct lost *l)
 {
 	l->now = l->next;
 	l->next = NULL;
+	l->numbers = l->next_numbers;
+	l->next_numbers = false;
 	l->at.next = TAILQ_FIRST(&l->env->conns);
 	LIST_INSERT_HEAD(&l->env->cursors, &l->at, entry);
 	next_turn(l);
@@ -83,6 +100,34 @@ walk_end(struct lost *l)
 	(void)clients_free(&l->now, SIZE_MAX);
 }
 
+static const struct client *
+client_of(const struct lost *l, const struct conn *c)
+{
+	const struct client *x = NULL;
+	struct state_key number;
+
+	if (c->route.key.b[0] == STATE_KEY_GUID)
+		HASH_FIND(hh, l->now, &c->route.key, sizeof(c->route.key), x);
+	if (x == NULL && l->numbers) {
+		number = key_number(c->mediate.self.conn_id);
+		HASH_FIND(hh, l->now, &number, sizeof(number), x);
+	}
+	return x;
+}
+
+static void
+lost_step(struct lost *l, size_t max)
+{
+	for (; l->at.next != NULL && max > 0; max--) {
+		struct conn *c = l->at.next;
+		const struct client *x = client_of(l, c);
+
+		l->at.next = conn_next(c);
+		if (x != NULL && c->accepted_ms <= x->at_ms)
+			conn_end(c, x->why);
+	}
+}
+
 static void
 lost_turn_cb(evutil_socket_t fd, short what, void *arg)
 {
@@ -91,15 +136,7 @@ lost_turn_cb(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	MAGIC_CHECK(l, LOST_MAGIC);
-	for (int n = 0; l->at.next != NULL && n < STEP; n++) {
-		struct conn *c = l->at.next;
-		const struct client *x;
-
-		l->at.next = conn_next(c);
-		HASH_FIND(hh, l->now, &c->route.key, sizeof(c->route.key), x);
-		if (x != NULL && c->accepted_ms <= x->at_ms)
-			conn_end(c, CLOSE_CLAIM_LOST);
-	}
+	lost_step(l, STEP);
 	if (l->at.next != NULL || !clients_free(&l->now, FREE_STEP)) {
 		next_turn(l);
 		return;
@@ -110,16 +147,20 @@ lost_turn_cb(evutil_socket_t fd, short what, void *arg)
 }
 
 int
-lost_add(struct lost *l, const struct state_key *key)
+lost_add(struct lost *l, const struct state_key *client, uint64_t conn_id, enum close_reason why)
 {
+	const struct state_key key = conn_id != 0 ? key_number(conn_id) : *client;
 	struct client *x;
 
-	HASH_FIND(hh, l->next, key, sizeof(*key), x);
+	/* Who is not placed yet has a key of zeros. */
+	if (conn_id == 0 && key.b[0] != STATE_KEY_GUID)
+		return 0;
+	HASH_FIND(hh, l->next, &key, sizeof(key), x);
 	if (x == NULL) {
 		x = calloc(1, sizeof(*x));
 		if (x == NULL)
 			return -1;
-		x->key = *key;
+		x->key = key;
 		HASH_ADD(hh, l->next, key, sizeof(x->key), x);
 		if (!hash_has(x)) {
 			free(x);
@@ -127,9 +168,23 @@ lost_add(struct lost *l, const struct state_key *key)
 		}
 	}
 	x->at_ms = clock_ms();
+	x->why = why;
+	l->next_numbers |= conn_id != 0;
 	if (l->now == NULL)
 		walk_begin(l);
 	return 0;
+}
+
+void
+lost_finish(struct lost *l)
+{
+	while (l->now != NULL) {
+		lost_step(l, SIZE_MAX);
+		walk_end(l);
+		if (l->next != NULL)
+			walk_begin(l);
+	}
+	event_del(l->turn);
 }
 
 struct lost *

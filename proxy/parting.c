@@ -7,6 +7,7 @@
 #include "proxy/conn.h"
 #include "proxy/conn_priv.h"
 #include "proxy/env.h"
+#include "proxy/lost.h"
 #include "proxy/turn.h"
 
 static bool
@@ -108,6 +109,18 @@ parting_end(struct conn_env *env, const struct parting *p)
 		conn_end(c, CLOSE_OPERATOR);
 	}
 	return n;
+}
+
+void
+parting_end_soon(struct conn_env *env, const struct parting *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		const struct client_ref *r = &p->who[i];
+		const struct parting one = { .n = 1, .who[0] = *r };
+
+		if (lost_add(env->lost, &r->key, r->conn_id, CLOSE_OPERATOR) == -1)
+			(void)parting_end(env, &one);
+	}
 }
 
 void

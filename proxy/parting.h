@@ -42,6 +42,8 @@ void parting_resume(struct conn_env *env, const struct parting *p);
 void parting_go(struct conn_env *env, const struct parting *p, uint32_t quiet_s);
 /* They end, quiet or not. How many connections of these clients have ended. */
 size_t parting_end(struct conn_env *env, const struct parting *p);
+/* Within a few turns: a drain that is over ends thousands, and these orders are one walk. */
+void parting_end_soon(struct conn_env *env, const struct parting *p);
 /* Once a second: has it been parked for too long? */
 void parting_tick(struct conn *c);
 

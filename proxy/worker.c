@@ -51,19 +51,19 @@ look_at(struct conn *c, uint64_t now_ms)
 	watch_tick(c, now_ms);
 }
 
-/* The next few, and the others once the loop has turned. */
+/* The next few, and the others a bit later. */
 static void
 worker_look_cb(evutil_socket_t fd, short what, void *arg)
 {
-	const struct timeval at_once = { 0, 0 };
 	struct worker *w = arg;
+	const struct timeval pause = { 0, (suseconds_t)w->env.pause_ms * 1000 };
 
 	(void)fd;
 	(void)what;
 	MAGIC_CHECK(w, WORKER_MAGIC);
 	/* Whoever cannot be looked at now will be at the next tick. */
 	if (awake_step(&w->env, look_at, clock_ms()))
-		(void)event_add(w->look, &at_once);
+		(void)event_add(w->look, &pause);
 }
 
 /*
@@ -298,8 +298,8 @@ worker_free(struct worker **wp)
 	if (w == NULL)
 		return;
 	lost_free(&w->env.lost);
-	describe_drop(&w->env);
 	giving_free(&w->giving);
+	describe_drop(&w->env);
 	taking_free(&w->taking);
 	while ((c = TAILQ_FIRST(&w->env.conns)) != NULL)
 		conn_kill(c, CLOSE_SHUTDOWN);

@@ -112,7 +112,10 @@ void worker_node_doubt(struct worker *w, struct node *n);
  */
 typedef void (*worker_parted_f)(void *arg, uint32_t result);
 enum worker_parting { WORKER_PARK, WORKER_RESUME, WORKER_GO, WORKER_END };
-/* done may be NULL. When memory is out, all are busy, or none has ended. */
+/*
+ * done may be NULL; then those that are to end do within a few turns, as many as they are. When
+ * memory is out, all are busy, or none has ended.
+ */
 void worker_part(struct worker *w, enum worker_parting what, const struct parting *p,
     uint32_t quiet_s, worker_parted_f done, void *arg);
 /* It takes no new connections any more. */

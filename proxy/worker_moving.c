@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "proxy/listen.h"
+#include "proxy/lost.h"
 #include "proxy/mailbox.h"
 #include "proxy/taking.h"
 
@@ -101,6 +102,8 @@ give_call(void *arg)
 	MAGIC_CHECK(m, MOVE_MAGIC);
 	listen_on(w, false);
 	giving_free(&w->giving);
+	/* Who is to end does not get away. */
+	lost_finish(w->env.lost);
 	w->giving = giving_new(&w->env, m->fds, m->nfds, m->report, m->arg);
 	if (w->giving == NULL)
 		m->report(m->arg, &failed);

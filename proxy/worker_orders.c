@@ -101,6 +101,11 @@ worker_keyd(struct worker *w, int fd)
 	order_post((struct order){ .w = w, .fd = fd }, keyd_call);
 }
 
+/*
+ * Whoever waits for an answer is looked at now. The others are with the next tick, which spreads
+ * that: of thousands of idle ones each would ask its node in the same moment of every second, what
+ * a queue has no room for is lost again and again, and that counts against the node.
+ */
 static void
 node_doubt_call(void *arg)
 {
@@ -111,10 +116,11 @@ node_doubt_call(void *arg)
 	MAGIC_CHECK(o, ORDER_MAGIC);
 	for (c = TAILQ_FIRST(&o->w->env.conns); c != NULL; c = next) {
 		next = conn_next(c);
-		if (conn_node(c) == o->node) {
-			awake_stir(c);
+		if (conn_node(c) != o->node)
+			continue;
+		awake_stir(c);
+		if (c->owed_since_ms != 0)
 			watch_tick(c, now);
-		}
 	}
 	node_unref(&o->node);
 	free(o);
@@ -152,7 +158,7 @@ claim_lost_call(void *arg)
 	struct order *o = arg;
 
 	MAGIC_CHECK(o, ORDER_MAGIC);
-	if (lost_add(o->w->env.lost, &o->key) == -1)
+	if (lost_add(o->w->env.lost, &o->key, 0, CLOSE_CLAIM_LOST) == -1)
 		log_error("out of memory: a client that lives elsewhere stays on worker %u",
 		    o->w->index);
 	free(o);
@@ -212,7 +218,10 @@ part_call(void *arg)
 		parting_go(env, &p->who, p->quiet_s);
 		break;
 	case WORKER_END:
-		result = (uint32_t)parting_end(env, &p->who);
+		if (p->done != NULL)
+			result = (uint32_t)parting_end(env, &p->who);
+		else
+			parting_end_soon(env, &p->who);
 		break;
 	}
 	if (p->done != NULL)

@@ -437,6 +437,7 @@ E2E_TESTS = \
 	t/e2e/keyed-smbtorture.t \
 	t/e2e/keyed-variants.t \
 	t/e2e/nodes-agent.t \
+	t/e2e/nodes-asked.t \
 	t/e2e/nodes-blackhole.t \
 	t/e2e/nodes-ctdb-mounts.t \
 	t/e2e/nodes-ctdb.t \
@@ -468,6 +469,7 @@ E2E_TESTS = \
 	t/e2e/redis-where.t \
 	t/e2e/relay-clients.t \
 	t/e2e/relay-opens.t \
+	t/e2e/relay-slow.t \
 	t/e2e/relay-smbtorture.t \
 	t/e2e/relay-splice.t \
 	t/e2e/smb1-kerberos.t \

@@ -209,6 +209,12 @@ parting_end(struct conn_env *env, const struct parting *p)
 }
 
 void
+parting_end_soon(struct conn_env *env, const struct parting *p)
+{
+	(void)parting_end(env, p);
+}
+
+void
 parting_tick(struct conn *c)
 {
 	(void)c;
@@ -560,6 +566,35 @@ ended(void **state)
 	assert_int_equal(f->ntold, 1);
 }
 
+static void
+count_cb(void *arg, uint32_t result)
+{
+	(void)result;
+	++*(unsigned *)arg;
+}
+
+/* Hundreds are moved at once: they share the walks over all connections. */
+static void
+ended_together(void **state)
+{
+	struct fixture *f = *state;
+	struct parting p = clients(1);
+	unsigned told = 0;
+
+	letgo_start(f, true, &secret);
+	for (unsigned i = 0; i < 100; i++) {
+		p.who[0].key.b[5] = (uint8_t)i;
+		letgo_end(f->l, &p, count_cb, &told);
+	}
+	turn(f);
+	turn(f);
+	assert_int_equal(told, 100);
+	assert_int_equal(played.ends, WORKERS * (100 / PARTING_MAX + 1));
+	assert_int_equal(f->ntold, 100 / PARTING_MAX + 1);
+	assert_int_equal(played.ended.n, 100 % PARTING_MAX);
+	assert_int_equal(played.ended.who[played.ended.n - 1].key.b[5], 99);
+}
+
 /* What others have sealed is heard once, and not when it is old: it may have been kept. */
 static void
 again(void **state)
@@ -657,6 +692,7 @@ main(void)
 		TEST(unreachable),
 		TEST(heard),
 		TEST(ended),
+		TEST(ended_together),
 		TEST(again),
 		cmocka_unit_test(seen_crowd),
 		TEST(closed),

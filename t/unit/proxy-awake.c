@@ -147,6 +147,7 @@ idle_ones_sleep(void **state)
 	assert_int_equal(w->env->nawake, 0);
 	/* A few at a time. */
 	assert_int_equal(w->steps, (CROWD + AWAKE_STEP - 1) / AWAKE_STEP);
+	assert_in_range(w->steps * w->env->pause_ms, 250, 1000);
 	tick();
 	assert_int_equal(w->steps, 1);
 	for (size_t i = 0; i < CROWD; i++)
@@ -156,6 +157,20 @@ idle_ones_sleep(void **state)
 	round_of_ticks(looks);
 	for (size_t i = 0; i < CROWD; i++)
 		assert_in_range(looks[i], 1, 2);
+}
+
+/* However many they are: within the second, and not all in one moment. */
+static void
+crowds_are_spread(void **state)
+{
+	(void)state;
+	tick();
+	for (size_t n = 1000; n <= 200000; n = n * 3 / 2) {
+		w->env->nawake = n;
+		awake_tick(w->env);
+		w->env->nawake = 0;
+		assert_in_range((n / w->env->step + 1) * w->env->pause_ms, 250, 1000);
+	}
 }
 
 static void
@@ -347,6 +362,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(idle_ones_sleep, setup, teardown),
+		cmocka_unit_test_setup_teardown(crowds_are_spread, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_keeps_awake, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_keepalives, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_session_ends, setup, teardown),

@@ -3,6 +3,7 @@
 
 #include "t/unit/lib/house.h"
 
+#include "base/clock.h"
 #include "base/fdpass.h"
 #include "base/tlv.h"
 #include "proxy/conn_priv.h"
@@ -114,16 +115,32 @@ report_cb(void *arg, const struct giving_report *r)
 }
 
 static void
-begin(struct peer *p, int *end)
+way_new(struct peer *p, int *end)
 {
 	int pair[2];
 
-	p->h = house_new("");
-	for (int i = 0; i < LINKS; i++)
-		p->l[i] = relaying(p->h);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	p->fd = pair[0];
 	*end = pair[1];
+}
+
+static void
+begin(struct peer *p, int *end)
+{
+	p->h = house_new("");
+	for (int i = 0; i < LINKS; i++)
+		p->l[i] = relaying(p->h);
+	way_new(p, end);
+}
+
+static void
+giving_begin(struct peer *p)
+{
+	int end;
+
+	way_new(p, &end);
+	p->g = giving_new(&p->h->w->env, &end, 1, report_cb, p);
+	assert_non_null(p->g);
 }
 
 static struct peer *
@@ -242,6 +259,51 @@ nobody_answers(void **state)
 	/* What the client says in between waits. */
 	giving_free(&p->g);
 	all_work(p, 0);
+	finish(p);
+}
+
+/*
+ * Strangers cannot go, and there may be as many of them as of those who can: these are not looked
+ * for from the first one again with each answer.
+ */
+#define STRANGERS 100000
+#define GUESTS 240
+#define LONGEST_US 100000
+
+static void
+strangers_hold_nothing_up(void **state)
+{
+	struct peer *p = calloc(1, sizeof(*p));
+	struct conn *c = calloc(STRANGERS, sizeof(*c));
+	struct conn_env *env;
+	uint64_t took;
+
+	(void)state;
+	assert_true(p != NULL && c != NULL);
+	p->h = house_new("");
+	env = &p->h->w->env;
+	/* It would look at those that are only in the list. */
+	event_del(p->h->w->tick);
+	for (unsigned i = 0; i < GUESTS; i++)
+		(void)relaying(p->h);
+	for (unsigned i = 0; i < STRANGERS; i++)
+		TAILQ_INSERT_HEAD(&env->conns, &c[i], entry);
+	env->nconns += STRANGERS;
+	took = clock_thread_us();
+	giving_begin(p);
+	for (uint64_t i = 1; i <= GUESTS; i++) {
+		next_offer(p);
+		close_offer(p);
+		answer(p, i, NULL);
+	}
+	took = clock_thread_us() - took;
+	print_message("# %d went: %u ms of CPU time\n", GUESTS, (unsigned)(took / 1000));
+	assert_true(took < LONGEST_US);
+	giving_free(&p->g);
+	for (unsigned i = 0; i < STRANGERS; i++)
+		TAILQ_REMOVE(&env->conns, &c[i], entry);
+	env->nconns -= STRANGERS;
+	free(c);
 	finish(p);
 }
 
@@ -597,6 +659,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_has_one_owner),
 		cmocka_unit_test(nobody_answers),
+		cmocka_unit_test(strangers_hold_nothing_up),
 		cmocka_unit_test(liars_get_nothing),
 		cmocka_unit_test(all_of_it_arrives),
 		cmocka_unit_test(the_first_record_is_taken),

@@ -5,6 +5,7 @@
 #include "proxy/conn.h"
 #include "proxy/conn_priv.h"
 #include "proxy/env.h"
+#include "proxy/lost.h"
 #include "proxy/parting.h"
 #include "proxy/turn.h"
 
@@ -15,7 +16,10 @@
 
 #include <cmocka.h>
 
-/* In the place of conn.c, turn.c and awake.c: how long one has been quiet is in its end_by_s. */
+/*
+ * In the place of conn.c, lost.c, turn.c and awake.c: how long one has been quiet is in its
+ * end_by_s.
+ */
 #define CONNS 6
 
 static struct conn_env env;
@@ -51,6 +55,21 @@ void
 awake_add(struct conn *c)
 {
 	c->awake = true;
+}
+
+static struct parting soon;
+static bool no_memory;
+
+int
+lost_add(struct lost *l, const struct state_key *client, uint64_t conn_id, enum close_reason why)
+{
+	(void)l;
+	assert_int_equal(why, CLOSE_OPERATOR);
+	if (no_memory)
+		return -1;
+	soon.who[soon.n].key = *client;
+	soon.who[soon.n++].conn_id = conn_id;
+	return 0;
 }
 
 /* Which of them are live, and which are parked: a digit for each. */
@@ -183,6 +202,23 @@ ends(void **state)
 	are("001011", "..0.00");
 }
 
+/* The same on one walk with others; without memory, on one of its own. */
+static void
+ends_soon(void **state)
+{
+	struct parting p = three();
+
+	(void)state;
+	soon.n = 0;
+	parting_end_soon(&env, &p);
+	assert_memory_equal(&soon, &p, sizeof(p));
+	are("111111", "000000");
+	no_memory = true;
+	parting_end_soon(&env, &p);
+	no_memory = false;
+	are("000011", "....00");
+}
+
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 
 int
@@ -193,6 +229,7 @@ main(void)
 		TEST(goes),
 		TEST(stays),
 		TEST(ends),
+		TEST(ends_soon),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
