@@ -38,10 +38,11 @@ struct logon_env {
 
 struct logons {
 	bool broken;			/* memory was out: the hash is worth nothing */
-	bool forgot;			/* one that a later request cannot be told from */
+	bool forgot;			/* more than these, which cannot be told from others */
 	uint16_t n;
 	uint32_t bytes;			/* of messages and tokens that all of them keep */
 	LIST_HEAD(, logon) list;	/* the one last heard of first */
+	struct logons_forgotten *forgotten;	/* NULL: none */
 	const struct logon_env *env;
 	void *arg;			/* of env->ready() */
 	struct preauth hash;
