@@ -326,7 +326,7 @@ logons_success(struct logons *l, const struct setup_msg *s, const struct track *
 	e->anonymous = x->anonymous;
 	e->seen = x->seen;
 	e->by = x->by;
-	if (x->because != NULL || x->anonymous || x->keyx == NULL) {
+	if (x->because != NULL || x->anonymous || s->keyless || x->keyx == NULL) {
 		/* Without a keytab there is nobody to ask. */
 		logon_opaque(e, x->all->env->keyc == NULL ? NOKEY_no_keytab : NOKEY_other,
 		    x->because == NULL ? "" : x->because);

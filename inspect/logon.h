@@ -77,6 +77,7 @@ struct setup_msg {
 	bool binding;
 	bool again;		/* reauthentication: the session's keys stay what they are */
 	bool alone;		/* not in a compound */
+	bool keyless;		/* of an answer: a guest's or nobody's session, which has no keys */
 	uint64_t source;	/* of a request: the client's, as of keyx_source() */
 };
 
