@@ -361,6 +361,7 @@ session_again(struct mediate *m, struct session_info *si, const struct pending *
 	si->keyed = channel_keys(c) != NULL;
 	audit_logon(m, si, true);
 	logons_drop(&m->logons, asked->message_id);
+	channel_again(c);
 	m->track.user |= !si->guest && !si->anonymous;
 	if (si->signing_required)
 		channel_sign_always(c);
