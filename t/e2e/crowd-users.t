@@ -243,6 +243,30 @@ def reauthenticated(t, g, n):
     g.reload(interfaces=None)
 
 
+def replaced_meanwhile(g):
+    """What a session asks stands behind the logon that replaces it."""
+    def case(addr, port):
+        with connect(addr, port, 16) as c:
+            s, mate = c.login(), c.login("bob", node.USERS["bob"][0])
+            tid = c.tree(s)
+            x = Logon(c, prev=s.sid).send()
+            m, = c.answers([x.mid])
+            x.more(m)
+            q = c.build(smb2.IOCTL, smb2.ioctl_body(), session=s, tid=tid)
+            c.send_frame(q)
+            got = c.answers([x.mid, smb2.Msg(q).mid])
+            return [[m.status for m in got], works(c, mate, "renewed-%d" % port)]
+    return case
+
+
+def replaced(t, g, n):
+    for mode in ("announce", "filter"):
+        g.reload(interfaces={"lan": {"mode": mode}})
+        both(t, g, n, "%s, asked for while it is replaced" % mode, replaced_meanwhile(g),
+             [[0, smb2.USER_SESSION_DELETED], True])
+    g.reload(interfaces=None)
+
+
 def unanswered(t):
     """Queries that are never answered, more than there used to be room for."""
     f = fake.FakeNode(t, on_message=lambda p, m: b"" if not isinstance(m, bytes) and
@@ -271,6 +295,7 @@ def main(t):
     tap.wait_for(lambda: not g.sessions(), 20)
     two_channels(t, g, n)
     reauthenticated(t, g, n)
+    replaced(t, g, n)
     memory(t, g, n)
     t.same(g.stop(), 0, "smbgate ends with status 0")
     unanswered(t)
