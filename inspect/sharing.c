@@ -200,7 +200,11 @@ sharing_ask(struct sharing **sp, struct mediate *m, uint64_t session_id, void (*
 	s->next = *sp;
 	*sp = s;
 	s->query = state_fact_ask(m->env->state, hold, session_id, sharing_fact_cb, s);
-	return s->query != NULL;
+	if (s->query != NULL)
+		return true;
+	/* Too many ask; the next leg may. */
+	sharing_forget(sp);
+	return false;
 }
 
 bool
