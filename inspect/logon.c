@@ -47,6 +47,8 @@ logons_fini(struct logons *l)
 
 	while ((x = LIST_FIRST(&l->list)) != NULL)
 		logon_drop(x);
+	free(l->forgotten);
+	l->forgotten = NULL;
 }
 
 size_t
@@ -55,6 +57,8 @@ logons_size(const struct logons *l)
 	const struct logon *x;
 	size_t n = 0;
 
+	if (l->forgotten != NULL)
+		n = sizeof(*l->forgotten) + l->forgotten->n * sizeof(l->forgotten->session_id[0]);
 	LIST_FOREACH(x, &l->list, entry) {
 		n += sizeof(*x) + buf_size(&x->unhashed) + buf_size(&x->pieces);
 		if (x->keyx != NULL)
@@ -103,7 +107,8 @@ logon_begin(struct logons *l, const struct setup_msg *s)
 	x->session_id = s->session_id;
 	x->binding = s->binding;
 	x->again = s->again;
-	x->lost = s->session_id != 0 && (l->forgot || (!s->binding && !s->again) ||
+	x->lost = s->session_id != 0 && ((!s->binding && !s->again) ||
+	    logons_forgotten(l, s->session_id) ||
 	    logon_by_session(l, s->session_id, !s->binding) != NULL);
 	x->hash = l->hash;
 	if (l->broken)
@@ -321,7 +326,7 @@ logons_success(struct logons *l, const struct setup_msg *s, const struct track *
 	e->anonymous = x->anonymous;
 	e->seen = x->seen;
 	e->by = x->by;
-	if (x->because != NULL || x->anonymous || x->keyx == NULL) {
+	if (x->because != NULL || x->anonymous || s->keyless || x->keyx == NULL) {
 		/* Without a keytab there is nobody to ask. */
 		logon_opaque(e, x->all->env->keyc == NULL ? NOKEY_no_keytab : NOKEY_other,
 		    x->because == NULL ? "" : x->because);

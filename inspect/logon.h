@@ -38,10 +38,11 @@ struct logon_env {
 
 struct logons {
 	bool broken;			/* memory was out: the hash is worth nothing */
-	bool forgot;			/* one that a later request cannot be told from */
+	bool forgot;			/* more than these, which cannot be told from others */
 	uint16_t n;
 	uint32_t bytes;			/* of messages and tokens that all of them keep */
 	LIST_HEAD(, logon) list;	/* the one last heard of first */
+	struct logons_forgotten *forgotten;	/* NULL: none */
 	const struct logon_env *env;
 	void *arg;			/* of env->ready() */
 	struct preauth hash;
@@ -76,6 +77,7 @@ struct setup_msg {
 	bool binding;
 	bool again;		/* reauthentication: the session's keys stay what they are */
 	bool alone;		/* not in a compound */
+	bool keyless;		/* of an answer: a guest's or nobody's session, which has no keys */
 	uint64_t source;	/* of a request: the client's, as of keyx_source() */
 };
 

@@ -22,6 +22,33 @@ logon_drop(struct logon *x)
 	free(x);
 }
 
+bool
+logons_forgotten(const struct logons *l, uint64_t session_id)
+{
+	bool is = l->forgot;
+
+	for (unsigned i = 0; !is && l->forgotten != NULL && i < l->forgotten->n; i++)
+		is = l->forgotten->session_id[i] == session_id;
+	return is;
+}
+
+/* -1: there is no room. */
+static int
+remember(struct logons *l, uint64_t session_id)
+{
+	const unsigned n = l->forgotten == NULL ? 0 : l->forgotten->n;
+	struct logons_forgotten *f = n == LOGONS_MAX
+	    ? NULL
+	    : realloc(l->forgotten, sizeof(*f) + (n + 1) * sizeof(f->session_id[0]));
+
+	if (f == NULL)
+		return -1;
+	f->session_id[n] = session_id;
+	f->n = n + 1;
+	l->forgotten = f;
+	return 0;
+}
+
 /*
  * What goes on with it will be taken for a beginning. A new session's is known by its number; a
  * bind and a reauthentication have theirs from the first.
@@ -29,7 +56,11 @@ logon_drop(struct logon *x)
 void
 logon_forget(struct logon *x)
 {
-	x->all->forgot |= x->binding || x->again;
+	struct logons *l = x->all;
+
+	if ((x->binding || x->again) && !logons_forgotten(l, x->session_id) &&
+	    remember(l, x->session_id) == -1)
+		l->forgot = true;
 	logon_drop(x);
 }
 

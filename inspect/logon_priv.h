@@ -47,6 +47,17 @@ struct logon {
 	bool whole;			/* they are all there */
 };
 
+/*
+ * Sessions of whose bind or reauthentication the node has a part that is not known any more: what
+ * comes next of theirs may be the end of that. Nobody else pays for it.
+ */
+struct logons_forgotten {
+	unsigned n;
+	uint64_t session_id[];
+};
+
+bool logons_forgotten(const struct logons *l, uint64_t session_id);
+
 /* Takes it out of the list, and all with it. */
 void logon_drop(struct logon *x);
 

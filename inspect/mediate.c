@@ -351,10 +351,9 @@ mediate_init(struct mediate *m, struct mediate_env *env, const char *listener,
 size_t
 mediate_size(const struct mediate *m)
 {
-	size_t n = m->track.pending_cap * sizeof(*m->track.pending);
+	const size_t n = m->track.pending_cap * sizeof(*m->track.pending) +
+	    logons_size(&m->logons);
 
-	if (m->logons.n > 0)
-		n += logons_size(&m->logons);
 	return m->smb1 == NULL ? n : n + smb1_size(m->smb1);
 }
 

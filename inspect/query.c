@@ -148,7 +148,8 @@ query_facts(struct mediate *m, struct frame *f, struct message *msg)
 		.must_sign = c != NULL && channel_must_sign(c),
 		.shared = c != NULL && (channel_shared(m->env->sessions, c) ||
 		    sharing_possible(m->env)),
-		.doubted = c != NULL && channel_doubted(c),
+		.doubted = c != NULL &&
+		    (channel_doubted(c) || track_replaces(&m->track, session_id)),
 	};
 	struct ioctl2_req r;
 

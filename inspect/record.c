@@ -30,7 +30,6 @@ static const struct tlv_field mediate_fields[] = {
 	TLV_UINT(M_PRINCIPAL, mediate, identity.principal),
 	TLV_BYTES(M_HASH, mediate, logons.hash),
 	TLV_BOOL(M_HASH_BROKEN, mediate, logons.broken),
-	TLV_BOOL(M_FORGOT, mediate, logons.forgot),
 };
 
 enum {
@@ -189,6 +188,9 @@ mediate_put(const struct mediate *m, struct tlv_out *o)
 	tlv_put_fields(o, m, mediate_fields, COUNT(mediate_fields));
 	if (m->uncounted)
 		tlv_put_uint(o, M_UNCOUNTED, 1);
+	/* Which they were does not go with it. */
+	if (m->logons.forgot || m->logons.forgotten != NULL)
+		tlv_put_uint(o, M_FORGOT, 1);
 	(void)chantab_has(&m->track.channels, put_channel, &p);
 }
 
@@ -220,6 +222,8 @@ mediate_get(struct mediate *m, struct tlv_in in)
 			r = get_channel(m, tlv_sub(&in));
 		else if (in.type == M_UNCOUNTED)
 			m->uncounted = tlv_uint(&in, 1) != 0;
+		else if (in.type == M_FORGOT)
+			m->logons.forgot = tlv_uint(&in, 1) != 0;
 		else if (!tlv_get_field(&in, m, mediate_fields, COUNT(mediate_fields)))
 			tlv_unknown(&in);
 		if (r == -1)

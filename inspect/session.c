@@ -140,6 +140,18 @@ channel_sign_always(struct channel *c)
 	atomic_store_explicit(&c->session->must_sign, true, memory_order_relaxed);
 }
 
+void
+channel_again(struct channel *c)
+{
+	atomic_store_explicit(&c->session->again, true, memory_order_relaxed);
+}
+
+bool
+channel_was_again(const struct channel *c)
+{
+	return atomic_load_explicit(&c->session->again, memory_order_relaxed);
+}
+
 bool
 channel_shared(struct sesstab *t, const struct channel *c)
 {

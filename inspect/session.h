@@ -67,13 +67,18 @@ bool channel_doubted(const struct channel *c);
 bool channel_must_sign(const struct channel *c);
 void channel_sign_always(struct channel *c);
 
+/* Its client has logged on again: smbd lets another user do so, and then the session is his. */
+void channel_again(struct channel *c);
+bool channel_was_again(const struct channel *c);
+
 /* Has the session other channels than this one? */
 bool channel_shared(struct sesstab *t, const struct channel *c);
 
 /*
  * The node has let si in, and SESSION_SETUP named `previous` as the session that it replaces. The
  * node has ended that one only if both are the same user's, [MS-SMB2] 3.3.5.5.3, which is not ours
- * to guess: nobody loses his keys because another one named his session. True: it is over.
+ * to guess: nobody loses his keys because another one named his session. Whose it is now is not
+ * known of one that was logged on to again: it is in doubt. True: it is over.
  */
 bool sesstab_replaced(struct sesstab *t, uint64_t previous, const struct session_info *si);
 

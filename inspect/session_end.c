@@ -71,11 +71,14 @@ sesstab_replaced(struct sesstab *t, uint64_t previous, const struct session_info
 {
 	struct shard *sh = session_shard(t, previous);
 	struct session *s;
-	bool over;
+	bool again, over;
 
 	pthread_mutex_lock(&sh->lock);
 	s = session_find(sh, previous, si->node);
-	over = s != NULL && same_user(s, si);
+	again = s != NULL && atomic_load_explicit(&s->again, memory_order_relaxed);
+	over = s != NULL && !again && same_user(s, si);
+	if (again)
+		atomic_store_explicit(&s->doubted, true, memory_order_relaxed);
 	if (over)
 		session_end(t, sh, s, 0);
 	pthread_mutex_unlock(&sh->lock);

@@ -21,7 +21,7 @@ enum {
 	S_GUID, S_SINCE,
 	S_OPAQUE_BECAUSE, S_PRINCIPAL, S_BY_HOW, S_BY_USER, S_BY_MACHINE, S_ASKED, S_KEYS,
 	S_MUST_SIGN, S_DOUBTED, S_OPENS, C_BOUND, C_SHOWN, C_SIGNING_ALG, C_SIGNING_KEY, C_KEYED,
-	S_CAUSE,
+	S_CAUSE, S_AGAIN,
 };
 
 static const struct tlv_field info_fields[] = {
@@ -79,12 +79,13 @@ struct heard {
 	struct opens *opens;		/* the same */
 	struct smbkeys *keys;		/* the same: a reference */
 	struct signkey signing;
-	bool must_sign, doubted, bound, shown, keyed;
+	bool must_sign, doubted, again, bound, shown, keyed;
 };
 
 static const struct tlv_field heard_fields[] = {
 	TLV_BOOL(S_MUST_SIGN, heard, must_sign),
 	TLV_BOOL(S_DOUBTED, heard, doubted),
+	TLV_BOOL(S_AGAIN, heard, again),
 	TLV_BOOL(C_BOUND, heard, bound),
 	TLV_BOOL(C_SHOWN, heard, shown),
 	TLV_BOOL(C_KEYED, heard, keyed),
@@ -149,6 +150,7 @@ channel_put(struct sesstab *t, const struct channel *c, struct tlv_out *o)
 	struct heard h = {
 		.must_sign = channel_must_sign(c),
 		.doubted = channel_doubted(c),
+		.again = channel_was_again(c),
 		.bound = c->bound,
 		.shown = c->shown,
 		.keyed = c->signing != NULL,
@@ -261,6 +263,7 @@ heard_session(struct shard *sh, struct heard *h, bool *doubt)
 		return NULL;
 	s->must_sign = h->must_sign;
 	s->doubted = h->doubted;
+	s->again = h->again;
 	s->opens = h->opens;
 	h->opens = NULL;
 	return s;

@@ -43,6 +43,7 @@ struct session {
 	_Atomic bool over;		/* its node has said so; not in the table */
 	_Atomic bool doubted;		/* its node may think so */
 	_Atomic bool must_sign;		/* every request of it, or so it may be */
+	_Atomic bool again;		/* logged on again, maybe as another user */
 	unsigned nchannels;
 	SLIST_HEAD(, channel) channels;	/* the first is that of the logon */
 	struct session *next;	/* of its bucket */

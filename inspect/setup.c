@@ -304,11 +304,13 @@ session_opened(struct mediate *m, const struct session_info *si, const struct pe
 
 /* *e: the keys of a logon that the node has accepted; LOGON_WAIT while they are not there yet. */
 static void
-setup_logon_keys(struct mediate *m, const struct setup_msg *s, const struct pending *asked,
+setup_logon_keys(struct mediate *m, struct setup_msg *s, const struct pending *asked,
     struct session_info *si, struct logon_end *e)
 {
 	struct smbkeys *session = NULL;
 
+	/* [MS-SMB2] 3.3.5.5.3: it has no keys, whatever the exchange agreed on. */
+	s->keyless = si->guest || si->anonymous;
 	/* The node goes by the signature too: other keys are of an older session of that number. */
 	if (asked->binding && asked->sign)
 		session = setup_session_keys(m, si->session_id, m->node);
@@ -320,11 +322,6 @@ setup_logon_keys(struct mediate *m, const struct setup_msg *s, const struct pend
 	}
 	si->anonymous |= e->anonymous;
 	si->keyed = e->state == LOGON_KEYED;
-	/* [MS-SMB2] 3.3.5.5.3: a guest's session has no keys, whatever the exchange agreed on. */
-	if (si->keyed && (si->guest || si->anonymous)) {
-		smbkeys_unref(&e->keys);
-		si->keyed = false;
-	}
 	if (!si->keyed && (si->guest || si->anonymous))
 		e->because[0] = '\0';
 	if (si->guest || si->anonymous)
@@ -364,6 +361,7 @@ session_again(struct mediate *m, struct session_info *si, const struct pending *
 	si->keyed = channel_keys(c) != NULL;
 	audit_logon(m, si, true);
 	logons_drop(&m->logons, asked->message_id);
+	channel_again(c);
 	m->track.user |= !si->guest && !si->anonymous;
 	if (si->signing_required)
 		channel_sign_always(c);

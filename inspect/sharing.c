@@ -22,10 +22,14 @@
 /* Of what it is bound to: "session", the number, the node, with a zero behind each. */
 #define BOUND_MAX (8 + 17 + STATE_NODE_LEN)
 
+/* Binds under way on one connection; of what is beyond that the first are opaque. */
+#define SHARING_MAX 32
+
 #define SHARING_MAGIC 0x73686172u
 
 struct sharing {
 	MAGIC_MEMBER
+	struct sharing *next;		/* was asked for before */
 	struct mediate *m;
 	uint64_t session_id;
 	struct state_query *query;	/* NULL: nothing is waited for */
@@ -136,54 +140,98 @@ sharing_fact_cb(void *arg, const struct state_fact *f)
 	s->wake(s->m);
 }
 
+static const struct sharing *
+sharing_of(const struct sharing *s, uint64_t session_id)
+{
+	while (s != NULL && s->session_id != session_id)
+		s = s->next;
+	return s;
+}
+
+static bool
+is_owed(const struct sharing *s)
+{
+	return s->query != NULL || track_owed(&s->m->track, s->session_id);
+}
+
+static void
+sharing_forget(struct sharing **link)
+{
+	struct sharing *s = *link;
+
+	*link = s->next;
+	state_fact_forget(s->m->env->state, &s->query);
+	smbkeys_unref(&s->keys);
+	MAGIC_CLEAR(s);
+	free(s);
+}
+
+/* Room for one more. Once its bind is answered nobody comes back for what is known of a session. */
+static void
+sharing_prune(struct sharing **link)
+{
+	unsigned kept = 0;
+
+	while (*link != NULL)
+		if (kept < SHARING_MAX - 1 && is_owed(*link)) {
+			link = &(*link)->next;
+			kept++;
+		} else {
+			sharing_forget(link);
+		}
+}
+
 bool
 sharing_ask(struct sharing **sp, struct mediate *m, uint64_t session_id, void (*wake)(void *m))
 {
+	const struct sharing *known = sharing_of(*sp, session_id);
 	struct state_hold *hold = hold_of(m);
-	struct sharing *s = *sp;
+	struct sharing *s;
 
-	if (s != NULL && s->session_id == session_id)
-		return s->query != NULL;
-	sharing_free(sp);
+	if (known != NULL)
+		return known->query != NULL;
+	sharing_prune(sp);
 	if (hold == NULL || !sharing_possible(m->env) || (s = calloc(1, sizeof(*s))) == NULL)
 		return false;
-	*sp = s;
 	MAGIC_SET(s, SHARING_MAGIC);
 	s->m = m;
 	s->session_id = session_id;
 	s->wake = wake;
+	s->next = *sp;
+	*sp = s;
 	s->query = state_fact_ask(m->env->state, hold, session_id, sharing_fact_cb, s);
-	return s->query != NULL;
+	if (s->query != NULL)
+		return true;
+	/* Too many ask; the next leg may. */
+	sharing_forget(sp);
+	return false;
 }
 
 bool
 sharing_owed(const struct sharing *s)
 {
-	return s != NULL && (s->query != NULL || track_owed(&s->m->track, s->session_id));
+	while (s != NULL && !is_owed(s))
+		s = s->next;
+	return s != NULL;
 }
 
 struct smbkeys *
 sharing_keys(const struct sharing *s, uint64_t session_id)
 {
-	return s == NULL || s->session_id != session_id ? NULL : smbkeys_ref(s->keys);
+	s = sharing_of(s, session_id);
+	return s == NULL ? NULL : smbkeys_ref(s->keys);
 }
 
 bool
 sharing_elsewhere(const struct sharing *s, uint64_t session_id)
 {
-	return s != NULL && s->session_id == session_id && s->elsewhere;
+	s = sharing_of(s, session_id);
+	return s != NULL && s->elsewhere;
 }
 
 void
 sharing_free(struct sharing **sp)
 {
-	struct sharing *s = *sp;
-
-	if (s == NULL)
-		return;
-	state_fact_forget(s->m->env->state, &s->query);
-	smbkeys_unref(&s->keys);
-	MAGIC_CLEAR(s);
-	free(s);
-	*sp = NULL;
+	while (*sp != NULL)
+		sharing_forget(sp);
 }

@@ -30,7 +30,7 @@ void sharing_leave(struct mediate *m, uint64_t session_id);
 /*
  * Asks what the others know of the session of m's client, for m, which outlives *s. True: wake(m)
  * will run when that is known; false: it is known, or nobody can be asked. *s is made as needed and
- * remembers the one session that was asked for last.
+ * remembers the session that was asked for last, and those whose binds are not answered.
  */
 bool sharing_ask(struct sharing **s, struct mediate *m, uint64_t session_id,
     void (*wake)(void *m));

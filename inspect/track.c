@@ -151,6 +151,15 @@ track_owed(const struct track *t, uint64_t session_id)
 	return false;
 }
 
+bool
+track_replaces(const struct track *t, uint64_t session_id)
+{
+	for (unsigned i = 0; i < t->pending_cap; i++)
+		if (t->pending[i].used && t->pending[i].previous_session_id == session_id)
+			return true;
+	return false;
+}
+
 static bool
 asked_since(const struct pending *p, uint32_t since_s)
 {

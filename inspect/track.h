@@ -131,6 +131,8 @@ const struct pending *track_asked(const struct track *t, uint64_t message_id);
 void track_answered(struct track *t, uint64_t message_id);
 /* Is a request of that session unanswered? */
 bool track_owed(const struct track *t, uint64_t session_id);
+/* Does one that is unanswered say that it replaces that session? */
+bool track_replaces(const struct track *t, uint64_t session_id);
 /* Forgets what will never be answered; to be called now and then. */
 void track_expire(struct track *t, uint64_t now_ms);
 

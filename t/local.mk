@@ -400,6 +400,7 @@ E2E_TESTS = \
 	t/e2e/daemon-check.t \
 	t/e2e/daemon-confined.t \
 	t/e2e/crowd-users.t \
+	t/e2e/crowd-walks.t \
 	t/e2e/daemon-ctl.t \
 	t/e2e/daemon-keyfiles.t \
 	t/e2e/daemon-nodefile.t \

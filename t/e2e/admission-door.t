@@ -279,6 +279,33 @@ def forgotten(t, n, g):
     g.reload(auth=None)
 
 
+def beside_forgotten(t, g):
+    """Many users on one connection: one begins to log on again and is forgotten, and so is one who
+    begins to bind."""
+    with smb2.Conn(ADDR, g.port) as c, smb2.Conn(ADDR, g.port) as b:
+        guid = os.urandom(16)
+        for x in (c, b):
+            x.negotiate([0x0302], guid=guid)
+        alice, bob, carol = (c.login(security=2, sign=True) for _ in range(3))
+        g.reload(auth={"guest": "refuse"})
+        for x, flags in ((c, 0), (b, smb2.BINDING)):
+            r = x.setup_request(smb2.Ntlm("alice", "Alice-pw-1").step(None), alice, alice.sid,
+                                flags, sign=True)
+            x.send_frame(r)
+            m, = x.answers_setup(smb2.Msg(r).mid)
+            t.same(m.status, smb2.MORE_PROCESSING, "alice begins")
+            flood(x)
+        good = smb2.Ntlm
+        t.same([attempt(c, good("alice", "Alice-pw-1"), session=s) for s in (bob, carol)], [0, 0],
+               "the others log on again")
+        t.same([attempt(b, good("alice", "Alice-pw-1"), bind=s) for s in (bob, carol)], [0, 0],
+               "and bind")
+        t.same([attempt(c, good("alice", "Alice-pw-1"), session=alice),
+                attempt(b, good("alice", "Alice-pw-1"), bind=alice)], [ACCESS_DENIED] * 2,
+               "alice does neither, here")
+        g.reload(auth=None)
+
+
 def crowd(t, g, forms):
     """All at once: whom the policy lets in gets in."""
     out = {}
@@ -363,6 +390,7 @@ def main(t):
     again(t, g, some, 0x0302)
     again(t, g, some[:2], 0x0311, signing=(2,))
     forgotten(t, n, g)
+    beside_forgotten(t, g)
     crowd(t, g, forms)
     smb1(t, n, g)
     t.ok(g.stats()["logons_unread"] > 0 and "its token cannot be read" in g.log(),

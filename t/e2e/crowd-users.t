@@ -213,6 +213,60 @@ def two_channels(t, g, n):
     both(t, g, n, "LOGOFF on one of two channels", case, [0, smb2.USER_SESSION_DELETED, True])
 
 
+def other_user(g, user, mode):
+    """A session is logged on to again, and its first user's next session names it.  What the node
+    says of it then; whether smbgate knows; who else is on its connection; the list."""
+    def case(addr, port):
+        with connect(addr, port) as a, connect(addr, port) as b:
+            s, mate = a.login(), a.login("bob", node.USERS["bob"][0])
+            tid = a.tree(s)
+            a.login(user, node.USERS[user][0], session=s)
+            b.login(prev=s.sid)
+            # Where that is in doubt, nothing may be told the first time.
+            a.ifinfo_raw(s, tid)
+            m = a.ifinfo_raw(s, tid)
+            known = port != g.port or bool(g.session(s.sid)) == (m.status == 0)
+            return [m.status, known, works(a, mate, "mate-%d" % port),
+                    m.status or mode == "filter" or listed(a, s, port, g)]
+    return case
+
+
+def reauthenticated(t, g, n):
+    """smbd lets another user have a session, who is then not replaced by its first one's."""
+    for mode in ("announce", "filter"):
+        g.reload(interfaces={"lan": {"mode": mode}})
+        both(t, g, n, "%s, logged on to again by the same user, and replaced" % mode,
+             other_user(g, "alice", mode), [smb2.USER_SESSION_DELETED, True, True,
+                                         smb2.USER_SESSION_DELETED])
+        both(t, g, n, "%s, by another user, and not replaced" % mode, other_user(g, "bob", mode),
+             [0, True, True, mode == "filter" or "a list"])
+    g.reload(interfaces=None)
+
+
+def replaced_meanwhile(g):
+    """What a session asks stands behind the logon that replaces it."""
+    def case(addr, port):
+        with connect(addr, port, 16) as c:
+            s, mate = c.login(), c.login("bob", node.USERS["bob"][0])
+            tid = c.tree(s)
+            x = Logon(c, prev=s.sid).send()
+            m, = c.answers([x.mid])
+            x.more(m)
+            q = c.build(smb2.IOCTL, smb2.ioctl_body(), session=s, tid=tid)
+            c.send_frame(q)
+            got = c.answers([x.mid, smb2.Msg(q).mid])
+            return [[m.status for m in got], works(c, mate, "renewed-%d" % port)]
+    return case
+
+
+def replaced(t, g, n):
+    for mode in ("announce", "filter"):
+        g.reload(interfaces={"lan": {"mode": mode}})
+        both(t, g, n, "%s, asked for while it is replaced" % mode, replaced_meanwhile(g),
+             [[0, smb2.USER_SESSION_DELETED], True])
+    g.reload(interfaces=None)
+
+
 def unanswered(t):
     """Queries that are never answered, more than there used to be room for."""
     f = fake.FakeNode(t, on_message=lambda p, m: b"" if not isinstance(m, bytes) and
@@ -240,6 +294,8 @@ def main(t):
     both(t, g, n, "%d logons at once" % AT_ONCE, at_once(g), [AT_ONCE, True, {"a list"}, True])
     tap.wait_for(lambda: not g.sessions(), 20)
     two_channels(t, g, n)
+    reauthenticated(t, g, n)
+    replaced(t, g, n)
     memory(t, g, n)
     t.same(g.stop(), 0, "smbgate ends with status 0")
     unanswered(t)

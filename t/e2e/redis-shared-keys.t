@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 # redis-shared-keys.t: a session opened through one proxy, bound through another: keyed there too
 
+import hashlib
+
 import ad
 import gate
 import node
@@ -84,6 +86,67 @@ def keyed(t, gates):
             o.close()
     t.ok(all(g.stats()["keys_fetched"] == len(PROTECTIONS) for g in gates),
          "each proxy had the other's keys %d times" % len(PROTECTIONS))
+
+
+class Bind:
+    """A bind whose legs are sent, and their answers read, when the caller wants."""
+
+    def __init__(self, c, s, user):
+        self.c, self.s, self.pre = c, s, c.preauth
+        self.auth = smb2.Ntlm(user, node.USERS[user][0])
+
+    def send(self, token=None):
+        req = self.c.setup_request(self.auth.step(token), self.s, self.s.sid, smb2.BINDING,
+                                   sign=True)
+        self.pre = hashlib.sha512(self.pre + req).digest()
+        self.mid = smb2.Msg(req).mid
+        self.c.send_frame(req)
+
+    def more(self, m):
+        smb2.Conn.check(m, "first leg", smb2.MORE_PROCESSING)
+        self.pre = hashlib.sha512(self.pre + m.raw).digest()
+        self.send(m.secbuf)
+
+    def done(self, m):
+        smb2.Conn.check(m, "second leg")
+        self.s.channels[self.c] = smb2.kdf(self.auth.key, b"SMBSigningKey\0", self.pre)
+
+
+def bind_all(c, sessions):
+    """Binds to all (session, user), at once."""
+    binds = [Bind(c, s, user) for s, user in sessions]
+    for b in binds:
+        b.send()
+    for leg in (Bind.more, Bind.done):
+        got = {}
+        while len(got) < len(binds):
+            for m in smb2.split(c.recv_frame()):
+                c.credits += m.credits
+                got[m.mid] = m
+        for b, m in zip(binds, [got[b.mid] for b in binds]):
+            leg(b, m)
+
+
+def at_once(t, nodes, gates):
+    """Users of one client bind their sessions at once, on one connection."""
+    users = ("alice", "bob") * 4
+    n = nodes[0]
+    for label, first, second in (("direct", (n.addr, n.port), (n.addr, n.port)),
+                                 ("smbgate", ("127.0.0.1", gates[0].port),
+                                  ("127.0.0.1", gates[1].port))):
+        with connect(*first, 0x0311, {}) as a, \
+                connect(*second, 0x0311, {}, a.guid) as b:
+            sessions = [(a.login(u, node.USERS[u][0], sign=True, strict=True), u) for u in users]
+            tids = [a.tree(s) for s, _ in sessions]
+            while b.credits < 2 * len(users):
+                b.echo()
+            bind_all(b, sessions)
+            want = [n.addr] if label == "direct" else TOLD
+            t.same([told(b, s, tid) for (s, _), tid in zip(sessions, tids)], [want] * len(users),
+                   "%s: %d users bind at once on one connection: the list" % (label, len(users)))
+            if label == "smbgate":
+                t.same([gates[1].keyed(s.sid)[:2] for s, _ in sessions],
+                       [(True, None)] * len(users), "and each is keyed there")
 
 
 def facts(c, prefix):
@@ -280,6 +343,7 @@ def main(t):
     gates = several.pair(t, nodes, [r.endpoint], interfaces=INTERFACES, keytab=keytab(t),
                          state={"timeout": "5s"})
     keyed(t, gates)
+    at_once(t, nodes, gates)
     ended(t, gates, "announce")
     for g in gates:
         g.reload(interfaces={"lan": {"mode": "filter"}})

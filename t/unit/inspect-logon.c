@@ -281,6 +281,29 @@ keyed(void **state)
 	end(&w);
 }
 
+/* Whom the node makes a guest, or nobody, waits for no key: there is none. */
+static void
+keyless(void **state)
+{
+	static const uint16_t flags[] = { SMB2_SESSION_FLAG_IS_GUEST, SMB2_SESSION_FLAG_IS_NULL };
+	struct watched w;
+	uint8_t b[16];
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		begin(&w, NODE, true);
+		exchange(&w, NULL);
+		setup_message(&w, true, 2, STATUS_SUCCESS, flags[i], 0);
+		assert_true(feed(&w, S2C));
+		assert_false(w.t.side[S2C].pump.waiting);
+		event_base_loop(w.base, EVLOOP_NONBLOCK);
+		assert_int_equal(recv(w.keyd, b, sizeof(b), MSG_DONTWAIT), -1);
+		assert_int_equal(w.watch.accepted, 0);
+		expect_opaque(&w, "");
+		end(&w);
+	}
+}
+
 /* What the node refuses costs smbgate-keyd nothing. */
 static void
 refused(void **state)
@@ -577,6 +600,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keyed),
+		cmocka_unit_test(keyless),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(hashed),
 		cmocka_unit_test(opaque),

@@ -163,6 +163,7 @@ session_equal(const struct session *a, const struct session *b)
 	assert_true(opens_same(a->opens, b->opens));
 	assert_int_equal(a->must_sign, b->must_sign);
 	assert_int_equal(a->doubted, b->doubted);
+	assert_int_equal(a->again, b->again);
 	assert_memory_equal(&a->keys->signing, &b->keys->signing, sizeof(a->keys->signing));
 	assert_memory_equal(&a->keys->cipher_key, &b->keys->cipher_key,
 	    sizeof(a->keys->cipher_key));

@@ -53,6 +53,7 @@ struct map {
 		uint8_t bytes[STATE_FACT_MAX];
 	} facts[8];
 	size_t nfacts, nasked;
+	bool crowded;			/* nobody can ask now */
 	struct state_query asked[CROWD];
 };
 
@@ -97,6 +98,8 @@ map_ask(struct state *s, const struct state_hold *h, uint64_t id, state_fact_f c
 	struct map *m = (struct map *)s;
 
 	assert_true(m->nasked < CROWD);
+	if (m->crowded)
+		return NULL;
 	m->asked[m->nasked] = (struct state_query){ m, h, id, cb, arg };
 	return &m->asked[m->nasked++];
 }
@@ -380,6 +383,81 @@ crowd(void **state)
 	end(&w);
 }
 
+/* Where too many ask, the next leg of a bind may do. */
+static void
+asked_later(void **state)
+{
+	struct sharing *s = NULL;
+	struct mediate m;
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	woken = &w;
+	put(&w, "n2", NULL);
+	m = reach(&w, "n1", false);
+	w.map.crowded = true;
+	assert_false(sharing_ask(&s, &m, ID, woken_cb));
+	w.map.crowded = false;
+	assert_true(sharing_ask(&s, &m, ID, woken_cb));
+	map_answer(&w.map.asked[0]);
+	assert_true(sharing_elsewhere(s, ID));
+	sharing_free(&s);
+	node_unref(&m.node);
+	end(&w);
+}
+
+/* The session is known; a bind to it goes to the node, which has not answered. */
+static void
+bind_sent(struct world *w, struct sharing **s, struct mediate *m, uint64_t session_id)
+{
+	const struct pending p = { .message_id = session_id, .session_id = session_id };
+	enum close_reason why;
+
+	assert_true(sharing_ask(s, m, session_id, woken_cb));
+	map_answer(&w->map.asked[w->map.nasked - 1]);
+	assert_false(sharing_ask(s, m, session_id, woken_cb));
+	assert_int_equal(track_ask(&m->track, &p, &why), 0);
+}
+
+/*
+ * Binds to many sessions at once on one connection: what is known of one stays known until its bind
+ * is answered, and there is an end to what is kept.
+ */
+static void
+binds(void **state)
+{
+	struct sharing *s = NULL;
+	struct mediate m;
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	woken = &w;
+	put(&w, "n2", NULL);
+	m = reach(&w, "n1", false);
+	track_init(&m.track);
+	bind_sent(&w, &s, &m, ID);
+	for (uint64_t i = 1; i < 20; i++)
+		bind_sent(&w, &s, &m, ID + i);
+	assert_true(sharing_elsewhere(s, ID));
+	assert_true(sharing_owed(s));
+	track_answered(&m.track, ID);
+	bind_sent(&w, &s, &m, ID + 20);
+	assert_false(sharing_elsewhere(s, ID));
+	bind_sent(&w, &s, &m, ID);
+	assert_true(sharing_elsewhere(s, ID));
+	for (uint64_t i = 21; i < 60; i++)
+		bind_sent(&w, &s, &m, ID + i);
+	assert_false(sharing_elsewhere(s, ID));
+	track_fini(&m.track);
+	assert_false(sharing_owed(s));
+	sharing_free(&s);
+	assert_null(s);
+	node_unref(&m.node);
+	end(&w);
+}
+
 int
 main(void)
 {
@@ -389,6 +467,8 @@ main(void)
 		cmocka_unit_test(no_claim),
 		cmocka_unit_test(lies),
 		cmocka_unit_test(crowd),
+		cmocka_unit_test(asked_later),
+		cmocka_unit_test(binds),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
