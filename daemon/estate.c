@@ -16,6 +16,7 @@
 #include "policy/policy.h"
 #include "proxy/worker.h"
 #include "state/inherit.h"
+#include "state/keeper.h"
 #include "stats/inherit.h"
 #include "stats/stats.h"
 
@@ -30,7 +31,7 @@
 /* Whose record it is: never used again for something else. */
 enum estate_room {
 	ESTATE_STATS = 1, ESTATE_TRAFFIC, ESTATE_NODES, ESTATE_REFUSALS, ESTATE_DRAINS,
-	ESTATE_LEVEL, ESTATE_MAP, ESTATE_CLAIMS, ESTATE_ROOMS,
+	ESTATE_LEVEL, ESTATE_MAP, ESTATE_CLAIMS, ESTATE_ORDERS, ESTATE_ROOMS,
 };
 
 struct estate {
@@ -129,6 +130,10 @@ write_room(struct estate *e, enum estate_room room, bool all, struct tlv_out *o)
 		break;
 	case ESTATE_CLAIMS:
 		claims_write(o, e->env->claims, all);
+		break;
+	case ESTATE_ORDERS:
+		if (all && e->env->keeper != NULL)
+			keeper_write_drains(e->env->keeper, o);
 		break;
 	case ESTATE_ROOMS:
 		break;
@@ -234,6 +239,8 @@ read_room(struct estate *e, enum estate_room room, const uint8_t *p, size_t n)
 		return e->env->shared == NULL ? 0 : shared_read(e->env->shared, p, n);
 	case ESTATE_CLAIMS:
 		return read_last_claims(e, p, n);
+	case ESTATE_ORDERS:
+		return e->env->keeper == NULL ? 0 : keeper_read_drains(e->env->keeper, p, n);
 	case ESTATE_ROOMS:
 		break;
 	}

@@ -311,9 +311,8 @@ news_post(struct map_news news)
 }
 
 static void
-drain_cb(void *arg, const struct order_said *said)
+drain_cb(void *arg)
 {
-	(void)said;
 	news_post((struct map_news){ .g = arg, .is_drain = true });
 }
 

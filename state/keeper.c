@@ -342,6 +342,22 @@ keeper_find_drain(struct keeper *k, const char *node, struct order_said *said)
 }
 
 void
+keeper_write_drains(struct keeper *k, struct tlv_out *o)
+{
+	orders_write(k->orders, o);
+}
+
+int
+keeper_read_drains(struct keeper *k, const void *record, size_t len)
+{
+	const int r = orders_read(k->orders, record, len);
+
+	wake_up(k->wake);
+	k->ops->drain(k->arg);
+	return r;
+}
+
+void
 keeper_tell_rests(struct keeper *k, const struct rests *r)
 {
 	pthread_mutex_lock(&k->lock);
@@ -409,7 +425,7 @@ take_orders(struct keeper *k, const struct redisReply *r)
 			fault_add(shared_faults(k->m), FAULT_BAD_VALUE);
 			break;
 		case 1:
-			k->ops->drain(k->arg, &said);
+			k->ops->drain(k->arg);
 			break;
 		}
 	}

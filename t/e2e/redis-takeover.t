@@ -12,6 +12,7 @@ import redis
 import several
 import smb2
 import tap
+from flock import order
 
 why = node.missing() or redis.missing()
 if why:
@@ -102,6 +103,18 @@ def bind_all(t, a, b, sessions, what):
         x.c.close()
 
 
+def ordered(t, a, b, r, n, what, state, f):
+    """An order without Redis, and an upgrade: the others are told by the successor."""
+    r.kill()
+    # nobody is quiet for so long
+    order(a, what, n, quiet_ms=3600000, force=True)
+    f()
+    r.start()
+    several.healed(a, b)
+    t.comes(lambda: [g.node_states()[n.name] for g in (a, b)], [state] * 2,
+            "%s without Redis: both proxies follow once it is back" % what)
+
+
 def main(t):
     nodes = node.cluster(t, 2)
     r = redis.Server(t).start()
@@ -118,16 +131,16 @@ def main(t):
     t.ok(strangers.good > UPGRADES and not strangers.bad,
          "%d clients came meanwhile, through both: none was refused, or met a stranger's node" %
          strangers.good, *strangers.bad[:5])
-    r.kill()
-    round_(t, a, b, sessions, "without Redis")
-    r.start()
-    several.healed(a, b)
+    ordered(t, a, b, r, nodes[0], "drain", "drain",
+            lambda: round_(t, a, b, sessions, "without Redis"))
     # each session is a client's, and its keys are said again with that one's claim
     tap.wait_for(lambda: len(r.do("KEYS", "smbgate:*:f:*")) >= SESSIONS, 60,
                  message="not all is said again")
     bind_all(t, a, b, sessions, "and when it is back")
     t.comes(lambda: len({p["name"] for p in several.state(b).get("peers", [])}), 1,
             "the other proxy has one peer, as before")
+    ordered(t, a, b, r, nodes[0], "undrain", "up",
+            lambda: round_(t, a, b, sessions, "without Redis once more"))
     for x in sessions:
         x.c.close()
     t.same((a.stop(), b.stop()), (0, 0), "both end with status 0")
