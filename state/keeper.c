@@ -69,6 +69,7 @@ struct keeper {
 	uint64_t tick_us, swept_ms, refused_ms;
 	unsigned pages;			/* of the sweep under way */
 	bool young;			/* the data that it goes through */
+	bool unripe;			/* the data was young at the last tick */
 	unsigned calls;			/* on their way */
 	struct orders *orders;
 	char name[PEER_NAME_MAX];	/* of this machine */
@@ -467,6 +468,15 @@ leased(struct keeper *k, uint64_t epoch, bool lapsed)
 	shared_online(k->m, true, false);
 }
 
+/* In young data an older claim may have taken the place of ours, and nobody has told us. */
+static void
+note_ripe(struct keeper *k, bool ripe)
+{
+	if (ripe && k->unripe)
+		shared_again(k->m);
+	k->unripe = !ripe;
+}
+
 /* Once a minute, and not for what takes a moment to reach all. */
 static void
 warn_peer(struct keeper *k, const struct peer *p)
@@ -544,7 +554,7 @@ ticked_cb(void *arg, const struct redisReply *r)
 	k->ticking = false;
 	if (r == NULL)
 		return;
-	if (reply_elements(r) != 5 || epoch == 0 || t == 0) {
+	if (reply_elements(r) != 6 || epoch == 0 || t == 0) {
 		link_fail(k->link, FAULT_PROTOCOL);
 		return;
 	}
@@ -562,8 +572,10 @@ ticked_cb(void *arg, const struct redisReply *r)
 	k->info.refused = status == TICK_REFUSED;
 	pthread_mutex_unlock(&k->lock);
 	/* What a proxy of another version has said is not for us, and ours is not for it. */
-	if (status != TICK_REFUSED)
+	if (status != TICK_REFUSED) {
+		note_ripe(k, reply_number(r, 5) != 0);
 		take_orders(k, reply_array(r, 3));
+	}
 	take_peers(k, reply_array(r, 4), t);
 	if (clock_ms() - k->swept_ms >= SWEEP_MS)
 		keeper_sweep(k, "0");
