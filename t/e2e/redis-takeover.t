@@ -5,6 +5,7 @@ import os
 import subprocess
 import threading
 
+import fake
 import gate
 import keyed
 import node
@@ -115,6 +116,29 @@ def ordered(t, a, b, r, n, what, state, f):
             "%s without Redis: both proxies follow once it is back" % what)
 
 
+def moved(t):
+    """A client that is not where the hash would have it, and known to be: also without Redis."""
+    nodes = [fake.FakeNode(t, "f%d" % i, "127.0.0.%d" % (40 + i)).start() for i in (1, 2)]
+    r = redis.Server(t).start()
+    a, b = several.pair(t, nodes, [r.endpoint])
+    tap.wait_for(lambda: all(several.ripe(g) for g in (a, b)), 15, message="not ripe")
+    guid = os.urandom(16)
+    with several.opened(b, guid) as c:
+        c.login()
+        to = next(n.name for n in nodes if n.name != several.which(c))
+        b.ctl("move", b.clients()[0]["client"], to, "--force")
+    c = several.opened(b, guid)
+    tap.wait_for(lambda: several.state(a)["exceptions"], 30, message="not heard of")
+    r.kill()
+    tap.wait_for(lambda: not several.connected(a) and not several.connected(b), 10)
+    upgrade(t, a)
+    with several.opened(a, guid) as d:
+        t.same((several.which(c), several.which(d)), (to, to),
+               "an upgrade without Redis: a client that was moved is on one node")
+    c.close()
+    t.same((a.stop(), b.stop()), (0, 0), "both end with status 0")
+
+
 def main(t):
     nodes = node.cluster(t, 2)
     r = redis.Server(t).start()
@@ -144,6 +168,7 @@ def main(t):
     for x in sessions:
         x.c.close()
     t.same((a.stop(), b.stop()), (0, 0), "both end with status 0")
+    moved(t)
 
 
 with tap.Test(deadline=180) as test:

@@ -758,6 +758,56 @@ map_counts(void **state)
 	shared_free(&new);
 }
 
+static void
+lie_exceptions(void *arg, const void *p, size_t n)
+{
+	(void)!shared_read_exceptions(arg, p, n);
+}
+
+static int
+read_exceptions(void *arg, const void *p, size_t n)
+{
+	return shared_read_exceptions(arg, p, n);
+}
+
+static void
+map_exceptions(void **state)
+{
+	static const int one = 1;
+	const struct record_seal seal = { .arg = &one, .mac = mac };
+	struct link_conf conf = { .timeout_ms = 1000 };
+	struct shared *old = shared_new(&conf, &seal, 10), *new = shared_new(&conf, &seal, 10);
+	struct tlv_out o = { .len = 0 };
+	uint8_t id[NAMES_ID_LEN] = { 0 };
+	struct record r;
+
+	(void)state;
+	for (uint8_t i = 0; i < 3; i++) {
+		id[0] = i;
+		record_make(&r, &seal, "claim", id, sizeof(id), 500, "n1=10.0.0.1:445");
+		assert_int_equal(shared_note_exception(old, id, r.bytes, r.len), 0);
+		if (i == 2)
+			assert_int_equal(shared_note_exception(new, id, r.bytes, r.len), 0);
+	}
+	/* With Redis there, the next one asks that. */
+	shared_online(old, true, false);
+	shared_write_exceptions(&o, old);
+	assert_int_equal(o.len, 0);
+	shared_online(old, false, false);
+	shared_write_exceptions(&o, old);
+	assert_int_equal(shared_read_exceptions(new, o.data, o.len), 0);
+	assert_int_equal(shared_exceptions(new), 3);
+	lie(&o, lie_exceptions, new);
+	tlv_out_fini(&o);
+	unknown(read_exceptions, new);
+	/* Neither whose it is, nor where. */
+	tlv_put(&o, 1, "", 0);
+	assert_int_equal(shared_read_exceptions(new, o.data, o.len), -1);
+	tlv_out_fini(&o);
+	shared_free(&old);
+	shared_free(&new);
+}
+
 /* What operators have said. */
 
 static void
@@ -908,7 +958,7 @@ main(void)
 		cmocka_unit_test(flapping), cmocka_unit_test(traffic),
 		cmocka_unit_test(forgotten),
 		cmocka_unit_test(claims), cmocka_unit_test(died), cmocka_unit_test(many),
-		cmocka_unit_test(map_counts),
+		cmocka_unit_test(map_counts), cmocka_unit_test(map_exceptions),
 		cmocka_unit_test(orders),
 		cmocka_unit_test(levels),
 	};
