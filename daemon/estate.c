@@ -32,7 +32,7 @@
 enum estate_room {
 	ESTATE_STATS = 1, ESTATE_TRAFFIC, ESTATE_NODES, ESTATE_REFUSALS, ESTATE_DRAINS,
 	ESTATE_LEVEL, ESTATE_MAP, ESTATE_CLAIMS, ESTATE_ORDERS,
-	ESTATE_EXCEPTIONS, ESTATE_ROOMS,
+	ESTATE_EXCEPTIONS, ESTATE_HOMES, ESTATE_ROOMS,
 };
 
 struct estate {
@@ -139,6 +139,10 @@ write_room(struct estate *e, enum estate_room room, bool all, struct tlv_out *o)
 	case ESTATE_EXCEPTIONS:
 		if (all && e->env->shared != NULL)
 			shared_write_exceptions(o, e->env->shared);
+		break;
+	case ESTATE_HOMES:
+		if (all && e->env->write_homes != NULL)
+			e->env->write_homes(e->env->arg, o);
 		break;
 	case ESTATE_ROOMS:
 		break;
@@ -254,6 +258,8 @@ read_room(struct estate *e, enum estate_room room, const uint8_t *p, size_t n)
 		return e->env->keeper == NULL ? 0 : keeper_read_drains(e->env->keeper, p, n);
 	case ESTATE_EXCEPTIONS:
 		return read_exceptions(e, p, n);
+	case ESTATE_HOMES:
+		return e->env->read_homes == NULL ? 0 : e->env->read_homes(e->env->arg, p, n);
 	case ESTATE_ROOMS:
 		break;
 	}

@@ -117,15 +117,19 @@ def ordered(t, a, b, r, n, what, state, f):
 
 
 def moved(t):
-    """A client that is not where the hash would have it, and known to be: also without Redis."""
-    nodes = [fake.FakeNode(t, "f%d" % i, "127.0.0.%d" % (40 + i)).start() for i in (1, 2)]
+    """A client that is not where the hash would have it, and known to be, and a node that takes
+    nobody new: also without Redis."""
+    nodes = [fake.FakeNode(t, "f%d" % i, "127.0.0.%d" % (40 + i)).start() for i in (1, 2, 3)]
     r = redis.Server(t).start()
     a, b = several.pair(t, nodes, [r.endpoint])
     tap.wait_for(lambda: all(several.ripe(g) for g in (a, b)), 15, message="not ripe")
+    order(a, "drain", nodes[2])
+    tap.wait_for(lambda: b.node_states()["f3"] == "drain", 20, message="no drain")
+    several.agree(a, b)
     guid = os.urandom(16)
     with several.opened(b, guid) as c:
         c.login()
-        to = next(n.name for n in nodes if n.name != several.which(c))
+        to = next(n.name for n in nodes[:2] if n.name != several.which(c))
         b.ctl("move", b.clients()[0]["client"], to, "--force")
     c = several.opened(b, guid)
     tap.wait_for(lambda: several.state(a)["exceptions"], 30, message="not heard of")
@@ -136,6 +140,14 @@ def moved(t):
         t.same((several.which(c), several.which(d)), (to, to),
                "an upgrade without Redis: a client that was moved is on one node")
     c.close()
+    bad = []
+    for _ in range(24):
+        guid = os.urandom(16)
+        with several.opened(a, guid) as c, several.opened(b, guid) as d:
+            where = {several.which(x) for x in (c, d)}
+            if len(where) > 1 or "f3" in where:
+                bad.append(where)
+    t.same(bad, [], "and so is who is new, and not on the one that all have drained")
     t.same((a.stop(), b.stop()), (0, 0), "both end with status 0")
 
 

@@ -808,6 +808,54 @@ map_exceptions(void **state)
 	shared_free(&new);
 }
 
+static void
+lie_homes(void *arg, const void *p, size_t n)
+{
+	(void)!homes_read(arg, p, n);
+}
+
+static int
+read_homes(void *arg, const void *p, size_t n)
+{
+	return homes_read(arg, p, n);
+}
+
+static void
+homes(void **state)
+{
+	struct nodes *old = nodes_new(), *new = nodes_new();
+	struct policy *p = policy();
+	struct tlv_out o = { .len = 0 };
+	struct node *a, *b;
+
+	(void)state;
+	nodes_apply(old, p, now);
+	a = nodes_find_name(old, "n1");
+	a->drain = true;
+	assert_true(nodes_agree(old));
+	a->drain = false;
+	node_unref(&a);
+	homes_write(&o, old);
+	nodes_apply(new, p, now);
+	assert_true(nodes_agree(new));
+	a = nodes_find_name(new, "n1");
+	b = nodes_find_name(new, "n2");
+	assert_int_equal(a->home_weight, 1);
+	assert_int_equal(homes_read(new, o.data, o.len), 0);
+	assert_true(a->agreed && a->home_weight == 0 && b->agreed && b->home_weight == 1);
+	lie(&o, lie_homes, new);
+	tlv_out_fini(&o);
+	/* Who is not named is nobody's home. */
+	assert_int_equal(homes_read(new, "", 0), 0);
+	assert_true(!b->agreed && b->home_weight == 0);
+	unknown(read_homes, new);
+	node_unref(&a);
+	node_unref(&b);
+	policy_unref(&p);
+	nodes_free(&old);
+	nodes_free(&new);
+}
+
 /* What operators have said. */
 
 static void
@@ -959,6 +1007,7 @@ main(void)
 		cmocka_unit_test(forgotten),
 		cmocka_unit_test(claims), cmocka_unit_test(died), cmocka_unit_test(many),
 		cmocka_unit_test(map_counts), cmocka_unit_test(map_exceptions),
+		cmocka_unit_test(homes),
 		cmocka_unit_test(orders),
 		cmocka_unit_test(levels),
 	};
