@@ -494,7 +494,8 @@ static void
 take_peers(struct keeper *k, const struct redisReply *r, uint64_t t)
 {
 	struct peer *p = k->info.peers;
-	bool agreed = k->usable, apart = false;
+	/* In young data somebody may not be back yet. */
+	bool agreed = k->usable && !k->unripe, apart = false;
 	size_t n = 0, len;
 	const char *rest;
 
