@@ -33,6 +33,7 @@ struct stand;
 struct state;
 struct stats;
 struct takeover;
+struct tlv_out;
 struct worker;
 
 /* What a reload changes. */
@@ -90,6 +91,12 @@ struct ctl_env {
 	 * orders something now would have it lost. NULL: never.
 	 */
 	bool (*told)(void *arg);
+	/*
+	 * Where clients belong, as all proxies know, from one process to the next. As homes_write()
+	 * and homes_read(); NULL: nobody needs to know.
+	 */
+	void (*write_homes)(void *arg, struct tlv_out *o);
+	int (*read_homes)(void *arg, const void *record, size_t len);
 };
 
 static inline bool

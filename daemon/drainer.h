@@ -57,8 +57,8 @@ struct tlv_out;
 void drainer_write(struct tlv_out *o, const struct drainer *d, uint64_t now_ms);
 /*
  * It holds here as well, on the same terms and from then on, but of nodes that the policy here has
- * not. Other proxies are not told: they were. 0, or -1: a bad record; those before the bad one
- * hold.
+ * not. Other proxies are told by keeper_read_drains(). 0, or -1: a bad record; those before the bad
+ * one hold.
  */
 int drainer_read(struct drainer *d, struct nodes *nodes, const void *record, size_t len)
     __attribute__((warn_unused_result));

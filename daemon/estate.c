@@ -16,6 +16,7 @@
 #include "policy/policy.h"
 #include "proxy/worker.h"
 #include "state/inherit.h"
+#include "state/keeper.h"
 #include "stats/inherit.h"
 #include "stats/stats.h"
 
@@ -24,13 +25,14 @@
 
 /* A room's record; more than this is none. */
 #define RECORD_MAX_BYTES (16U << 20)
-/* Claims, of which there may be more than that, are read when there are so many bytes of them. */
-#define CLAIMS_AT_ONCE (64U << 10)
+/* Of what there may be more than that: claims and exceptions. Read when there are so many bytes. */
+#define SOME_AT_ONCE (64U << 10)
 
 /* Whose record it is: never used again for something else. */
 enum estate_room {
 	ESTATE_STATS = 1, ESTATE_TRAFFIC, ESTATE_NODES, ESTATE_REFUSALS, ESTATE_DRAINS,
-	ESTATE_LEVEL, ESTATE_MAP, ESTATE_CLAIMS, ESTATE_ROOMS,
+	ESTATE_LEVEL, ESTATE_MAP, ESTATE_CLAIMS, ESTATE_ORDERS,
+	ESTATE_EXCEPTIONS, ESTATE_HOMES, ESTATE_ROOMS,
 };
 
 struct estate {
@@ -130,6 +132,18 @@ write_room(struct estate *e, enum estate_room room, bool all, struct tlv_out *o)
 	case ESTATE_CLAIMS:
 		claims_write(o, e->env->claims, all);
 		break;
+	case ESTATE_ORDERS:
+		if (all && e->env->keeper != NULL)
+			keeper_write_drains(e->env->keeper, o);
+		break;
+	case ESTATE_EXCEPTIONS:
+		if (all && e->env->shared != NULL)
+			shared_write_exceptions(o, e->env->shared);
+		break;
+	case ESTATE_HOMES:
+		if (all && e->env->write_homes != NULL)
+			e->env->write_homes(e->env->arg, o);
+		break;
 	case ESTATE_ROOMS:
 		break;
 	}
@@ -183,6 +197,12 @@ read_claims(struct estate *e, const uint8_t *p, size_t n)
 	return e->claims == NULL ? -1 : inherit_read(e->claims, p, n);
 }
 
+static int
+read_exceptions(struct estate *e, const uint8_t *p, size_t n)
+{
+	return e->env->shared == NULL ? 0 : shared_read_exceptions(e->env->shared, p, n);
+}
+
 /* Those that it still lives on are held here, too; those that it no longer names linger. */
 static int
 read_last_claims(struct estate *e, const uint8_t *p, size_t n)
@@ -234,6 +254,12 @@ read_room(struct estate *e, enum estate_room room, const uint8_t *p, size_t n)
 		return e->env->shared == NULL ? 0 : shared_read(e->env->shared, p, n);
 	case ESTATE_CLAIMS:
 		return read_last_claims(e, p, n);
+	case ESTATE_ORDERS:
+		return e->env->keeper == NULL ? 0 : keeper_read_drains(e->env->keeper, p, n);
+	case ESTATE_EXCEPTIONS:
+		return read_exceptions(e, p, n);
+	case ESTATE_HOMES:
+		return e->env->read_homes == NULL ? 0 : e->env->read_homes(e->env->arg, p, n);
 	case ESTATE_ROOMS:
 		break;
 	}
@@ -262,16 +288,17 @@ add_piece(struct estate *e, enum estate_room room, const struct takemsg *m)
 	return 0;
 }
 
-/* Those of it that are whole. */
+/* Those of it that are whole, of a room that is read as it comes. */
 static int
-read_some_claims(struct estate *e)
+read_some(struct estate *e, enum estate_room room)
 {
-	uint8_t *p = e->in[ESTATE_CLAIMS].bytes;
-	const size_t n = e->in[ESTATE_CLAIMS].len, whole = tlv_whole(p, n);
-	const int r = read_claims(e, p, whole);
+	uint8_t *p = e->in[room].bytes;
+	const size_t n = e->in[room].len, whole = tlv_whole(p, n);
+	const int r = room == ESTATE_CLAIMS ? read_claims(e, p, whole)
+	                                    : read_exceptions(e, p, whole);
 
 	memmove(p, p + whole, n - whole);
-	e->in[ESTATE_CLAIMS].len = n - whole;
+	e->in[room].len = n - whole;
 	return r;
 }
 
@@ -287,8 +314,9 @@ estate_heard(struct estate *e, const struct takemsg *m)
 	bad = e->in[room].bad || add_piece(e, room, m) == -1;
 	if (!bad && m->number < TAKE_PIECE)
 		bad = read_room(e, room, e->in[room].bytes, e->in[room].len) == -1;
-	else if (!bad && room == ESTATE_CLAIMS && e->in[room].len >= CLAIMS_AT_ONCE)
-		bad = read_some_claims(e) == -1;
+	else if (!bad && (room == ESTATE_CLAIMS || room == ESTATE_EXCEPTIONS) &&
+	    e->in[room].len >= SOME_AT_ONCE)
+		bad = read_some(e, room) == -1;
 	e->in[room].bad = bad;
 	if (m->number == TAKE_PIECE)
 		return;

@@ -328,6 +328,8 @@ gate_ctl_env(struct gate *g)
 		.leave = leave_verb,
 		.giving = giving_cb,
 		.told = all_told_cb,
+		.write_homes = gate_write_homes,
+		.read_homes = gate_read_homes,
 		.drainer = g->drainer,
 		.letgo = g->letgo,
 		.mover = g->mover,

@@ -17,6 +17,7 @@
 #include "inspect/ended.h"
 #include "inspect/vc_reset.h"
 #include "nodes/home.h"
+#include "nodes/inherit.h"
 #include "nodes/node.h"
 #include "policy/conf.h"
 #include "policy/policy.h"
@@ -141,6 +142,31 @@ gate_rehome(struct gate *g)
 	nodes_out(h, out);
 	homes_free(atomic_exchange(&g->homes_next, h));
 	keeper_nodes(g->keeper, nodes_hash(g), out);
+}
+
+void
+gate_write_homes(void *arg, struct tlv_out *o)
+{
+	struct gate *g = arg;
+
+	MAGIC_CHECK(g, GATE_MAGIC);
+	if (g->keeper != NULL && g->agreed)
+		homes_write(o, g->parts.nodes);
+}
+
+/* Without Redis there is nobody else to say so; with it, more is known by now. */
+int
+gate_read_homes(void *arg, const void *record, size_t len)
+{
+	struct gate *g = arg;
+	int r;
+
+	MAGIC_CHECK(g, GATE_MAGIC);
+	if (g->keeper == NULL || g->agreed)
+		return 0;
+	r = homes_read(g->parts.nodes, record, len);
+	g->agreed = r == 0;
+	return r;
 }
 
 /* What other proxies are told of drained nodes. */
@@ -311,9 +337,8 @@ news_post(struct map_news news)
 }
 
 static void
-drain_cb(void *arg, const struct order_said *said)
+drain_cb(void *arg)
 {
-	(void)said;
 	news_post((struct map_news){ .g = arg, .is_drain = true });
 }
 

@@ -120,6 +120,9 @@ void gate_drain(struct gate *g, struct node *n, const struct stand *s, enum gate
  * would be placed now.
  */
 void gate_rehome(struct gate *g);
+/* As of struct ctl_env; arg is the gate. */
+void gate_write_homes(void *arg, struct tlv_out *o);
+int gate_read_homes(void *arg, const void *record, size_t len);
 
 /* Adds an error where policy wants what this process cannot do. */
 void gate_check(const struct gate *g, const struct policy *p, struct errlist *e);

@@ -133,6 +133,9 @@ done_cb(void *arg, bool good, bool reloaded)
 	MAGIC_CHECK(g, GATE_MAGIC);
 	if (good && reloaded)
 		reloaded_cb(g);
+	else if (good)
+		/* Of drains and homes that have come. */
+		gate_rehome(g);
 	if (good && gate_serve(g) == 0)
 		return;
 	g->failed = true;

@@ -44,6 +44,15 @@ struct job {
 	void *arg[PARTING_MAX];
 };
 
+/* The other proxies that are there, and how many of them have answered. */
+struct asked {
+	size_t n, nanswered;
+	struct {
+		char token[TALK_TOKEN];
+		bool answered;
+	} of[KEEPER_PEERS_MAX];
+};
+
 struct letgo {
 	MAGIC_MEMBER
 	struct letgo_env env;
@@ -60,8 +69,7 @@ struct letgo {
 	uint32_t quiet_s;
 	uint32_t busy;
 	bool here;			/* the workers have answered */
-	size_t npeers, nanswered;
-	char answered[KEEPER_PEERS_MAX][TALK_TOKEN];
+	struct asked asked;
 	uint64_t said;			/* to the other proxies, so many times */
 	struct talk_seen seen;
 };
@@ -150,11 +158,11 @@ tell_who(struct letgo *l, enum talk_kind kind, const struct parting *p, uint32_t
 
 /* -1: they cannot be asked. */
 static int
-count_peers(const struct letgo *l, size_t *n)
+find_peers(const struct letgo *l, struct asked *a)
 {
 	struct keeper_info *info;
 
-	*n = 0;
+	*a = (struct asked){ .n = 0 };
 	if (l->env.shared == NULL)
 		return 0;
 	info = malloc(sizeof(*info));
@@ -165,9 +173,10 @@ count_peers(const struct letgo *l, size_t *n)
 	}
 	keeper_describe(*l->env.keeper, info);
 	for (size_t i = 0; i < info->npeers; i++)
-		*n += info->peers[i].same_secret;
+		if (info->peers[i].same_secret)
+			memcpy(a->of[a->n++].token, info->peers[i].token, TALK_TOKEN);
 	free(info);
-	return *n > 0 && l->env.secret->len == 0 ? -1 : 0;
+	return a->n > 0 && l->env.secret->len == 0 ? -1 : 0;
 }
 
 /* mask: of p. */
@@ -224,7 +233,7 @@ round_timer_cb(evutil_socket_t fd, short what, void *arg)
 static void
 round_look(struct letgo *l)
 {
-	if (l->done != NULL && l->here && l->nanswered >= l->npeers)
+	if (l->done != NULL && l->here && l->asked.nanswered == l->asked.n)
 		round_over(l, l->busy);
 }
 
@@ -243,9 +252,9 @@ parked_here(struct job *j)
 bool
 letgo_reaches(const struct letgo *l)
 {
-	size_t n;
+	struct asked a;
 
-	return count_peers(l, &n) == 0;
+	return find_peers(l, &a) == 0;
 }
 
 bool
@@ -256,7 +265,7 @@ letgo_ask(struct letgo *l, const struct parting *p, uint32_t quiet_s, letgo_f do
 	struct job *j;
 
 	if (l->closed || l->done != NULL || clock_ms() < l->again_ms ||
-	    count_peers(l, &l->npeers) == -1 ||
+	    find_peers(l, &l->asked) == -1 ||
 	    (j = job_new(l, WORKER_PARK, parked_here)) == NULL)
 		return false;
 	l->done = done;
@@ -265,12 +274,11 @@ letgo_ask(struct letgo *l, const struct parting *p, uint32_t quiet_s, letgo_f do
 	l->quiet_s = quiet_s;
 	l->busy = 0;
 	l->here = false;
-	l->nanswered = 0;
 	j->round = t.round = ++l->round;
 	event_add(l->timer, &tv);
 	job_run(j, p, quiet_s);
 	/* Who has no ClientGuid has no key there, and others have nobody of that. */
-	if (l->npeers > 0)
+	if (l->asked.n > 0)
 		tell_proxies(l, &t);
 	return true;
 }
@@ -355,14 +363,17 @@ static void
 heard_answer(struct letgo *l, const struct talk *t)
 {
 	if (l->done == NULL || t->round != l->round ||
-	    memcmp(t->to, shared_token(l->env.shared), TALK_TOKEN) != 0 ||
-	    l->nanswered == KEEPER_PEERS_MAX)
+	    memcmp(t->to, shared_token(l->env.shared), TALK_TOKEN) != 0)
 		return;
-	for (size_t i = 0; i < l->nanswered; i++)
-		if (memcmp(l->answered[i], t->from, TALK_TOKEN) == 0)
-			return;
-	memcpy(l->answered[l->nanswered++], t->from, TALK_TOKEN);
 	l->busy |= t->busy;
+	/* Who has come since answers as well, but in nobody's place. */
+	for (size_t i = 0; i < l->asked.n; i++) {
+		if (l->asked.of[i].answered ||
+		    memcmp(l->asked.of[i].token, t->from, TALK_TOKEN) != 0)
+			continue;
+		l->asked.of[i].answered = true;
+		l->asked.nanswered++;
+	}
 	round_look(l);
 }
 

@@ -50,6 +50,8 @@ enum {
 	ANSWER_BLOB = 7,
 };
 
+enum { HOMES_NODE = 1, HOME_ID = 1, HOME_WEIGHT = 2 };
+
 enum { TRAFFIC_NODE = 1, TRAFFIC_NAME = 1, TRAFFIC_WAY = 2 };
 
 /* Longer ago than that is never; no sum overflows. */
@@ -415,6 +417,79 @@ nodes_nobody_before(struct nodes *n)
 		list[--k]->before = 0;
 		node_unref(&list[k]);
 	}
+}
+
+void
+homes_write(struct tlv_out *o, struct nodes *n)
+{
+	struct node *list[2 * POL_NODES_MAX];
+	const size_t k = nodes_all(n, list, 2 * POL_NODES_MAX);
+
+	for (size_t i = 0; i < k; i++) {
+		struct node *x = list[i];
+
+		if (x->agreed) {
+			size_t at = tlv_begin(o, HOMES_NODE);
+
+			tlv_put_text(o, HOME_ID, x->id);
+			tlv_put_uint(o, HOME_WEIGHT, x->home_weight);
+			tlv_end(o, at);
+		}
+		node_unref(&list[i]);
+	}
+}
+
+static void
+no_homes(struct nodes *n)
+{
+	struct node *list[2 * POL_NODES_MAX];
+	const size_t k = nodes_all(n, list, 2 * POL_NODES_MAX);
+
+	for (size_t i = 0; i < k; i++) {
+		list[i]->agreed = false;
+		list[i]->home_weight = 0;
+		node_unref(&list[i]);
+	}
+}
+
+static void
+read_home(struct tlv_in *in, struct nodes *n)
+{
+	struct tlv_in x = tlv_sub(in);
+	char id[STATE_NODE_LEN] = "";
+	unsigned weight = 0;
+	struct node *node;
+
+	while (tlv_next(&x)) {
+		if (x.type == HOME_ID)
+			tlv_text(&x, id, sizeof(id));
+		else if (x.type == HOME_WEIGHT)
+			weight = (unsigned)tlv_uint(&x, UINT32_MAX);
+		else
+			tlv_unknown(&x);
+	}
+	in->bad |= x.bad;
+	node = in->bad ? NULL : nodes_find(n, id);
+	if (node == NULL)
+		return;
+	node->agreed = true;
+	node->home_weight = weight;
+	node_unref(&node);
+}
+
+int
+homes_read(struct nodes *n, const void *record, size_t len)
+{
+	struct tlv_in in = tlv_in(record, len);
+
+	no_homes(n);
+	while (tlv_next(&in)) {
+		if (in.type == HOMES_NODE)
+			read_home(&in, n);
+		else
+			tlv_unknown(&in);
+	}
+	return in.bad ? -1 : 0;
 }
 
 void

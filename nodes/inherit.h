@@ -25,6 +25,14 @@ int nodes_read(struct nodes *n, const void *record, size_t len, uint64_t now_ms)
 /* The process before this one has ended, and its connections to nodes with it. Main thread. */
 void nodes_nobody_before(struct nodes *n);
 
+/* Where clients belong, as nodes_agree() was said of last. Main thread. */
+void homes_write(struct tlv_out *o, struct nodes *n);
+/*
+ * The same here, of nodes that the policy here has. 0, or -1: a bad record; nodes_agree() is to be
+ * said then. Main thread.
+ */
+int homes_read(struct nodes *n, const void *record, size_t len) __attribute__((warn_unused_result));
+
 /* The bytes of each name in *sum beyond *told, which is as much from then on. */
 void traffic_write(struct tlv_out *o, struct nodes *n, const struct traffic *sum,
     struct traffic *told);

@@ -4,11 +4,15 @@
 #include "state/exceptions.h"
 
 #include "base/hash.h"
+#include "base/tlv.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include <uthash.h>
+
+/* Types are never used again for something else. */
+enum { EXCEPTIONS_EXCEPTION = 1, EXCEPTION_ID = 1, EXCEPTION_RECORD = 2 };
 
 struct exception {
 	uint8_t id[NAMES_ID_LEN];
@@ -117,4 +121,56 @@ size_t
 exceptions_count(const struct exceptions *m)
 {
 	return HASH_COUNT(m->all);
+}
+
+void
+exceptions_write(const struct exceptions *m, struct tlv_out *o)
+{
+	for (const struct exception *x = m->all; x != NULL; x = x->hh.next) {
+		size_t at = tlv_begin(o, EXCEPTIONS_EXCEPTION);
+
+		tlv_put(o, EXCEPTION_ID, x->id, NAMES_ID_LEN);
+		tlv_put(o, EXCEPTION_RECORD, x->bytes, x->len);
+		tlv_end(o, at);
+	}
+}
+
+static void
+read_exception(struct tlv_in *in, struct exceptions *m)
+{
+	struct tlv_in x = tlv_sub(in);
+	uint8_t id[NAMES_ID_LEN];
+	const uint8_t *record = NULL;
+	struct record known;
+	bool has_id = false;
+	size_t len = 0;
+
+	while (tlv_next(&x)) {
+		if (x.type == EXCEPTION_ID) {
+			tlv_copy(&x, id, sizeof(id));
+			has_id = true;
+		} else if (x.type == EXCEPTION_RECORD) {
+			record = x.value;
+			len = x.n;
+		} else {
+			tlv_unknown(&x);
+		}
+	}
+	in->bad |= x.bad || !has_id || len == 0 || len > RECORD_MAX;
+	if (!in->bad && !exceptions_get(m, id, &known))
+		(void)!exceptions_put(m, id, (const char *)record, len);
+}
+
+int
+exceptions_read(struct exceptions *m, const void *record, size_t n)
+{
+	struct tlv_in in = tlv_in(record, n);
+
+	while (tlv_next(&in)) {
+		if (in.type == EXCEPTIONS_EXCEPTION)
+			read_exception(&in, m);
+		else
+			tlv_unknown(&in);
+	}
+	return in.bad ? -1 : 0;
 }

@@ -13,6 +13,7 @@
 #define EXCEPTIONS_MAX 200000
 
 struct exceptions;
+struct tlv_out;
 
 struct exceptions *exceptions_new(void);
 void exceptions_free(struct exceptions **m);
@@ -26,5 +27,10 @@ bool exceptions_get(const struct exceptions *m, const uint8_t id[NAMES_ID_LEN], 
 /* All that there are have been put: what was not, twice in a row, is forgotten. */
 void exceptions_swept(struct exceptions *m);
 size_t exceptions_count(const struct exceptions *m);
+
+/* All of them, as one process hands them to the next, which may know some that are newer. */
+void exceptions_write(const struct exceptions *m, struct tlv_out *o);
+int exceptions_read(struct exceptions *m, const void *record, size_t n)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -39,4 +39,12 @@ void shared_write(struct tlv_out *o, struct shared *m);
 /* Adds it. 0, or -1: a bad record, of which nothing was added. */
 int shared_read(struct shared *m, const void *record, size_t n) __attribute__((warn_unused_result));
 
+/*
+ * The exceptions, where Redis is out of reach and cannot be asked for them: a list, or as much of
+ * one as ends with one of them. 0, or -1: a bad record; those before the bad one are known.
+ */
+void shared_write_exceptions(struct tlv_out *o, struct shared *m);
+int shared_read_exceptions(struct shared *m, const void *record, size_t n)
+    __attribute__((warn_unused_result));
+
 #endif

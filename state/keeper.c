@@ -69,6 +69,7 @@ struct keeper {
 	uint64_t tick_us, swept_ms, refused_ms;
 	unsigned pages;			/* of the sweep under way */
 	bool young;			/* the data that it goes through */
+	bool unripe;			/* the data was young at the last tick */
 	unsigned calls;			/* on their way */
 	struct orders *orders;
 	char name[PEER_NAME_MAX];	/* of this machine */
@@ -342,6 +343,22 @@ keeper_find_drain(struct keeper *k, const char *node, struct order_said *said)
 }
 
 void
+keeper_write_drains(struct keeper *k, struct tlv_out *o)
+{
+	orders_write(k->orders, o);
+}
+
+int
+keeper_read_drains(struct keeper *k, const void *record, size_t len)
+{
+	const int r = orders_read(k->orders, record, len);
+
+	wake_up(k->wake);
+	k->ops->drain(k->arg);
+	return r;
+}
+
+void
 keeper_tell_rests(struct keeper *k, const struct rests *r)
 {
 	pthread_mutex_lock(&k->lock);
@@ -409,7 +426,7 @@ take_orders(struct keeper *k, const struct redisReply *r)
 			fault_add(shared_faults(k->m), FAULT_BAD_VALUE);
 			break;
 		case 1:
-			k->ops->drain(k->arg, &said);
+			k->ops->drain(k->arg);
 			break;
 		}
 	}
@@ -451,6 +468,15 @@ leased(struct keeper *k, uint64_t epoch, bool lapsed)
 	shared_online(k->m, true, false);
 }
 
+/* In young data an older claim may have taken the place of ours, and nobody has told us. */
+static void
+note_ripe(struct keeper *k, bool ripe)
+{
+	if (ripe && k->unripe)
+		shared_again(k->m);
+	k->unripe = !ripe;
+}
+
 /* Once a minute, and not for what takes a moment to reach all. */
 static void
 warn_peer(struct keeper *k, const struct peer *p)
@@ -468,7 +494,8 @@ static void
 take_peers(struct keeper *k, const struct redisReply *r, uint64_t t)
 {
 	struct peer *p = k->info.peers;
-	bool agreed = k->usable, apart = false;
+	/* In young data somebody may not be back yet. */
+	bool agreed = k->usable && !k->unripe, apart = false;
 	size_t n = 0, len;
 	const char *rest;
 
@@ -528,7 +555,7 @@ ticked_cb(void *arg, const struct redisReply *r)
 	k->ticking = false;
 	if (r == NULL)
 		return;
-	if (reply_elements(r) != 5 || epoch == 0 || t == 0) {
+	if (reply_elements(r) != 6 || epoch == 0 || t == 0) {
 		link_fail(k->link, FAULT_PROTOCOL);
 		return;
 	}
@@ -546,8 +573,10 @@ ticked_cb(void *arg, const struct redisReply *r)
 	k->info.refused = status == TICK_REFUSED;
 	pthread_mutex_unlock(&k->lock);
 	/* What a proxy of another version has said is not for us, and ours is not for it. */
-	if (status != TICK_REFUSED)
+	if (status != TICK_REFUSED) {
+		note_ripe(k, reply_number(r, 5) != 0);
 		take_orders(k, reply_array(r, 3));
+	}
 	take_peers(k, reply_array(r, 4), t);
 	if (clock_ms() - k->swept_ms >= SWEEP_MS)
 		keeper_sweep(k, "0");

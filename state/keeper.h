@@ -15,13 +15,14 @@
 struct keeper;
 struct order_said;
 struct shared;
+struct tlv_out;
 
 /* Called on the keeper's thread, but for home(): wherever it is, under a lock. */
 struct keeper_ops {
 	/* The claim of key is another proxy's, for another node: its connections here must end. */
 	void (*lost)(void *arg, const struct state_key *key);
-	/* A drain order: another proxy's operator has given it, or it is repeated. */
-	void (*drain)(void *arg, const struct order_said *said);
+	/* There is a new drain order, of another proxy's operator, or from before an upgrade. */
+	void (*drain)(void *arg);
 	/* Through another proxy a client has said that it lost its connections. */
 	void (*reset)(void *arg, const struct state_reset *r);
 	/* Another proxy's state_tell(). False: that cannot be. */
@@ -50,6 +51,10 @@ void keeper_each_drain(struct keeper *k, void (*f)(void *arg, const struct order
     void *arg);
 /* The last one about that node; false: there is none. */
 bool keeper_find_drain(struct keeper *k, const char *node, struct order_said *said);
+/* As orders_write() and orders_read(). */
+void keeper_write_drains(struct keeper *k, struct tlv_out *o);
+int keeper_read_drains(struct keeper *k, const void *record, size_t len)
+    __attribute__((warn_unused_result));
 /* Whom we still have on drained nodes, as of now: the other proxies are told, once a second. */
 void keeper_tell_rests(struct keeper *k, const struct rests *r);
 /*

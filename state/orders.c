@@ -3,6 +3,8 @@
 
 #include "state/orders.h"
 
+#include "base/tlv.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +12,9 @@
 
 /* Nodes that operators have drained at some time. */
 #define ORDERS_MAX 1024
+
+/* Types are never used again for something else. */
+enum { ORDERS_ORDER = 1, ORDER_NODE = 1, ORDER_STAND = 2, ORDER_WHEN_MS = 3 };
 
 struct order {
 	char node[STATE_NODE_LEN];
@@ -214,4 +219,72 @@ orders_each(struct orders *o, uint64_t now_ms, void (*f)(void *arg, const struct
 		said_of(&x, now_ms, &said);
 		f(arg, &said);
 	}
+}
+
+void
+orders_write(struct orders *o, struct tlv_out *out)
+{
+	struct order x;
+
+	for (size_t i = 0; order_at(o, i, false, &x); i++) {
+		size_t at = tlv_begin(out, ORDERS_ORDER);
+
+		tlv_put_text(out, ORDER_NODE, x.node);
+		tlv_put_text(out, ORDER_STAND, x.stand);
+		tlv_put_uint(out, ORDER_WHEN_MS, x.when_ms);
+		tlv_end(out, at);
+	}
+}
+
+/* What is known may be later by now. */
+static void
+order_again(struct orders *o, const char *node, const char *stand, uint64_t when_ms)
+{
+	struct order *x;
+
+	pthread_mutex_lock(&o->lock);
+	x = order_of(o, node);
+	if (x != NULL && compare(x, when_ms, stand) > 0) {
+		x->when_ms = when_ms;
+		snprintf(x->stand, sizeof(x->stand), "%s", stand);
+		x->given = true;
+		x->there = false;
+	}
+	pthread_mutex_unlock(&o->lock);
+}
+
+static void
+read_order(struct tlv_in *in, struct orders *o)
+{
+	char node[STATE_NODE_LEN] = "", stand[ORDERS_TEXT] = "";
+	struct tlv_in x = tlv_sub(in);
+	uint64_t when_ms = 0;
+
+	while (tlv_next(&x)) {
+		if (x.type == ORDER_NODE)
+			tlv_text(&x, node, sizeof(node));
+		else if (x.type == ORDER_STAND)
+			tlv_text(&x, stand, sizeof(stand));
+		else if (x.type == ORDER_WHEN_MS)
+			when_ms = tlv_uint(&x, RECORD_WHEN_MAX);
+		else
+			tlv_unknown(&x);
+	}
+	in->bad |= x.bad || node[0] == '\0' || stand[0] == '\0';
+	if (!in->bad)
+		order_again(o, node, stand, when_ms);
+}
+
+int
+orders_read(struct orders *o, const void *record, size_t len)
+{
+	struct tlv_in in = tlv_in(record, len);
+
+	while (tlv_next(&in)) {
+		if (in.type == ORDERS_ORDER)
+			read_order(&in, o);
+		else
+			tlv_unknown(&in);
+	}
+	return in.bad ? -1 : 0;
 }

@@ -10,6 +10,7 @@
 #include "state/state.h"
 
 struct orders;
+struct tlv_out;
 
 /* "active", or what it is instead, and on which terms: opaque here. */
 #define ORDERS_TEXT 64
@@ -40,5 +41,14 @@ void orders_missing(struct orders *o, orders_send_f send, void *arg);
 bool orders_find(struct orders *o, const char *node, uint64_t now_ms, struct order_said *said);
 void orders_each(struct orders *o, uint64_t now_ms,
     void (*f)(void *arg, const struct order_said *said), void *arg);
+
+/*
+ * All of them, as one process hands them to the next: Redis may not have been there to be told, and
+ * they hold here as if they had been given here then. 0, or -1: a bad record; those before the bad
+ * one hold.
+ */
+void orders_write(struct orders *o, struct tlv_out *out);
+int orders_read(struct orders *o, const void *record, size_t len)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -20,9 +20,13 @@ peer_read(const struct redisReply *r, size_t i, uint64_t t, const char *tag, uin
 	char text[LINE_MAX_LEN], its_tag[NAMES_TAG_LEN + 1];
 	uint64_t until, its_nodes;
 	size_t len;
-	const char *line = reply_string(r, i + 1, &len);
+	const char *line, *token = reply_string(r, i, &len);
 
 	*p = (struct peer){ .age_ms = 0 };
+	if (token == NULL || len != NAMES_TOKEN_LEN)
+		return false;
+	memcpy(p->token, token, NAMES_TOKEN_LEN);
+	line = reply_string(r, i + 1, &len);
 	if (line == NULL || len >= sizeof(text))
 		return false;
 	memcpy(text, line, len);

@@ -7,9 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Until the year 33658. */
-#define WHEN_MAX 999999999999999ull
-
 int
 record_id(const struct record_seal *s, const char *label, const void *p, size_t n,
     uint8_t id[NAMES_ID_LEN])
@@ -66,7 +63,7 @@ record_make(struct record *r, const struct record_seal *s, const char *label, co
 	if (n == 0 || n >= STATE_NODE_LEN)
 		return;
 	snprintf(r->bytes, sizeof(r->bytes), "%c%015" PRIu64 "%s", RECORD_VERSION,
-	    when_ms > WHEN_MAX ? (uint64_t)WHEN_MAX : when_ms, text);
+	    when_ms > RECORD_WHEN_MAX ? RECORD_WHEN_MAX : when_ms, text);
 	n += RECORD_HEAD;
 	if (s->mac(s->arg, label, r->bytes, n, name, name_len, mac) == -1)
 		return;

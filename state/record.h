@@ -22,6 +22,7 @@ struct record_seal {
 #define RECORD_VERSION '3'
 #define RECORD_HEAD 16		/* version and time */
 #define RECORD_TAG 16
+#define RECORD_WHEN_MAX UINT64_C(999999999999999)	/* until the year 33658 */
 /* The longest node identity, and some room: more than this is nobody's record. */
 #define RECORD_MAX (RECORD_HEAD + STATE_NODE_LEN + RECORD_TAG)
 

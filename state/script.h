@@ -22,15 +22,16 @@
  *		s	says what this process holds. stay: how long the claim outlives a proxy
  *			that dies; "": no logon. A claim of the same node takes the older age; of
  *			another node, where others are live on it, they keep it: LOST. In young
- *			data the older of the two claims wins. n: of sessions that live here, what
- *			Redis is to have of each; SAID_OVER: it is over; SAID_LEFT: this process
- *			has no part in it any more, so it goes if nobody else holds the claim.
+ *			data the older of the two claims wins; the other's process finds out when
+ *			it says that again in ripe data. n: of sessions that live here, what Redis
+ *			is to have of each; SAID_OVER: it is over; SAID_LEFT: this process has no
+ *			part in it any more, so it goes if nobody else holds the claim.
  *		r	takes this process out. stay: how long it lingers at least; "": no word on
  *			that. Where there is no claim, one of record lingers; "": none. A claim
  *			that ends takes its exception with it, unless data is young, and so does
  *			one of a node in out that nobody holds any more.
  *	TICK	e d p peers; token gen version tag nodes name said
- *					-> { t, epoch, status, { field, value }*, { token, line }* }
+ *				-> { t, epoch, status, { field, value }*, { token, line }*, ripe }
  *		Renews the lease, under gen from now on. said: the epoch of which all has been said
  *		under gen; then nothing counts that was said under another. LAPSED: there was no
  *		lease, nothing that was said before counts. REFUSED: a proxy of another version is

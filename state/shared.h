@@ -32,7 +32,7 @@
  *     until all of it has been said again, and not at all once the lease was over.
  *  4. Who is known to hold a client keeps it against who is not. Only in young data, where nobody
  *     can be known yet, does the older claim win. Data is young until every proxy has said what it
- *     holds.
+ *     holds; then all say it again, for whose claim was the younger one is not told.
  *  5. An answer comes within three fifths of link_conf.timeout_ms, of claim and move together. A
  *     claim without answer is placed blindly: where it is known to be an exception, else home. A
  *     move without answer is refused: nobody knows where the client is then. So is a new client

@@ -164,7 +164,8 @@ shared_firm(struct state_hold *h, unsigned linger_ms)
 	table_lock(h->m);
 	if (e != NULL && !h->firm) {
 		h->firm = true;
-		e->linger_ms = linger_ms;
+		if (e->firm == 0 || e->linger_ms < linger_ms)
+			e->linger_ms = linger_ms;
 		if (e->firm++ == 0) {
 			e->dirty = true;
 			table_queue(h->m, e);

@@ -58,8 +58,10 @@ fact_add(struct shared *m, struct shared_fact *x, struct shared_node *sn)
 	struct shared_fact *old = fact_find(m, x->key.session_id, sn);
 
 	table_set_name(m, &x->key.node, sn);
-	if (old != NULL)
+	if (old != NULL) {
+		x->told = old->told;
 		table_fact_free(m, old);
+	}
 	HASH_ADD(hh, m->facts, key, sizeof(x->key), x);
 	if (!hash_has(x)) {
 		table_set_name(m, &x->key.node, NULL);
@@ -111,7 +113,7 @@ shared_fact_drop(struct shared *m, uint64_t session_id, const char *node, bool o
 		x = fact_find(m, session_id, sn);
 	/* Nobody can be told, or needs to be: it was never said. */
 	if (x != NULL && (!table_stands(x->e) ||
-	        (!over && x->what == FACT_THERE && x->round == 0))) {
+	        (!over && x->what == FACT_THERE && !x->told))) {
 		table_fact_free(m, x);
 	} else if (x != NULL && (over || x->what == FACT_THERE)) {
 		x->what = over ? FACT_OVER : FACT_LEFT;
@@ -183,6 +185,7 @@ facts_due(struct shared *m, struct shared_entry *e, size_t room, size_t *n, bool
 		next = TAILQ_NEXT(x, entry);
 		fact_say(x, &s[(*n)++]);
 		x->round = m->round;
+		x->told = true;
 		TAILQ_REMOVE(&e->facts, x, entry);
 		TAILQ_INSERT_TAIL(&e->facts, x, entry);
 	}

@@ -1,9 +1,10 @@
-/* shared_inherit.c: what was counted of the map that proxies share, for the next process */
+/* shared_inherit.c: what one process knows of the map that proxies share, for the next one */
 #include "config.h"
 
 #include "state/inherit.h"
 
 #include "base/tlv.h"
+#include "state/exceptions.h"
 #include "state/shared_priv.h"
 
 #include <string.h>
@@ -106,4 +107,25 @@ shared_read(struct shared *m, const void *record, size_t n)
 		return -1;
 	add_counts(m, &counts);
 	return 0;
+}
+
+void
+shared_write_exceptions(struct tlv_out *o, struct shared *m)
+{
+	table_lock(m);
+	/* Else the next one asks Redis. */
+	if (!m->online)
+		exceptions_write(m->exceptions, o);
+	table_unlock(m);
+}
+
+int
+shared_read_exceptions(struct shared *m, const void *record, size_t n)
+{
+	int r;
+
+	table_lock(m);
+	r = exceptions_read(m->exceptions, record, n);
+	table_unlock(m);
+	return r;
 }

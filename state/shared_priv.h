@@ -60,6 +60,7 @@ struct shared_fact {
 	struct shared_entry *e;		/* the claim of its client */
 	uint64_t round;			/* was said in that one */
 	enum { FACT_THERE, FACT_LEFT, FACT_OVER } what;
+	bool told;			/* Redis may have this, or what was said of it before */
 	size_t len;
 	TAILQ_ENTRY(shared_fact) entry;
 	UT_hash_handle hh;

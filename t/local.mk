@@ -460,6 +460,7 @@ E2E_TESTS = \
 	t/e2e/redis-leaving.t \
 	t/e2e/redis-many-claims.t \
 	t/e2e/redis-model.t \
+	t/e2e/redis-older.t \
 	t/e2e/redis-placement.t \
 	t/e2e/redis-proxy-death.t \
 	t/e2e/redis-shared-keys.t \

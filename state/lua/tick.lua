@@ -85,8 +85,9 @@ if not ripe and t - e >= NAMES_GRACE_MS then
 	end
 	if ripest and status ~= TICK_REFUSED then
 		redis.call('SET', began, str(e) .. ' ', 'PX', NAMES_DAY_MS)
+		ripe = true
 	end
 end
 redis.call('PEXPIRE', began, NAMES_DAY_MS)
 redis.call('PEXPIRE', drains, NAMES_DAY_MS)
-return { t, e, status, all(drains), seen }
+return { t, e, status, all(drains), seen, ripe and 1 or 0 }

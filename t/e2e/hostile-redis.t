@@ -70,7 +70,7 @@ def claim(rec, how=1, others=0, t=None):
 
 
 def tick(drains=b"*0\r\n", peers=b"*0\r\n", epoch=1, status=0):
-    return b"*5\r\n:%d\r\n:%d\r\n:%d\r\n" % (now_ms(), epoch, status) + drains + peers
+    return b"*6\r\n:%d\r\n:%d\r\n:%d\r\n%s%s:1\r\n" % (now_ms(), epoch, status, drains, peers)
 
 
 def leased(answer):

@@ -347,6 +347,30 @@ def away(t, nodes):
     more.stop()
 
 
+def first_back(t, nodes):
+    """Redis has lost all, and a proxy with a node of its own is there before the other one."""
+    r = redis.Server(t).start()
+    way = Way(t, r.port)
+    a = several.proxy(t, nodes, [r.endpoint], "a")
+    b = several.proxy(t, nodes, [way.endpoint], "b")
+    ripe(a, b)
+    several.agree(a, b)
+    r.kill()
+    way.cut()
+    tap.wait_for(lambda: not several.connected(a) and not several.connected(b), 5)
+    more = fake.FakeNode(t, "f4", "127.0.0.44").start()
+    a.reload(nodes=nodes + [more])
+    tap.wait_for(lambda: a.node_states().get("f4") == "up", 5, message="not up")
+    r.start()
+    tap.wait_for(lambda: several.connected(a), 20, 0.01)
+    time.sleep(1.5)
+    way.mend()
+    several.healed(a, b)
+    t.same(split(a, b), [], "who is back first does not take its nodes for everybody's")
+    ends(t, a, b)
+    more.stop()
+
+
 def replayed(t, nodes, r):
     """An order to end a client's connections, kept by somebody, and said once more."""
     a, b = several.pair(t, nodes, [r.endpoint])
@@ -425,6 +449,7 @@ def main(t):
         case(t, nodes, r)
         r.kill()
     away(t, nodes)
+    first_back(t, nodes)
     for n in nodes:
         n.stop()
     both(t, redis.Server(t).start())

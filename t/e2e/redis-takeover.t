@@ -5,6 +5,7 @@ import os
 import subprocess
 import threading
 
+import fake
 import gate
 import keyed
 import node
@@ -12,6 +13,7 @@ import redis
 import several
 import smb2
 import tap
+from flock import order
 
 why = node.missing() or redis.missing()
 if why:
@@ -102,6 +104,53 @@ def bind_all(t, a, b, sessions, what):
         x.c.close()
 
 
+def ordered(t, a, b, r, n, what, state, f):
+    """An order without Redis, and an upgrade: the others are told by the successor."""
+    r.kill()
+    # nobody is quiet for so long
+    order(a, what, n, quiet_ms=3600000, force=True)
+    f()
+    r.start()
+    several.healed(a, b)
+    t.comes(lambda: [g.node_states()[n.name] for g in (a, b)], [state] * 2,
+            "%s without Redis: both proxies follow once it is back" % what)
+
+
+def moved(t):
+    """A client that is not where the hash would have it, and known to be, and a node that takes
+    nobody new: also without Redis."""
+    nodes = [fake.FakeNode(t, "f%d" % i, "127.0.0.%d" % (40 + i)).start() for i in (1, 2, 3)]
+    r = redis.Server(t).start()
+    a, b = several.pair(t, nodes, [r.endpoint])
+    tap.wait_for(lambda: all(several.ripe(g) for g in (a, b)), 15, message="not ripe")
+    order(a, "drain", nodes[2])
+    tap.wait_for(lambda: b.node_states()["f3"] == "drain", 20, message="no drain")
+    several.agree(a, b)
+    guid = os.urandom(16)
+    with several.opened(b, guid) as c:
+        c.login()
+        to = next(n.name for n in nodes[:2] if n.name != several.which(c))
+        b.ctl("move", b.clients()[0]["client"], to, "--force")
+    c = several.opened(b, guid)
+    tap.wait_for(lambda: several.state(a)["exceptions"], 30, message="not heard of")
+    r.kill()
+    tap.wait_for(lambda: not several.connected(a) and not several.connected(b), 10)
+    upgrade(t, a)
+    with several.opened(a, guid) as d:
+        t.same((several.which(c), several.which(d)), (to, to),
+               "an upgrade without Redis: a client that was moved is on one node")
+    c.close()
+    bad = []
+    for _ in range(24):
+        guid = os.urandom(16)
+        with several.opened(a, guid) as c, several.opened(b, guid) as d:
+            where = {several.which(x) for x in (c, d)}
+            if len(where) > 1 or "f3" in where:
+                bad.append(where)
+    t.same(bad, [], "and so is who is new, and not on the one that all have drained")
+    t.same((a.stop(), b.stop()), (0, 0), "both end with status 0")
+
+
 def main(t):
     nodes = node.cluster(t, 2)
     r = redis.Server(t).start()
@@ -118,19 +167,20 @@ def main(t):
     t.ok(strangers.good > UPGRADES and not strangers.bad,
          "%d clients came meanwhile, through both: none was refused, or met a stranger's node" %
          strangers.good, *strangers.bad[:5])
-    r.kill()
-    round_(t, a, b, sessions, "without Redis")
-    r.start()
-    several.healed(a, b)
+    ordered(t, a, b, r, nodes[0], "drain", "drain",
+            lambda: round_(t, a, b, sessions, "without Redis"))
     # each session is a client's, and its keys are said again with that one's claim
     tap.wait_for(lambda: len(r.do("KEYS", "smbgate:*:f:*")) >= SESSIONS, 60,
                  message="not all is said again")
     bind_all(t, a, b, sessions, "and when it is back")
     t.comes(lambda: len({p["name"] for p in several.state(b).get("peers", [])}), 1,
             "the other proxy has one peer, as before")
+    ordered(t, a, b, r, nodes[0], "undrain", "up",
+            lambda: round_(t, a, b, sessions, "without Redis once more"))
     for x in sessions:
         x.c.close()
     t.same((a.stop(), b.stop()), (0, 0), "both end with status 0")
+    moved(t)
 
 
 with tap.Test(deadline=180) as test:

@@ -758,6 +758,104 @@ map_counts(void **state)
 	shared_free(&new);
 }
 
+static void
+lie_exceptions(void *arg, const void *p, size_t n)
+{
+	(void)!shared_read_exceptions(arg, p, n);
+}
+
+static int
+read_exceptions(void *arg, const void *p, size_t n)
+{
+	return shared_read_exceptions(arg, p, n);
+}
+
+static void
+map_exceptions(void **state)
+{
+	static const int one = 1;
+	const struct record_seal seal = { .arg = &one, .mac = mac };
+	struct link_conf conf = { .timeout_ms = 1000 };
+	struct shared *old = shared_new(&conf, &seal, 10), *new = shared_new(&conf, &seal, 10);
+	struct tlv_out o = { .len = 0 };
+	uint8_t id[NAMES_ID_LEN] = { 0 };
+	struct record r;
+
+	(void)state;
+	for (uint8_t i = 0; i < 3; i++) {
+		id[0] = i;
+		record_make(&r, &seal, "claim", id, sizeof(id), 500, "n1=10.0.0.1:445");
+		assert_int_equal(shared_note_exception(old, id, r.bytes, r.len), 0);
+		if (i == 2)
+			assert_int_equal(shared_note_exception(new, id, r.bytes, r.len), 0);
+	}
+	/* With Redis there, the next one asks that. */
+	shared_online(old, true, false);
+	shared_write_exceptions(&o, old);
+	assert_int_equal(o.len, 0);
+	shared_online(old, false, false);
+	shared_write_exceptions(&o, old);
+	assert_int_equal(shared_read_exceptions(new, o.data, o.len), 0);
+	assert_int_equal(shared_exceptions(new), 3);
+	lie(&o, lie_exceptions, new);
+	tlv_out_fini(&o);
+	unknown(read_exceptions, new);
+	/* Neither whose it is, nor where. */
+	tlv_put(&o, 1, "", 0);
+	assert_int_equal(shared_read_exceptions(new, o.data, o.len), -1);
+	tlv_out_fini(&o);
+	shared_free(&old);
+	shared_free(&new);
+}
+
+static void
+lie_homes(void *arg, const void *p, size_t n)
+{
+	(void)!homes_read(arg, p, n);
+}
+
+static int
+read_homes(void *arg, const void *p, size_t n)
+{
+	return homes_read(arg, p, n);
+}
+
+static void
+homes(void **state)
+{
+	struct nodes *old = nodes_new(), *new = nodes_new();
+	struct policy *p = policy();
+	struct tlv_out o = { .len = 0 };
+	struct node *a, *b;
+
+	(void)state;
+	nodes_apply(old, p, now);
+	a = nodes_find_name(old, "n1");
+	a->drain = true;
+	assert_true(nodes_agree(old));
+	a->drain = false;
+	node_unref(&a);
+	homes_write(&o, old);
+	nodes_apply(new, p, now);
+	assert_true(nodes_agree(new));
+	a = nodes_find_name(new, "n1");
+	b = nodes_find_name(new, "n2");
+	assert_int_equal(a->home_weight, 1);
+	assert_int_equal(homes_read(new, o.data, o.len), 0);
+	assert_true(a->agreed && a->home_weight == 0 && b->agreed && b->home_weight == 1);
+	lie(&o, lie_homes, new);
+	tlv_out_fini(&o);
+	/* Who is not named is nobody's home. */
+	assert_int_equal(homes_read(new, "", 0), 0);
+	assert_true(!b->agreed && b->home_weight == 0);
+	unknown(read_homes, new);
+	node_unref(&a);
+	node_unref(&b);
+	policy_unref(&p);
+	nodes_free(&old);
+	nodes_free(&new);
+}
+
 /* What operators have said. */
 
 static void
@@ -908,7 +1006,8 @@ main(void)
 		cmocka_unit_test(flapping), cmocka_unit_test(traffic),
 		cmocka_unit_test(forgotten),
 		cmocka_unit_test(claims), cmocka_unit_test(died), cmocka_unit_test(many),
-		cmocka_unit_test(map_counts),
+		cmocka_unit_test(map_counts), cmocka_unit_test(map_exceptions),
+		cmocka_unit_test(homes),
 		cmocka_unit_test(orders),
 		cmocka_unit_test(levels),
 	};

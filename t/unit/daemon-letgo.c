@@ -357,8 +357,10 @@ static void
 proxies(size_t n)
 {
 	others.npeers = n + 1;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		others.peers[i].same_secret = true;
+		snprintf(others.peers[i].token, sizeof(others.peers[i].token), "p%zu", i + 2);
+	}
 }
 
 /* Of Redis' clock, of which nothing is known here. */
@@ -440,6 +442,9 @@ together(void **state)
 	assert_int_equal(f->ntold, 1);
 	assert_int_equal(f->told[0].kind, TALK_PARK);
 	assert_int_equal(f->told[0].who.n, PARTING_MAX);
+	/* One that has just come, and was not waited for: also before the others. */
+	t = answer_of(f, "p9", 0);
+	letgo_heard(f->l, &t);
 	t = answer_of(f, "p2", 2);
 	letgo_heard(f->l, &t);
 	letgo_heard(f->l, &t);

@@ -253,6 +253,37 @@ test_facts_unheard(void **state)
 	leave_last(&h);
 }
 
+/* What a proxy has said of its part in a session it takes back, whether or not that was heard. */
+static void
+test_facts_left(void **state)
+{
+	struct state_hold h;
+	struct shared_op op;
+	char text[4][64];
+
+	(void)state;
+	live(&h, 1);
+	put_fact(&h, 7, N1, "abc");
+	assert_int_equal(take_facts(&op, text, 4), 1);
+	answer_facts(&op, -1);
+	shared_fact_drop(map, 7, N1, false);
+	assert_int_equal(said_facts(text, 4), 1);
+	assert_string_equal(text[0], "?");
+	/* Or it has said something else of it before. */
+	put_fact(&h, 8, N1, "abc");
+	assert_int_equal(said_facts(text, 4), 1);
+	put_fact(&h, 8, N1, "def");
+	shared_fact_drop(map, 8, N1, false);
+	assert_int_equal(said_facts(text, 4), 1);
+	assert_string_equal(text[0], "?");
+	/* But nothing of what it has never said. */
+	put_fact(&h, 9, N1, "abc");
+	shared_fact_drop(map, 9, N1, false);
+	assert_int_equal(said_facts(text, 4), 0);
+	assert_int_equal(shared_facts(map), 0);
+	leave_last(&h);
+}
+
 /* What others are to be told waits for Redis; of too much, the oldest goes. */
 static void
 test_news_wait(void **state)
@@ -289,6 +320,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_facts_crowd, claims_begin, claims_end),
 		cmocka_unit_test_setup_teardown(test_facts_end, claims_begin, claims_end),
 		cmocka_unit_test_setup_teardown(test_facts_unheard, claims_begin, claims_end),
+		cmocka_unit_test_setup_teardown(test_facts_left, claims_begin, claims_end),
 		cmocka_unit_test_setup_teardown(test_news_wait, claims_begin, claims_end),
 	};
 

@@ -1,6 +1,7 @@
 /* state-orders.c: operators' orders on several proxies: all go by the same one in the end */
 #include "config.h"
 
+#include "base/tlv.h"
 #include "state/orders.h"
 
 #include <setjmp.h>
@@ -158,6 +159,44 @@ test_crowd(void **state)
 	}
 }
 
+/* What was given without Redis goes on with an upgrade; what is later, and known, stays. */
+static void
+test_upgrade(void **state)
+{
+	struct tlv_out out = { .len = 0 };
+	struct orders *o[3];
+
+	(void)state;
+	begin(o, 3);
+	orders_give(o[0], N1, "drain", 500);
+	for (int i = 0; i < 3; i++)
+		(void)tick(o[i]);
+	orders_give(o[0], N1, "active", 501);
+	orders_write(o[0], &out);
+	/* The next one knows already what Redis has, */
+	assert_int_equal(orders_read(o[1], out.data, out.len), 0);
+	goes_by(o[1], "active");
+	assert_int_equal(tick(o[1]), 0);
+	assert_int_equal(tick(o[2]), 1);
+	goes_by(o[2], "active");
+	/* or something later than that. */
+	orders_give(o[2], N1, "maint", 502);
+	assert_int_equal(orders_read(o[2], out.data, out.len), 0);
+	goes_by(o[2], "maint");
+	assert_int_equal(tick(o[2]), 0);
+	assert_int_equal(tick(o[1]), 1);
+	/* It may end anywhere, and then it says nothing else. */
+	for (size_t n = 1; n < out.len; n++) {
+		assert_int_equal(orders_read(o[1], out.data, n), -1);
+		goes_by(o[1], "maint");
+	}
+	tlv_out_fini(&out);
+	tlv_put(&out, 1, "", 0);
+	assert_int_equal(orders_read(o[1], out.data, out.len), -1);
+	tlv_out_fini(&out);
+	end(o, 3);
+}
+
 /* What is no order, and the last one of each node. */
 static void
 test_others(void **state)
@@ -195,6 +234,7 @@ main(void)
 		cmocka_unit_test(test_later),
 		cmocka_unit_test(test_same_time),
 		cmocka_unit_test(test_crowd),
+		cmocka_unit_test(test_upgrade),
 		cmocka_unit_test(test_others),
 	};
 

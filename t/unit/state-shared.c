@@ -150,6 +150,31 @@ test_decider_leaves(void **state)
 	leave_last(&h[0]);
 }
 
+/* Of several that have logged on, it lingers as long as the one that needs it longest. */
+static void
+test_lingers_longest(void **state)
+{
+	struct state_hold h[2];
+	struct state_claim c;
+	struct shared_op op;
+	struct shared_result r = { .how = HOW_HELD };
+	struct state_key lost;
+
+	(void)state;
+	join(&h[0], 1, N1, N1, &c);
+	answer('c', HOW_MADE, N1, 500, 0);
+	told(&h[0], &c);
+	shared_settle(&h[0]);
+	shared_firm(&h[0], 60000);
+	assert_int_equal(join(&h[1], 1, N1, N1, &c), SHARED_NOW);
+	shared_firm(&h[1], 0);
+	assert_int_equal(shared_take(map, &op, 1, true), 1);
+	assert_int_equal(op.stay_ms, 60000);
+	assert_false(shared_done(map, &op, &r, &lost));
+	leave(&h[1]);
+	leave_last(&h[0]);
+}
+
 /* No answer in time: home, or where it is known to be; and whatever Redis says later. */
 static void
 test_blind(void **state)
@@ -648,6 +673,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_decides_first, claims_begin, claims_end),
 		cmocka_unit_test_setup_teardown(test_decides_late, claims_begin, claims_end),
 		cmocka_unit_test_setup_teardown(test_decider_leaves, claims_begin, claims_end),
+		cmocka_unit_test_setup_teardown(test_lingers_longest, claims_begin, claims_end),
 		cmocka_unit_test_setup_teardown(test_blind, claims_begin, claims_end),
 		cmocka_unit_test_setup_teardown(test_out, claims_begin, claims_end),
 		cmocka_unit_test_setup_teardown(test_unsure, claims_begin, claims_end),
