@@ -201,10 +201,10 @@ test_more(void **state)
 
 /* The other line of a proxy: it is of this cluster, or of another one. */
 static bool
-peer(const char *line, struct peer *p)
+peer_of(size_t token_len, const char *line, struct peer *p)
 {
-	char name[] = "t";
-	struct redisReply token = { .type = REDIS_REPLY_STRING, .str = name, .len = 1 };
+	char name[] = "0123456789abcdef";
+	struct redisReply token = { .type = REDIS_REPLY_STRING, .str = name, .len = token_len };
 	struct redisReply text = { .type = REDIS_REPLY_STRING, .len = strlen(line) };
 	struct redisReply *both[] = { &token, &text };
 	const struct redisReply all = { .type = REDIS_REPLY_ARRAY, .elements = 2,
@@ -218,6 +218,12 @@ peer(const char *line, struct peer *p)
 	return is;
 }
 
+static bool
+peer(const char *line, struct peer *p)
+{
+	return peer_of(NAMES_TOKEN_LEN, line, p);
+}
+
 static void
 test_peer(void **state)
 {
@@ -228,6 +234,8 @@ test_peer(void **state)
 	assert_true(peer("14000 3 0123abcd 0000000000000007 here", &p));
 	assert_true(p.same_secret && p.same_nodes && p.age_ms == 1000);
 	assert_string_equal(p.name, "here");
+	assert_string_equal(p.token, "0123456789abcdef");
+	assert_false(peer_of(NAMES_TOKEN_LEN - 1, "14000 3 0123abcd 0000000000000007 here", &p));
 	assert_true(peer("10000 3 0123abce 0000000000000007 a\x1b[1m;", &p));
 	assert_true(!p.same_secret && p.same_nodes && p.age_ms == NAMES_LEASE_MS);
 	assert_string_equal(p.name, "a??1m?");
