@@ -6,11 +6,15 @@ this in their names; SMBGATE_JSON: a file for the table.  For hours: contrib/soa
 import json
 import os
 import random
+import resource
 import signal
 import statistics
+import subprocess
+import sys
 import threading
 import time
 
+import front
 import gate
 import keyed
 import node
@@ -19,10 +23,16 @@ import redis
 import several
 import smb2
 import tap
+import way
 
 why = node.missing() or redis.missing() or gate.missing()
+if why is None and subprocess.run(["unshare", "-n", "true"]).returncode:
+    why = "no network namespaces here"
 if why:
     tap.skip_all(why)
+if "SMBGATE_TEST_NETNS" not in os.environ:     # packets are dropped in a network of its own
+    os.execvpe("unshare", ["unshare", "-n", sys.executable, os.path.abspath(__file__)],
+               dict(os.environ, SMBGATE_TEST_NETNS="1"))
 
 SECONDS = float(os.environ.get("SMBGATE_SECONDS", "0"))
 SEED = int(os.environ.get("SMBGATE_SEED", "0")) or random.randrange(1, 1 << 32)
@@ -43,9 +53,13 @@ class Site:
         self.nodes = node.cluster(t, 3)
         node.share_data(self.nodes)
         self.redis = redis.Server(t).start()
-        self.gates = several.pair(t, self.nodes, [self.redis.endpoint], health=HEALTH,
-                                  keytab=keyed.light_keytab(t), interfaces={"lan": ANNOUNCE},
-                                  state={"timeout": "5s"})
+        # Each has a way to Redis of its own.
+        self.ways = [way.Way(t, self.redis.port) for _ in range(2)]
+        keytab = keyed.light_keytab(t)
+        self.gates = [several.proxy(t, self.nodes, [w.endpoint], "gate%d" % (i + 1),
+                                    health=HEALTH, keytab=keytab, interfaces={"lan": ANNOUNCE},
+                                    state={"timeout": "5s"}) for i, w in enumerate(self.ways)]
+        several.healed(*self.gates)
         self.paths, self.busy = {}, set()
         for g in self.gates:
             kinds = (("signed", {"sign": True}, 0x0311), ("sealed", {"seal": True}, 0x0311),
@@ -129,6 +143,32 @@ def one_smbd_killed(site, rng):
     return lambda: None, there
 
 
+def nft(text):
+    subprocess.run(["nft", "-f", "-"], input=text, text=True, check=True)
+
+
+def node_vanished(site, rng):
+    """Nothing reaches it, and nothing comes from it; nobody is told."""
+    n = some_node(site, rng)
+    nft("table inet soak { chain in { type filter hook input priority 0;"
+        " ip daddr %s drop; ip saddr %s drop; }; }" % (n.addr, n.addr))
+    return lambda: nft("delete table inet soak"), at_node(site, n)
+
+
+def client_vanished(site, rng):
+    """Nobody hears of its end; it comes back under the same name."""
+    w = rng.choice(site.through())
+    w.vanish()
+    return lambda: None, {w}
+
+
+def client_asleep(site, rng):
+    """It has asked for something, and does not take the answer."""
+    w = rng.choice(site.through())
+    w.sleep()
+    return w.wake, set()
+
+
 def drained(site, rng):
     n, g = some_node(site, rng), some_gate(site, rng)
     g.ctl("drain", n.name)
@@ -157,10 +197,20 @@ def smbgate_killed(site, rng):
     return lambda: g.start(nodes_up=False), at_gate(site, g)
 
 
-def smbgate_stopped(site, rng):
+def smbgate_stopped(patient):
+    def fault(site, rng):
+        g = some_gate(site, rng)
+        g.proc.send_signal(signal.SIGSTOP)
+        return lambda: g.proc.send_signal(signal.SIGCONT), set() if patient else at_gate(site, g)
+    return fault
+
+
+def descriptors_gone(site, rng):
+    """smbgate gets no more of them; what it has goes on."""
     g = some_gate(site, rng)
-    g.proc.send_signal(signal.SIGSTOP)
-    return lambda: g.proc.send_signal(signal.SIGCONT), set()
+    was = resource.prlimit(g.proc.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(g.proc.pid, resource.RLIMIT_NOFILE, (g.fds(), was[1]))
+    return lambda: resource.prlimit(g.proc.pid, resource.RLIMIT_NOFILE, was), set()
 
 
 def helper_killed(name):
@@ -183,6 +233,24 @@ def redis_stopped(site, _):
     return site.redis.cont, set()
 
 
+def redis_full(site, _):
+    site.redis.do("CONFIG", "SET", "maxmemory", "1")
+    return lambda: site.redis.do("CONFIG", "SET", "maxmemory", "0"), set()
+
+
+def redis_slow(site, _):
+    for w in site.ways:
+        w.delay(0.2, 0.2)
+    return lambda: [w.delay() for w in site.ways], set()
+
+
+def redis_cut_off(site, rng):
+    """From one of the two."""
+    w = rng.choice(site.ways)
+    w.cut()
+    return w.mend, set()
+
+
 def redis_flushed(site, _):
     site.redis.do("FLUSHALL")
     return lambda: None, set()
@@ -193,17 +261,26 @@ FAULTS = [f for f in (
     ("smbd killed, back after 1 s", smbd_killed, 1.0, "node"),
     ("smbd of one client killed", one_smbd_killed, 0.2, "node"),
     ("smbd stopped for 6 s", smbd_stopped, 6.0, "node"),
+    ("node vanishes for 12 s", node_vanished, 12.0, "node"),
     ("node drained for 1 s", drained, 1.0, "node"),
     ("policy reloaded", reloaded, 0.2, "gate"),
     ("smbgate upgraded", upgraded, 0.2, "gate"),
     ("smbgate killed, back after 1 s", smbgate_killed, 1.0, "gate"),
-    ("smbgate stopped for 3 s", smbgate_stopped, 3.0, "gate"),
+    ("smbgate stopped for 3 s", smbgate_stopped(True), 3.0, "gate"),
+    # for longer than its lease, and than clients wait
+    ("smbgate stopped for 40 s", smbgate_stopped(False), 40.0, "gate"),
+    ("no descriptors left for 2 s", descriptors_gone, 2.0, "gate"),
+    ("client vanishes", client_vanished, 0.2, "client"),
+    ("client asleep for 6 s", client_asleep, 6.0, "client"),
     ("smbgate-keyd killed", helper_killed("smbgate-keyd"), 0.2, "keyd"),
     ("keyd's guard killed", helper_killed("smbgate-guard"), 0.2, "keyd"),
     ("Redis killed, back after 1 s", redis_killed, 1.0, "redis"),
     ("Redis stopped for 2 s", redis_stopped, 2.0, "redis"),
     ("Redis flushed", redis_flushed, 0.2, "redis"),
-) if os.environ.get("SMBGATE_FAULTS", "") in f[0]]
+    ("Redis out of memory for 2 s", redis_full, 2.0, "redis"),
+    ("Redis 0.4 s away for 3 s", redis_slow, 3.0, "redis"),
+    ("Redis cut off from one for 3 s", redis_cut_off, 3.0, "redis"),
+) if os.environ.get("SMBGATE_FAULTS", "") in f[0] and (SECONDS or f[2] < 20)]
 
 
 class Row:
@@ -320,6 +397,7 @@ def table(t, rows, lost):
 
 def main(t):
     t.diag("seed %d, %g s" % (SEED, SECONDS))
+    front.own_network()
     site = Site(t)
     tap.wait_for(lambda: all(w.acked >= 3 for w in site.paths), 60,
                  message=lambda: "nobody writes: %r" % [w.notes for w in site.paths])
@@ -333,7 +411,8 @@ def main(t):
     t.same(wrong, [], "%d acknowledged blocks: none lost, none wrong" % acked)
     table(t, rows, {"acknowledged": acked, "wrong": len(wrong)})
     for g in site.gates:
-        t.ok(tap.wait_for(lambda: not g.live_connections(), 20), "%s: no connection is left" %
+        # Whoever has vanished is found by a keepalive.
+        t.ok(tap.wait_for(lambda: not g.live_connections(), 60), "%s: no connection is left" %
              g.name)
         t.same(g.stop(), 0, "%s ends with status 0" % g.name)
 

@@ -4,6 +4,7 @@ flushed; only then it counts as acknowledged.  After an error the client comes b
 does, and writes the same block again.  What was acknowledged has to be in the file in the end."""
 
 import os
+import socket
 import struct
 import threading
 import time
@@ -13,6 +14,7 @@ import smb2
 BLOCK = 64
 TROUBLE = (OSError, smb2.Closed, smb2.Broken, smb2.Status)
 WAITS_S = 10        # for an answer, as a client that has given up on its server
+TCP_REPAIR = 19
 
 
 def block(name, number):
@@ -29,6 +31,8 @@ class Writer(threading.Thread):
         self.file = "o-%s-%s" % (name, os.urandom(4).hex())
         self.guid = os.urandom(16)
         self.over, self.lock = threading.Event(), threading.Lock()
+        self.awake, self.vanishing = threading.Event(), threading.Event()
+        self.awake.set()
         self.acked, self.lost_link, self.notes = 0, 0, []
         self.last, self.longest = time.monotonic(), 0.0
         self.node = None        # where it is, by the server's GUID
@@ -42,8 +46,20 @@ class Writer(threading.Thread):
             self.longest = 0.0
             return longest
 
+    def sleep(self):
+        """It takes no answer, until wake()."""
+        self.awake.clear()
+
+    def wake(self):
+        self.awake.set()
+
+    def vanish(self):
+        """It is gone without a word to anybody, and comes back."""
+        self.vanishing.set()
+
     def end(self):
         self.over.set()
+        self.awake.set()
         self.join(WAITS_S * 3)
         return self
 
@@ -72,7 +88,13 @@ class Writer(threading.Thread):
         self.conn.write(self.s, self.tid, self.fid, self.acked * BLOCK,
                         block(self.name, self.acked))
         body = struct.pack("<HHI", 24, 0, 0) + self.fid
-        self.conn.check(self.conn.call(smb2.FLUSH, body, session=self.s, tid=self.tid), "flush")
+        m = self.conn.build(smb2.FLUSH, body, session=self.s, tid=self.tid)
+        if self.s.seal:
+            self.conn.send_sealed(m, self.s)
+        else:
+            self.conn.send_frame(m)
+        self.awake.wait()
+        self.conn.check(self.conn.answers([smb2.Msg(m).mid])[0], "flush")
         with self.lock:
             now = time.monotonic()
             self.acked += 1
@@ -89,6 +111,11 @@ class Writer(threading.Thread):
     def run(self):
         while not self.over.is_set():
             try:
+                if self.vanishing.is_set() and self.conn is not None:
+                    self.vanishing.clear()
+                    # Closed then, it is without FIN or RST.
+                    self.conn.sock.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
+                    self._leave()
                 if self.conn is None:
                     self._come()
                 self._write()
