@@ -63,7 +63,9 @@ class Between:
             for key, _ in self.sel.select():
                 f, leg = key.data
                 with self.lock:
-                    f(leg)
+                    # It may have been ended since.
+                    if self.sel.get_map().get(key.fd) is key:
+                        f(leg)
 
     def accepted(self, _):
         here = self.listener.accept()[0]
