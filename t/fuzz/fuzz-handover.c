@@ -1,5 +1,5 @@
 /* fuzz-handover.c: libFuzzer target: what another smbgate hands over, beside connections */
-/* for: stats/inherit.c nodes/inherit.c state/inherit.c */
+/* for: stats/inherit.c nodes/inherit.c state/inherit.c state/orders.c */
 #include "config.h"
 
 #include "base/addr.h"
@@ -11,6 +11,7 @@
 #include "state/inherit.h"
 #include "state/link_conf.h"
 #include "state/local.h"
+#include "state/orders.h"
 #include "state/record.h"
 #include "state/shared.h"
 #include "state/state.h"
@@ -150,11 +151,93 @@ fuzz_shared(const uint8_t *p, size_t n)
 	shared_free(&m);
 }
 
+static void
+fuzz_homes(const uint8_t *p, size_t n)
+{
+	struct pol_node pn = { .name = "n1", .weight = 1 };
+	struct policy policy = { .nodes = &pn, .nnodes = 1 };
+	struct nodes *nodes = nodes_new();
+	struct tlv_out o = { .len = 0 };
+
+	if (addrport_parse(&pn.address, "10.0.0.1:445", 0) == -1)
+		abort();
+	nodes_apply(nodes, &policy, NOW);
+	(void)!homes_read(nodes, p, n);
+	homes_write(&o, nodes);
+	if (homes_read(nodes, o.data, o.len) == -1)
+		abort();
+	tlv_out_fini(&o);
+	nodes_free(&nodes);
+}
+
+static void
+fuzz_exceptions(const uint8_t *p, size_t n)
+{
+	static const struct record_seal seal = { .mac = mac };
+	static const struct link_conf conf = { .timeout_ms = 50 };
+	struct shared *m = shared_new(&conf, &seal, 10), *again = shared_new(&conf, &seal, 10);
+	struct tlv_out o = { .len = 0 };
+
+	(void)!shared_read_exceptions(m, p, n);
+	shared_write_exceptions(&o, m);
+	if (shared_read_exceptions(again, o.data, o.len) == -1 ||
+	    shared_exceptions(again) != shared_exceptions(m))
+		abort();
+	tlv_out_fini(&o);
+	shared_free(&m);
+	shared_free(&again);
+}
+
+/* What Redis is told of them. */
+static void
+sent(void *arg, const char *node, const struct record *r)
+{
+	struct order_said said;
+	struct orders *again = arg;
+
+	if (orders_take(again, node, strlen(node), r->bytes, r->len, NOW, &said) == -1)
+		abort();
+}
+
+static void
+same(void *arg, const struct order_said *said)
+{
+	struct order_said x;
+
+	if (!orders_find(arg, said->node, NOW, &x) || strcmp(x.stand, said->stand) != 0 ||
+	    x.when_ms != said->when_ms)
+		abort();
+}
+
+static void
+fuzz_orders(const uint8_t *p, size_t n)
+{
+	static const struct record_seal seal = { .mac = mac };
+	struct orders *o = orders_new(&seal), *again = orders_new(&seal);
+	struct orders *other = orders_new(&seal);
+	struct tlv_out out = { .len = 0 };
+
+	orders_give(o, "n1=10.0.0.1:445", "drain", NOW);
+	(void)!orders_read(o, p, n);
+	orders_write(o, &out);
+	if (orders_read(again, out.data, out.len) == -1)
+		abort();
+	tlv_out_fini(&out);
+	orders_each(o, NOW, same, again);
+	orders_given(o, sent, other);
+	orders_begin(again);
+	orders_missing(again, sent, other);
+	orders_each(again, NOW, same, other);
+	orders_free(&o);
+	orders_free(&again);
+	orders_free(&other);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const each[])(const uint8_t *p, size_t n) = { fuzz_stats, fuzz_refused,
-		fuzz_nodes, fuzz_claims, fuzz_shared };
+		fuzz_nodes, fuzz_claims, fuzz_shared, fuzz_homes, fuzz_exceptions, fuzz_orders };
 
 	if (size > 0)
 		each[data[0] % (sizeof(each) / sizeof(each[0]))](data + 1, size - 1);
