@@ -230,7 +230,7 @@ offered_all(struct giving *g)
 	timer_in(g, g->rounds > AGAIN_SOON || g->env->nconns == 0 ? AGAIN_LATER_MS : AGAIN_MS);
 }
 
-/* False: it is not to be gone on for now. */
+/* False: no more are offered for now. */
 static bool
 offer_next(struct giving *g)
 {
