@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The second SYN goes out after one. */
-#define PATIENCE_MS 2000
+/* SYNs go out now, after one second and after three: two may be lost, or wait for a neighbour. */
+#define PATIENCE_MS 3500
 
 static int64_t
 now_ms(void)

@@ -96,11 +96,17 @@ def routes(c, v):
     v.gw.run(vpn.CONTRIB + "/routing", "up")
 
 
-def nodes(c, v):
+def nodes(t, c, v):
     v.hosts[1].ip("route", "del", "default")
     c.faults("a node has another way to its clients",
              ("node n2", "^10.2.0.12:445 does not answer 10.8.0.2: .*does the node's way"))
     v.hosts[1].route("default", vpn.INSIDE4)
+    v.hosts[1].nft("table inet loss {\n chain in {\n  type filter hook input priority 0\n"
+                   "  tcp dport 445 ip saddr 10.8.0.2 quota until 125 bytes counter drop\n }\n}\n")
+    c.good("two SYNs are lost")
+    lost = re.search(r"counter packets (\d+)", v.hosts[1].run("nft", "list ruleset").stdout)
+    t.same(lost and lost.group(1), "2", "they were")
+    v.hosts[1].nft("delete table inet loss")
     v.nodes[1].stop()
     c.faults("a node is down", ("node n2", "^10.2.0.12:445 does not answer .*: Connection refused"),
              ("node n2", r"^\[fd00:2::12\]:445 does not answer"))
@@ -130,7 +136,7 @@ def main(t):
 
     rules(c, v)
     routes(c, v)
-    nodes(c, v)
+    nodes(t, c, v)
 
     with v.gw.inside():
         g.reload(source="own")
