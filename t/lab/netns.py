@@ -146,6 +146,9 @@ class Lan:
         self.switch.ip("link", "add", port, "type", "veth", "peer", "name", dev, "netns",
                        "/proc/self/fd/%d" % host.fd, pass_fds=(host.fd,))
         self.switch.ip("link", "set", port, "master", "br0", "up")
+        # Until its link-local address is known to be its own, up to two seconds, a host asks nobody
+        # in place of another, as one with smbgate does.
+        host.sysctl("ipv6.conf.%s.accept_dad" % dev, 0)
         host.ip("link", "set", dev, "up")
         for a in addresses:
             host.ip("addr", "add", a, "dev", dev, *(["nodad"] if ":" in a else []))
