@@ -63,6 +63,7 @@ struct keeper {
 	struct wake *wake;
 	struct event *tick, *timer;
 	bool ticking, pinging, sweeping;	/* an answer is owed */
+	bool sweep_again;		/* who listens since then may have missed something */
 	bool usable;			/* a tick was answered on this connection */
 	bool look_again;		/* something has changed since the tick under way */
 	uint64_t gen;			/* of the connection */
@@ -277,6 +278,8 @@ swept_cb(void *arg, const struct redisReply *r)
 	if (strcmp(cursor, "0") == 0) {
 		if (!k->young)
 			shared_swept(k->m);
+		if (k->sweep_again)
+			keeper_sweep(k, "0");
 	} else if (++k->pages < PAGES_MAX) {
 		keeper_sweep(k, cursor);
 	}
@@ -298,7 +301,7 @@ keeper_sweep(struct keeper *k, const char *cursor)
 	count_command(k);
 	if (strcmp(cursor, "0") == 0) {
 		k->pages = 0;
-		k->young = false;
+		k->young = k->sweep_again = false;
 	}
 	k->swept_ms = clock_ms();
 	k->sweeping = link_run(k->link, SCRIPT_SWEEP, 3, 6, argv, NULL, swept_cb, k);
@@ -799,12 +802,25 @@ link_ready_cb(void *arg, bool ready)
 	keeper_sweep(k, "0");
 }
 
+/* Now whatever is published comes; what was before is in x. */
+static void
+listening_cb(void *arg, const struct redisReply *r)
+{
+	struct keeper *k = arg;
+
+	MAGIC_CHECK(k, KEEPER_MAGIC);
+	if (r == NULL)
+		return;
+	k->sweep_again = k->sweeping;
+	keeper_sweep(k, "0");
+}
+
 static void
 news_ready_cb(void *arg, bool ready)
 {
 	struct keeper *k = arg;
 	char news[NAMES_KEY_MAX];
-	const char *argv[] = { "SUBSCRIBE", news };
+	const char *argv[] = { "SUBSCRIBE", news }, *ping[] = { "PING" };
 
 	MAGIC_CHECK(k, KEEPER_MAGIC);
 	keeper_note(k);
@@ -813,8 +829,7 @@ news_ready_cb(void *arg, bool ready)
 	k->pinging = false;
 	shared_key(k->m, news, "news", NULL);
 	link_ask(k->news, 2, argv, NULL, NULL, NULL);
-	/* What was published before is in x. */
-	keeper_sweep(k, "0");
+	link_ask(k->news, 1, ping, NULL, listening_cb, k);
 }
 
 /* What this process has told is told to it, too. */
