@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/magic.h"
+#include "daemon/ends.h"
 #include "daemon/talk.h"
 #include "proxy/mailbox.h"
 #include "proxy/parting.h"
@@ -25,6 +26,10 @@
 #define ROUND_MS 1500
 /* and are asked again so long after they have not. */
 #define AGAIN_MS 5000
+/* How often it is looked who has not heard of ends. */
+#define ENDS_LOOK_MS 100
+/* Clocks, and what Redis takes: news that are no older are not late. */
+#define LATE_MS 1000
 
 #define JOB_MAGIC 0x6a6f6221u
 #define LETGO_MAGIC 0x6c657467u
@@ -71,6 +76,8 @@ struct letgo {
 	bool here;			/* the workers have answered */
 	struct asked asked;
 	uint64_t said;			/* to the other proxies, so many times */
+	struct ends *ends;		/* what not all of them have heard */
+	struct event *look;		/* after that */
 	struct talk_seen seen;
 };
 
@@ -144,14 +151,22 @@ tell_proxies(struct letgo *l, struct talk *t)
 }
 
 /* Only those with a ClientGuid, of whom others may have connections. */
-static void
-tell_who(struct letgo *l, enum talk_kind kind, const struct parting *p, uint32_t quiet_s)
+static struct parting
+known_to_others(const struct parting *p)
 {
-	struct talk t = { .kind = kind, .quiet_s = quiet_s };
+	struct parting some = { .n = 0 };
 
 	for (size_t i = 0; i < p->n; i++)
 		if (p->who[i].conn_id == 0)
-			t.who.who[t.who.n++] = p->who[i];
+			some.who[some.n++] = p->who[i];
+	return some;
+}
+
+static void
+tell_who(struct letgo *l, enum talk_kind kind, const struct parting *p, uint32_t quiet_s)
+{
+	struct talk t = { .kind = kind, .quiet_s = quiet_s, .who = known_to_others(p) };
+
 	if (t.who.n > 0)
 		tell_proxies(l, &t);
 }
@@ -177,6 +192,57 @@ find_peers(const struct letgo *l, struct asked *a)
 			memcpy(a->of[a->n++].token, info->peers[i].token, TALK_TOKEN);
 	free(info);
 	return a->n > 0 && l->env.secret->len == 0 ? -1 : 0;
+}
+
+static void
+look_soon(struct letgo *l)
+{
+	const struct timeval tv = { 0, ENDS_LOOK_MS * 1000 };
+
+	if (ends_wait(l->ends))
+		event_add(l->look, &tv);
+}
+
+/* Each of them answers that it has heard it. */
+static void
+tell_end(struct letgo *l, const struct parting *p)
+{
+	struct talk t = { .kind = TALK_END, .who = known_to_others(p) };
+	char peers[KEEPER_PEERS_MAX][TALK_TOKEN];
+	struct asked a;
+
+	if (t.who.n == 0)
+		return;
+	if (find_peers(l, &a) == 0 && a.n > 0) {
+		for (size_t i = 0; i < a.n; i++)
+			memcpy(peers[i], a.of[i].token, TALK_TOKEN);
+		t.round = ends_add(l->ends, &t.who, peers, a.n, clock_ms());
+		look_soon(l);
+	}
+	tell_proxies(l, &t);
+}
+
+static void
+look_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct letgo *l = arg;
+	const uint64_t now_ms = clock_ms();
+	struct talk t = { .kind = TALK_END_AGAIN };
+	struct parting who;
+
+	(void)fd;
+	(void)what;
+	MAGIC_CHECK(l, LETGO_MAGIC);
+	if (l->closed)
+		return;
+	while (ends_given_up(l->ends, now_ms, &who))
+		log_warn("another proxy has not said that it heard of the end of %zu clients: "
+		         "they may go on there", who.n);
+	/* Where Redis is away, what was told before it went waits for it as well. */
+	while (atomic_load(&shared_stats(l->env.shared)->online) &&
+	       ends_due(l->ends, now_ms, &t.who, &t.round, &t.ago_ms))
+		tell_proxies(l, &t);
+	look_soon(l);
 }
 
 /* mask: of p. */
@@ -300,7 +366,7 @@ end_now(struct letgo *l)
 	l->ending = NULL;
 	/* It comes back to this thread: not before this returns. */
 	job_run(j, &j->who, 0);
-	tell_who(l, TALK_END, &j->who, 0);
+	tell_end(l, &j->who);
 }
 
 static void
@@ -347,7 +413,7 @@ letgo_end(struct letgo *l, const struct parting *p, letgo_f done, void *arg)
 		return;
 	}
 	order_all(l, WORKER_END, p, 0);
-	tell_who(l, TALK_END, p, 0);
+	tell_end(l, p);
 }
 
 static void
@@ -359,11 +425,17 @@ parked_for_other(struct job *j)
 	tell_proxies(j->l, &t);
 }
 
+/* Is it for this process? */
+static bool
+is_to(const struct letgo *l, const struct talk *t)
+{
+	return memcmp(t->to, shared_token(l->env.shared), TALK_TOKEN) == 0;
+}
+
 static void
 heard_answer(struct letgo *l, const struct talk *t)
 {
-	if (l->done == NULL || t->round != l->round ||
-	    memcmp(t->to, shared_token(l->env.shared), TALK_TOKEN) != 0)
+	if (l->done == NULL || t->round != l->round || !is_to(l, t))
 		return;
 	l->busy |= t->busy;
 	/* Who has come since answers as well, but in nobody's place. */
@@ -375,6 +447,24 @@ heard_answer(struct letgo *l, const struct talk *t)
 		l->asked.nanswered++;
 	}
 	round_look(l);
+}
+
+/* Late, it is not for those that have come back. */
+static void
+heard_end(struct letgo *l, const struct talk *t)
+{
+	struct talk answer = { .kind = TALK_ENDED, .round = t->round };
+	const uint64_t now_ms = clock_ms(), there_ms = shared_time(l->env.shared);
+	const uint64_t way_ms = there_ms > t->at_ms ? there_ms - t->at_ms : 0;
+	const uint64_t late_ms = way_ms + t->ago_ms;
+	struct parting who = t->who;
+
+	if (t->kind == TALK_END_AGAIN || late_ms > LATE_MS)
+		who.until_ms = now_ms > late_ms ? now_ms - late_ms : 1;
+	order_all(l, WORKER_END, &who, 0);
+	memcpy(answer.to, t->from, sizeof(answer.to));
+	if (t->round != 0)
+		tell_proxies(l, &answer);
 }
 
 void
@@ -407,7 +497,12 @@ letgo_heard(struct letgo *l, const struct talk *t)
 		order_all(l, WORKER_GO, &t->who, t->quiet_s);
 		break;
 	case TALK_END:
-		order_all(l, WORKER_END, &t->who, 0);
+	case TALK_END_AGAIN:
+		heard_end(l, t);
+		break;
+	case TALK_ENDED:
+		if (is_to(l, t))
+			ends_heard(l->ends, t->round, t->from);
 		break;
 	}
 }
@@ -423,7 +518,9 @@ letgo_new(const struct letgo_env *env)
 	l->env = *env;
 	l->timer = evtimer_new(env->base, round_timer_cb, l);
 	l->end = event_new(env->base, -1, 0, end_cb, l);
-	if (l->timer == NULL || l->end == NULL)
+	l->look = evtimer_new(env->base, look_cb, l);
+	l->ends = ends_new();
+	if (l->timer == NULL || l->end == NULL || l->look == NULL || l->ends == NULL)
 		letgo_free(&l);
 	return l;
 }
@@ -447,6 +544,9 @@ letgo_free(struct letgo **lp)
 		event_free(l->timer);
 	if (l->end != NULL)
 		event_free(l->end);
+	if (l->look != NULL)
+		event_free(l->look);
+	ends_free(&l->ends);
 	MAGIC_CLEAR(l);
 	free(l);
 	*lp = NULL;

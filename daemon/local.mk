@@ -24,6 +24,8 @@ daemon_libdaemon_a_SOURCES = \
 	daemon/drainer.h \
 	daemon/elsewhere.c \
 	daemon/elsewhere.h \
+	daemon/ends.c \
+	daemon/ends.h \
 	daemon/errands.c \
 	daemon/errands.h \
 	daemon/estate.c \

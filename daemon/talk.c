@@ -28,7 +28,8 @@ talk_write(const struct secret *s, const struct talk *t, uint8_t out[TALK_WRAPPE
 	wr_u64(&w, t->at_ms);
 	wr_u64(&w, t->number);
 	wr_u32(&w, t->round);
-	wr_u32(&w, t->quiet_s);
+	/* In one place: who is told to end need not be quiet. */
+	wr_u32(&w, t->kind == TALK_END_AGAIN ? t->ago_ms : t->quiet_s);
 	wr_u32(&w, t->busy);
 	wr_u8(&w, (uint8_t)t->who.n);
 	for (size_t i = 0; i < t->who.n; i++)
@@ -55,10 +56,10 @@ talk_read(const struct secret *s, const void *bytes, size_t len, struct talk *t)
 	t->at_ms = rd_u64(&r);
 	t->number = rd_u64(&r);
 	t->round = rd_u32(&r);
-	t->quiet_s = rd_u32(&r);
+	*(t->kind == TALK_END_AGAIN ? &t->ago_ms : &t->quiet_s) = rd_u32(&r);
 	t->busy = rd_u32(&r);
 	t->who.n = rd_u8(&r);
-	if (t->kind < TALK_PARK || t->kind > TALK_GO || t->who.n > PARTING_MAX)
+	if (t->kind < TALK_PARK || t->kind > TALK_END_AGAIN || t->who.n > PARTING_MAX)
 		return -1;
 	for (size_t i = 0; i < t->who.n; i++)
 		rd_copy(&r, t->who.who[i].key.b, TALK_KEY);

@@ -16,17 +16,20 @@ enum talk_kind {
 	TALK_PARK = 1,		/* are they quiet with you, too? They are not to be read then */
 	TALK_ANSWER,		/* these, by `busy`, are not */
 	TALK_RESUME,		/* they stay */
-	TALK_END,		/* they go */
+	TALK_END,		/* they go; round: the number of the answer */
 	TALK_GO,		/* they go where they are quiet still */
+	TALK_ENDED,		/* TALK_END was heard */
+	TALK_END_AGAIN,		/* as TALK_END, but for who has come since */
 };
 
 struct talk {
 	enum talk_kind kind;
-	char from[TALK_TOKEN], to[TALK_TOKEN];	/* processes; to: of an answer alone */
-	uint32_t round;				/* of who asks */
+	char from[TALK_TOKEN], to[TALK_TOKEN];	/* processes; to: of answers alone */
+	uint32_t round;				/* of who asks; 0: no answer is waited for */
 	uint64_t at_ms;				/* when it was said, of Redis' clock */
 	uint64_t number;			/* of what that process has said, from 1 on */
 	uint32_t quiet_s, busy;
+	uint32_t ago_ms;			/* of END_AGAIN: when it was said first */
 	struct parting who;	/* with a ClientGuid alone: others are nobody else's */
 };
 

@@ -3,7 +3,6 @@
 
 #include "proxy/lost.h"
 
-#include "base/clock.h"
 #include "base/hash.h"
 #include "base/magic.h"
 #include "proxy/conn.h"
@@ -35,7 +34,7 @@
 
 struct client {
 	struct state_key key;
-	uint64_t at_ms;			/* what comes later may be in its right place */
+	uint64_t until_ms;		/* what comes later may be in its right place */
 	enum close_reason why;
 	UT_hash_handle hh;
 };
@@ -123,7 +122,7 @@ lost_step(struct lost *l, size_t max)
 		const struct client *x = client_of(l, c);
 
 		l->at.next = conn_next(c);
-		if (x != NULL && c->accepted_ms <= x->at_ms)
+		if (x != NULL && c->accepted_ms <= x->until_ms)
 			conn_end(c, x->why);
 	}
 }
@@ -147,7 +146,8 @@ lost_turn_cb(evutil_socket_t fd, short what, void *arg)
 }
 
 int
-lost_add(struct lost *l, const struct state_key *client, uint64_t conn_id, enum close_reason why)
+lost_add(struct lost *l, const struct state_key *client, uint64_t conn_id, uint64_t until_ms,
+    enum close_reason why)
 {
 	const struct state_key key = conn_id != 0 ? key_number(conn_id) : *client;
 	struct client *x;
@@ -167,7 +167,8 @@ lost_add(struct lost *l, const struct state_key *client, uint64_t conn_id, enum 
 			return -1;
 		}
 	}
-	x->at_ms = clock_ms();
+	if (x->until_ms < until_ms)
+		x->until_ms = until_ms;
 	x->why = why;
 	l->next_numbers |= conn_id != 0;
 	if (l->now == NULL)

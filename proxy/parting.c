@@ -3,6 +3,7 @@
 
 #include "proxy/parting.h"
 
+#include "base/clock.h"
 #include "proxy/awake.h"
 #include "proxy/conn.h"
 #include "proxy/conn_priv.h"
@@ -103,7 +104,7 @@ parting_end(struct conn_env *env, const struct parting *p)
 
 	for (c = TAILQ_FIRST(&env->conns); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, entry);
-		if (whose(c, p) == p->n)
+		if (whose(c, p) == p->n || (p->until_ms != 0 && c->accepted_ms > p->until_ms))
 			continue;
 		n++;
 		conn_end(c, CLOSE_OPERATOR);
@@ -114,11 +115,13 @@ parting_end(struct conn_env *env, const struct parting *p)
 void
 parting_end_soon(struct conn_env *env, const struct parting *p)
 {
+	const uint64_t until_ms = p->until_ms != 0 ? p->until_ms : clock_ms();
+
 	for (size_t i = 0; i < p->n; i++) {
 		const struct client_ref *r = &p->who[i];
-		const struct parting one = { .n = 1, .who[0] = *r };
+		const struct parting one = { .n = 1, .who[0] = *r, .until_ms = until_ms };
 
-		if (lost_add(env->lost, &r->key, r->conn_id, CLOSE_OPERATOR) == -1)
+		if (lost_add(env->lost, &r->key, r->conn_id, until_ms, CLOSE_OPERATOR) == -1)
 			(void)parting_end(env, &one);
 	}
 }

@@ -25,6 +25,7 @@ struct client_ref {
 struct parting {
 	size_t n;
 	struct client_ref who[PARTING_MAX];
+	uint64_t until_ms;		/* of ends: who came later stays; 0: nobody does */
 };
 
 /*

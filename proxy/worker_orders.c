@@ -158,7 +158,7 @@ claim_lost_call(void *arg)
 	struct order *o = arg;
 
 	MAGIC_CHECK(o, ORDER_MAGIC);
-	if (lost_add(o->w->env.lost, &o->key, 0, CLOSE_CLAIM_LOST) == -1)
+	if (lost_add(o->w->env.lost, &o->key, 0, clock_ms(), CLOSE_CLAIM_LOST) == -1)
 		log_error("out of memory: a client that lives elsewhere stays on worker %u",
 		    o->w->index);
 	free(o);

@@ -34,6 +34,7 @@ UNIT_TESTS += \
 	t/unit/daemon-elsewhere.t \
 	t/unit/daemon-explain.t \
 	t/unit/daemon-http.t \
+	t/unit/daemon-ends.t \
 	t/unit/daemon-letgo.t \
 	t/unit/daemon-listeners.t \
 	t/unit/daemon-mover.t \
@@ -216,6 +217,8 @@ t_unit_daemon_explain_t_SOURCES = t/unit/daemon-explain.c
 t_unit_daemon_explain_t_LDADD = $(LINK_DAEMON)
 t_unit_proxy_parting_t_SOURCES = t/unit/proxy-parting.c proxy/parting.c
 t_unit_proxy_parting_t_LDADD = $(LINK_BASE)
+t_unit_daemon_ends_t_SOURCES = t/unit/daemon-ends.c
+t_unit_daemon_ends_t_LDADD = $(LINK_DAEMON)
 t_unit_daemon_letgo_t_SOURCES = t/unit/daemon-letgo.c
 t_unit_daemon_letgo_t_LDADD = $(LINK_DAEMON)
 t_unit_daemon_mover_t_SOURCES = t/unit/daemon-mover.c
@@ -467,6 +470,7 @@ E2E_TESTS = \
 	t/e2e/redis-tls.t \
 	t/e2e/redis-takeover.t \
 	t/e2e/redis-trouble.t \
+	t/e2e/redis-unheard.t \
 	t/e2e/redis-valkey.t \
 	t/e2e/redis-where.t \
 	t/e2e/relay-clients.t \

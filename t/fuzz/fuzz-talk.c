@@ -25,11 +25,12 @@ fuzz_said(const uint8_t *text, struct talk *t)
 	HOLDS(cluster_wrap(&secret, bound, sizeof(bound), text, TALK_TEXT, wrapped) == 0);
 	if (talk_read(&secret, wrapped, sizeof(wrapped), t) == -1)
 		return;
-	HOLDS(t->kind >= TALK_PARK && t->kind <= TALK_GO && t->who.n <= PARTING_MAX);
+	HOLDS(t->kind >= TALK_PARK && t->kind <= TALK_END_AGAIN && t->who.n <= PARTING_MAX);
 	HOLDS(talk_write(&secret, t, again) == 0);
 	HOLDS(talk_read(&secret, again, sizeof(again), &u) == 0);
 	HOLDS(t->kind == u.kind && t->round == u.round && t->at_ms == u.at_ms &&
 	    t->number == u.number && t->quiet_s == u.quiet_s && t->busy == u.busy &&
+	    t->ago_ms == u.ago_ms &&
 	    memcmp(t->from, u.from, sizeof(u.from)) == 0 &&
 	    memcmp(t->to, u.to, sizeof(u.to)) == 0 && t->who.n == u.who.n);
 	for (size_t i = 0; i < u.who.n; i++)

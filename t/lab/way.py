@@ -8,7 +8,7 @@ import time
 
 class Way:
     """up, down: how many seconds later what is said, or answered, arrives; numbers, or functions
-    that are called for each piece.  Each piece is behind those before it on its connection; those
+    of each piece.  Each piece is behind those before it on its connection; those
     of different connections overtake each other."""
 
     def __init__(self, t, port):
@@ -79,7 +79,7 @@ class Way:
                 except OSError:
                     piece = b""
                 late = getattr(self, name)
-                pieces.put((time.monotonic() + (late() if callable(late) else late), piece))
+                pieces.put((time.monotonic() + (late(piece) if callable(late) else late), piece))
 
         def give():
             while True:

@@ -3,6 +3,8 @@
 
 #include "auth/cluster.h"
 #include "auth/secret.h"
+#include "base/clock.h"
+#include "daemon/ends.h"
 #include "daemon/letgo.h"
 #include "daemon/stand.h"
 #include "daemon/talk.h"
@@ -89,14 +91,15 @@ static void
 told_all(void **state)
 {
 	(void)state;
-	for (int kind = TALK_PARK; kind <= TALK_GO; kind++)
+	for (int kind = TALK_PARK; kind <= TALK_END_AGAIN; kind++)
 		for (size_t n = 0; n <= PARTING_MAX; n++) {
 			struct talk t = { .kind = (enum talk_kind)kind, .from = "0123456789abcde",
 				.to = "fedcba987654321", .at_ms = 1ull << 60,
-				.number = 1ull << 61, .round = 7, .quiet_s = 8, .busy = 9,
+				.number = 1ull << 61, .round = 7, .busy = 9,
 				.who = clients(n) }, r;
 			uint8_t bytes[TALK_WRAPPED];
 
+			*(kind == TALK_END_AGAIN ? &t.ago_ms : &t.quiet_s) = 8;
 			assert_int_equal(talk_write(&secret, &t, bytes), 0);
 			assert_int_equal(talk_read(&secret, bytes, sizeof(bytes), &r), 0);
 			assert_memory_equal(&r, &t, sizeof(t));
@@ -146,7 +149,7 @@ told_nonsense(void **state)
 	for (int kind = 0; kind < 256; kind++) {
 		text[0] = (uint8_t)kind;
 		assert_int_equal(read_text("clients", 8, text, &t),
-		    kind >= TALK_PARK && kind <= TALK_GO ? 0 : -1);
+		    kind >= TALK_PARK && kind <= TALK_END_AGAIN ? 0 : -1);
 	}
 	text[0] = TALK_END;
 	assert_int_equal(read_text("others", 7, text, &t), -1);
@@ -157,7 +160,7 @@ told_nonsense(void **state)
 	for (int i = 0; i < 2000; i++) {
 		for (size_t k = 0; k < sizeof(text); k++)
 			text[k] = (uint8_t)random();
-		text[0] %= TALK_GO + 2;
+		text[0] %= TALK_END_AGAIN + 2;
 		text[n_at] %= PARTING_MAX + 2;
 		if (read_text("clients", 8, text, &t) == 0)
 			assert_true(t.who.n <= PARTING_MAX && t.who.who[0].conn_id == 0);
@@ -600,6 +603,83 @@ ended_together(void **state)
 	assert_int_equal(played.ended.who[played.ended.n - 1].key.b[5], 99);
 }
 
+/* Two have to say that they have heard it; who has not is told again, and says until when. */
+static void
+ended_there(void **state)
+{
+	const struct timeval longer = { 2, 0 };
+	struct fixture *f = *state;
+	struct parting p = clients(2);
+	struct talk t;
+
+	letgo_start(f, true, &secret);
+	proxies(2);
+	letgo_end(f->l, &p, NULL, NULL);
+	turn(f);
+	assert_int_equal(f->ntold, 1);
+	assert_int_equal(f->told[0].kind, TALK_END);
+	assert_int_not_equal(f->told[0].round, 0);
+	t = answer_of(f, "p2", 0);
+	t.kind = TALK_ENDED;
+	letgo_heard(f->l, &t);
+	t = answer_of(f, "p3", 0);
+	t.kind = TALK_ENDED;
+	t.to[0] ^= 1;
+	letgo_heard(f->l, &t);
+	/* While Redis is away nothing is added to what waits for it. */
+	atomic_store(&shared_stats(f->shared)->online, false);
+	for (const uint64_t end = clock_ms() + ENDS_AGAIN_MS + 100; clock_ms() < end;)
+		event_base_loop(f->base, EVLOOP_ONCE);
+	assert_int_equal(f->ntold, 1);
+	atomic_store(&shared_stats(f->shared)->online, true);
+	while (f->ntold == 1)
+		event_base_loop(f->base, EVLOOP_ONCE);
+	assert_int_equal(f->told[1].kind, TALK_END_AGAIN);
+	assert_int_equal(f->told[1].round, f->told[0].round);
+	assert_true(f->told[1].ago_ms >= ENDS_AGAIN_MS);
+	assert_memory_equal(f->told[1].who.who, p.who, 2 * sizeof(p.who[0]));
+	t = answer_of(f, "p3", 0);
+	t.kind = TALK_ENDED;
+	letgo_heard(f->l, &t);
+	event_base_loopexit(f->base, &longer);
+	event_base_dispatch(f->base);
+	assert_int_equal(f->ntold, 2);
+}
+
+/* What is said late, or again, is not for those that have come back since. */
+static void
+ended_late(void **state)
+{
+	struct fixture *f = *state;
+	struct parting p = clients(1);
+	struct talk t;
+
+	letgo_start(f, true, &secret);
+	t = said_by("p2", TALK_END, &p);
+	letgo_heard(f->l, &t);
+	turn(f);
+	assert_int_equal(played.ended.until_ms, 0);
+	assert_int_equal(f->ntold, 0);
+	t = said_by("p2", TALK_END, &p);
+	t.at_ms -= 5000;
+	t.round = 7;
+	letgo_heard(f->l, &t);
+	turn(f);
+	assert_in_range(clock_ms() - played.ended.until_ms, 4500, 5500);
+	assert_int_equal(f->ntold, 1);
+	assert_int_equal(f->told[0].kind, TALK_ENDED);
+	assert_int_equal(f->told[0].round, 7);
+	assert_memory_equal(f->told[0].to, t.from, TALK_TOKEN);
+	t = said_by("p2", TALK_END_AGAIN, &p);
+	t.round = 8;
+	t.ago_ms = 700;
+	letgo_heard(f->l, &t);
+	turn(f);
+	assert_in_range(clock_ms() - played.ended.until_ms, 700, 1200);
+	assert_int_equal(f->told[1].round, 8);
+	assert_int_equal(played.ends, 3 * WORKERS);
+}
+
 /* What others have sealed is heard once, and not when it is old: it may have been kept. */
 static void
 again(void **state)
@@ -698,6 +778,8 @@ main(void)
 		TEST(heard),
 		TEST(ended),
 		TEST(ended_together),
+		TEST(ended_there),
+		TEST(ended_late),
 		TEST(again),
 		cmocka_unit_test(seen_crowd),
 		TEST(closed),

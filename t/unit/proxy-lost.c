@@ -40,7 +40,7 @@ lose(struct house *h, unsigned n)
 {
 	const struct state_key k = key(n);
 
-	assert_int_equal(lost_add(h->w->env.lost, &k, 0, CLOSE_CLAIM_LOST), 0);
+	assert_int_equal(lost_add(h->w->env.lost, &k, 0, clock_ms(), CLOSE_CLAIM_LOST), 0);
 }
 
 static void
@@ -108,7 +108,7 @@ test_crowd(void **state)
 		const struct state_key k = { .b = { STATE_KEY_GUID, 255, (uint8_t)i,
 			(uint8_t)(i >> 8) } };
 
-		assert_int_equal(lost_add(h->w->env.lost, &k, 0, CLOSE_CLAIM_LOST), 0);
+		assert_int_equal(lost_add(h->w->env.lost, &k, 0, clock_ms(), CLOSE_CLAIM_LOST), 0);
 	}
 	assert_true(turns(h) <= 6);
 	is_left(l, MANY, (1 << (CLIENTS - 1)) - 1);

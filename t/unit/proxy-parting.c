@@ -61,10 +61,12 @@ static struct parting soon;
 static bool no_memory;
 
 int
-lost_add(struct lost *l, const struct state_key *client, uint64_t conn_id, enum close_reason why)
+lost_add(struct lost *l, const struct state_key *client, uint64_t conn_id, uint64_t until_ms,
+    enum close_reason why)
 {
 	(void)l;
 	assert_int_equal(why, CLOSE_OPERATOR);
+	assert_int_not_equal(until_ms, 0);
 	if (no_memory)
 		return -1;
 	soon.who[soon.n].key = *client;
@@ -219,6 +221,25 @@ ends_soon(void **state)
 	are("000011", "....00");
 }
 
+/* Who has come since stays. */
+static void
+ends_until(void **state)
+{
+	struct parting p = three();
+
+	(void)state;
+	for (size_t i = 0; i < CONNS; i++)
+		conns[i]->accepted_ms = 1000 + i;
+	p.until_ms = 1001;
+	assert_int_equal(parting_end(&env, &p), 2);
+	are("001111", "..0000");
+	p.until_ms = 1003;
+	no_memory = true;
+	parting_end_soon(&env, &p);
+	no_memory = false;
+	are("000011", "....00");
+}
+
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 
 int
@@ -230,6 +251,7 @@ main(void)
 		TEST(stays),
 		TEST(ends),
 		TEST(ends_soon),
+		TEST(ends_until),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
