@@ -100,8 +100,13 @@ admission_logon(const struct pol_auth *auth, const struct session_info *si, enum
 struct decision
 admission_session(const struct policy *p, const struct session_info *si)
 {
+	/* [MS-SMB2] 3.2.4.1.1: from 3.1.1 on every TREE_CONNECT is signed or sealed. */
+	const bool user = !si->guest && !si->anonymous;
+	const bool covers = si->signing_required || si->sealed ||
+	    (user && si->dialect >= SMB2_DIALECT_311);
+
 	/* Policy wants every session seen, and this one will hide its messages or seal them. */
-	if (!si->keyed && p->unkeyed == POL_UNKEYED_REFUSE && (si->signing_required || si->sealed))
-		return decide_close(CLOSE_UNKEYED);
+	if (!si->keyed && p->unkeyed == POL_UNKEYED_REFUSE && covers)
+		return refuse_session(CLOSE_UNKEYED, STAT_unkeyed_refused);
 	return decide(DECIDE_PASS);
 }

@@ -5,6 +5,7 @@
 
 #include "auth/seal.h"
 #include "base/rd.h"
+#include "inspect/barred.h"
 #include "inspect/session.h"
 #include "inspect/track.h"
 #include "smb/chain1.h"
@@ -67,6 +68,9 @@ static enum seen
 must_see(const struct track *t, enum dir dir, const struct hdr2 *h, const uint8_t *p, size_t avail,
     size_t len, size_t *n)
 {
+	/* The connection ends for it. */
+	if (t->barred != NULL && dir == C2S && barred_has(t->barred, h->session_id))
+		return SEEN_YES;
 	switch (h->command) {
 	case SMB2_NEGOTIATE:
 	case SMB2_SESSION_SETUP:
@@ -186,7 +190,8 @@ compressed(const struct track *t, enum dir dir, const uint8_t *p, size_t n, size
 		return pass(frame, frame);
 	if (frame <= HOLD_MAX && len > 0 && len <= HOLD_MAX - NBSS_HDR_LEN)
 		return hold(frame);
-	return t->refuse_compressed ? end(CLOSE_COMPRESSION) : pass(frame, frame);
+	return t->refuse_compressed || t->barred != NULL ? end(CLOSE_COMPRESSION)
+	                                                 : pass(frame, frame);
 }
 
 /* A compressed frame, len bytes behind the transport header p. */
@@ -282,6 +287,8 @@ classify_sealed(const struct track *t, enum dir dir, const uint8_t *p, size_t av
 		return end(CLOSE_BAD_MESSAGE);
 	if (x.original_size < len - SMB2_TRANSFORM_LEN)
 		return by_parts();
+	if (dir == C2S && barred_has(t->barred, x.session_id))
+		return end(CLOSE_SESSION_REFUSED);
 	k = track_keys(t, x.session_id);
 	if (k == NULL)
 		return t->refuse_sealed ? end(CLOSE_UNKEYED) : pass(frame, frame);

@@ -7,6 +7,8 @@ inspect_libinspect_a_SOURCES = \
 	inspect/announce.h \
 	inspect/audit.c \
 	inspect/audit.h \
+	inspect/barred.c \
+	inspect/barred.h \
 	inspect/caller.c \
 	inspect/caller.h \
 	inspect/carry.c \

@@ -4,6 +4,7 @@
 #include "inspect/mediate.h"
 
 #include "auth/keys.h"
+#include "inspect/barred.h"
 #include "inspect/carry.h"
 #include "inspect/frame.h"
 #include "inspect/heads.h"
@@ -78,6 +79,8 @@ mediate_request(struct mediate *m, struct frame *f, const struct message *msg)
 {
 	struct decision d;
 
+	if (barred_has(m->track.barred, msg->part.session_id))
+		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_SESSION_REFUSED };
 	if (m->track.bare && !f->sealed && (msg->part.hdr.flags & SMB2_FLAGS_SIGNED) != 0 &&
 	    !shown_message(m, msg->part.session_id, false))
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_UNKEYED };

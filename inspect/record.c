@@ -4,6 +4,7 @@
 #include "inspect/record.h"
 
 #include "base/tlv.h"
+#include "inspect/barred.h"
 #include "inspect/env.h"
 #include "inspect/mech.h"
 #include "inspect/session.h"
@@ -37,6 +38,7 @@ enum {
 	T_COMPRESSION, T_CHAINED, T_REFUSE_COMPRESSED, T_BARE, T_DIALECT, T_CIPHER, T_SIGNING,
 	T_CLIENT_MODE, T_SERVER_MODE, T_ASKED, T_CLIENT_CAPS, T_SERVER_CAPS, T_MAX_FRAME, T_GUID,
 	T_PENDING, T_SMB1, T_SMB1_OFFERED, T_NEGOTIATING, T_NAMED, T_VC_RESET,
+	T_BARRED,
 };
 
 static const struct tlv_field track_fields[] = {
@@ -122,6 +124,8 @@ void
 track_put(const struct track *t, struct tlv_out *o)
 {
 	tlv_put_fields(o, t, track_fields, COUNT(track_fields));
+	for (unsigned i = 0; i < barred_count(t->barred); i++)
+		tlv_put_uint(o, T_BARRED, barred_at(t->barred, i));
 	for (unsigned i = 0; i < t->pending_cap; i++) {
 		size_t at;
 
@@ -153,6 +157,9 @@ track_get(struct track *t, struct tlv_in in)
 	while (tlv_next(&in)) {
 		if (in.type == T_PENDING) {
 			if (pending_get(t, tlv_sub(&in)) == -1)
+				return -1;
+		} else if (in.type == T_BARRED) {
+			if (barred_add(&t->barred, tlv_uint(&in, UINT64_MAX)) == -1)
 				return -1;
 		} else if (!tlv_get_field(&in, t, track_fields, COUNT(track_fields))) {
 			tlv_unknown(&in);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "inspect/admission.h"
 #include "inspect/audit.h"
+#include "inspect/barred.h"
 #include "inspect/frame.h"
 #include "inspect/session_over.h"
 #include "inspect/sharing.h"
@@ -18,6 +19,7 @@
 #include "smb/const.h"
 #include "smb/neg2.h"
 #include "smb/sess2.h"
+#include "stats/close.h"
 #include "stats/refusals.h"
 #include "stats/stats.h"
 
@@ -236,6 +238,34 @@ log_session(struct mediate *m, const struct session_info *si)
 }
 
 /*
+ * The node has let in whom the policy does not, which is no matter of the others on the connection:
+ * the client is told that it may not log on, and nothing that names the session goes to the node
+ * any more. Where that cannot be the connection ends: d.
+ */
+static struct decision
+session_refused(struct mediate *m, const struct frame *f, const struct session_info *si,
+    struct decision d)
+{
+	const int kind = refusals_of_close(d.why);
+	struct decision told = decide(DECIDE_CHANGE);
+
+	if (kind < 0 || si->session_id == 0 || !frame_alone(f) || f->sealed ||
+	    session_here(m, si->session_id) != NULL ||
+	    barred_add(&m->track.barred, si->session_id) == -1)
+		return d;
+	told.status = STATUS_ACCESS_DENIED;
+	told.text = close_text(d.why);
+	decision_count(&told, d.counts[0]);
+	audit_refused(m, si->by, si->session_id, &told);
+	/* Here is known whom it is about. */
+	mediate_refused(m, kind, &m->track.client_guid, si->session_id, session_info_user(si));
+	stats_add(m->env->stats, told.counts[0], 1);
+	told.ncounts = 0;
+	told.text = NULL;
+	return told;
+}
+
+/*
  * One more session than is kept of a connection: it is opaque, and nobody else's business. Where
  * the policy wants to see all, its connection ends.
  */
@@ -252,8 +282,8 @@ session_beyond(struct mediate *m, struct decision d)
 }
 
 static struct decision
-session_opened(struct mediate *m, const struct session_info *si, const struct pending *asked,
-    const struct logon_end *e)
+session_opened(struct mediate *m, const struct frame *f, const struct session_info *si,
+    const struct pending *asked, const struct logon_end *e)
 {
 	struct track *t = &m->track;
 	struct decision d = admission_session(m->env->policy, si);
@@ -261,11 +291,17 @@ session_opened(struct mediate *m, const struct session_info *si, const struct pe
 	bool bound = asked->binding;
 	struct channel *c;
 
+	if (d.act != DECIDE_PASS)
+		d = session_refused(m, f, si, d);
+	if (d.act == DECIDE_CHANGE)
+		return d;
 	if (d.act != DECIDE_PASS) {
 		/* Nobody knows its user any more when the connection ends. */
 		mediate_refused(m, refusals_of_close(d.why), &m->track.client_guid, si->session_id,
 		    session_info_user(si));
 		m->refused = true;
+		/* Counted as an end. */
+		d.ncounts = 0;
 		return d;
 	}
 	if (!session_room(m))
@@ -385,8 +421,10 @@ setup_session_answer(struct mediate *m, const struct frame *f, const struct mess
 		return decide_close(CLOSE_BAD_MESSAGE);
 	s = setup_msg_of(f, msg, r.blob, r.blob_len);
 	/* A number that the node gives to a new session is no other one's any more. */
-	if (asked->session_id == 0 && !asked->binding)
+	if (asked->session_id == 0 && !asked->binding) {
 		session_renumbered(m, s.session_id);
+		barred_drop(&m->track.barred, s.session_id);
+	}
 	if (!asked->binding)
 		session_doubt(m, asked->session_id, false);
 	if (status == STATUS_MORE_PROCESSING_REQUIRED) {
@@ -395,8 +433,12 @@ setup_session_answer(struct mediate *m, const struct frame *f, const struct mess
 	}
 	session_info(m, msg, asked, r.session_flags, &si);
 	d = admission_logon(&mediate_rules(m)->auth, &si, (enum mech)asked->mech);
-	if (d.act != DECIDE_PASS)
+	if (d.act != DECIDE_PASS) {
+		si.by = logons_caller(&m->logons, asked->message_id);
+		d = session_refused(m, f, &si, d);
+		logons_drop(&m->logons, asked->message_id);
 		return d;
+	}
 	if (session_here(m, si.session_id) != NULL) {
 		session_again(m, &si, asked);
 		return d;
@@ -404,7 +446,7 @@ setup_session_answer(struct mediate *m, const struct frame *f, const struct mess
 	setup_logon_keys(m, &s, asked, &si, &e);
 	if (e.state == LOGON_WAIT)
 		return decide(DECIDE_WAIT);
-	d = session_opened(m, &si, asked, &e);
+	d = session_opened(m, f, &si, asked, &e);
 	if (d.act == DECIDE_PASS && asked->binding)
 		audit_bind(m, &si);
 	else if (d.act == DECIDE_PASS)

@@ -4,6 +4,7 @@
 #include "inspect/track.h"
 
 #include "base/clock.h"
+#include "inspect/barred.h"
 #include "inspect/session.h"
 #include "smb/const.h"
 #include "smb/neg2.h"
@@ -32,6 +33,7 @@ void
 track_fini(struct track *t)
 {
 	pending_none(t);
+	barred_free(&t->barred);
 	free(t->parts[C2S]);
 	free(t->parts[S2C]);
 	t->parts[C2S] = t->parts[S2C] = NULL;
@@ -205,7 +207,7 @@ track_negotiate_req(struct track *t, const struct neg2_req *r, enum close_reason
 	t->placed = true;
 	t->negotiating = true;
 	t->client_mode = r->security_mode;
-	t->client_caps = r->capabilities;
+	t->client_caps = (uint16_t)r->capabilities;
 	return 0;
 }
 
@@ -224,7 +226,7 @@ track_negotiate_resp(struct track *t, const struct neg2_resp *r)
 	t->smb1_offered = false;
 	t->dialect = r->dialect;
 	t->server_mode = r->security_mode;
-	t->server_caps = r->capabilities;
+	t->server_caps = (uint16_t)r->capabilities;
 	t->signing = r->signing;
 	t->compression = r->compression;
 	t->chained = r->chained;

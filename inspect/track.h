@@ -10,6 +10,7 @@
 #include "inspect/chantab.h"
 #include "inspect/verdict.h"
 
+struct barred;
 struct channel;
 struct crypt;
 struct neg2_req;
@@ -101,11 +102,12 @@ struct track {
 	uint16_t client_mode, server_mode;
 	uint16_t asked;		/* of files, and not answered: heads.h */
 	uint16_t npending, pending_cap;
-	uint32_t client_caps, server_caps;
+	uint16_t client_caps, server_caps;	/* what is defined of them is that small */
 	uint32_t max_frame;	/* longest message that either side may send now */
 
 	struct pending *pending;	/* an open table of pending_cap by MessageId */
 	struct chantab channels;
+	struct barred *barred;		/* NULL: none is */
 
 	struct crypt *crypt;		/* the worker's; NULL: nothing can be looked into */
 	struct parts *parts[2];		/* by direction; NULL: no frame passes part by part */

@@ -28,6 +28,7 @@ CLOSE(BAD_SIGNATURE, "bad_signature", "wrong signature on the node's answer to a
 CLOSE(BAD_SEAL, "bad_seal", "an encrypted message could not be decrypted")
 CLOSE(GMAC, "gmac", "AES-GMAC leaves no way to answer an interface query (gmac = refuse)")
 CLOSE(COMPRESSION, "compression", "a compressed message cannot be looked into")
+CLOSE(SESSION_REFUSED, "session_refused", "the client uses a session that the policy has refused it")
 CLOSE(GUEST_REFUSED, "guest_refused", "policy refuses guest and anonymous sessions (auth guest)")
 CLOSE(LOGON_UNREAD, "logon_unread", "the node let in a logon that was not understood (auth)")
 CLOSE(NTLM_REFUSED, "ntlm_refused", "policy refuses NTLM, and it came in SMB1 (auth ntlm)")

@@ -5,15 +5,22 @@
 
 #include "stats/stats.h"
 
-#define COUNTED(name) STAT_##name, CLOSE_COUNT
-#define ENDS(name, end) STAT_##name, CLOSE_##end
-#define CLOSED(name) STAT_COUNT, CLOSE_##name
+#include <stdbool.h>
 
-/* What is answered is counted when it is, though its connection may end for it as well. */
+#define COUNTED(name) STAT_##name, CLOSE_COUNT, false
+#define ENDS(name, end) STAT_##name, CLOSE_##end, false
+#define EITHER(name, end) STAT_##name, CLOSE_##end, true
+#define CLOSED(name) STAT_COUNT, CLOSE_##name, true
+
+/*
+ * What is answered is counted when it is, though its connection may end for it as well; or it is
+ * either answered or the end.
+ */
 static const struct {
 	const char *code;
 	enum counter counter;
 	enum close_reason reason;	/* of what is counted: how it ends, where it does */
+	bool by_ends;			/* what ends is to be counted */
 } kinds[] = {
 	{ "smb1_refused", ENDS(smb1_refused, SMB1_REFUSED) },
 	{ "dialect_refused", ENDS(dialects_refused, DIALECT_REFUSED) },
@@ -23,7 +30,7 @@ static const struct {
 	{ "bind_denied_address", COUNTED(binds_refused_address) },
 	{ "bind_other_node", COUNTED(binds_refused_node) },
 	{ "gmac_refused", ENDS(ifinfo_gmac_refused, GMAC) },
-	{ "unkeyed_refused", CLOSED(UNKEYED) },
+	{ "unkeyed_refused", EITHER(unkeyed_refused, UNKEYED) },
 	{ "no_node", CLOSED(NO_NODE) },
 	{ "no_such_node", CLOSED(NO_SUCH_NODE) },
 	{ "claim_elsewhere", CLOSED(CLAIM_ELSEWHERE) },
@@ -57,8 +64,8 @@ refusals_text(size_t i)
 uint64_t
 refusals_count(size_t i, const struct stats *sum)
 {
-	return kinds[i].counter < STAT_COUNT ? sum->count[kinds[i].counter]
-	                                     : sum->closed[kinds[i].reason];
+	return (kinds[i].counter < STAT_COUNT ? sum->count[kinds[i].counter] : 0) +
+	    (kinds[i].by_ends ? sum->closed[kinds[i].reason] : 0);
 }
 
 uint64_t

@@ -38,6 +38,7 @@ STAT(bad_seals, "encrypted messages that had to be inspected and could not be de
 STAT(ntlm_refused, "logons refused because they used NTLM (auth ntlm)")
 STAT(guests_refused, "guest and anonymous logons refused (auth guest)")
 STAT(logons_unread, "logons refused because smbgate cannot read them (auth ntlm or guest)")
+STAT(unkeyed_refused, "logons refused because their sessions would have no key here (unkeyed)")
 STAT(dialects_refused, "clients refused because their dialects are too old (auth min-dialect)")
 STAT(binds_refused_address, "channel binds refused because policy forbids the dialled address")
 STAT(binds_refused_node, "channel binds refused because their session lives on another node")

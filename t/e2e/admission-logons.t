@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # admission-logons.t: NTLM, guests, old dialects, opaque sessions kept out; signed refusals
 import os
+import struct
 
 import ad
 import clients
@@ -16,6 +17,8 @@ if why:
 ADDR, FORBIDDEN = "127.0.1.1", "127.0.1.9"
 NTLM_BLOCKED, ACCESS_DENIED = 0xC0000418, 0xC0000022
 NOT_SUPPORTED, NOT_ACCEPTED = 0xC00000BB, 0xC00000D0
+ECHO = struct.pack("<HH", 4, 0)
+USERS = 50
 DIALECTS = {"2.0.2": 0x0202, "2.1": 0x0210, "3.0": 0x0300, "3.0.2": 0x0302, "3.1.1": 0x0311}
 
 
@@ -69,9 +72,69 @@ def ntlm_and_guests(t, n, g):
         c.tree(c.login(), "data")
         t.ok(True, "and let in on it when policy has changed")
     g.reload(auth={"guest": "refuse"})
-    logons(t, ADDR, g.port, {"anonymous": ACCESS_DENIED, "a guest": "closed"}, "guest = refuse")
-    t.comes(lambda: g.closes().get("guest_refused"), 1, "the guest's end is counted")
+    before = g.stats()["guests_refused"]
+    logons(t, ADDR, g.port, {"anonymous": ACCESS_DENIED, "a guest": ACCESS_DENIED},
+           "guest = refuse")
+    t.comes(lambda: g.stats()["guests_refused"], before + 2, "both are counted")
+    for where in (n.addr, n.port), (ADDR, g.port):
+        many_users(t, g, *where, direct=where[0] == n.addr)
+    refused_and_used(t, g)
     g.reload(auth=None)
+
+
+def many_users(t, g, addr, port, direct):
+    """Of a hundred users of one connection half mistype their names, and the node makes guests of
+    them: the others go on, with their open files."""
+    label = "direct" if direct else "guest = refuse"
+    with smb2.Conn(addr, port) as c:
+        c.negotiate([0x0302])
+        users, said = [], []
+        for i in range(USERS):
+            s = c.login(*(("alice", "Alice-pw-1"), ("bob", "Bob-pw-2"))[i % 2])
+            tid = c.tree(s, "data")
+            c.create(s, tid, "user%d" % i, disp=3)
+            users.append(s)
+            try:
+                said.append(c.login("nosuchuser%d" % i, "x").flags & 1)
+            except smb2.Status as e:
+                said.append(e.status)
+        t.same(said, [1 if direct else ACCESS_DENIED] * USERS,
+               "%s: %d users of one connection, and as many guests" % (label, USERS))
+        t.same([c.call(smb2.ECHO, ECHO, session=s).status for s in users], [0] * USERS,
+               "%s: all users go on" % label)
+        if not direct:
+            sids = {s.sid for s in users}
+            t.same({int(x["session_id"], 16) for x in g.sessions()} ^ sids, set(),
+                   "and there are no other sessions")
+
+
+def refused_and_used(t, g):
+    """A client that uses the session which it was told that it has not got."""
+    for how in "plain", "in a compound", "logs on again", "behind an upgrade":
+        before = g.closes()
+        with smb2.Conn(ADDR, g.port) as c, smb2.Conn(ADDR, g.port) as other:
+            c.negotiate([0x0302])
+            other.negotiate([0x0302])
+            s, o, barred = c.login(), other.login(), smb2.Session()
+            try:
+                c.login("nosuchuser", "x")
+            except smb2.Status as e:
+                barred.sid = e.msg.sid
+            if how == "behind an upgrade":
+                g.takeover()
+            try:
+                if how == "in a compound":
+                    c.calls([{"cmd": smb2.ECHO, "body": ECHO, "session": s},
+                             {"cmd": smb2.ECHO, "body": ECHO, "session": barred}])
+                elif how == "logs on again":
+                    c.login(session=barred)
+                else:
+                    c.call(smb2.ECHO, ECHO, session=barred)
+                t.ok(False, "a refused session is used, %s: it passes" % how)
+            except (smb2.Closed, ConnectionError):
+                t.ok("session_refused" in g.closed_for("session_refused", before),
+                     "a refused session is used, %s: its connection ends" % how)
+            t.same(other.call(smb2.ECHO, ECHO, session=o).status, 0, "and no other")
 
 
 def dialects(t, n, g):
@@ -114,8 +177,24 @@ def keyed(t, n, g):
     keyed_bind(t, n, g, 0x0311, sign(2), ("3.1.1 GMAC", False))
     g.reload(unkeyed="refuse")
     t.same(outcome(ADDR, g.port, [0x0311], security=2), "in", "unkeyed = refuse: alice is keyed")
-    t.same(outcome(ADDR, g.port, [0x0311], user="bob", password="Bob-pw-2", security=2), "closed",
+    t.same(outcome(ADDR, g.port, [0x0311], user="bob", password="Bob-pw-2", security=2),
+           ACCESS_DENIED,
            "unkeyed = refuse: bob, whose hash the keytab lacks")
+    for dialect, security in ((0x0302, 2), (0x0311, 1)):
+        with smb2.Conn(ADDR, g.port) as c:
+            c.negotiate([dialect])
+            users, said = [], []
+            for _ in range(10):
+                users.append(c.login(security=security, sign=True))
+                said.append(c.login("bob", "Bob-pw-2", security=security,
+                                    allow=(ACCESS_DENIED,)).status)
+            t.same((said, [c.echo(session=s).status for s in users]),
+                   ([ACCESS_DENIED] * 10, [0] * 10),
+                   "unkeyed = refuse, %04x: ten users and bob ten times on one connection: he is "
+                   "told so, and they go on" % dialect)
+    kept = [x for x in g.show("refusals")["refusals"] if x["code"] == "unkeyed_refused"]
+    t.ok(sum(x["count"] for x in kept) == 21 and all(x["user"].endswith("bob") for x in kept),
+         "each is kept, his", kept)
     g.reload(unkeyed=None)
     t.same(outcome(ADDR, g.port, [0x0311], user="bob", password="Bob-pw-2", security=2), "in",
            "unkeyed = pass: bob")

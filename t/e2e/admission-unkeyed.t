@@ -16,6 +16,7 @@ if why:
 
 ADDR = "127.0.1.1"
 LONG = 100000
+ACCESS_DENIED = 0xC0000022
 SIGNS, SEALS = "no key: the client signs", "no key: the client encrypts"
 
 
@@ -118,12 +119,10 @@ def ended(t, n, g):
         t.ok(not there(n, "refuse-" + label), "%s: the node has made no file" % label)
     with smb2.Conn(ADDR, g.port) as c:
         c.negotiate([0x0311])
-        s = c.login()
-        try:
-            c.tree(s, "data")
-            t.ok(False, "3.1.1: ended with its first request")
-        except smb2.Closed:
-            t.ok(True, "3.1.1: ended with its first request")
+        guest, said = c.guest(), c.login(allow=(ACCESS_DENIED,))
+        t.same(getattr(said, "status", None), ACCESS_DENIED,
+               "3.1.1, where every user's first request is signed: refused at its logon")
+        t.same(c.echo(session=guest).status, 0, "3.1.1: another user of the connection goes on")
     with smb2.Conn(ADDR, g.port) as c:
         c.negotiate([0x0311])
         guest = c.guest()

@@ -657,6 +657,7 @@ test_logon(void **state)
  *	2 key          k: keyed, -
  *	3 protection   signing required, (e)ncrypted, -
  *	4 unkeyed      pass refuse
+ *	5 dialect      (n)ew: 3.1.1, old
  */
 static void
 test_session(void **state)
@@ -665,22 +666,25 @@ test_session(void **state)
 		const char *facts;
 		enum close_reason why;	/* CLOSE_COUNT: let in */
 	} rows[] = {
-		{ "?-[se]r", CLOSE_UNKEYED },
-		{ "?--?", CLOSE_COUNT },
-		{ "?-[se]p", CLOSE_COUNT },
-		{ "?k??", CLOSE_COUNT },
+		{ "?-[se]r?", CLOSE_UNKEYED },
+		{ "u--rn", CLOSE_UNKEYED },
+		{ "u--ro", CLOSE_COUNT },
+		{ "[gx]--r?", CLOSE_COUNT },
+		{ "?-?p?", CLOSE_COUNT },
+		{ "?k???", CLOSE_COUNT },
 	};
-	static const char *const sets[] = { "ugx", "k-", "se-", "pr" };
+	static const char *const sets[] = { "ugx", "k-", "se-", "pr", "no" };
 	struct policy *p = policy_new();
 	unsigned n = 0;
-	char f[5];
+	char f[6];
 
 	(void)state;
-	first_facts(f, sets, 4);
+	first_facts(f, sets, 5);
 	do {
 		const struct session_info si = { .guest = f[0] == 'g', .anonymous = f[0] == 'x',
 			.keyed = f[1] == 'k', .signing_required = f[2] == 's',
-			.sealed = f[2] == 'e' };
+			.sealed = f[2] == 'e',
+			.dialect = f[4] == 'n' ? SMB2_DIALECT_311 : SMB2_DIALECT_302 };
 		unsigned rows_found = 0;
 		struct decision d;
 
@@ -696,9 +700,9 @@ test_session(void **state)
 		}
 		if (rows_found != 1)
 			fail_msg("%s: %u rows", f, rows_found);
-		assert_int_equal(d.ncounts, 0);
+		assert_int_equal(d.ncounts, d.act == DECIDE_CLOSE);
 		n++;
-	} while (next_facts(f, sets, 4));
+	} while (next_facts(f, sets, 5));
 	print_message("%u sessions\n", n);
 	policy_unref(&p);
 }

@@ -390,7 +390,9 @@ opaque(void **state)
 	begin(&w, NODE "unkeyed = refuse\n", true);
 	exchange(&w, other);
 	answered(&w, gss_key);
-	assert_int_equal(w.t.why, CLOSE_UNKEYED);
+	assert_false(w.t.closed);
+	assert_int_equal(w.t.env->stats->count[STAT_unkeyed_refused], 1);
+	assert_int_equal(w.t.conn.mediate.track.channels.n, 0);
 	end(&w);
 }
 

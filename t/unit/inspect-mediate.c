@@ -5,6 +5,8 @@
 #include "t/unit/lib/talk.h"
 
 #include "base/wr.h"
+#include "inspect/barred.h"
+#include "inspect/classify.h"
 #include "smb/chain2.h"
 #include "smb/const.h"
 #include "smb/err2.h"
@@ -472,6 +474,43 @@ test_ends(void **state)
 #undef BEGIN
 }
 
+/* The client is told no, and nothing of the session. */
+static void
+is_refused(struct talk *t, uint64_t mid)
+{
+	struct part2 p;
+
+	assert_int_equal(parts_out(t, S2C, &p, 1), 1);
+	assert_int_equal(p.hdr.command, SMB2_SESSION_SETUP);
+	assert_int_equal(p.hdr.status, STATUS_ACCESS_DENIED);
+	assert_int_equal(p.hdr.message_id, mid);
+	assert_int_equal(p.hdr.flags & SMB2_FLAGS_SIGNED, 0);
+	assert_true(err2_is(part_bytes(t, S2C, &p), p.len));
+}
+
+/* How a frame ends that is sealed and of that session. */
+static enum close_reason
+classify_transform(struct talk *t, uint64_t session)
+{
+	uint8_t b[NBSS_HDR_LEN + SMB2_TRANSFORM_LEN + SMB2_HDR_LEN] = { 0 };
+	struct wr w = wr_init(b, sizeof(b));
+	struct hdr2 peeked;
+	struct verdict v;
+
+	wr_zero(&w, NBSS_HDR_LEN);
+	wr_u32(&w, SMB2_TRANSFORM_ID);
+	wr_zero(&w, 32);
+	wr_u32(&w, SMB2_HDR_LEN);
+	wr_u16(&w, 0);
+	wr_u16(&w, 1);
+	wr_u64(&w, session);
+	nbss_put(b, sizeof(b) - NBSS_HDR_LEN);
+	t->conn.mediate.track.cipher = SMB2_CIPHER_AES128_CCM;
+	v = classify(&t->conn.mediate.track, C2S, b, sizeof(b), &peeked);
+	assert_int_equal(v.act, VERDICT_CLOSE);
+	return v.why;
+}
+
 static void
 test_unkeyed_refused(void **state)
 {
@@ -493,9 +532,101 @@ test_unkeyed_refused(void **state)
 	made_init(m);
 	put_session_setup(m, 10, 0, 0);
 	assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
+	buf_fini(&t.side[S2C].out);
 	made_init(m);
 	put_session_setup_resp(m, 10, 78, STATUS_SUCCESS, SMB2_SESSION_FLAG_ENCRYPT_DATA);
-	expect_end(&t, S2C, m, CLOSE_UNKEYED);
+	assert_true(talk_feed(&t, S2C, m->b, made_end(m)));
+	is_refused(&t, 10);
+	assert_int_equal(count(&t, STAT_unkeyed_refused), 1);
+	/* Sealed it would have been. */
+	assert_int_equal(classify_transform(&t, 78), CLOSE_SESSION_REFUSED);
+	end_talk(&t);
+	free(m);
+}
+
+/* The node lets a guest in, with that session, under that policy. */
+static void
+guest(struct talk *t, struct made *m, struct policy *p, uint64_t mid, uint64_t session)
+{
+	struct policy *lax = t->env->policy;
+
+	made_init(m);
+	put_session_setup(m, mid, 0, 0);
+	assert_true(talk_feed(t, C2S, m->b, made_end(m)));
+	t->env->policy = p;
+	buf_fini(&t->side[S2C].out);
+	made_init(m);
+	put_session_setup_resp(m, mid, session, STATUS_SUCCESS, SMB2_SESSION_FLAG_IS_GUEST);
+	(void)talk_feed(t, S2C, m->b, made_end(m));
+	t->env->policy = lax;
+}
+
+static void
+put_echo_of(struct made *m, uint64_t mid, uint64_t session)
+{
+	put_echo(m, mid, false);
+	for (unsigned i = 0; i < 8; i++)
+		m->w.base[m->start + 40 + i] = (uint8_t)(session >> 8 * i);
+}
+
+/* The node makes guests of some of a connection's users: the others go on. */
+static void
+test_guest_refused(void **state)
+{
+	struct mediate_env *strict = talk_env_new(NODE "auth { guest = refuse }\n");
+	struct made *m = malloc(sizeof(*m));
+	struct talk t;
+
+	(void)state;
+	for (unsigned how = 0; how < 5; how++) {
+		logged_on(&t, NODE, "127.0.0.2");
+		for (unsigned i = 0; i < BARRED_MAX; i++) {
+			guest(&t, m, strict->policy, 10 + i, 100 + i);
+			is_refused(&t, 10 + i);
+		}
+		assert_int_equal(count(&t, STAT_guests_refused), BARRED_MAX);
+		made_init(m);
+		put_echo(m, 200, false);
+		put_echo(m, 201, false);
+		assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
+		made_init(m);
+		switch (how) {
+		case 0:
+			put_echo_of(m, 210, 100);
+			break;
+		case 1:
+			put_echo(m, 210, false);
+			put_echo_of(m, 211, 100 + BARRED_MAX - 1);
+			break;
+		case 2:
+			/* More than are kept. */
+			guest(&t, m, strict->policy, 210, 99);
+			break;
+		case 3:
+			/* The node gives the number to a user. */
+			put_session_setup(m, 210, 0, 0);
+			assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
+			made_init(m);
+			put_session_setup_resp(m, 210, 100, STATUS_SUCCESS, 0);
+			assert_true(talk_feed(&t, S2C, m->b, made_end(m)));
+			made_init(m);
+			put_echo_of(m, 211, 100);
+			assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
+			made_init(m);
+			put_echo_of(m, 212, 101);
+			break;
+		default:
+			/* And no session at all: its number is everybody's. */
+			guest(&t, m, strict->policy, 210, 0);
+		}
+		assert_false(talk_feed(&t, C2S, m->b, made_end(m)));
+		assert_string_equal(close_counter(t.why), close_counter(how == 2 || how == 4
+		                                              ? CLOSE_GUEST_REFUSED
+		                                              : CLOSE_SESSION_REFUSED));
+		end_talk(&t);
+	}
+	talk_env_free(strict);
+	free(m);
 }
 
 int
@@ -511,6 +642,7 @@ main(void)
 		cmocka_unit_test(test_logoff_misnamed),
 		cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_unkeyed_refused),
+		cmocka_unit_test(test_guest_refused),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

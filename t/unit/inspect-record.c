@@ -5,6 +5,7 @@
 
 #include "auth/keys.h"
 #include "base/tlv.h"
+#include "inspect/barred.h"
 #include "inspect/opens.h"
 #include "inspect/query_seen.h"
 #include "inspect/record.h"
@@ -299,6 +300,8 @@ full(struct talk *t, struct channel *c[2])
 	m->identity = (struct identity){ 5, 6 };
 	memset(&m->logons.hash, 7, sizeof(m->logons.hash));
 	m->logons.broken = m->logons.forgot = true;
+	assert_int_equal(barred_add(&m->track.barred, 0xfedcba9876543210), 0);
+	assert_int_equal(barred_add(&m->track.barred, 77), 0);
 }
 
 static void
@@ -313,6 +316,8 @@ is_full(const struct mediate *m)
 	assert_memory_equal(&m->identity, &who, sizeof(who));
 	assert_memory_equal(&m->logons.hash, &hash, sizeof(hash));
 	assert_int_equal(m->track.dialect, SMB2_DIALECT_302);
+	assert_int_equal(barred_count(m->track.barred), 2);
+	assert_true(barred_has(m->track.barred, 0xfedcba9876543210));
 	assert_non_null(track_asked(&m->track, 3));
 	assert_int_equal(track_asked(&m->track, 3)->way, WAY_LIFT);
 	assert_non_null(track_keys(&m->track, SESSION));
