@@ -301,8 +301,9 @@ class Sweep:
             self.wrong.append("%s: %r" % (what, e))
         self.fault.off()
         self.fired += self.fault.fired()
-        # What failed on its way to smbgate-keyd says that it is dead; the worker gets another way.
-        tap.wait_for(self.keyed, 20, message=lambda: "no keys: " + self.w.gate.log()[-2000:])
+        # What failed on its way to smbgate-keyd says that it is dead; the worker gets another way,
+        # the later the more often that was so: within 30 s.
+        tap.wait_for(self.keyed, 45, message=lambda: "no keys: " + self.w.gate.log()[-2000:])
         self.others(what)
 
     def talk(self, name):
