@@ -21,11 +21,9 @@
  *
  * Who has not logged on can ask without end, for sessions that there are not. So what is hardly
  * there is asked for once, and one of these a millisecond; and so is what is likely, beyond so many
- * that wait at a time, or so many of one client: it may make them up. Nothing here takes longer the
- * more there are.
+ * that wait at a time. Nothing here takes longer the more there are.
  */
-#define LIKELY_MAX 128
-#define LIKELY_EACH 32
+#define LIKELY_MAX 64
 /* The first times; later, half of how long it has waited. */
 #define AGAIN_MS 4
 
@@ -112,18 +110,6 @@ query_free(struct state_query *q)
 	free(q);
 }
 
-/* Has the client its share already? */
-static bool
-asks_much(const struct queries *all, const uint8_t id[NAMES_ID_LEN])
-{
-	const struct state_query *q;
-	size_t n = 0;
-
-	TAILQ_FOREACH(q, &all->timed, timed)
-		n += q->likely && memcmp(q->id, id, NAMES_ID_LEN) == 0;
-	return n >= LIKELY_EACH;
-}
-
 /* False: so many are asked for that this one is not. */
 static bool
 query_add(struct queries *all, struct state_query *q, unsigned ms)
@@ -132,7 +118,7 @@ query_add(struct queries *all, struct state_query *q, unsigned ms)
 
 	q->began_ms = clock_ms();
 	q->end_ms = q->began_ms + ms;
-	q->likely = q->likely && all->nlikely < LIKELY_MAX && !asks_much(all, q->id);
+	q->likely &= all->nlikely < LIKELY_MAX;
 	if (!q->likely && all->unlikely_ms == q->began_ms)
 		return false;
 	if (!q->likely)
