@@ -165,7 +165,7 @@ read_guard(struct keyd *d)
 	switch (packet[0]) {
 	case KEYTAB_FILE:
 		if (fd != -1)
-			use_keys(d, keyd_keys_load(d->env.kerb, &d->rules, fd), false);
+			use_keys(d, keyd_keys_load(&d->rules, fd), false);
 		break;
 	case KEYTAB_ABSENT:
 	case KEYTAB_REFUSED:

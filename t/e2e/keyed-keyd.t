@@ -349,6 +349,46 @@ def ntlm(t, kdc, sh, keytab):
     t.ok(key not in sh.log() and h.hex() not in sh.log().lower(), "no key is in the log")
 
 
+def cpu_of(pid):
+    with open("/proc/%d/stat" % pid) as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def entry_of(name, kvno, key):
+    """A user's hash, as a keytab has it."""
+    def text(s):
+        return struct.pack(">H", len(s)) + s.encode()
+    e = (struct.pack(">H", 1) + text(REALM) + text(name) +
+         struct.pack(">IIBHH", 1, 0, kvno, 23, len(key)) + key)
+    return struct.pack(">i", len(e)) + e
+
+
+def many_users(t, kdc, where):
+    """Thousands of users' hashes are of the same kind as a ticket's key: nobody waits for them."""
+    rc4, aes = (kdc.many("plain", s, 20) for s in ("cifs/rc4", "cifs/aes256"))
+    with open(kdc.keytab("cifs/rc4", "rc4.keytab"), "rb") as f:
+        service = f.read()
+    users = b"".join(entry_of("user%d" % i, 1, os.urandom(16)) for i in range(7000))
+    for label, data in ("behind", service + users), ("lacking", b"\5\2" + users):
+        path = os.path.join(where, label)
+        with open(path, "wb") as f:
+            os.fchmod(f.fileno(), 0o600)
+            f.write(data)
+        sh = Shell(t, path)
+        sh.hear("up")
+        pid, answers = sh.keyd(), []
+        before = cpu_of(pid)
+        for k in rc4 + aes:
+            answers.append(split(sh.ask("ap_req", k["ap_req"])))
+        used = cpu_of(pid) - before
+        good = sum(a[0] == k["key"] for a, k in zip(answers, rc4))
+        t.same(good, len(rc4) if label == "behind" else 0,
+               "the service's key %s 7,000 users': so many tickets are opened" % label)
+        t.ok(used < 0.5, "and %d tickets took %.2f s of CPU" % (len(answers), used), used)
+        t.same(sh.stop(), 0, "it ends")
+
+
 def death(t, kdc, sh):
     """Killed in the middle: what was asked fails, what was answered stays, the next one works."""
     k = kdc.tokens("mutual", "cifs/aes256")
@@ -787,5 +827,6 @@ with tap.Test(deadline=240) as t:
     t.ok("out of order" not in sh.log() and "ERROR: " not in sh.log() and
          "runtime error" not in sh.log(), "a clean log", sh.log()[-3000:])
     t.same(sh.stop(), 0, "it ends")
+    many_users(t, kdc, where)
     starts(t, kdc)
     whole(t, kdc, keytab)
