@@ -271,6 +271,36 @@ def asked_again(t, kdc, keytab, sh):
            "AP-REQ and AP-REP wait for the keytab that has just been changed")
 
 
+def deaf_guard(t, kdc, keytab, sh):
+    """The guard hangs: tickets that no key opens wait for it once, and hold nobody up after that."""
+    stale = [kdc.tokens("plain", "cifs/sha2s", 40) for _ in range(40)]
+    good = [kdc.tokens("plain", "cifs/aes256", 100) for _ in range(4)]
+    with open(keytab, "rb") as f:
+        whole = f.read()
+    # Its key is there no more, as after a change that the keytab has and the ticket has not.
+    loads = sh.log().count("info: keytab:")
+    kdc.kadmin("ktadd -norandkey -k %s/less cifs/aes256 cifs/rc4" % kdc.dir)
+    shutil.copyfile(kdc.dir + "/less", keytab)
+    sh.wait_log("info: keytab:", loads + 1)
+    tap.wait_for(lambda: "keytab" in sh.ask("ap_req", stale.pop()["ap_req"]), 5)
+    os.kill(sh.guard(), signal.SIGSTOP)
+    time.sleep(1.1)     # the last question is that old
+    took = []
+    for k in good:
+        sh.say("\n".join("0 %s ap_req %s" % (sh.name(), stale.pop()["ap_req"]) for _ in range(8)))
+        since, x = t.ran(), sh.name()
+        t.same(split(sh.ask("ap_req", k["ap_req"], x))[0], k["key"], "the guard hangs: a key")
+        took.append(t.ran() - since)
+    t.ok(sum(took[1:]) < 1, "others wait for it no more: %s s" % ", ".join(
+        "%.2f" % x for x in took), took)
+    os.kill(sh.guard(), signal.SIGCONT)
+    with open(keytab, "wb") as f:
+        f.write(whole)
+    kdc.made.clear()
+    t.ok(tap.wait_for(lambda: "ready" in sh.ask("ap_req", kdc.tokens(
+        "plain", "cifs/sha2s", 40)["ap_req"]), 20, every=0.2), "it goes on: and so does all")
+
+
 def bad_keytabs(t, kdc, sh, keytab):
     with open(keytab, "rb") as f:
         good = f.read()
@@ -817,6 +847,7 @@ with tap.Test(deadline=240) as t:
     many(t, kdc, sh)
     kvno(t, kdc, keytab, sh)
     asked_again(t, kdc, keytab, sh)
+    deaf_guard(t, kdc, keytab, sh)
     bad_keytabs(t, kdc, sh, keytab)
     ntlm(t, kdc, sh, keytab)
     permuted(t, kdc, sh)
