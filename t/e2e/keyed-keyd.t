@@ -272,7 +272,7 @@ def asked_again(t, kdc, keytab, sh):
 
 
 def deaf_guard(t, kdc, keytab, sh):
-    """The guard hangs: tickets that no key opens wait for it once, and hold nobody up after that."""
+    """The guard hangs: tickets that no key opens wait for it once, and then hold up nobody."""
     stale = [kdc.tokens("plain", "cifs/sha2s", 40) for _ in range(40)]
     good = [kdc.tokens("plain", "cifs/aes256", 100) for _ in range(4)]
     with open(keytab, "rb") as f:
