@@ -14,7 +14,7 @@ struct keysource {
 	TAILQ_ENTRY(keysource) entry;
 	uint64_t id;
 	struct keyx_list list;
-	size_t n;
+	size_t n, bytes;
 };
 
 static size_t
@@ -64,6 +64,7 @@ keyq_remove(struct keyx *x)
 		return;
 	TAILQ_REMOVE(&s->list, x, queued);
 	s->n--;
+	s->bytes -= unsent_bytes(x);
 	c->nqueued--;
 	c->queued_bytes -= unsent_bytes(x);
 	atomic_fetch_sub(&c->watch->queued, 1);
@@ -71,18 +72,25 @@ keyq_remove(struct keyx *x)
 	source_drop_empty(c, s);
 }
 
-/* The last of the source that has most, taken out; x, where that is its own. */
+/* The last of the source that would have most of what lacks, taken out; x, where it is its own. */
 static struct keyx *
 keyq_make_room(struct keyx *x, const struct keysource *own)
 {
-	const struct keysource *most = own, *s;
+	const bool number = x->c->nqueued >= QUEUE_EXCHANGES;
+	size_t most = number ? own->n + 1 : own->bytes + unsent_bytes(x);
+	const struct keysource *whose = own, *s;
 	struct keyx *last = x;
 
-	TAILQ_FOREACH(s, &x->c->sources, entry)
-		if (s->n > most->n)
-			most = s;
-	if (most != own) {
-		last = TAILQ_LAST(&most->list, keyx_list);
+	TAILQ_FOREACH(s, &x->c->sources, entry) {
+		size_t has = number ? s->n : s->bytes;
+
+		if (has > most) {
+			whose = s;
+			most = has;
+		}
+	}
+	if (whose != own) {
+		last = TAILQ_LAST(&whose->list, keyx_list);
 		keyq_remove(last);
 	}
 	return last;
@@ -106,6 +114,7 @@ keyq_add(struct keyx *x)
 	}
 	TAILQ_INSERT_TAIL(&s->list, x, queued);
 	s->n++;
+	s->bytes += unsent_bytes(x);
 	c->nqueued++;
 	c->queued_bytes += unsent_bytes(x);
 	atomic_fetch_add(&c->watch->queued, 1);
@@ -127,6 +136,7 @@ keyq_sent(struct keyx *x)
 	struct keysource *s = x->queue;
 	struct keyc *c = x->c;
 
+	s->bytes -= buf_len(&x->unsent[0].token);
 	c->queued_bytes -= buf_len(&x->unsent[0].token);
 	buf_fini(&x->unsent[0].token);
 	x->unsent[0] = x->unsent[1];

@@ -5,6 +5,7 @@
 
 #include "auth/cluster.h"
 #include "auth/keys.h"
+#include "auth/keyx.h"
 #include "auth/secret.h"
 #include "base/magic.h"
 #include "inspect/env.h"
@@ -199,7 +200,8 @@ sharing_ask(struct sharing **sp, struct mediate *m, uint64_t session_id, void (*
 	s->wake = wake;
 	s->next = *sp;
 	*sp = s;
-	s->query = state_fact_ask(m->env->state, hold, session_id, sharing_fact_cb, s);
+	s->query = state_fact_ask(m->env->state, hold, keyx_source(&m->self.client.addr),
+	    session_id, sharing_fact_cb, s);
 	if (s->query != NULL)
 		return true;
 	/* Too many ask; the next leg may. */

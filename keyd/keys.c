@@ -163,7 +163,7 @@ read_file(struct keyd_keys *keys, int fd, uint8_t **p)
 }
 
 static int
-keys_load(struct keyd_keys *keys, struct kerb *k, const struct rules *rules, int fd)
+keys_load(struct keyd_keys *keys, const struct rules *rules, int fd)
 {
 	struct load l = { .keys = keys, .rules = rules };
 	size_t unknown;
@@ -177,7 +177,7 @@ keys_load(struct keyd_keys *keys, struct kerb *k, const struct rules *rules, int
 		nokey_say(&keys->why, NOKEY_no_keytab, "keytab: %s", why);
 		return -1;
 	}
-	keys->kerb = kerb_keys_new(k);
+	keys->kerb = kerb_keys_new();
 	if (keys->kerb == NULL) {
 		nokey_say(&keys->why, NOKEY_no_keytab, "keytab: out of memory");
 		return -1;
@@ -201,13 +201,13 @@ keys_load(struct keyd_keys *keys, struct kerb *k, const struct rules *rules, int
 }
 
 struct keyd_keys *
-keyd_keys_load(struct kerb *k, const struct rules *rules, int fd)
+keyd_keys_load(const struct rules *rules, int fd)
 {
 	struct keyd_keys *keys = calloc(1, sizeof(*keys));
 
 	if (keys == NULL)
 		return NULL;
-	if (keys_load(keys, k, rules, fd) == -1) {
+	if (keys_load(keys, rules, fd) == -1) {
 		log_about(LOG_LEVEL_ERROR, log_of(LOG_EVENT_KEYTAB), "%s", keys->why.text);
 		kerb_keys_free(&keys->kerb);
 		keys->hashes = (struct nthashes){ .n = 0 };

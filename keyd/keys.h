@@ -22,7 +22,7 @@ struct keyd_keys {
  * without keys, with the reason. Keys of services that are not to be answered about are left out.
  * NULL when memory is out.
  */
-struct keyd_keys *keyd_keys_load(struct kerb *k, const struct rules *rules, int fd);
+struct keyd_keys *keyd_keys_load(const struct rules *rules, int fd);
 /* None, for a reason that is logged. */
 struct keyd_keys *keyd_keys_none(const char *why);
 void keyd_keys_free(struct keyd_keys **keys);

@@ -20,15 +20,30 @@
 struct kerb {
 	profile_t profile;
 	krb5_context ctx;
-	unsigned nkeytabs;		/* each gets a name of its own */
 };
 
 /* What the keytab has, for the reason why a ticket cannot be opened. */
 #define ENCTYPES_MAX 32
 
+/*
+ * What tickets are for is an account or a service. So users' keys, of which there may be thousands
+ * for NTLM, come last, and no more of them: each that does not open a ticket takes as long as one
+ * that does, and all other logons wait.
+ */
+#define USERS_MAX 64
+
+struct kerb_key {
+	krb5_enctype enctype;
+	const uint8_t *p;		/* the keytab's */
+	size_t n;
+};
+
+/* Without those that are there twice: each name of a host has the same ones. */
 struct kerb_keys {
-	struct kerb *k;
-	krb5_keytab keytab;
+	struct kerb_key *key;
+	size_t n, room;
+	struct kerb_key user[USERS_MAX];
+	size_t nusers;
 	uint32_t enctypes;		/* bit n: there is a key of enctype n */
 	uint32_t newest[ENCTYPES_MAX], oldest[ENCTYPES_MAX];	/* kvno, by enctype */
 };
@@ -137,26 +152,16 @@ kerb_free(struct kerb **k)
 }
 
 struct kerb_keys *
-kerb_keys_new(struct kerb *k)
+kerb_keys_new(void)
 {
-	struct kerb_keys *keys = calloc(1, sizeof(*keys));
-	char name[32];
-
-	if (keys == NULL)
-		return NULL;
-	keys->k = k;
-	snprintf(name, sizeof(name), "MEMORY:%u", k->nkeytabs++);
-	if (krb5_kt_resolve(k->ctx, name, &keys->keytab) != 0)
-		kerb_keys_free(&keys);
-	return keys;
+	return calloc(1, sizeof(struct kerb_keys));
 }
 
 void
 kerb_keys_free(struct kerb_keys **keys)
 {
-	/* libkrb5 wipes the keys of a keytab in memory with its last handle. */
-	if (*keys != NULL && (*keys)->keytab != NULL)
-		krb5_kt_close((*keys)->k->ctx, (*keys)->keytab);
+	if (*keys != NULL)
+		free((*keys)->key);
 	free(*keys);
 	*keys = NULL;
 }
@@ -187,38 +192,50 @@ as_data(const void *p, size_t n)
 	return (krb5_data){ .magic = KV5M_DATA, .length = (unsigned)n, .data = u.out };
 }
 
+/* Accounts of machines end in a "$". */
+static bool
+of_user(const struct keytab_entry *e)
+{
+	const struct keytab_text *name = &e->component[0];
+
+	return e->ncomponents == 1 && (name->n == 0 || name->p[name->n - 1] != '$');
+}
+
+static bool
+has_key(const struct kerb_key *all, size_t n, const struct kerb_key *k)
+{
+	for (size_t i = 0; i < n; i++)
+		if (all[i].enctype == k->enctype && all[i].n == k->n &&
+		    memcmp(all[i].p, k->p, k->n) == 0)
+			return true;
+	return false;
+}
+
 int
 kerb_keys_add(struct kerb_keys *keys, const struct keytab_entry *e, struct nokey *why)
 {
-	krb5_data parts[KEYTAB_COMPONENTS_MAX], key = as_data(e->key, e->key_len);
-	krb5_principal_data principal = {
-		.magic = KV5M_PRINCIPAL,
-		.realm = as_data(e->realm.p, e->realm.n),
-		.data = parts,
-		.length = (krb5_int32)e->ncomponents,
-		.type = (krb5_int32)e->name_type,
-	};
-	krb5_keytab_entry entry = {
-		.magic = KV5M_KEYTAB_ENTRY,
-		.principal = &principal,
-		.vno = e->kvno,
-		.key = {
-			.magic = KV5M_KEYBLOCK,
-			.enctype = e->enctype,
-			.length = key.length,
-			.contents = (krb5_octet *)key.data,
-		},
-	};
-	krb5_error_code err;
+	const struct kerb_key k = { e->enctype, e->key, e->key_len };
 
-	for (size_t i = 0; i < e->ncomponents; i++)
-		parts[i] = as_data(e->component[i].p, e->component[i].n);
-	err = krb5_kt_add_entry(keys->k->ctx, keys->keytab, &entry);
-	if (err != 0) {
-		explain(keys->k, err, NOKEY_no_keytab, "keytab", why);
-		return -1;
-	}
 	note_kvno(keys, e);
+	if (of_user(e)) {
+		if (keys->nusers < USERS_MAX && !has_key(keys->user, keys->nusers, &k))
+			keys->user[keys->nusers++] = k;
+		return 0;
+	}
+	if (has_key(keys->key, keys->n, &k))
+		return 0;
+	if (keys->n == keys->room) {
+		size_t room = keys->room == 0 ? 64 : 2 * keys->room;
+		struct kerb_key *more = realloc(keys->key, room * sizeof(*more));
+
+		if (more == NULL) {
+			nokey_say(why, NOKEY_no_keytab, "keytab: out of memory");
+			return -1;
+		}
+		keys->key = more;
+		keys->room = room;
+	}
+	keys->key[keys->n++] = k;
 	return 0;
 }
 
@@ -401,6 +418,29 @@ ap_authenticator(struct kerb *k, struct rules *rules, const struct apreq *req, s
 	return r;
 }
 
+/* By one of these. NULL: why says the reason, where one was tried: then *e is another one. */
+static uint8_t *
+open_ticket_by(struct kerb *k, const struct kerb_key *all, size_t nkeys, const struct apreq *req,
+    size_t *n, krb5_error_code *e, struct nokey *why)
+{
+	uint8_t *plain = NULL;
+
+	for (size_t i = 0; plain == NULL && i < nkeys; i++) {
+		const krb5_keyblock key = {
+			.magic = KV5M_KEYBLOCK,
+			.enctype = all[i].enctype,
+			.length = (unsigned)all[i].n,
+			.contents = (krb5_octet *)as_data(all[i].p, all[i].n).data,
+		};
+
+		if ((uint32_t)key.enctype != req->enctype)
+			continue;
+		plain = decrypt(k, &key, KRB5_KEYUSAGE_KDC_REP_TICKET, &req->ticket, n, why);
+		*e = KRB5KRB_AP_ERR_BAD_INTEGRITY;
+	}
+	return plain;
+}
+
 /*
  * By the key that opens it, whatever its number says. libkrb5 would refuse tickets whose path
  * through realms it does not know, which is for the node to judge. NULL: why says the reason.
@@ -410,22 +450,10 @@ open_ticket(struct kerb *k, const struct kerb_keys *keys, const struct apreq *re
     struct nokey *why)
 {
 	krb5_error_code e = KRB5_KT_NOTFOUND;
-	krb5_keytab_entry entry;
-	krb5_kt_cursor cursor;
-	uint8_t *plain = NULL;
+	uint8_t *plain = open_ticket_by(k, keys->key, keys->n, req, n, &e, why);
 
-	if (krb5_kt_start_seq_get(k->ctx, keys->keytab, &cursor) == 0) {
-		while (plain == NULL &&
-		    krb5_kt_next_entry(k->ctx, keys->keytab, &entry, &cursor) == 0) {
-			if ((uint32_t)entry.key.enctype == req->enctype) {
-				plain = decrypt(k, &entry.key, KRB5_KEYUSAGE_KDC_REP_TICKET,
-				    &req->ticket, n, why);
-				e = KRB5KRB_AP_ERR_BAD_INTEGRITY;
-			}
-			krb5_free_keytab_entry_contents(k->ctx, &entry);
-		}
-		krb5_kt_end_seq_get(k->ctx, keys->keytab, &cursor);
-	}
+	if (plain == NULL)
+		plain = open_ticket_by(k, keys->user, keys->nusers, req, n, &e, why);
 	if (plain == NULL)
 		explain_no_key(keys, req, e, why);
 	return plain;

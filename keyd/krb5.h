@@ -25,7 +25,8 @@ struct kerb *kerb_new(char why[KEYD_WHY]);
 void kerb_free(struct kerb **k);
 
 /* NULL when memory is out. */
-struct kerb_keys *kerb_keys_new(struct kerb *k);
+struct kerb_keys *kerb_keys_new(void);
+/* The bytes of the key are borrowed. -1: memory is out, and why says so. */
 int kerb_keys_add(struct kerb_keys *keys, const struct keytab_entry *e, struct nokey *why)
     __attribute__((warn_unused_result));
 void kerb_keys_free(struct kerb_keys **keys);

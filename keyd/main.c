@@ -67,6 +67,7 @@ struct keyd {
 	struct keyd_keys *keys;		/* NULL until the guard has spoken */
 	bool wanted;			/* the guard has been asked for the keytab */
 	uint64_t wanted_ms;		/* when it was asked last */
+	bool deaf;			/* it did not answer, and has not been heard of since */
 	unsigned nchannels;
 	struct channel *channels;
 	struct pollfd *polls;		/* the guard's, then the channels' */
@@ -162,10 +163,11 @@ read_guard(struct keyd *d)
 		keyd_keys_free(&d->keys);
 		_exit(EXIT_SUCCESS);
 	}
+	d->deaf = false;
 	switch (packet[0]) {
 	case KEYTAB_FILE:
 		if (fd != -1)
-			use_keys(d, keyd_keys_load(d->env.kerb, &d->rules, fd), false);
+			use_keys(d, keyd_keys_load(&d->rules, fd), false);
 		break;
 	case KEYTAB_ABSENT:
 	case KEYTAB_REFUSED:
@@ -194,7 +196,11 @@ read_guard(struct keyd *d)
 		close(fd);
 }
 
-/* Tickets that no key opens: the guard is asked, or has been, or it was too short a time ago. */
+/*
+ * Tickets that no key opens: the guard is asked, or has been, or it was too short a time ago. A
+ * worker has few requests on their way: those that wait hold up all others behind them. So nobody
+ * waits for a guard that has once not answered.
+ */
 static void
 want_keytab(struct keyd *d, uint64_t now)
 {
@@ -205,9 +211,10 @@ want_keytab(struct keyd *d, uint64_t now)
 	if (!waiting)
 		return;
 	if (d->wanted) {
-		if (now - d->wanted_ms >= KEYTAB_WAIT_MS)
+		d->deaf = now - d->wanted_ms >= KEYTAB_WAIT_MS;
+		if (d->deaf)
 			retry_all(d, NULL);
-	} else if (d->wanted_ms != 0 && now - d->wanted_ms < KEYTAB_AGAIN_MS) {
+	} else if (d->deaf || (d->wanted_ms != 0 && now - d->wanted_ms < KEYTAB_AGAIN_MS)) {
 		retry_all(d, NULL);
 	} else {
 		d->wanted = true;

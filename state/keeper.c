@@ -69,6 +69,7 @@ struct keeper {
 	uint64_t gen;			/* of the connection */
 	uint64_t tick_us, swept_ms, refused_ms;
 	unsigned pages;			/* of the sweep under way */
+	bool swept_any;			/* it has met an exception */
 	bool young;			/* the data that it goes through */
 	bool unripe;			/* the data was young at the last tick */
 	unsigned calls;			/* on their way */
@@ -266,6 +267,7 @@ swept_cb(void *arg, const struct redisReply *r)
 		return;
 	/* What young data lacks may not have been said again yet. */
 	k->young |= reply_number(r, 1) != 0;
+	k->swept_any |= reply_elements(r) > 2;
 	for (size_t i = 2; i + 1 < reply_elements(r); i += 2) {
 		const char *hex = reply_string(r, i, &len), *record;
 
@@ -276,6 +278,9 @@ swept_cb(void *arg, const struct redisReply *r)
 			(void)shared_note_exception(k->m, id, record, len);
 	}
 	if (strcmp(cursor, "0") == 0) {
+		/* Somebody has deleted them alone: those that are ours are said again. */
+		if (!k->young && !k->swept_any && shared_exceptions(k->m) > 0)
+			shared_again(k->m);
 		if (!k->young)
 			shared_swept(k->m);
 		if (k->sweep_again)
@@ -301,7 +306,7 @@ keeper_sweep(struct keeper *k, const char *cursor)
 	count_command(k);
 	if (strcmp(cursor, "0") == 0) {
 		k->pages = 0;
-		k->young = k->sweep_again = false;
+		k->young = k->swept_any = k->sweep_again = false;
 	}
 	k->swept_ms = clock_ms();
 	k->sweeping = link_run(k->link, SCRIPT_SWEEP, 3, 6, argv, NULL, swept_cb, k);

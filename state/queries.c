@@ -21,7 +21,8 @@
  *
  * Who has not logged on can ask without end, for sessions that there are not. So what is hardly
  * there is asked for once, and one of these a millisecond; and so is what is likely, beyond so many
- * that wait at a time. Nothing here takes longer the more there are.
+ * that wait at a time: then the source that has most of them gives way to others. Nothing here
+ * takes longer the more there are.
  */
 #define LIKELY_MAX 64
 /* The first times; later, half of how long it has waited. */
@@ -37,11 +38,13 @@ struct state_query {
 	state_fact_f cb;		/* NULL: nobody wants it any more */
 	void *arg;
 	enum { QUERY_ASKED, QUERY_OUT, QUERY_AGAIN, QUERY_ANSWERED, QUERY_OVER } state;
+	uint64_t source;
 	bool likely;			/* and counted as such while it waits */
 	bool kept;			/* by the keeper */
 	struct state_fact *fact;	/* with its bytes behind it */
 	TAILQ_ENTRY(state_query) entry;	/* asked, again, or answered of the port */
 	TAILQ_ENTRY(state_query) timed;	/* while it waits */
+	TAILQ_ENTRY(state_query) liked;	/* while it is counted */
 };
 
 struct queries {
@@ -50,6 +53,7 @@ struct queries {
 	struct wake *wake;
 	struct queries_list asked, again;	/* again: LIKELY_MAX at most */
 	struct queries_list timed;		/* all that wait, by end_ms */
+	struct queries_list liked;		/* LIKELY_MAX at most */
 	size_t nlikely;
 	uint64_t unlikely_ms;			/* when one of these was asked last */
 };
@@ -65,6 +69,7 @@ queries_new(void)
 	TAILQ_INIT(&all->asked);
 	TAILQ_INIT(&all->again);
 	TAILQ_INIT(&all->timed);
+	TAILQ_INIT(&all->liked);
 	return all;
 }
 
@@ -86,6 +91,19 @@ queries_keep(struct queries *all, struct wake *wake)
 	wakes_unlock(&all->wakes, &all->lock);
 }
 
+static void
+query_like(struct state_query *q, bool likely)
+{
+	if (likely && !q->likely) {
+		TAILQ_INSERT_TAIL(&q->all->liked, q, liked);
+		q->all->nlikely++;
+	} else if (!likely && q->likely) {
+		TAILQ_REMOVE(&q->all->liked, q, liked);
+		q->all->nlikely--;
+	}
+	q->likely = likely;
+}
+
 /* It waits no longer, or its answer is taken. */
 static void
 query_unlink(struct state_query *q)
@@ -98,9 +116,18 @@ query_unlink(struct state_query *q)
 		TAILQ_REMOVE(&q->port->answered, q, entry);
 	if (q->state < QUERY_ANSWERED) {
 		TAILQ_REMOVE(&q->all->timed, q, timed);
-		q->all->nlikely -= q->likely;
+		query_like(q, false);
 	}
 	q->state = QUERY_OVER;
+}
+
+static void
+query_post(struct state_query *q)
+{
+	query_unlink(q);
+	q->state = QUERY_ANSWERED;
+	TAILQ_INSERT_TAIL(&q->port->answered, q, entry);
+	wakes_add(&q->all->wakes, q->port->wake);
 }
 
 static void
@@ -110,20 +137,65 @@ query_free(struct state_query *q)
 	free(q);
 }
 
+static size_t
+liked_of(const struct queries *all, uint64_t source)
+{
+	const struct state_query *q;
+	size_t n = 0;
+
+	TAILQ_FOREACH(q, &all->liked, liked)
+		n += q->source == source;
+	return n;
+}
+
+/* The last of the source that has most of those that are likely, and would have with one more. */
+static struct state_query *
+liked_most(struct queries *all, uint64_t source)
+{
+	struct state_query *q, *last = NULL;
+	size_t most = liked_of(all, source) + 2;
+
+	TAILQ_FOREACH(q, &all->liked, liked) {
+		size_t n = liked_of(all, q->source);
+
+		if (n >= most) {
+			most = n;
+			last = q;
+		}
+	}
+	return last;
+}
+
+/* Is there room for one more that is likely? Who has to give way is asked for once. */
+static bool
+liked_room(struct queries *all, uint64_t source)
+{
+	struct state_query *q;
+
+	if (all->nlikely < LIKELY_MAX)
+		return true;
+	q = liked_most(all, source);
+	if (q == NULL)
+		return false;
+	query_like(q, false);
+	if (q->state == QUERY_AGAIN)
+		query_post(q);
+	return true;
+}
+
 /* False: so many are asked for that this one is not. */
 static bool
-query_add(struct queries *all, struct state_query *q, unsigned ms)
+query_add(struct queries *all, struct state_query *q, bool likely, unsigned ms)
 {
 	struct state_query *before = TAILQ_LAST(&all->timed, queries_list);
 
 	q->began_ms = clock_ms();
 	q->end_ms = q->began_ms + ms;
-	q->likely &= all->nlikely < LIKELY_MAX;
+	query_like(q, likely && liked_room(all, q->source));
 	if (!q->likely && all->unlikely_ms == q->began_ms)
 		return false;
 	if (!q->likely)
 		all->unlikely_ms = q->began_ms;
-	all->nlikely += q->likely;
 	TAILQ_INSERT_TAIL(&all->asked, q, entry);
 	/* All have the same time. */
 	while (before != NULL && before->end_ms > q->end_ms)
@@ -149,11 +221,11 @@ queries_ask(struct queries *all, struct queries_port *p, const struct query_abou
 	q->port = p;
 	memcpy(q->id, about->id, NAMES_ID_LEN);
 	memcpy(q->sid, about->sid, NAMES_ID_LEN);
-	q->likely = about->likely;
+	q->source = about->source;
 	q->cb = cb;
 	q->arg = arg;
 	pthread_mutex_lock(&all->lock);
-	added = query_add(all, q, ms);
+	added = query_add(all, q, about->likely, ms);
 	wakes_unlock(&all->wakes, &all->lock);
 	if (added)
 		return q;
@@ -174,15 +246,6 @@ queries_unask(struct state_query *q)
 	wakes_unlock(&all->wakes, &all->lock);
 	if (!kept)
 		query_free(q);
-}
-
-static void
-query_post(struct state_query *q)
-{
-	query_unlink(q);
-	q->state = QUERY_ANSWERED;
-	TAILQ_INSERT_TAIL(&q->port->answered, q, entry);
-	wakes_add(&q->all->wakes, q->port->wake);
 }
 
 void

@@ -28,10 +28,14 @@ void queries_free(struct queries **all);
 /* wake is called when there is something asked; NULL: no longer. */
 void queries_keep(struct queries *all, struct wake *wake);
 
-/* A session, and its client. likely: it may well be at another proxy, or be there soon. */
+/*
+ * A session, and its client. likely: it may well be at another proxy, or be there soon. source:
+ * whoever asks for much may not keep other sources from asking.
+ */
 struct query_about {
 	uint8_t id[NAMES_ID_LEN], sid[NAMES_ID_LEN];
 	bool likely;
+	uint64_t source;
 };
 
 /*

@@ -121,11 +121,11 @@ redis_fact_drop(struct state *s, uint64_t session_id, const char *node, bool ove
 }
 
 static struct state_query *
-redis_fact_ask(struct state *st, const struct state_hold *h, uint64_t session_id, state_fact_f cb,
-    void *arg)
+redis_fact_ask(struct state *st, const struct state_hold *h, uint64_t source, uint64_t session_id,
+    state_fact_f cb, void *arg)
 {
 	struct redis_state *s = (struct redis_state *)st;
-	struct query_about about;
+	struct query_about about = { .source = source };
 
 	if (!atomic_load(&shared_stats(s->m)->online) ||
 	    shared_fact_id(h, session_id, about.id, about.sid) == -1)

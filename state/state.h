@@ -95,7 +95,7 @@ struct state_ops {
 	/* Where the map is shared; else NULL. */
 	void (*fact_put)(struct state_hold *, uint64_t session_id, const struct state_fact *);
 	void (*fact_drop)(struct state *, uint64_t session_id, const char *node, bool over);
-	struct state_query *(*fact_ask)(struct state *, const struct state_hold *,
+	struct state_query *(*fact_ask)(struct state *, const struct state_hold *, uint64_t source,
 	    uint64_t session_id, state_fact_f, void *arg);
 	void (*fact_forget)(struct state_query *);
 	void (*reset)(struct state *, const struct state_reset *);
@@ -207,13 +207,15 @@ state_fact_drop(struct state *s, uint64_t session_id, const char *node, bool ove
 /*
  * What is known of that session of h's client. cb is called once, never before this returns, with
  * NULL where nothing is known or the map is out of reach; unless the query is forgotten before.
- * NULL: nobody can be asked, and cb is never called.
+ * NULL: nobody can be asked, and cb is never called. source: where the client is, a number that
+ * has its share of what can be asked.
  */
 static inline struct state_query *
-state_fact_ask(struct state *s, const struct state_hold *h, uint64_t session_id, state_fact_f cb,
-    void *arg)
+state_fact_ask(struct state *s, const struct state_hold *h, uint64_t source, uint64_t session_id,
+    state_fact_f cb, void *arg)
 {
-	return s->ops->fact_ask == NULL ? NULL : s->ops->fact_ask(s, h, session_id, cb, arg);
+	return s->ops->fact_ask == NULL ? NULL
+	                                : s->ops->fact_ask(s, h, source, session_id, cb, arg);
 }
 
 /* Clears the caller's pointer; NULL is allowed. */

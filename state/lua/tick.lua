@@ -13,12 +13,23 @@ local function rest_of(its)
 	return type(line) == 'string' and line or ''
 end
 
+-- Until when a line counts. If Redis' clock was set back it would be for as long as that: who is
+-- there says it anew every second.
+local function at_most(key, its, line, over)
+	if over <= t + NAMES_LEASE_MS then
+		return line, over
+	end
+	line = string.gsub(line, '^%d+', str(t + NAMES_LEASE_MS))
+	redis.call('HSET', key, its, line)
+	return line, t + NAMES_LEASE_MS
+end
+
 -- Who is there: a line each, of every cluster in this Redis; and of this one also the other line.
 local seen, live, status = {}, 0, TICK_GOOD
 local h = all(all_peers)
 for i = 1, #h, 2 do
 	local over, v, its = string.match(h[i + 1], '^(%d+) (%S+) (%S+) ')
-	over = tonumber(over) or 0
+	h[i + 1], over = at_most(all_peers, h[i], h[i + 1], tonumber(over) or 0)
 	if over <= t - NAMES_LEASE_MS then
 		redis.call('HDEL', all_peers, h[i])
 	elseif h[i] ~= token then
@@ -39,6 +50,7 @@ for i = 1, #h, 2 do
 		redis.call('HDEL', peers, h[i])
 		redis.pcall('HDEL', rests, h[i])
 	elseif l.over > t then
+		at_most(peers, h[i], h[i + 1], l.over)
 		live = live + 1
 	end
 end

@@ -271,6 +271,36 @@ def asked_again(t, kdc, keytab, sh):
            "AP-REQ and AP-REP wait for the keytab that has just been changed")
 
 
+def deaf_guard(t, kdc, keytab, sh):
+    """The guard hangs: tickets that no key opens wait for it once, and then hold up nobody."""
+    stale = [kdc.tokens("plain", "cifs/sha2s", 40) for _ in range(40)]
+    good = [kdc.tokens("plain", "cifs/aes256", 100) for _ in range(4)]
+    with open(keytab, "rb") as f:
+        whole = f.read()
+    # Its key is there no more, as after a change that the keytab has and the ticket has not.
+    loads = sh.log().count("info: keytab:")
+    kdc.kadmin("ktadd -norandkey -k %s/less cifs/aes256 cifs/rc4" % kdc.dir)
+    shutil.copyfile(kdc.dir + "/less", keytab)
+    sh.wait_log("info: keytab:", loads + 1)
+    tap.wait_for(lambda: "keytab" in sh.ask("ap_req", stale.pop()["ap_req"]), 5)
+    os.kill(sh.guard(), signal.SIGSTOP)
+    time.sleep(1.1)     # the last question is that old
+    took = []
+    for k in good:
+        sh.say("\n".join("0 %s ap_req %s" % (sh.name(), stale.pop()["ap_req"]) for _ in range(8)))
+        since, x = t.ran(), sh.name()
+        t.same(split(sh.ask("ap_req", k["ap_req"], x))[0], k["key"], "the guard hangs: a key")
+        took.append(t.ran() - since)
+    t.ok(sum(took[1:]) < 1, "others wait for it no more: %s s" % ", ".join(
+        "%.2f" % x for x in took), took)
+    os.kill(sh.guard(), signal.SIGCONT)
+    with open(keytab, "wb") as f:
+        f.write(whole)
+    kdc.made.clear()
+    t.ok(tap.wait_for(lambda: "ready" in sh.ask("ap_req", kdc.tokens(
+        "plain", "cifs/sha2s", 40)["ap_req"]), 20, every=0.2), "it goes on: and so does all")
+
+
 def bad_keytabs(t, kdc, sh, keytab):
     with open(keytab, "rb") as f:
         good = f.read()
@@ -347,6 +377,46 @@ def ntlm(t, kdc, sh, keytab):
     got = sh.ask("auth", a, x)
     t.ok("no rc4-hmac key of that user" in got, "a user without an entry fails", got)
     t.ok(key not in sh.log() and h.hex() not in sh.log().lower(), "no key is in the log")
+
+
+def cpu_of(pid):
+    with open("/proc/%d/stat" % pid) as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def entry_of(name, kvno, key):
+    """A user's hash, as a keytab has it."""
+    def text(s):
+        return struct.pack(">H", len(s)) + s.encode()
+    e = (struct.pack(">H", 1) + text(REALM) + text(name) +
+         struct.pack(">IIBHH", 1, 0, kvno, 23, len(key)) + key)
+    return struct.pack(">i", len(e)) + e
+
+
+def many_users(t, kdc, where):
+    """Thousands of users' hashes are of the same kind as a ticket's key: nobody waits for them."""
+    rc4, aes = (kdc.many("plain", s, 20) for s in ("cifs/rc4", "cifs/aes256"))
+    with open(kdc.keytab("cifs/rc4", "rc4.keytab"), "rb") as f:
+        service = f.read()
+    users = b"".join(entry_of("user%d" % i, 1, os.urandom(16)) for i in range(7000))
+    for label, data in ("behind", service + users), ("lacking", b"\5\2" + users):
+        path = os.path.join(where, label)
+        with open(path, "wb") as f:
+            os.fchmod(f.fileno(), 0o600)
+            f.write(data)
+        sh = Shell(t, path)
+        sh.hear("up")
+        pid, answers = sh.keyd(), []
+        before = cpu_of(pid)
+        for k in rc4 + aes:
+            answers.append(split(sh.ask("ap_req", k["ap_req"])))
+        used = cpu_of(pid) - before
+        good = sum(a[0] == k["key"] for a, k in zip(answers, rc4))
+        t.same(good, len(rc4) if label == "behind" else 0,
+               "the service's key %s 7,000 users': so many tickets are opened" % label)
+        t.ok(used < 0.5, "and %d tickets took %.2f s of CPU" % (len(answers), used), used)
+        t.same(sh.stop(), 0, "it ends")
 
 
 def death(t, kdc, sh):
@@ -777,6 +847,7 @@ with tap.Test(deadline=240) as t:
     many(t, kdc, sh)
     kvno(t, kdc, keytab, sh)
     asked_again(t, kdc, keytab, sh)
+    deaf_guard(t, kdc, keytab, sh)
     bad_keytabs(t, kdc, sh, keytab)
     ntlm(t, kdc, sh, keytab)
     permuted(t, kdc, sh)
@@ -787,5 +858,6 @@ with tap.Test(deadline=240) as t:
     t.ok("out of order" not in sh.log() and "ERROR: " not in sh.log() and
          "runtime error" not in sh.log(), "a clean log", sh.log()[-3000:])
     t.same(sh.stop(), 0, "it ends")
+    many_users(t, kdc, where)
     starts(t, kdc)
     whole(t, kdc, keytab)

@@ -159,6 +159,11 @@ def drains(t, r, gates, nodes):
     t.same(look(gates[0], gone), there, "and found there by the first proxy")
     # Nobody but its own proxy can say that it lives there, and that takes a moment.
     tap.wait_for(lambda: several.state(gates[1])["exceptions"] >= 1, 60, message="no exception")
+    x = several.prefix(r) + b"x"
+    r.do("DEL", x)
+    t.ok(tap.wait_for(lambda: r.do("HLEN", x), 40), "the exceptions alone are deleted: they are "
+         "said again, and none is forgotten", several.state(gates[1])["exceptions"])
+    t.ok(several.state(gates[1])["exceptions"] >= 1, "and known all the while")
     seen = []
     for _ in range(4):
         r.do("FLUSHALL")

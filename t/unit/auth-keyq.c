@@ -208,6 +208,50 @@ full(void **state)
 	}
 }
 
+/* Where bytes are what lacks, who has most of these gives way, and not who has many small ones. */
+static void
+full_of_bytes(void **state)
+{
+	const size_t most = FULL_BYTES / BIG, many = 4 * most;
+	size_t served[5] = { 0 };
+	struct queue q;
+
+	(void)state;
+	queue_init(&q);
+	for (size_t i = 0; i < many; i++)
+		assert_int_equal(add_to_full(asks(&q, 2, 100, false)), 0);
+	for (size_t i = 0; i < 2 * most; i++)
+		assert_int_equal(add_to_full(asks(&q, 1, BIG, false)), i < most ? 0 : 1);
+	for (size_t i = 0; i < many; i++)
+		assert_in_range(add_to_full(asks(&q, 2, 100, false)), 0, 1);
+	assert_int_equal(add_to_full(asks(&q, 3, BIG, false)), 1);
+	/* It would be the one that has most, but for the flood. */
+	assert_int_equal(add_to_full(asks(&q, 4, BIG, false)), 1);
+	while (keyq_first(&q.c) != NULL)
+		served[serve(&q)]++;
+	assert_int_equal(served[2], 2 * many);
+	assert_int_equal(served[3], 1);
+	assert_int_equal(served[4], 1);
+	is_empty(&q);
+}
+
+/* One of many bytes does not put out many of few. */
+static void
+full_of_small_ones(void **state)
+{
+	const size_t each = FULL_BYTES / (FULL - 1);
+	struct queue q;
+
+	(void)state;
+	queue_init(&q);
+	for (size_t i = 0; i < FULL - 1; i++)
+		assert_int_equal(add_to_full(asks(&q, 10 + i, each, false)), 0);
+	assert_int_equal(add_to_full(asks(&q, 1, BIG, false)), 1);
+	for (size_t i = 0; i < FULL - 1; i++)
+		assert_int_equal(serve(&q), 10 + i);
+	is_empty(&q);
+}
+
 int
 main(void)
 {
@@ -215,6 +259,8 @@ main(void)
 		cmocka_unit_test(single),
 		cmocka_unit_test(crowd),
 		cmocka_unit_test(full),
+		cmocka_unit_test(full_of_bytes),
+		cmocka_unit_test(full_of_small_ones),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -93,10 +93,12 @@ map_drop(struct state *s, uint64_t id, const char *node, bool over)
 }
 
 static struct state_query *
-map_ask(struct state *s, const struct state_hold *h, uint64_t id, state_fact_f cb, void *arg)
+map_ask(struct state *s, const struct state_hold *h, uint64_t source, uint64_t id, state_fact_f cb,
+    void *arg)
 {
 	struct map *m = (struct map *)s;
 
+	(void)source;
 	assert_true(m->nasked < CROWD);
 	if (m->crowded)
 		return NULL;

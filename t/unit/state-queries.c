@@ -61,12 +61,18 @@ teardown(void **state)
 }
 
 static struct state_query *
-ask(struct state_query **q, unsigned ms, bool likely)
+ask_from(uint64_t source, struct state_query **q, unsigned ms, bool likely)
 {
-	const struct query_about about = { .likely = likely };
+	const struct query_about about = { .likely = likely, .source = source };
 
 	*q = queries_ask(all, &port, &about, ms, fact_cb, q);
 	return *q;
+}
+
+static struct state_query *
+ask(struct state_query **q, unsigned ms, bool likely)
+{
+	return ask_from(0, q, ms, likely);
 }
 
 static struct state_query *
@@ -185,6 +191,58 @@ crowd(void **state)
 	assert_int_equal(queries_expire(all), 0);
 }
 
+/* Whoever has most of them gives way: others are asked for as if he were not there. */
+static void
+sources(void **state)
+{
+	struct state_query *q[1000], *out[1000], *other[40], *k;
+	unsigned n = 0, nout = 0, times = 0;
+	bool again = false;
+
+	(void)state;
+	for (size_t i = 0; i < 1000; i++)
+		n += ask_from(1, &q[i], 3000, true) != NULL;
+	/* Half of these wait to be asked again, others for Redis, others to be asked. */
+	for (unsigned i = 0; i < n / 2; i++) {
+		k = next();
+		if (i % 2 == 0)
+			queries_answered(k, NULL, false);
+		else
+			out[nout++] = k;
+	}
+	for (size_t i = 0; i < 20; i++)
+		assert_non_null(ask_from(2, &other[i], 3000, true));
+	for (size_t i = 20; i < 40; i++)
+		assert_non_null(ask_from(10 + i, &other[i], 3000, true));
+	/* He is told at once of those that he lost while they waited. */
+	queries_answer(all, &port);
+	for (size_t i = 0; i < 40; i++)
+		assert_non_null(other[i]);
+	while ((k = next()) != NULL) {
+		again |= k == other[0];
+		queries_answered(k, NULL, false);
+		times++;
+	}
+	assert_true(again && times > 40);
+	/* They are asked for again. */
+	again = false;
+	until(clock_ms() + 2 * MS);
+	while ((k = next()) != NULL) {
+		again |= k == other[39];
+		queries_answered(k, NULL, true);
+	}
+	assert_true(again);
+	queries_answer(all, &port);
+	for (size_t i = 0; i < 40; i++)
+		assert_null(other[i]);
+	for (size_t i = 0; i < 1000; i++)
+		if (q[i] != NULL)
+			queries_unask(q[i]);
+	while (nout > 0)
+		queries_answered(out[--nout], NULL, true);
+	assert_int_equal(queries_expire(all), 0);
+}
+
 /* Redis says nothing: all are answered in time, also those that it still has; it answers late. */
 static void
 silent(void **state)
@@ -216,6 +274,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(likely, setup, teardown),
 		cmocka_unit_test_setup_teardown(strangers, setup, teardown),
 		cmocka_unit_test_setup_teardown(crowd, setup, teardown),
+		cmocka_unit_test_setup_teardown(sources, setup, teardown),
 		cmocka_unit_test_setup_teardown(silent, setup, teardown),
 	};
 

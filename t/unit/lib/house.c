@@ -121,12 +121,13 @@ map_clients(struct state *s, const char *node)
 }
 
 static struct state_query *
-map_fact_ask(struct state *s, const struct state_hold *h, uint64_t session_id, state_fact_f cb,
-    void *arg)
+map_fact_ask(struct state *s, const struct state_hold *h, uint64_t source, uint64_t session_id,
+    state_fact_f cb, void *arg)
 {
 	struct house_map *m = (struct house_map *)s;
 	struct state_query *q = calloc(1, sizeof(*q));
 
+	(void)source;
 	(void)session_id;
 	assert_non_null(h);
 	assert_non_null(q);
