@@ -149,7 +149,8 @@ query_facts(struct mediate *m, struct frame *f, struct message *msg)
 		.shared = c != NULL && (channel_shared(m->env->sessions, c) ||
 		    sharing_possible(m->env)),
 		.doubted = c != NULL &&
-		    (channel_doubted(c) || track_replaces(&m->track, session_id)),
+		    (channel_doubted(c) || channel_rebound(c) ||
+		        track_replaces(&m->track, session_id)),
 	};
 	struct ioctl2_req r;
 
@@ -442,8 +443,10 @@ settle_doubt(struct mediate *m, const struct message *msg, const struct pending 
 
 	if (asked->way == WAY_DOUBT && k != NULL && is_signed(msg) &&
 	    msg->part.hdr.status != STATUS_NETWORK_SESSION_EXPIRED &&
-	    sign_good(m->env->crypt, k, msg->bytes, msg->part.len))
+	    sign_good(m->env->crypt, k, msg->bytes, msg->part.len)) {
 		session_doubt(m, asked->session_id, false);
+		channel_rebind(track_channel(&m->track, asked->session_id), false);
+	}
 }
 
 struct decision

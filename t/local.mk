@@ -435,6 +435,7 @@ E2E_TESTS = \
 	t/e2e/keyed-oracle.t \
 	t/e2e/keyed-openssl.t \
 	t/e2e/keyed-queries.t \
+	t/e2e/keyed-rebind.t \
 	t/e2e/keyed-smbtorture.t \
 	t/e2e/keyed-variants.t \
 	t/e2e/nodes-agent.t \
