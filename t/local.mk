@@ -423,6 +423,7 @@ E2E_TESTS = \
 	t/e2e/hostile-redis.t \
 	t/e2e/hostile-tshark.t \
 	t/e2e/hostile-wire.t \
+	t/e2e/keyed-binds.t \
 	t/e2e/keyed-crowd.t \
 	t/e2e/keyed-expiry.t \
 	t/e2e/keyed-fire.t \
@@ -435,7 +436,6 @@ E2E_TESTS = \
 	t/e2e/keyed-oracle.t \
 	t/e2e/keyed-openssl.t \
 	t/e2e/keyed-queries.t \
-	t/e2e/keyed-rebind.t \
 	t/e2e/keyed-smbtorture.t \
 	t/e2e/keyed-variants.t \
 	t/e2e/nodes-agent.t \

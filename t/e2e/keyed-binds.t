@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# keyed-rebind.t: a bind that is refused where its session has a channel costs that channel alone
+# keyed-binds.t: a bind that is refused, or only begun, brings nobody the node's own list
 import gate
 import keyed
 import node
@@ -72,6 +72,24 @@ def story(where, kw, which, asks, g):
     return out
 
 
+def begun(where, kw, g):
+    """What a connection is told where a bind of the session has begun, and has not ended; and when
+    the session's own connection has gone."""
+    a = smb2.Conn(*where[0]).negotiate([0x0311], **kw)
+    s = a.login()
+    tid = a.tree(s)
+    b = smb2.Conn(*where[1]).negotiate([0x0311], guid=a.guid, **kw)
+    b.sessions[s.sid] = s
+    first = rebind(b, s)
+    out = [first, told(b, s, tid), told(a, s, tid)]
+    a.close()
+    if g:
+        tap.wait_for(lambda: not g.session(s.sid), 20)
+        out.append(told(b, s, tid))
+    b.close()
+    return out
+
+
 def main(t):
     n = node.cluster(t, 1)[0]
     g = gate.Gate(t, [n], allow=["127.0.0.0/8", "10.9.9.0/24"], keytab=keyed.light_keytab(t),
@@ -86,6 +104,11 @@ def main(t):
                 t.same(want[0][1:], ([n.addr], [n.addr]), label + ": the node's list, directly")
                 want = [tuple(OURS if x == [n.addr] else x for x in row) for row in want]
                 t.same(got, want, label + ": the same through smbgate, with its list")
+        theirs, gone = [n.addr], hex(smb2.USER_SESSION_DELETED)
+        t.same(begun(direct, kw, None), [hex(smb2.MORE_PROCESSING), theirs, theirs],
+               name + ", a bind that has begun: smbd takes it for a channel")
+        t.same(begun(through, kw, g), [hex(smb2.MORE_PROCESSING), gone, OURS, gone],
+               name + ", a bind that has begun: nobody is told the node's list")
     t.same(g.stop(), 0, "smbgate ends with status 0")
 
 
