@@ -114,6 +114,9 @@ void logons_refused(struct logons *l, uint64_t message_id);
 /* Whom the logon that was last heard of is of, as the client says; "": not known. */
 const char *logons_user(const struct logons *l);
 
+/* Has a bind of that session begun, and not ended? Maybe, of what was given up. */
+bool logons_binding(const struct logons *l, uint64_t session_id);
+
 /* Forgets those that were given up; to be called now and then. */
 void logons_expire(struct logons *l, uint64_t now_ms);
 

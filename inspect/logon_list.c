@@ -158,6 +158,12 @@ logons_drop(struct logons *l, uint64_t message_id)
 		logon_drop(x);
 }
 
+bool
+logons_binding(const struct logons *l, uint64_t session_id)
+{
+	return logon_by_session(l, session_id, true) != NULL || logons_forgotten(l, session_id);
+}
+
 const char *
 logons_user(const struct logons *l)
 {

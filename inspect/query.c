@@ -149,7 +149,8 @@ query_facts(struct mediate *m, struct frame *f, struct message *msg)
 		.shared = c != NULL && (channel_shared(m->env->sessions, c) ||
 		    sharing_possible(m->env)),
 		.doubted = c != NULL &&
-		    (channel_doubted(c) || track_replaces(&m->track, session_id)),
+		    (channel_doubted(c) || channel_rebound(c) ||
+		        track_replaces(&m->track, session_id)),
 	};
 	struct ioctl2_req r;
 
@@ -346,10 +347,23 @@ substituted(struct mediate *m, const struct frame *f, const struct message *msg,
 	return d;
 }
 
+/*
+ * smbd takes a connection for a channel as soon as a bind has begun, and signs there with the
+ * session's key. Other servers say that there is no such session, and so is the client told.
+ */
+static bool
+half_bound(const struct mediate *m, uint64_t session_id)
+{
+	return track_channel(&m->track, session_id) == NULL &&
+	    logons_binding(&m->logons, session_id);
+}
+
 /* A list that came signed, and there is no key, or no more: it goes as it is, or not at all. */
 static struct decision
-opaque_list(const struct mediate *m)
+opaque_list(const struct mediate *m, const struct pending *asked)
 {
+	if (half_bound(m, asked->session_id))
+		return told(STATUS_USER_SESSION_DELETED, false, QUERY_ERROR, STAT_ifinfo_errors);
 	return m->env->policy->unkeyed == POL_UNKEYED_REFUSE
 	    ? decide_close(CLOSE_UNKEYED)
 	    : nodes_own(QUERY_OPAQUE, STAT_ifinfo_opaque);
@@ -379,7 +393,7 @@ sign_anew(struct mediate *m, const struct message *msg, const struct pending *as
 		/* It had a key when this was asked, and has ended in between. */
 		*d = told(STATUS_USER_SESSION_DELETED, false, QUERY_ERROR, STAT_ifinfo_errors);
 	else if (k == NULL || asked->way == WAY_PLAIN || asked->way == WAY_OPAQUE)
-		*d = opaque_list(m);
+		*d = opaque_list(m, asked);
 	else if (asked->way == WAY_GMAC || asked->way == WAY_DOUBT)
 		*d = gmac_list(m, asked);
 	else if (sign_good(m->env->crypt, k, msg->bytes, msg->part.len))
@@ -390,7 +404,7 @@ sign_anew(struct mediate *m, const struct message *msg, const struct pending *as
 		channel_opaque(m->env->sessions, c, NOKEY_wrong_key,
 		    "the node signs with a key that was not derived");
 		m->track.bare = true;
-		*d = opaque_list(m);
+		*d = opaque_list(m, asked);
 	}
 	return false;
 }
@@ -442,8 +456,10 @@ settle_doubt(struct mediate *m, const struct message *msg, const struct pending 
 
 	if (asked->way == WAY_DOUBT && k != NULL && is_signed(msg) &&
 	    msg->part.hdr.status != STATUS_NETWORK_SESSION_EXPIRED &&
-	    sign_good(m->env->crypt, k, msg->bytes, msg->part.len))
+	    sign_good(m->env->crypt, k, msg->bytes, msg->part.len)) {
 		session_doubt(m, asked->session_id, false);
+		channel_rebind(track_channel(&m->track, asked->session_id), false);
+	}
 }
 
 struct decision

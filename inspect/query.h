@@ -54,7 +54,7 @@ struct query_facts {
 	bool foreign;		/* plain; its answer may come under an opaque session's seal */
 	bool must_sign;		/* so must all requests of its session, as far as is known */
 	bool shared;		/* its session may have channels on other connections */
-	bool doubted;		/* its session may be over: channel_doubted(), or replaced */
+	bool doubted;		/* its session may be over, or its channel here */
 };
 
 /* Pure. Never WAY_NONE. */

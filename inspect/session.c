@@ -152,6 +152,18 @@ channel_was_again(const struct channel *c)
 	return atomic_load_explicit(&c->session->again, memory_order_relaxed);
 }
 
+void
+channel_rebind(struct channel *c, bool refused)
+{
+	c->rebound = refused;
+}
+
+bool
+channel_rebound(const struct channel *c)
+{
+	return c->rebound;
+}
+
 bool
 channel_shared(struct sesstab *t, const struct channel *c)
 {

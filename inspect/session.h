@@ -71,6 +71,14 @@ void channel_sign_always(struct channel *c);
 void channel_again(struct channel *c);
 bool channel_was_again(const struct channel *c);
 
+/*
+ * The node has refused to bind a connection that is a channel already. smbd takes that channel away
+ * with it, and the session lives on at its others; elsewhere nothing has changed. False: the node
+ * has shown since that it is a channel. For the channel's own thread.
+ */
+void channel_rebind(struct channel *c, bool refused);
+bool channel_rebound(const struct channel *c);
+
 /* Has the session other channels than this one? */
 bool channel_shared(struct sesstab *t, const struct channel *c);
 

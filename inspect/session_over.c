@@ -87,6 +87,15 @@ node_ended(struct mediate *m, uint64_t session_id)
 	give_up(m, session_id);
 }
 
+/* This connection is a channel of it no more; whether it is over the others are told. */
+static void
+channel_lost(struct mediate *m, uint64_t session_id)
+{
+	struct channel *c = track_channel_take(&m->track, session_id);
+
+	session_leave(m, &c);
+}
+
 /*
  * Anybody may ask for a session that is not his, and is told the same then: the word counts on a
  * connection that is a channel of it, and not where a bind is refused.
@@ -95,14 +104,18 @@ void
 session_said(struct mediate *m, const uint8_t *p, size_t avail)
 {
 	const struct pending *asked;
+	const struct channel *c;
 	struct hdr2 h;
 
-	if (hdr2_get(&h, p, avail) == -1 || track_channel(&m->track, h.session_id) == NULL)
+	if (hdr2_get(&h, p, avail) == -1 ||
+	    (c = track_channel(&m->track, h.session_id)) == NULL)
 		return;
 	asked = track_asked(&m->track, h.message_id);
 	if (asked != NULL && asked->binding)
 		return;
-	if (h.status == STATUS_USER_SESSION_DELETED)
+	if (h.status == STATUS_USER_SESSION_DELETED && channel_rebound(c))
+		channel_lost(m, h.session_id);
+	else if (h.status == STATUS_USER_SESSION_DELETED)
 		node_ended(m, h.session_id);
 	else if (h.status == STATUS_NETWORK_SESSION_EXPIRED)
 		session_doubt(m, h.session_id, true);
@@ -118,6 +131,25 @@ session_replaced(struct mediate *m, uint64_t previous, const struct session_info
 		return;
 	sharing_drop(m, previous);
 	give_up(m, previous);
+}
+
+void
+session_bind_failed(struct mediate *m, uint64_t session_id)
+{
+	struct channel *c = track_channel(&m->track, session_id);
+
+	if (c != NULL)
+		channel_rebind(c, true);
+}
+
+void
+session_joined(struct mediate *m, struct channel *c)
+{
+	/* Taken away by a bind that was refused, or of a session that is over. */
+	struct channel *old = track_channel_take(&m->track, channel_session_id(c));
+
+	track_channel_add(&m->track, c);
+	channel_leave(m->env->sessions, &old);
 }
 
 void

@@ -16,6 +16,7 @@ struct session_info;
  *	LOGOFF answered with success	every channel	session_over()
  *	the node gives its number anew	every channel	session_renumbered()
  *	STATUS_USER_SESSION_DELETED	every channel	session_said()
+ *	  where a bind was refused	that channel	the same
  *	PreviousSessionId, same user	every channel	session_replaced()
  *	its last channel is gone	-		session_leave()
  *	reauthentication fails		every channel	session_setup_failed()
@@ -46,6 +47,12 @@ void session_replaced(struct mediate *m, uint64_t previous, const struct session
 
 /* The node has failed a SESSION_SETUP, no bind, on that session: [MS-SMB2] 3.3.5.5.3. */
 void session_setup_failed(struct mediate *m, uint64_t session_id, uint32_t status);
+
+/* It has failed a bind to that session. */
+void session_bind_failed(struct mediate *m, uint64_t session_id);
+
+/* One has gone well: c is the connection's channel of its session, in the place of any other. */
+void session_joined(struct mediate *m, struct channel *c);
 
 /* One goes out, or has gone well so far. A session that is no channel here is nobody's. */
 void session_doubt(struct mediate *m, uint64_t session_id, bool doubted);

@@ -21,7 +21,7 @@ enum {
 	S_GUID, S_SINCE,
 	S_OPAQUE_BECAUSE, S_PRINCIPAL, S_BY_HOW, S_BY_USER, S_BY_MACHINE, S_ASKED, S_KEYS,
 	S_MUST_SIGN, S_DOUBTED, S_OPENS, C_BOUND, C_SHOWN, C_SIGNING_ALG, C_SIGNING_KEY, C_KEYED,
-	S_CAUSE, S_AGAIN,
+	S_CAUSE, S_AGAIN, C_REBOUND,
 };
 
 static const struct tlv_field info_fields[] = {
@@ -79,7 +79,7 @@ struct heard {
 	struct opens *opens;		/* the same */
 	struct smbkeys *keys;		/* the same: a reference */
 	struct signkey signing;
-	bool must_sign, doubted, again, bound, shown, keyed;
+	bool must_sign, doubted, again, bound, shown, rebound, keyed;
 };
 
 static const struct tlv_field heard_fields[] = {
@@ -88,6 +88,7 @@ static const struct tlv_field heard_fields[] = {
 	TLV_BOOL(S_AGAIN, heard, again),
 	TLV_BOOL(C_BOUND, heard, bound),
 	TLV_BOOL(C_SHOWN, heard, shown),
+	TLV_BOOL(C_REBOUND, heard, rebound),
 	TLV_BOOL(C_KEYED, heard, keyed),
 	TLV_UINT(C_SIGNING_ALG, heard, signing.alg),
 	TLV_BYTES(C_SIGNING_KEY, heard, signing.key),
@@ -153,6 +154,7 @@ channel_put(struct sesstab *t, const struct channel *c, struct tlv_out *o)
 		.again = channel_was_again(c),
 		.bound = c->bound,
 		.shown = c->shown,
+		.rebound = c->rebound,
 		.keyed = c->signing != NULL,
 	};
 
@@ -280,6 +282,7 @@ heard_channel(struct sesstab *t, struct heard *h, const struct channel_ends *end
 	c->ends = ends;
 	c->bound = h->bound;
 	c->shown = h->shown;
+	c->rebound = h->rebound;
 	pthread_mutex_lock(&sh->lock);
 	c->session = heard_session(sh, h, doubt);
 	if (c->session != NULL) {

@@ -33,6 +33,7 @@ struct channel {
 	SLIST_ENTRY(channel) entry;	/* a node lets a session have few */
 	bool bound;
 	bool shown;			/* how it is protected: channel_shows() */
+	bool rebound;			/* channel_rebind() */
 	bool owns_signing;		/* signing is the channel's: to be wiped and freed */
 };
 

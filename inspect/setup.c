@@ -322,7 +322,7 @@ session_opened(struct mediate *m, const struct frame *f, const struct session_in
 	    e->keys == NULL ? NULL : &e->signing);
 	if (c == NULL)
 		return decide_close(CLOSE_NO_MEMORY);
-	track_channel_add(t, c);
+	session_joined(m, c);
 	if (!bound)
 		node_logon(m->node, true);
 	if (!bound)
@@ -382,7 +382,9 @@ session_failed(struct mediate *m, const struct message *msg, const struct pendin
 	logons_drop(&m->logons, asked->message_id);
 	if (!asked->binding)
 		node_logon(m->node, false);
-	if (!asked->binding)
+	if (asked->binding)
+		session_bind_failed(m, asked->session_id);
+	else
 		session_setup_failed(m, asked->session_id, status);
 	return d;
 }
@@ -439,7 +441,7 @@ setup_session_answer(struct mediate *m, const struct frame *f, const struct mess
 		logons_drop(&m->logons, asked->message_id);
 		return d;
 	}
-	if (session_here(m, si.session_id) != NULL) {
+	if (!asked->binding && session_here(m, si.session_id) != NULL) {
 		session_again(m, &si, asked);
 		return d;
 	}

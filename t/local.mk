@@ -426,6 +426,7 @@ E2E_TESTS = \
 	t/e2e/hostile-redis.t \
 	t/e2e/hostile-tshark.t \
 	t/e2e/hostile-wire.t \
+	t/e2e/keyed-binds.t \
 	t/e2e/keyed-crowd.t \
 	t/e2e/keyed-expiry.t \
 	t/e2e/keyed-fire.t \

@@ -192,6 +192,7 @@ make_session(struct talk *t, struct channel *c[2])
 	channel_doubt(c[0], true);
 	channel_sign_always(c[0]);
 	c[1]->shown = true;
+	c[1]->rebound = true;
 	smbkeys_unref(&k);
 	smbkeys_unref(&other);
 	free(asked);
@@ -244,6 +245,7 @@ every_session_comes_back(void **state)
 		assert_false(doubt);
 		assert_int_equal(d[i]->bound, c[i]->bound);
 		assert_int_equal(d[i]->shown, c[i]->shown);
+		assert_int_equal(d[i]->rebound, c[i]->rebound);
 		assert_memory_equal(channel_signing(d[i]), channel_signing(c[i]),
 		    sizeof(struct signkey));
 	}
