@@ -317,9 +317,6 @@ lookalike(struct tidy *y)
 static void
 tidy_text(struct tidy *y)
 {
-	/* Editors of another system begin a file with it. */
-	if (memcmp(y->s, "\xef\xbb\xbf", strnlen(y->s, 3)) == 0 && strnlen(y->s, 3) == 3)
-		memset(y->s, ' ', 3);
 	while (*y->s != '\0') {
 		if (*y->s == '\n')
 			next_line(y);
@@ -345,23 +342,6 @@ tidy_text(struct tidy *y)
 	}
 }
 
-/*
- * The line that ends in CR alone, 0 = none. To the parser, and to all that count lines, it is one
- * with those behind it, and a comment there would hide them.
- */
-static int
-lone_cr(const char *s)
-{
-	int line = 1;
-
-	for (; *s != '\0'; s++) {
-		if (s[0] == '\r' && s[1] != '\n' && s[1] != '\0')
-			return line;
-		line += *s == '\n';
-	}
-	return 0;
-}
-
 int
 conftext_load(struct conftext *t, const char *path, const char *given, struct errlist *e)
 {
@@ -378,9 +358,9 @@ conftext_load(struct conftext *t, const char *path, const char *given, struct er
 		errlist_add(e, path, 0, "%s", why);
 		return -1;
 	}
-	line = lone_cr(t->text);
+	line = readfile_lone_cr(t->text);
 	if (line != 0) {
-		errlist_add(e, path, line, "a line ends in CR alone: it must be LF, or CR LF");
+		errlist_add(e, path, line, READFILE_LONE_CR);
 		conftext_fini(t);
 		return -1;
 	}
