@@ -10,8 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* No configuration is longer; a wrong path (a device, a log) must not fill the memory. */
-#define FILE_MAX (4u << 20)
+/*
+ * No configuration is longer, nor has a section more in it. A wrong path (a device, a log) must not
+ * fill the memory, nor keep the thread that reloads: libconfuse compares each section with all that
+ * stand beside it, and copies a long word again and again.
+ */
+#define FILE_MAX (1u << 20)
+#define BRACES_MAX 1024
 /* Deeper than any section: interfaces { address { } } and a list. */
 #define DEPTH_MAX 8
 
@@ -143,6 +148,7 @@ struct tidy {
 	char *s, *start;	/* where it stands, and where that line begins */
 	int line;
 	int depth, opened[DEPTH_MAX];	/* lines of the braces that are open */
+	int beside[DEPTH_MAX + 1];	/* how many there are by now, in the same section */
 	int depth_before;		/* that at the start of the line */
 };
 
@@ -272,8 +278,11 @@ static void
 count_brace(struct tidy *y)
 {
 	if (*y->s == '{') {
-		if (y->depth < DEPTH_MAX)
+		if (y->depth < DEPTH_MAX) {
 			y->opened[y->depth] = y->line;
+			y->beside[y->depth]++;
+			y->beside[y->depth + 1] = 0;
+		}
 		y->depth++;
 	} else if (y->depth > 0) {
 		y->depth--;
@@ -283,6 +292,21 @@ count_brace(struct tidy *y)
 		*y->s = ' ';
 	}
 	y->s++;
+}
+
+/* Is one more than there may be opened here? Then nothing is read from here on. */
+static bool
+too_many(struct tidy *y)
+{
+	if (*y->s != '{' || y->depth >= DEPTH_MAX || y->beside[y->depth] < BRACES_MAX)
+		return false;
+	errlist_add(y->e, y->path, y->line, "too many braces: no more than %d open in one section",
+	    BRACES_MAX);
+	lose(y->t, y->line, INT_MAX);
+	blank(y->start, y->start + strlen(y->start));
+	y->s = y->start + strlen(y->start);
+	y->depth = 0;
+	return true;
 }
 
 /* libconfuse would drop it silently. */
@@ -326,6 +350,8 @@ tidy_text(struct tidy *y)
 			block_comment(y);
 		else if (*y->s == '"' || *y->s == '\'')
 			skip_string(y);
+		else if (too_many(y))
+			break;
 		else if (*y->s == '{' || *y->s == '}')
 			count_brace(y);
 		else if (is_variable(y->s))
