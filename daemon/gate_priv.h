@@ -73,6 +73,7 @@ struct gate {
 	struct link_conf redis;		/* the same; its texts are conf's */
 	struct wire_tls tls;		/* the same */
 	struct ctl_status status;	/* one reference to its policy */
+	bool misread;			/* policy.conf, the last time; a node-file alters nothing */
 	struct stats stats;		/* the main thread's: of its probes */
 	struct health *health;
 	struct nodewatch *nodewatch;
