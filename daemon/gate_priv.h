@@ -10,6 +10,7 @@
 #include "auth/keywatch.h"
 #include "base/magic.h"
 #include "daemon/ctl_env.h"
+#include "policy/conf.h"
 #include "proxy/worker.h"
 #include "state/link_conf.h"
 #include "state/record.h"
@@ -78,6 +79,7 @@ struct gate {
 	struct health *health;
 	struct nodewatch *nodewatch;
 	struct ctl_env ctl_env;
+	uint64_t accepted_before[CONF_LISTEN_MAX];	/* the same's */
 	struct ctl *ctl;
 	struct minute *minute;
 	struct service *service;
