@@ -16,6 +16,8 @@
 
 /* Longer than smbgate takes to report that a worker does not answer. */
 #define ANSWER_S 30
+/* Where one upgrade follows another. */
+#define AGAIN 5
 
 /* -1: *answer is the reason. */
 static int
@@ -108,13 +110,35 @@ ask_begin(const char *path, const json_t *request, json_t **answer)
 	return fd;
 }
 
-json_t *
-ask(const char *path, const json_t *request)
+static json_t *
+ask_once(const char *path, const json_t *request)
 {
 	json_t *answer = NULL;
 	int fd = ask_begin(path, request, &answer);
 
 	return fd == -1 ? answer : ask_read(fd);
+}
+
+/* Another process serves by now, and nothing was done. Who is to stop may not be that one. */
+static bool
+is_elsewhere(const json_t *request, const json_t *answer)
+{
+	const char *cmd = json_string_value(json_object_get(request, "cmd"));
+
+	return json_is_true(json_object_get(answer, "again")) &&
+	    (cmd == NULL || strcmp(cmd, "stop") != 0);
+}
+
+json_t *
+ask(const char *path, const json_t *request)
+{
+	json_t *answer = ask_once(path, request);
+
+	for (int i = 0; i < AGAIN && is_elsewhere(request, answer); i++) {
+		json_decref(answer);
+		answer = ask_once(path, request);
+	}
+	return answer;
 }
 
 pid_t

@@ -258,6 +258,16 @@ peer_error(struct peer *p, const char *text)
 	peer_answer(p, ctl_error(text));
 }
 
+/* Whoever serves now is to be asked; nothing was done. */
+static void
+peer_elsewhere(struct peer *p)
+{
+	json_t *o = ctl_error(CTL_ELSEWHERE);
+
+	jset_bool(o, "again", true);
+	peer_answer(p, o);
+}
+
 static void
 met_cb(void *arg, const struct census_found *found)
 {
@@ -441,7 +451,7 @@ peer_serve(struct peer *p, const char *line, size_t len)
 	json_t *answer;
 
 	if (p->ctl->retired) {
-		peer_error(p, CTL_ELSEWHERE);
+		peer_elsewhere(p);
 		return;
 	}
 	answer = ctl_request(p->ctl->env, p->uid, line, len, &p->later);
@@ -726,7 +736,7 @@ ctl_retire(struct ctl *ctl)
 		if (p->state != PEER_GATHER)
 			continue;
 		peer_forget(p);
-		peer_error(p, CTL_ELSEWHERE);
+		peer_elsewhere(p);
 	}
 }
 

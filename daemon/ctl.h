@@ -14,6 +14,8 @@ struct ctl_env;
  * or -1: the reason is logged.
  */
 int ctl_bind(const char *path, const char *group);
+/* Who may connect to the socket of the smbgate that runs, from now on. -1: the reason is logged. */
+int ctl_readmit(const char *path, const char *group);
 /*
  * Where a successor asks for all that smbgate has: beside the control socket, of mode 0600 for
  * good. The path, into CTL_PATH_MAX bytes, and the socket; -1 the same.

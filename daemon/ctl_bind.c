@@ -104,6 +104,25 @@ admit_group(const char *path, const char *name)
 	return -1;
 }
 
+int
+ctl_readmit(const char *path, const char *group)
+{
+	const struct group *gr = group == NULL ? NULL : getgrnam(group);
+	struct stat st;
+
+	/* Who may not change it need not, where it is right. */
+	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && (group == NULL
+	            ? (st.st_mode & 077) == 0
+	            : gr != NULL && st.st_gid == gr->gr_gid && (st.st_mode & 0777) == 0660))
+		return 0;
+	if (group != NULL)
+		return admit_group(path, group);
+	if (chmod(path, 0600) == 0)
+		return 0;
+	log_error("control \"%s\": its group cannot be shut out: %s", path, strerror(errno));
+	return -1;
+}
+
 /* The directory that the socket needs, or the one in which that would be made. */
 static int
 try_parent(const char *path, char *why)

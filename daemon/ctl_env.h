@@ -70,6 +70,7 @@ struct ctl_env {
 	const struct conf *conf;
 	struct takeover *takeover;	/* NULL: of nobody */
 	uint64_t started_ms;
+	uint64_t *accepted_before;	/* by each listener, by earlier processes; NULL: none */
 	struct drainer *drainer;
 	struct letgo *letgo;
 	struct mover *mover;

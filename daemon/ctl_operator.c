@@ -61,15 +61,32 @@ node_named(const struct ctl_env *env, const char *name, json_t **error)
 	return n;
 }
 
-static uint64_t
-time_of(const json_t *request, const char *key, uint64_t other)
+/*
+ * A time of the request; *ms stays what it is where there is none. NULL, or what is wrong: none for
+ * one that was meant would end clients at once, or never.
+ */
+static json_t *
+take_time(const json_t *request, const char *key, uint64_t *ms)
 {
 	const json_t *v = json_object_get(request, key);
-	json_int_t ms = json_integer_value(v);
 
-	if (!json_is_integer(v) || ms < 0)
-		return other;
-	return (uint64_t)ms < STAND_TIME_MAX_MS ? (uint64_t)ms : STAND_TIME_MAX_MS;
+	if (v == NULL || json_is_null(v))
+		return NULL;
+	if (!json_is_integer(v) || json_integer_value(v) < 0)
+		return refusal("%s is a whole number of milliseconds", key);
+	*ms = (uint64_t)json_integer_value(v);
+	if (*ms > STAND_TIME_MAX_MS)
+		*ms = STAND_TIME_MAX_MS;
+	return NULL;
+}
+
+/* The terms on which clients go. NULL, or what is wrong. */
+static json_t *
+take_terms(const json_t *request, const char *deadline, struct stand *s)
+{
+	json_t *error = take_time(request, "quiet_ms", &s->quiet_ms);
+
+	return error != NULL ? error : take_time(request, deadline, &s->deadline_ms);
 }
 
 static bool
@@ -81,13 +98,10 @@ is_forced(const json_t *request)
 static json_t *
 set_stand(const struct ctl_env *env, const json_t *request, enum stand_kind kind)
 {
-	const struct stand s = {
-		.kind = kind,
-		.quiet_ms = time_of(request, "quiet_ms", STAND_QUIET_MS),
-		.deadline_ms = time_of(request, "deadline_ms", 0),
-	};
-	json_t *o = NULL;
-	struct node *n = node_named(env, json_string_value(json_object_get(request, "node")), &o);
+	struct stand s = { .kind = kind, .quiet_ms = STAND_QUIET_MS };
+	json_t *o = take_terms(request, "deadline_ms", &s);
+	const char *name = json_string_value(json_object_get(request, "node"));
+	struct node *n = o != NULL ? NULL : node_named(env, name, &o);
 
 	if (n == NULL)
 		return o;
@@ -446,13 +460,11 @@ operator_moved(const struct ctl_env *env, const json_t *request, struct ctl_late
 json_t *
 operator_stop(const struct ctl_env *env, const json_t *request, struct ctl_later *later)
 {
-	const struct stand s = {
-		.kind = STAND_DRAIN,
-		.quiet_ms = time_of(request, "quiet_ms", STAND_QUIET_MS),
-		.deadline_ms = time_of(request, "drain_ms", 0),
-	};
-	json_t *o;
+	struct stand s = { .kind = STAND_DRAIN, .quiet_ms = STAND_QUIET_MS };
+	json_t *o = take_terms(request, "drain_ms", &s);
 
+	if (o != NULL)
+		return o;
 	if (!env->leave(env->arg, &s))
 		return ctl_error(CTL_ELSEWHERE);
 	later->to_the_end = json_is_true(json_object_get(request, "wait"));

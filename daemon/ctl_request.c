@@ -339,9 +339,12 @@ is_operator(uid_t uid)
 static json_t *
 request_denied(const char *cmd, uid_t uid)
 {
+	const struct log_fields f = {
+		.event = LOG_EVENT_DENIED, .has_by = true, .by = (unsigned)uid
+	};
 	char text[128];
 
-	log_about(LOG_LEVEL_WARN, (struct log_fields){ .has_by = true, .by = (unsigned)uid },
+	log_about(LOG_LEVEL_WARN, f,
 	    "control: user %u may not ask for %s: control-group may look, and no more",
 	    (unsigned)uid, cmd);
 	snprintf(text, sizeof(text),

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/tlv.h"
+#include "daemon/accepted.h"
 #include "daemon/ctl_env.h"
 #include "daemon/drainer.h"
 #include "daemon/loglevel.h"
@@ -32,7 +33,7 @@
 enum estate_room {
 	ESTATE_STATS = 1, ESTATE_TRAFFIC, ESTATE_NODES, ESTATE_REFUSALS, ESTATE_DRAINS,
 	ESTATE_LEVEL, ESTATE_MAP, ESTATE_CLAIMS, ESTATE_ORDERS,
-	ESTATE_EXCEPTIONS, ESTATE_HOMES, ESTATE_ROOMS,
+	ESTATE_EXCEPTIONS, ESTATE_HOMES, ESTATE_ACCEPTED, ESTATE_ROOMS,
 };
 
 struct estate {
@@ -143,6 +144,10 @@ write_room(struct estate *e, enum estate_room room, bool all, struct tlv_out *o)
 	case ESTATE_HOMES:
 		if (all && e->env->write_homes != NULL)
 			e->env->write_homes(e->env->arg, o);
+		break;
+	case ESTATE_ACCEPTED:
+		if (all)
+			accepted_write(o, e->env);
 		break;
 	case ESTATE_ROOMS:
 		break;
@@ -260,6 +265,8 @@ read_room(struct estate *e, enum estate_room room, const uint8_t *p, size_t n)
 		return read_exceptions(e, p, n);
 	case ESTATE_HOMES:
 		return e->env->read_homes == NULL ? 0 : e->env->read_homes(e->env->arg, p, n);
+	case ESTATE_ACCEPTED:
+		return accepted_read(e->env, p, n);
 	case ESTATE_ROOMS:
 		break;
 	}

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/accepted.h"
 #include "daemon/ctl_env.h"
 #include "daemon/gauges.h"
 #include "daemon/guard.h"
@@ -130,12 +131,12 @@ facts_listeners(struct facts *f, const struct ctl_env *env)
 		struct facts_listener *x = &f->listeners[l];
 
 		x->name = env->conf->listen[l].name;
+		x->accepted = accepted_by(env, l);
 		for (size_t i = 0; i < env->nworkers; i++) {
 			/* What has ended first: so there are never fewer accepted. */
 			struct listen_count *c = &env->workers[i]->env.listens[l];
 			uint64_t closed = c->closed, accepted = c->accepted;
 
-			x->accepted += accepted;
 			x->open += accepted - closed;
 		}
 		for (size_t i = 0; i < f->nnodes; i++)

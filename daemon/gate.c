@@ -322,6 +322,7 @@ gate_ctl_env(struct gate *g)
 		.keywatch = &g->keywatch,
 		.conf = g->conf,
 		.started_ms = clock_ms(),
+		.accepted_before = g->accepted_before,
 		.arg = g,
 		.reload = reload_verb,
 		.drain = drain_verb,

@@ -87,13 +87,23 @@ add_listening(struct gate_sockets *s, int fd, unsigned worker, size_t listener)
 static int
 take_one_over(struct gate_sockets *s, const struct conf *conf, size_t i)
 {
+	const struct conf_listen *l = &conf->listen[i];
 	const size_t first = s->nlistening;
+	const char *why;
 	int fd;
 
 	while (s->takeover != NULL && (fd = takeover_socket(s->takeover, TAKE_LISTENER, NULL,
-	           &conf->listen[i].address)) != -1)
+	           &l->address)) != -1) {
+		why = listen_adopt(l, takes_both(conf, l), fd);
+		if (why != NULL) {
+			log_error("%s:%d: listen \"%s\": the socket of the running smbgate %s",
+			    conf->path, l->line, l->name, why);
+			close(fd);
+			return -1;
+		}
 		if (add_listening(s, fd, (unsigned)(s->nlistening - first) % s->nworkers, i) == -1)
 			return -1;
+	}
 	if (s->nlistening == first)
 		return 0;
 	for (size_t n = s->nlistening - first, k = n; k < s->nworkers; k++)
@@ -244,7 +254,7 @@ bind_unix(struct gate_sockets *s, const struct conf *conf)
 		s->control = takeover_socket(s->takeover, TAKE_CONTROL, NULL, NULL);
 		s->successors = takeover_socket(s->takeover, TAKE_SUCCESSORS, NULL, NULL);
 		if (s->control != -1 && s->successors != -1)
-			return 0;
+			return ctl_readmit(conf->control, conf->control_group);
 		log_error("takeover: the running smbgate has no control socket");
 		return -1;
 	}

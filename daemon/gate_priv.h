@@ -10,6 +10,7 @@
 #include "auth/keywatch.h"
 #include "base/magic.h"
 #include "daemon/ctl_env.h"
+#include "policy/conf.h"
 #include "proxy/worker.h"
 #include "state/link_conf.h"
 #include "state/record.h"
@@ -73,10 +74,12 @@ struct gate {
 	struct link_conf redis;		/* the same; its texts are conf's */
 	struct wire_tls tls;		/* the same */
 	struct ctl_status status;	/* one reference to its policy */
+	bool misread;			/* policy.conf, the last time; a node-file alters nothing */
 	struct stats stats;		/* the main thread's: of its probes */
 	struct health *health;
 	struct nodewatch *nodewatch;
 	struct ctl_env ctl_env;
+	uint64_t accepted_before[CONF_LISTEN_MAX];	/* the same's */
 	struct ctl *ctl;
 	struct minute *minute;
 	struct service *service;

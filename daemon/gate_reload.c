@@ -117,6 +117,7 @@ gate_reload(struct gate *g, struct errlist *e)
 	if (g->guard_ev != NULL)
 		guard_reload(g->guard);
 	r = take_policy(g, schema_load(g->conf->policy, e), e);
+	g->misread = r == -1;
 	if (r == 0)
 		(void)takeover_order(g->takeover, request, sizeof(request) - 1);
 	service_ready(g->service);
@@ -132,5 +133,6 @@ gate_reload_nodes(struct gate *g)
 	if (take_policy(g, p, &e) == -1)
 		log_warn("node-file %s: its last good content stays in force",
 		    g->status.policy->node_file);
+	g->status.last_reload_ok &= !g->misread;
 	errlist_fini(&e);
 }

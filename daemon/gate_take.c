@@ -16,6 +16,9 @@
 
 #include <event2/event.h>
 
+/* So long those who have asked this process something may read it when another one serves. */
+#define TOLD_US 100000
+
 static bool
 leaving(void *arg)
 {
@@ -34,6 +37,7 @@ ctl_told_cb(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	MAGIC_CHECK(g, GATE_MAGIC);
 	ctl_free(&g->ctl);
+	http_free(&g->http);
 }
 
 /* Another one has the control socket, and all that is seen of smbgate. */
@@ -41,7 +45,7 @@ static void
 handed_cb(void *arg)
 {
 	/* Who has asked is to have the answer; one of them may have brought this about. */
-	const struct timeval told = { 0, 100000 };
+	const struct timeval told = { 0, TOLD_US };
 	struct gate *g = arg;
 
 	MAGIC_CHECK(g, GATE_MAGIC);
@@ -49,7 +53,8 @@ handed_cb(void *arg)
 	ctl_retire(g->ctl);
 	if (event_base_once(g->base, -1, EV_TIMEOUT, ctl_told_cb, g, &told) == -1)
 		log_error("out of memory: the control socket is open until this process ends");
-	http_free(&g->http);
+	if (g->http != NULL)
+		http_retire(g->http);
 }
 
 static void
@@ -64,10 +69,13 @@ order_cb(void *arg, const char *request, size_t n)
 static void
 left_cb(void *arg)
 {
+	/* Where it has just been handed over, some are told yet. */
+	const struct timeval told = { 0, TOLD_US };
 	struct gate *g = arg;
 
 	MAGIC_CHECK(g, GATE_MAGIC);
-	event_base_loopbreak(g->base);
+	if (g->ctl == NULL || event_base_loopexit(g->base, &told) == -1)
+		event_base_loopbreak(g->base);
 }
 
 int

@@ -79,6 +79,7 @@ struct http {
 	struct event *turn;		/* the next answer is made then */
 	struct event *tick;		/* once a second */
 	unsigned ticks;
+	bool retired;
 	size_t npeers;
 	TAILQ_HEAD(http_peers, http_peer) peers;	/* in the order in which they came */
 	struct history history;
@@ -140,7 +141,7 @@ in_ms(struct event *ev, uint64_t ms)
 static void
 http_accept(struct http *h)
 {
-	if (event_add(h->accept, NULL) == -1)
+	if (!h->retired && event_add(h->accept, NULL) == -1)
 		in_ms(h->retry, 1000);
 }
 
@@ -449,6 +450,14 @@ http_new(const struct ctl_env *env, struct process *process, int fd)
 	history_begin(&h->history, clock_ms());
 	in_ms(h->tick, 1000);
 	return h;
+}
+
+void
+http_retire(struct http *h)
+{
+	h->retired = true;
+	event_del(h->accept);
+	event_del(h->retry);
 }
 
 void

@@ -18,6 +18,8 @@ int http_try(const struct conf *conf) __attribute__((warn_unused_result));
  * NULL when out of memory.
  */
 struct http *http_new(const struct ctl_env *env, struct process *process, int fd);
+/* Another process serves the socket. Nobody is accepted here any more; who has come is answered. */
+void http_retire(struct http *h);
 void http_free(struct http **h);
 
 #endif

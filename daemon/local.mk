@@ -1,6 +1,8 @@
 # smbgate: all but main.c is a library, so that tests can link it
 noinst_LIBRARIES += daemon/libdaemon.a
 daemon_libdaemon_a_SOURCES = \
+	daemon/accepted.c \
+	daemon/accepted.h \
 	daemon/census.c \
 	daemon/census.h \
 	daemon/clients.c \

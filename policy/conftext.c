@@ -10,8 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* No configuration is longer; a wrong path (a device, a log) must not fill the memory. */
-#define FILE_MAX (4u << 20)
+/*
+ * No configuration is longer, nor has a section more in it. A wrong path (a device, a log) must not
+ * fill the memory, nor keep the thread that reloads: libconfuse compares each section with all that
+ * stand beside it, and copies a long word again and again.
+ */
+#define FILE_MAX (1u << 20)
+#define BRACES_MAX 1024
 /* Deeper than any section: interfaces { address { } } and a list. */
 #define DEPTH_MAX 8
 
@@ -143,6 +148,7 @@ struct tidy {
 	char *s, *start;	/* where it stands, and where that line begins */
 	int line;
 	int depth, opened[DEPTH_MAX];	/* lines of the braces that are open */
+	int beside[DEPTH_MAX + 1];	/* how many there are by now, in the same section */
 	int depth_before;		/* that at the start of the line */
 };
 
@@ -272,8 +278,11 @@ static void
 count_brace(struct tidy *y)
 {
 	if (*y->s == '{') {
-		if (y->depth < DEPTH_MAX)
+		if (y->depth < DEPTH_MAX) {
 			y->opened[y->depth] = y->line;
+			y->beside[y->depth]++;
+			y->beside[y->depth + 1] = 0;
+		}
 		y->depth++;
 	} else if (y->depth > 0) {
 		y->depth--;
@@ -283,6 +292,21 @@ count_brace(struct tidy *y)
 		*y->s = ' ';
 	}
 	y->s++;
+}
+
+/* Is one more than there may be opened here? Then nothing is read from here on. */
+static bool
+too_many(struct tidy *y)
+{
+	if (*y->s != '{' || y->depth >= DEPTH_MAX || y->beside[y->depth] < BRACES_MAX)
+		return false;
+	errlist_add(y->e, y->path, y->line, "too many braces: no more than %d open in one section",
+	    BRACES_MAX);
+	lose(y->t, y->line, INT_MAX);
+	blank(y->start, y->start + strlen(y->start));
+	y->s = y->start + strlen(y->start);
+	y->depth = 0;
+	return true;
 }
 
 /* libconfuse would drop it silently. */
@@ -317,9 +341,6 @@ lookalike(struct tidy *y)
 static void
 tidy_text(struct tidy *y)
 {
-	/* Editors of another system begin a file with it. */
-	if (memcmp(y->s, "\xef\xbb\xbf", strnlen(y->s, 3)) == 0 && strnlen(y->s, 3) == 3)
-		memset(y->s, ' ', 3);
 	while (*y->s != '\0') {
 		if (*y->s == '\n')
 			next_line(y);
@@ -329,6 +350,8 @@ tidy_text(struct tidy *y)
 			block_comment(y);
 		else if (*y->s == '"' || *y->s == '\'')
 			skip_string(y);
+		else if (too_many(y))
+			break;
 		else if (*y->s == '{' || *y->s == '}')
 			count_brace(y);
 		else if (is_variable(y->s))
@@ -343,23 +366,6 @@ tidy_text(struct tidy *y)
 		errlist_add(y->e, y->path, y->t->unclosed, "this opening brace is never closed");
 		lose(y->t, y->t->unclosed, INT_MAX);
 	}
-}
-
-/*
- * The line that ends in CR alone, 0 = none. To the parser, and to all that count lines, it is one
- * with those behind it, and a comment there would hide them.
- */
-static int
-lone_cr(const char *s)
-{
-	int line = 1;
-
-	for (; *s != '\0'; s++) {
-		if (s[0] == '\r' && s[1] != '\n' && s[1] != '\0')
-			return line;
-		line += *s == '\n';
-	}
-	return 0;
 }
 
 int
@@ -378,9 +384,9 @@ conftext_load(struct conftext *t, const char *path, const char *given, struct er
 		errlist_add(e, path, 0, "%s", why);
 		return -1;
 	}
-	line = lone_cr(t->text);
+	line = readfile_lone_cr(t->text);
 	if (line != 0) {
-		errlist_add(e, path, line, "a line ends in CR alone: it must be LF, or CR LF");
+		errlist_add(e, path, line, READFILE_LONE_CR);
 		conftext_fini(t);
 		return -1;
 	}

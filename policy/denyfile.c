@@ -50,9 +50,10 @@ denyfile_load(struct acl *acl, const char *path, const char *from, int line,
 		    "only a restart finds it)");
 		return;
 	}
-	/* Editors of another system begin a file with it. */
-	if (strncmp(rest, "\xef\xbb\xbf", 3) == 0)
-		rest += 3;
+	if (readfile_lone_cr(text) != 0) {
+		errlist_add(errors, path, readfile_lone_cr(text), READFILE_LONE_CR);
+		rest = NULL;
+	}
 	while ((s = strsep(&rest, "\n")) != NULL) {
 		struct prefix p;
 		struct addr a;

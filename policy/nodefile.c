@@ -5,6 +5,7 @@
 
 #include "policy/errlist.h"
 #include "policy/nodefile_json.h"
+#include "policy/readfile.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -69,10 +70,14 @@ read_line(struct noderow *r, char *s, const char *path, int line, struct errlist
 static void
 read_lines(char *text, const char *path, struct errlist *e, noderow_f row, void *arg)
 {
+	int line = 0, lone = readfile_lone_cr(text);
 	struct noderow r;
-	int line = 0;
 	char *s;
 
+	if (lone != 0) {
+		errlist_add(e, path, lone, READFILE_LONE_CR);
+		return;
+	}
 	while ((s = strsep(&text, "\n")) != NULL) {
 		line++;
 		/* Behind the last newline there is nothing, in a file that is whole. */

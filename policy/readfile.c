@@ -45,6 +45,8 @@ slurp(int fd, size_t max, const char **why_r)
 		*why_r = "the file contains a zero byte";
 	else {
 		text[n] = '\0';
+		if (n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
+			memmove(text, text + 3, n - 2);
 		return text;
 	}
 	free(text);
@@ -64,4 +66,17 @@ readfile(const char *path, size_t max, const char **why_r)
 	text = slurp(fd, max, why_r);
 	close(fd);
 	return text;
+}
+
+int
+readfile_lone_cr(const char *text)
+{
+	int line = 1;
+
+	for (const char *s = text; *s != '\0'; s++) {
+		if (s[0] == '\r' && s[1] != '\n' && s[1] != '\0')
+			return line;
+		line += *s == '\n';
+	}
+	return 0;
 }

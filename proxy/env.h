@@ -52,6 +52,7 @@ struct conn_cursor {
 /* A listener's connections at this worker: written by its thread, read by any. */
 struct listen_count {
 	_Atomic uint64_t accepted, closed;
+	_Atomic uint64_t taken;		/* of the accepted: by the process before this one */
 };
 
 static inline void

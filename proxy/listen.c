@@ -106,6 +106,21 @@ fail:
 	return -1;
 }
 
+const char *
+listen_adopt(const struct conf_listen *l, bool both, int fd)
+{
+	const int family = addr_is_v4(&l->address.addr) ? AF_INET : AF_INET6;
+	int v6only = 0;
+	socklen_t len = sizeof(v6only);
+
+	if (both && getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &len) == 0 && v6only != 0)
+		return "takes no IPv4, and cannot be made to: keep a listener of its own for that, "
+		       "or restart smbgate";
+	if (l->intercept && source_transparent(fd, family) == -1)
+		return "cannot be made to intercept: that needs CAP_NET_RAW";
+	return NULL;
+}
+
 static void
 listener_refuse(struct listener *l, int fd, const struct addrport *client, enum close_reason why)
 {

@@ -17,6 +17,11 @@ int listen_bind(const struct conf_listen *l, bool both, int *fds, unsigned n)
     __attribute__((warn_unused_result));
 /* Would it? The address is bound, and given up again. */
 int listen_try(const struct conf_listen *l, bool both) __attribute__((warn_unused_result));
+/*
+ * Makes a socket that another smbgate has bound what the listener needs, as far as it is not. NULL,
+ * or what it cannot be made.
+ */
+const char *listen_adopt(const struct conf_listen *l, bool both, int fd);
 
 /* Takes over fd; conf is borrowed. NULL when out of memory or descriptors. */
 struct listener *listener_new(struct conn_env *env, int fd, const struct conf_listen *conf);

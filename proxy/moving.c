@@ -434,6 +434,9 @@ moving_begin(struct conn *c)
 	/* Where nobody says what a doubt has made of it, it is as one that was just dialled. */
 	if (c->side[S2C].leg.care == LEG_NEW)
 		leg_tcp(c->side[S2C].leg.edge.fd, c->env->policy->tcp.node_timeout);
+	/* Counted as taken first: so there are never fewer accepted. */
+	atomic_fetch_add_explicit(&c->env->listens[c->listener->index].taken, 1,
+	    memory_order_relaxed);
 	listen_accepted(&c->env->listens[c->listener->index]);
 	conn_set_plain(c);
 	enlist(c);

@@ -410,7 +410,8 @@ E2E_TESTS = \
 	t/e2e/daemon-log.t \
 	t/e2e/daemon-notify.t \
 	t/e2e/daemon-reload.t \
-	t/e2e/daemon-stop.t t/e2e/daemon-takeover.t t/e2e/daemon-takeover-frozen.t \
+	t/e2e/daemon-stop.t t/e2e/daemon-takeover.t t/e2e/daemon-takeover-conf.t \
+	t/e2e/daemon-takeover-frozen.t \
 	t/e2e/daemon-takeover-mounts.t t/e2e/daemon-takeover-orders.t \
 	t/e2e/daemon-start.t \
 	t/e2e/front-dialled.t \

@@ -8,6 +8,7 @@ import select
 import socket
 import stat
 import subprocess
+import sys
 import time
 import uuid
 
@@ -265,10 +266,16 @@ def bad_requests(t, g):
             "no command": b"{}\n", "an unknown command": b'{"cmd":"halt"}\n',
             "an unknown object": b'{"cmd":"show","what":"keys"}\n',
             "a number for a name": b'{"cmd":"drain","node":1}\n',
+            "a time with its unit": b'{"cmd":"drain","node":"n1","deadline_ms":"30s"}\n',
+            "a time before now": b'{"cmd":"maint","node":"n1","deadline_ms":-1}\n',
+            "a text for a time": b'{"cmd":"drain","node":"n1","quiet_ms":"0"}\n',
+            "a stop that is not to be at once": b'{"cmd":"stop","drain_ms":60000.0}\n',
             "a huge line": b'{"cmd":"' + b"x" * 1000000,
             "deep nesting": b"[" * 4000 + b"\n"}.items():
         r = raw(g, data)
         t.ok(r is not None and "error" in r, name, r)
+    t.ok(g.alive() and not any(n["draining"] for n in g.node_list().values()),
+         "nothing has come of these", g.node_list())
     r = raw(g, b'{"cmd":"show","what":"nodes"}', half_close=True)
     t.ok(r and "error" in r, "no newline", r)
     r = raw(g, b'{"cmd":"show","what":"stats"}\n', half_close=True)
@@ -373,6 +380,18 @@ def group(t):
         t.ok(st == 1 and "is for root and smbgate's own user" in json.loads(out)["error"],
              "but not %s" % args[0], st, out)
     t.ok("user %d may not ask for stop" % other in g.log(), "which is logged", g.log())
+    flood = """import os, socket
+os.setgroups([]); os.setgid(%d); os.setuid(%d)
+for _ in range(1000):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(%r)
+        s.sendall(b'{"cmd":"stop"}\\n')
+        s.recv(4096)
+""" % (grp.getgrnam("games").gr_gid, other, g.control)
+    before, since = g.log().count("may not ask for stop"), time.monotonic()
+    subprocess.run([sys.executable, "-c", flood], timeout=60, check=True)
+    asked = (g.log().count("may not ask for stop") - before) / (2 + time.monotonic() - since)
+    t.ok(asked <= 100, "a thousand times: of which no more is logged than of other events", asked)
     t.same(user("nobody", "nogroup", "reload")[0], 0, "smbgate's own user may reload")
     t.same(run("-s", g.control, "reload")[0], 0, "and root")
     st, out = user(other, other, "show", "nodes")

@@ -5,9 +5,11 @@ import json
 import os
 import threading
 import time
+import urllib.request
 
 import fake
 import gate
+import node
 import smb2
 import tap
 
@@ -69,6 +71,11 @@ def comes(t, g, want, name):
                                                                  g.log()[-2000:])), name)
 
 
+def reload_ok(g):
+    with urllib.request.urlopen("http://127.0.0.1:%d/status.json" % g.http, timeout=20) as f:
+        return json.load(f)["policy"]["last_reload_ok"]
+
+
 def ways(t, g, file, nodes):
     """Every way in which a file is changed."""
     file.replace(lines(nodes, 3))
@@ -93,8 +100,15 @@ def ways(t, g, file, nodes):
     g.write_policy(text=good + "smb1 = perh")
     file.write(lines(nodes, 7))
     comes(t, g, {"n1": 7, "n2": 7}, "back, beside a policy.conf that is half written")
+    t.same(g.ctl_run("reload").returncode, 1, "a reload reads that")
+    file.replace(lines(nodes, 8))
+    comes(t, g, {"n1": 8, "n2": 8}, "a good file comes into force beside it")
+    t.same(reload_ok(g), False, "yet the last reload is still said to have failed")
     g.write_policy(text=good)
     t.same(g.ctl("reload")["reloaded"], True, "a reload reads both")
+    t.same(reload_ok(g), True, "which is said, too")
+    file.replace(lines(nodes, 7))
+    comes(t, g, {"n1": 7, "n2": 7}, "and the file is watched")
 
 
 def flood(t, g, file, nodes):
@@ -140,7 +154,10 @@ def flood(t, g, file, nodes):
 
 def main(t):
     nodes = [fake.FakeNode(t, "n%d" % i, "127.0.0.%d" % (40 + i)).start() for i in (1, 2)]
-    g = gate.Gate(t, [], node_file="nodes", conf='user = "nobody"\n')
+    http = node.free_port("127.0.0.1")
+    g = gate.Gate(t, [], node_file="nodes",
+                  conf='user = "nobody"\nhttp = "127.0.0.1:%d"\n' % http)
+    g.http = http
     os.chmod(g.dir, 0o755)
     os.chmod(g.policy_file, 0o644)
     file = File(g.dir + "/nodes")

@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+import urllib.request
 
 import gate
 import node
@@ -325,12 +327,50 @@ def stranger(t, g):
     t.same(p.stdout.readline().strip(), "0", "not one byte")
 
 
+def asked(t, g):
+    """Whoever asks in the moment of an upgrade has an answer, or is told to ask again."""
+    over, answers, broken = threading.Event(), [], []
+
+    def look(ask):
+        while not over.is_set():
+            try:
+                answers.append(ask())
+            except (OSError, ValueError) as e:
+                broken.append(repr(e))
+
+    def page():
+        with urllib.request.urlopen("http://127.0.0.1:%d/status.json" % g.http, timeout=20) as f:
+            return json.load(f)
+    asks = [lambda r=r: g.ask(r) for r in ({"cmd": "ready"}, {"cmd": "show", "what": "clients"},
+                                           {"cmd": "show", "what": "nodes"})]
+    threads = [threading.Thread(target=look, args=(x,)) for x in asks + [page]]
+    program = subprocess.Popen(["sh", "-c", 'while "$1" -s "$2" show clients; do :; done', "sh",
+                                gate.ctl_program(), g.control], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, text=True)
+    for x in threads:
+        x.start()
+    for _ in range(15):
+        g.takeover()
+    over.set()
+    for x in threads:
+        x.join(60)
+    t.same(broken, [], "15 upgrades: %d answers, each of them whole" % len(answers))
+    t.same([x for x in answers if "error" in x and not x.get("again")], [],
+           "%d were told to ask again" % sum("again" in x for x in answers))
+    t.same(program.poll(), None, "smbgatectl does that by itself")
+    program.kill()
+    t.same(program.communicate(timeout=20)[1], "", "without a word")
+
+
 def main(t):
     nodes = node.cluster(t, 2)
+    http = node.free_port("127.0.0.1")
     g = gate.Gate(t, nodes, smb1="allow", no_guid="address", health=gate.PATIENT,
-                  limits={"logon": "5m"}).start()
-    for part in (killed, refused, drained, moved, many, frozen, chained, stopped, stuck, amid,
-                 no_room, stranger):
+                  limits={"logon": "5m"}, conf='http = "127.0.0.1:%d"\n' % http)
+    g.http = http
+    g.start()
+    for part in (asked, killed, refused, drained, moved, many, frozen, chained, stopped, stuck,
+                 amid, no_room, stranger):
         part(t, g)
         t.ok(tap.wait_for(lambda: g.stats()["connections"] == 0 and before(g) is None, 40),
              "%s: nobody is left" % part.__name__, g.stats()["connections"], before(g))

@@ -359,6 +359,29 @@ def crowd(t, g, port):
     c.close()
 
 
+def upgraded(t, g, port):
+    """An upgrade: nothing that is counted goes back, nor is counted again."""
+    conns = [dial(g) for _ in range(5)]
+    for c in conns:
+        c.guest()
+    for c in conns[3:]:
+        c.close()
+    g.wait_connections(3)
+    for n in range(2):
+        before = metrics(port)
+        g.takeover()
+        after = metrics(port)
+        # of the process alone
+        lost = {k: (v, after.get(k)) for k, v in before.items() if "_total" in k and
+                not k.startswith("process_") and after.get(k, -1) < v}
+        t.same(lost, {}, "upgrade %d: no counter goes back" % n)
+        t.same([summed(x, "smbgate_connections_accepted_total") for x in (before, after)],
+               2 * [summed(before, "smbgate_connections_closed_total") +
+                    summed(before, "smbgate_connections")], "what was accepted lives or has ended")
+    for c in conns[:3]:
+        c.close()
+
+
 def main(t):
     lab = node.Lab(t)
     nodes = [node.Node(lab, "n%d" % i, "127.0.0.%d" % (10 + i)) for i in (1, 2)]
@@ -389,6 +412,7 @@ def main(t):
          "no Redis and no keytab: nothing is said of them")
     code, out = g.check()
     t.ok(code == 0, "smbgate -t", out)
+    upgraded(t, g, other)
 
 
 with tap.Test(150) as t:

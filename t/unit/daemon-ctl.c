@@ -498,6 +498,7 @@ static void
 test_retired(void **state)
 {
 	static const char elsewhere[] = "{\"error\":\"" CTL_ELSEWHERE "\"}\n";
+	static const char again[] = "{\"error\":\"" CTL_ELSEWHERE "\",\"again\":true}\n";
 	struct fixture *f = *state;
 	int gathers = dial(f->path), early = dial(f->path), stops = dial(f->path), late;
 	char text[256];
@@ -509,10 +510,10 @@ test_retired(void **state)
 	assert_in_range(get_some(f, stops, text, sizeof(text)), 1, sizeof(text));
 	assert_string_equal(text, elsewhere);
 	assert_in_range(get_some(f, gathers, text, sizeof(text)), 1, sizeof(text));
-	assert_string_equal(text, elsewhere);
+	assert_string_equal(text, again);
 	put_text(early, "{\"cmd\":\"reload\"}\n");
 	assert_in_range(get_some(f, early, text, sizeof(text)), 1, sizeof(text));
-	assert_string_equal(text, elsewhere);
+	assert_string_equal(text, again);
 	/* It waits for the other process. */
 	late = dial(f->path);
 	put_text(late, "{\"cmd\":\"stop\"}\n");

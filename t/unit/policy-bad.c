@@ -403,13 +403,43 @@ test_mutations(void **state)
 	free(text);
 }
 
+/* A file that goes on and on is refused before it is compared with itself, which takes minutes. */
+static void
+test_endless(void **state)
+{
+	static const struct {
+		const char *first, *word, *rest;
+	} files[] = {
+		{ "", "node m", " { address = x }\n" },
+		{ "", "smb", " = { }\n" },
+		{ "interfaces lan {\n", "address a", " { rss = x }\n" },
+	};
+	char *text = malloc(1u << 20);
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(files); i++) {
+		size_t n = (size_t)sprintf(text, "%s", files[i].first);
+		struct errlist e;
+		bool said = false;
+
+		for (int k = 0; n < (1u << 20) - 100; k++)
+			n += (size_t)sprintf(text + n, "%s%d%s", files[i].word, k, files[i].rest);
+		assert_null(load(text, &e));
+		for (size_t k = 0; k < e.n; k++)
+			said |= strstr(e.text[k], "too many braces: no more than 1024") != NULL;
+		assert_true(said);
+		errlist_fini(&e);
+	}
+	free(text);
+}
+
 static void
 test_files(void **state)
 {
 	static const char zero[] = NODE "smb1 = all\0ow\n";
 	struct errlist e = { .n = 0 };
 	char name[PATH_MAX], *big;
-	size_t n = (4u << 20) + 1;
+	size_t n = (1u << 20) + 1;
 
 	(void)state;
 	file_path(name, policyfile_dir, "gone.conf");
@@ -555,6 +585,7 @@ main(void)
 		cmocka_unit_test(test_bad_pairs),
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_mutations),
+		cmocka_unit_test(test_endless),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_long_value),

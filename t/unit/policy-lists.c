@@ -128,6 +128,13 @@ test_denyfile_bad(void **state)
 		assert_memory_equal(e.text[i + 3], start, strlen(start));
 	}
 	errlist_fini(&e);
+	/* What is behind such an end would be lost without a word. */
+	deny_file("bad", "# ours\n10.1.0.100/24 eth0\r10.1.0.101/24 eth0\r\n");
+	assert_null(load(NODE "addresses { deny-file = bad }\n", &e));
+	snprintf(start, sizeof(start), "%s:2: ", file);
+	assert_memory_equal(e.text[0], start, strlen(start));
+	assert_non_null(strstr(e.text[0], "a line ends in CR alone"));
+	errlist_fini(&e);
 }
 
 /* Nodes from a file of their own. */
@@ -143,7 +150,7 @@ check_file_nodes(const char *text)
 	deny_file("nodes", text);
 	p = load_good(NODE_FILE "node n1 { address = \"10.2.0.11\" }\n");
 	assert_int_equal(p->nnodes, 4);
-	assert_string_equal(p->node_text, text);
+	assert_string_equal(p->node_text, text + (text[0] == '\xef' ? 3 : 0));
 	assert_string_equal(p->nodes[1].name, "n2");
 	assert_string_equal(addrport_str(&p->nodes[1].address, printed), "10.2.0.12:445");
 	assert_int_equal(p->nodes[1].weight, 1);
@@ -171,6 +178,13 @@ test_nodefile(void **state)
 	    "{\"name\": \"n3\", \"address\": \"[fd00::3]:4450\", \"weight\": 5,\n"
 	    "\"state\": \"drain\", \"agent\": \"10.2.0.13\"} ,\n"
 	    "{\"name\": \"n4\", \"address\": \"10.2.0.14\", \"weight\": \"7\"} ]\n");
+	/* As an editor of another system writes it. */
+	check_file_nodes("\xef\xbb\xbf" "n2 10.2.0.12\r\nn3 [fd00::3]:4450 5 drain "
+	    "agent=10.2.0.13\r\nn4 10.2.0.14 7\r\n");
+	check_file_nodes("\xef\xbb\xbf" "[{\"name\":\"n2\",\"address\":\"10.2.0.12\"},\r\n"
+	    "{\"name\":\"n3\",\"address\":\"[fd00::3]:4450\",\"weight\":5,\r"
+	    "\"state\":\"drain\",\"agent\":\"10.2.0.13\"},\r"
+	    "{\"name\":\"n4\",\"address\":\"10.2.0.14\",\"weight\":7}]\r\n");
 	/* It stands alone, too; and a policy.conf that is being written is not read for it. */
 	deny_file("nodes", "n1 10.2.0.11 1 active cluster=nas\n");
 	p = load_good(NODE_FILE);
@@ -197,6 +211,7 @@ static const struct {
 	{ "# nothing\n", 1, "no node" },
 	{ "n1 10.2.0.11\nn2 10.2.0.1", 2, "in the middle of a line" },
 	{ "n1\n", 1, "no address" },
+	{ "n1 10.2.0.11\nn2 10.2.0.12\rn3 10.2.0.13\n", 2, "a line ends in CR alone" },
 	{ "\nagent=10.2.0.1\n", 2, "no address" },
 	{ "n1 10.2.0.11 1 active up\n", 1, "\"up\" is too much" },
 	{ "n1 10.2.0.11 port=1\n", 1, "\"port=1\" is neither" },
