@@ -75,6 +75,7 @@ struct health {
 	MAGIC_MEMBER
 	struct event_base *base;
 	struct nodes *nodes;
+	bool intercept;
 	struct policy *policy;
 	struct own own;
 	struct event *suspects;
@@ -151,18 +152,6 @@ set_health(struct watch *w, enum node_health to, const char *why)
 	n->health = to;
 }
 
-/* Is there a node for new clients besides this one? */
-static bool
-others_take_new(const struct watch *w)
-{
-	const struct watch *o;
-
-	TAILQ_FOREACH(o, &w->h->watches, entry)
-		if (o != w && node_takes_new(o->node))
-			return true;
-	return false;
-}
-
 /* What a probe's end means. */
 
 static void
@@ -175,8 +164,8 @@ count_answer(struct watch *w, const char *why)
 	w->good++;
 	if (n->health == NODE_UP)
 		return;
-	/* A node that comes and goes is better than none. */
-	if (clock_ms() < n->hold_ms && others_take_new(w)) {
+	/* A node that comes and goes is better than none, and others' nodes are none. */
+	if (clock_ms() < n->hold_ms && nodes_take_without(w->h->nodes, n, w->h->intercept)) {
 		n->held_down = true;
 		return;
 	}
@@ -487,7 +476,7 @@ health_policy(struct health *h, struct policy *policy)
 }
 
 struct health *
-health_new(struct event_base *base, struct nodes *nodes, struct stats *stats,
+health_new(struct event_base *base, struct nodes *nodes, bool intercept, struct stats *stats,
     void (*doubt)(void *arg, struct node *node), void *arg)
 {
 	const struct timeval tv = { 0, SUSPECT_MS * 1000 };
@@ -498,6 +487,7 @@ health_new(struct event_base *base, struct nodes *nodes, struct stats *stats,
 	MAGIC_SET(h, HEALTH_MAGIC);
 	h->base = base;
 	h->nodes = nodes;
+	h->intercept = intercept;
 	h->own.stats = stats;
 	h->doubt = doubt;
 	h->arg = arg;

@@ -181,8 +181,11 @@ bool node_takes_blindly(const struct node *n);
 bool node_lets_go(const struct node *n);
 /* It is not probed. */
 bool node_in_maint(const struct node *n);
-/* Would its cluster have a node for new clients without this one? */
-bool nodes_take_without(struct nodes *n, const struct node *without);
+/*
+ * Would its cluster have a node for new clients without this one? intercept: also for those that
+ * dial the nodes themselves.
+ */
+bool nodes_take_without(struct nodes *n, const struct node *without, bool intercept);
 /* The weight as placement sees it now: from a tenth to all of it during slow start. */
 double node_weight(const struct node *n, unsigned slow_start_ms, uint64_t now_ms);
 

@@ -265,6 +265,28 @@ def flapping(t, nodes):
     t.same(g.stop(), 0, "flapping: smbgate ends with status 0")
 
 
+def flapping_alone(t, nodes):
+    """The other node is of another cluster: nobody is better off without the one that flaps."""
+    n1, n2 = nodes
+    g = gate.Gate(t, [(n1, {"cluster": "a"}), (n2, {"cluster": "b"})],
+                  health=dict(QUICK, flap_changes=2, flap_window="60s", flap_hold="1h"))
+    with open(g.conf_file, "a") as f:
+        f.write('listen "a" { address = "127.0.0.1:%d" cluster = "a" }\n' % g.port)
+    with open(g.conf_file) as f:
+        text = f.read()
+    with open(g.conf_file, "w") as f:
+        f.write(text.replace('listen "lan" { address = "0.0.0.0:%d" }\n' % g.port, ""))
+    g.start()
+    for _ in range(2):
+        n1.kill()
+        state(g, n1, "down")
+        n1.start()
+        state(g, n1, "up")
+    t.ok("n1 changes too often" in g.log() and served(g)[0] == n1.name,
+         "flapping, and no other node of its cluster: it serves at once", g.log()[-1500:])
+    t.same(g.stop(), 0, "flapping alone: smbgate ends with status 0")
+
+
 def control(t, nodes):
     """What a client sees of these things directly."""
     n1 = nodes[0]
@@ -286,7 +308,7 @@ def main(t):
     why = gate.missing()
     if why:
         t.bail(why)
-    for part in (killed, hung, drained, slow_start, flapping):
+    for part in (killed, hung, drained, slow_start, flapping, flapping_alone):
         part(t, nodes)
 
 
