@@ -212,14 +212,18 @@ others_come(const struct policy *p)
 /*
  * The node closed the connection or refused it. It knows this machine's address, and clients come
  * from theirs where policy says so: only they can tell, and where they are served all is well.
+ *
+ * Where clients have this machine's address, what a probe meets a new client would meet as well:
+ * the node has as many as it lets in, say. Those that it has stay, and others are placed elsewhere,
+ * until no probe has been refused for as long.
  */
 static void
 count_refusal(struct watch *w, enum probe_end end, const char *why)
 {
 	const struct policy *p = w->h->policy;
-	uint64_t now = clock_ms();
-	bool serves = w->served_ms != 0 &&
-	    now - w->served_ms <= (uint64_t)(p->health.fall + 1) * p->health.interval;
+	const uint64_t recent = (uint64_t)(p->health.fall + 1) * p->health.interval;
+	const uint64_t now = clock_ms();
+	const bool serves = w->served_ms != 0 && now - w->served_ms <= recent;
 
 	if (!serves && (end != PROBE_DENIED || !others_come(p))) {
 		count_miss(w, end, why);
@@ -228,8 +232,12 @@ count_refusal(struct watch *w, enum probe_end end, const char *why)
 	if (may_hint(&w->refusal_hint_ms, now))
 		log_about(LOG_LEVEL_WARN, log_of_node(LOG_EVENT_NODE, w->node->name),
 		    "node %s refuses the probes: %s. %s: is this machine's address missing in "
-		         "\"hosts allow\" there?", w->node->name, why, serves ? "It serves clients"
-		         : "Clients come from other addresses, so that says nothing");
+		         "\"hosts allow\" there%s?", w->node->name, why,
+		    serves ? "It serves clients"
+		           : "Clients come from other addresses, so that says nothing",
+		    serves ? ", or does it let in no more than it has" : "");
+	if (serves && !others_come(p))
+		w->node->full_ms = now + recent;
 	if (serves)
 		count_answer(w, "it serves clients");
 }

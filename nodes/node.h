@@ -79,6 +79,7 @@ struct node {
 	_Atomic uint64_t logon_timeouts;	/* logons that it left without an answer */
 	_Atomic unsigned logons_lost;	/* of those, in a row, up to now */
 	_Atomic uint64_t logon_hold_ms;	/* so new clients go elsewhere until then; 0 = no */
+	_Atomic uint64_t full_ms;	/* until then it lets nobody new in, as it seems; 0 = no */
 	_Atomic uint64_t suspect_ms;	/* a connection failed then: probe soon; 0 = no */
 	_Atomic uint64_t answered_ms;	/* a probe, the last time; 0 = never. See nodes/doubt.h */
 	_Atomic uint64_t doubt_ms;	/* no probe was answered since then; 0 = no doubt */
