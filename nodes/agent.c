@@ -217,12 +217,16 @@ void
 agent_policy(struct agent *a, const struct addrport *address, const struct pol_health *ph)
 {
 	const struct agent_says nothing = { .percent = 100 };
-	bool same = address != NULL && addr_equal(&address->addr, &a->address.addr) &&
+	const bool same = address != NULL && addr_equal(&address->addr, &a->address.addr) &&
 	    address->port == a->address.port;
+	const bool sooner = ph->interval < a->interval;
+	const uint64_t now = clock_ms(), next = a->started_ms + ph->interval;
 
 	a->interval = ph->interval;
 	a->timeout = ph->timeout;
 	a->fall = ph->fall;
+	if (same && sooner && a->fd == -1)
+		wait_ms(a->next, next > now ? next - now : 0);
 	if (same || (address == NULL && a->address.port == 0))
 		return;
 	agent_hang_up(a);

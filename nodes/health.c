@@ -463,6 +463,27 @@ watch_agent(struct watch *w, const struct policy *p)
 	agent_policy(&w->agent, agent->port == 0 ? NULL : agent, &p->health);
 }
 
+static uint64_t
+no_later(uint64_t ms, uint64_t than_ms)
+{
+	return ms < than_ms ? ms : than_ms;
+}
+
+/* What was to last, or to wait, for longer by the policy before. */
+static void
+watch_sooner(struct watch *w, const struct pol_health *before)
+{
+	const struct pol_health *ph = &w->h->policy->health;
+	const uint64_t now = clock_ms(), next = w->started_ms + ph->interval;
+	struct node *n = w->node;
+
+	n->hold_ms = ph->flap_changes == 0 ? 0 : no_later(n->hold_ms, now + ph->flap_hold);
+	atomic_store(&n->logon_hold_ms,
+	    ph->logon_fall == 0 ? 0 : no_later(n->logon_hold_ms, now + ph->logon_hold));
+	if (ph->interval < before->interval && !probe_is_out(&w->probe))
+		after(w->timer, next > now ? next - now : 0);
+}
+
 void
 health_policy(struct health *h, struct policy *policy)
 {
@@ -472,6 +493,8 @@ health_policy(struct health *h, struct policy *policy)
 	struct watch *w;
 
 	h->policy = policy_ref(policy);
+	TAILQ_FOREACH(w, &h->watches, entry)
+		watch_sooner(w, &old->health);
 	policy_unref(&old);
 	for (size_t i = 0; i < n; i++) {
 		if (all[i]->listed && watch_of(h, all[i]) == NULL)
