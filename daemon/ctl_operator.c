@@ -16,6 +16,7 @@
 #include "daemon/stand.h"
 #include "daemon/takeover.h"
 #include "nodes/node.h"
+#include "policy/conf.h"
 #include "policy/policy.h"
 #include "proxy/conn.h"
 #include "proxy/parting.h"
@@ -110,7 +111,7 @@ set_stand(const struct ctl_env *env, const json_t *request, enum stand_kind kind
 		return ctl_error(CTL_TAKING_OVER);
 	}
 	if (kind != STAND_ACTIVE && !is_forced(request) && !n->drain &&
-	    !nodes_take_without(env->nodes, n)) {
+	    !nodes_take_without(env->nodes, n, conf_intercepts(env->conf))) {
 		o = refusal("no other node would take clients of node \"%s\"; --force drains it "
 		            "all the same", n->name);
 		node_unref(&n);

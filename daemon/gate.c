@@ -376,7 +376,8 @@ gate_make_main(struct gate *g)
 	g->scribe = g->mailbox == NULL ? NULL : scribe_new(g->mailbox);
 	g->clerk = g->mailbox == NULL ? NULL : scribe_new(g->mailbox);
 	g->state = worker_state(&g->parts, g->base);
-	g->health = health_new(g->base, g->parts.nodes, &g->stats, node_doubt_cb, g);
+	g->health = health_new(g->base, g->parts.nodes, conf_intercepts(g->conf), &g->stats,
+	    node_doubt_cb, g);
 	g->nodewatch = nodewatch_new(g->base, node_file_cb, g);
 	g->connlist = connlist_new(g->mailbox, g->workers, g->parts.nworkers);
 	g->errands = errands_new(&g->ctl_env);

@@ -212,11 +212,7 @@ log_warnings(const struct conf *conf, struct tls *tls, bool user)
 static bool
 wants_raw(const struct conf *conf, const struct policy *p)
 {
-	bool raw = policy_source(p, POL_SOURCE_TRANSPARENT) != NULL;
-
-	for (size_t i = 0; i < conf->nlisten; i++)
-		raw |= conf->listen[i].intercept;
-	return raw;
+	return policy_source(p, POL_SOURCE_TRANSPARENT) != NULL || conf_intercepts(conf);
 }
 
 /* The parent waits until the child serves, so that "smbgate -d && mount" works. */

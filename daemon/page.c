@@ -271,7 +271,8 @@ page_node_notes(const struct facts_node *n, FILE *out)
 	if (n->unreached)
 		fprintf(out, "<p class=\"note\">This machine cannot reach it.</p>");
 	if (n->logons_held)
-		fprintf(out, "<p class=\"note\">It leaves logons without an answer.</p>");
+		fprintf(out, "<p class=\"note\">It leaves logons without an answer, or lets "
+		             "nobody new in.</p>");
 	if (n->held_down)
 		fprintf(out, "<p class=\"note\">It comes and goes, and is held down.</p>");
 	if (n->agent == NULL || (n->agent_why[0] == '\0' && strcmp(n->agent, "up") == 0))

@@ -69,8 +69,10 @@ agent_missed(struct agent *a, const char *why)
 	a->missed++;
 	if (a->missed == 1)
 		log_info("node %s: its agent has not answered: %s", n->name, why);
-	if (a->missed != a->fall)
+	/* By the policy in force: it may have become less since. */
+	if (a->missed < a->fall || a->silent)
 		return;
+	a->silent = true;
 	log_warn("node %s: its agent has not answered %u times: %s; the probes alone count",
 	    n->name, a->missed, why);
 	node_agent_says(n, &nothing);
@@ -92,6 +94,7 @@ agent_over(struct agent *a, const char *why)
 		agent_missed(a, why);
 	} else {
 		a->missed = 0;
+		a->silent = false;
 		a->node->agent_ms = now;
 		agent_word(a, &says);
 	}
@@ -214,18 +217,23 @@ void
 agent_policy(struct agent *a, const struct addrport *address, const struct pol_health *ph)
 {
 	const struct agent_says nothing = { .percent = 100 };
-	bool same = address != NULL && addr_equal(&address->addr, &a->address.addr) &&
+	const bool same = address != NULL && addr_equal(&address->addr, &a->address.addr) &&
 	    address->port == a->address.port;
+	const bool sooner = ph->interval < a->interval;
+	const uint64_t now = clock_ms(), next = a->started_ms + ph->interval;
 
 	a->interval = ph->interval;
 	a->timeout = ph->timeout;
 	a->fall = ph->fall;
+	if (same && sooner && a->fd == -1)
+		wait_ms(a->next, next > now ? next - now : 0);
 	if (same || (address == NULL && a->address.port == 0))
 		return;
 	agent_hang_up(a);
 	event_del(a->next);
 	a->address = address != NULL ? *address : (struct addrport){ .port = 0 };
 	a->missed = 0;
+	a->silent = false;
 	a->node->agent = a->address;
 	node_agent_says(a->node, &nothing);
 	if (a->address.port != 0)

@@ -30,6 +30,7 @@ struct agent {
 	int fd;				/* -1: none is out */
 	bool connected;
 	unsigned missed;		/* in a row */
+	bool silent;			/* and that was too often */
 	uint64_t started_ms;
 	size_t have;
 	char line[AGENTLINE_MAX + 2];

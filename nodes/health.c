@@ -75,6 +75,7 @@ struct health {
 	MAGIC_MEMBER
 	struct event_base *base;
 	struct nodes *nodes;
+	bool intercept;
 	struct policy *policy;
 	struct own own;
 	struct event *suspects;
@@ -151,18 +152,6 @@ set_health(struct watch *w, enum node_health to, const char *why)
 	n->health = to;
 }
 
-/* Is there a node for new clients besides this one? */
-static bool
-others_take_new(const struct watch *w)
-{
-	const struct watch *o;
-
-	TAILQ_FOREACH(o, &w->h->watches, entry)
-		if (o != w && node_takes_new(o->node))
-			return true;
-	return false;
-}
-
 /* What a probe's end means. */
 
 static void
@@ -175,8 +164,8 @@ count_answer(struct watch *w, const char *why)
 	w->good++;
 	if (n->health == NODE_UP)
 		return;
-	/* A node that comes and goes is better than none. */
-	if (clock_ms() < n->hold_ms && others_take_new(w)) {
+	/* A node that comes and goes is better than none, and others' nodes are none. */
+	if (clock_ms() < n->hold_ms && nodes_take_without(w->h->nodes, n, w->h->intercept)) {
 		n->held_down = true;
 		return;
 	}
@@ -223,14 +212,18 @@ others_come(const struct policy *p)
 /*
  * The node closed the connection or refused it. It knows this machine's address, and clients come
  * from theirs where policy says so: only they can tell, and where they are served all is well.
+ *
+ * Where clients have this machine's address, what a probe meets a new client would meet as well:
+ * the node has as many as it lets in, say. Those that it has stay, and others are placed elsewhere,
+ * until no probe has been refused for as long.
  */
 static void
 count_refusal(struct watch *w, enum probe_end end, const char *why)
 {
 	const struct policy *p = w->h->policy;
-	uint64_t now = clock_ms();
-	bool serves = w->served_ms != 0 &&
-	    now - w->served_ms <= (uint64_t)(p->health.fall + 1) * p->health.interval;
+	const uint64_t recent = (uint64_t)(p->health.fall + 1) * p->health.interval;
+	const uint64_t now = clock_ms();
+	const bool serves = w->served_ms != 0 && now - w->served_ms <= recent;
 
 	if (!serves && (end != PROBE_DENIED || !others_come(p))) {
 		count_miss(w, end, why);
@@ -239,8 +232,12 @@ count_refusal(struct watch *w, enum probe_end end, const char *why)
 	if (may_hint(&w->refusal_hint_ms, now))
 		log_about(LOG_LEVEL_WARN, log_of_node(LOG_EVENT_NODE, w->node->name),
 		    "node %s refuses the probes: %s. %s: is this machine's address missing in "
-		         "\"hosts allow\" there?", w->node->name, why, serves ? "It serves clients"
-		         : "Clients come from other addresses, so that says nothing");
+		         "\"hosts allow\" there%s?", w->node->name, why,
+		    serves ? "It serves clients"
+		           : "Clients come from other addresses, so that says nothing",
+		    serves ? ", or does it let in no more than it has" : "");
+	if (serves && !others_come(p))
+		w->node->full_ms = now + recent;
 	if (serves)
 		count_answer(w, "it serves clients");
 }
@@ -466,6 +463,27 @@ watch_agent(struct watch *w, const struct policy *p)
 	agent_policy(&w->agent, agent->port == 0 ? NULL : agent, &p->health);
 }
 
+static uint64_t
+no_later(uint64_t ms, uint64_t than_ms)
+{
+	return ms < than_ms ? ms : than_ms;
+}
+
+/* What was to last, or to wait, for longer by the policy before. */
+static void
+watch_sooner(struct watch *w, const struct pol_health *before)
+{
+	const struct pol_health *ph = &w->h->policy->health;
+	const uint64_t now = clock_ms(), next = w->started_ms + ph->interval;
+	struct node *n = w->node;
+
+	n->hold_ms = ph->flap_changes == 0 ? 0 : no_later(n->hold_ms, now + ph->flap_hold);
+	atomic_store(&n->logon_hold_ms,
+	    ph->logon_fall == 0 ? 0 : no_later(n->logon_hold_ms, now + ph->logon_hold));
+	if (ph->interval < before->interval && !probe_is_out(&w->probe))
+		after(w->timer, next > now ? next - now : 0);
+}
+
 void
 health_policy(struct health *h, struct policy *policy)
 {
@@ -475,6 +493,8 @@ health_policy(struct health *h, struct policy *policy)
 	struct watch *w;
 
 	h->policy = policy_ref(policy);
+	TAILQ_FOREACH(w, &h->watches, entry)
+		watch_sooner(w, &old->health);
 	policy_unref(&old);
 	for (size_t i = 0; i < n; i++) {
 		if (all[i]->listed && watch_of(h, all[i]) == NULL)
@@ -487,7 +507,7 @@ health_policy(struct health *h, struct policy *policy)
 }
 
 struct health *
-health_new(struct event_base *base, struct nodes *nodes, struct stats *stats,
+health_new(struct event_base *base, struct nodes *nodes, bool intercept, struct stats *stats,
     void (*doubt)(void *arg, struct node *node), void *arg)
 {
 	const struct timeval tv = { 0, SUSPECT_MS * 1000 };
@@ -498,6 +518,7 @@ health_new(struct event_base *base, struct nodes *nodes, struct stats *stats,
 	MAGIC_SET(h, HEALTH_MAGIC);
 	h->base = base;
 	h->nodes = nodes;
+	h->intercept = intercept;
 	h->own.stats = stats;
 	h->doubt = doubt;
 	h->arg = arg;

@@ -46,5 +46,5 @@ logons_answered(struct node *n)
 bool
 logons_held(const struct node *n, uint64_t now_ms)
 {
-	return now_ms < n->logon_hold_ms;
+	return now_ms < n->logon_hold_ms || now_ms < n->full_ms;
 }

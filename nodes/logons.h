@@ -17,7 +17,7 @@ void logons_lost(struct node *n, const struct policy *p, uint64_t waited_ms, uin
 /* A logon succeeded there: all is well. */
 void logons_answered(struct node *n);
 
-/* Are other nodes better for a new client? */
+/* Are other nodes better for a new client: for lost logons, or for it would not be let in? */
 bool logons_held(const struct node *n, uint64_t now_ms);
 
 #endif

@@ -393,13 +393,14 @@ nodes_take_new(struct nodes *n, uint32_t cluster)
 }
 
 bool
-nodes_take_without(struct nodes *n, const struct node *without)
+nodes_take_without(struct nodes *n, const struct node *without, bool intercept)
 {
 	struct node *x;
 
 	pthread_mutex_lock(&n->lock);
 	for (x = n->head; x != NULL; x = x->next)
-		if (x != without && node_takes_new(x) && node_same_cluster(x, without, false))
+		if (x != without && node_takes_new(x) &&
+		    node_same_cluster(x, without, intercept))
 			break;
 	pthread_mutex_unlock(&n->lock);
 	return x != NULL;

@@ -79,6 +79,7 @@ struct node {
 	_Atomic uint64_t logon_timeouts;	/* logons that it left without an answer */
 	_Atomic unsigned logons_lost;	/* of those, in a row, up to now */
 	_Atomic uint64_t logon_hold_ms;	/* so new clients go elsewhere until then; 0 = no */
+	_Atomic uint64_t full_ms;	/* until then it lets nobody new in, as it seems; 0 = no */
 	_Atomic uint64_t suspect_ms;	/* a connection failed then: probe soon; 0 = no */
 	_Atomic uint64_t answered_ms;	/* a probe, the last time; 0 = never. See nodes/doubt.h */
 	_Atomic uint64_t doubt_ms;	/* no probe was answered since then; 0 = no doubt */
@@ -181,8 +182,11 @@ bool node_takes_blindly(const struct node *n);
 bool node_lets_go(const struct node *n);
 /* It is not probed. */
 bool node_in_maint(const struct node *n);
-/* Would its cluster have a node for new clients without this one? */
-bool nodes_take_without(struct nodes *n, const struct node *without);
+/*
+ * Would its cluster have a node for new clients without this one? intercept: also for those that
+ * dial the nodes themselves.
+ */
+bool nodes_take_without(struct nodes *n, const struct node *without, bool intercept);
 /* The weight as placement sees it now: from a tenth to all of it during slow start. */
 double node_weight(const struct node *n, unsigned slow_start_ms, uint64_t now_ms);
 

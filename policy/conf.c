@@ -169,6 +169,15 @@ conf_listener_at(const struct conf *c, const struct addrport *a, const struct ow
 	return -1;
 }
 
+bool
+conf_intercepts(const struct conf *c)
+{
+	for (size_t i = 0; i < c->nlisten; i++)
+		if (c->listen[i].intercept)
+			return true;
+	return false;
+}
+
 /* Would the one have the connections of the other? "::" leaves IPv4 to others that want it. */
 static bool
 overlap(const struct addrport *a, const struct addrport *b)

@@ -48,6 +48,9 @@ struct ownaddr;
  */
 int conf_listener_at(const struct conf *c, const struct addrport *a, const struct ownaddr *own);
 
+/* Is there a listener whose clients dial the nodes themselves? */
+bool conf_intercepts(const struct conf *c);
+
 struct conf_server {
 	struct addrport address;
 	char path[CONF_SOCKET_MAX];	/* a unix socket; "": address */

@@ -575,8 +575,10 @@ conn_quiet(const struct conn *c, uint32_t quiet_s)
 {
 	const struct mediate *m = &c->mediate;
 
-	if (c->stage != CONN_RELAY || m->track.smb1 || m->track.npending > 0 ||
-	    c->owed_since_ms != 0 || c->env->now_s - c->side[C2S].heard_s < quiet_s)
+	/* Who has not logged on has nothing to lose: a stranger is not to keep a client here. */
+	if (!stage_relays(c->stage) || (m->track.smb1 && m->track.logged_on) ||
+	    m->track.npending > 0 || c->owed_since_ms != 0 ||
+	    c->env->now_s - c->side[C2S].heard_s < quiet_s)
 		return false;
 	for (int i = 0; i < 2; i++)
 		if (!pump_idle(&c->side[i].pump) || send_owed(&c->side[i]) > 0)

@@ -261,6 +261,9 @@ def alone(t, lab, g):
         t.same((lab.at(a), lab.at(b)), (0, 1), "no cluster: a client of both servers is on both")
     t.same({lab.node_at(A4) for _ in range(12)}, {0}, "no cluster: rebalance moves nobody")
     t.ok("rebalance = true moves no client" in g.log(), "and the log says so")
+    r = g.ctl_run("drain", "n1")
+    t.ok(r.returncode == 1 and "no other node would take clients" in r.stdout + r.stderr,
+         "no cluster: a drain that leaves its clients nowhere has to be forced", r)
     g.ctl("drain", "--force", "n1")
     before = g.closes()
     for addr in (A4, A6):

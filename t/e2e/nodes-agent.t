@@ -119,6 +119,21 @@ def down(t, g, crowd):
         c.close()
 
 
+def fewer(t, g, crowd):
+    """fall becomes less than what agents have missed already: they are forgotten all the same."""
+    crowd.say = lambda addr: b"drain\n"
+    tap.wait_for(lambda: set(g.node_states().values()) == {"drain"}, 60)
+    g.reload(health=dict(HEALTH, fall=100))
+    before = {k: n["agent"]["failures"] for k, n in g.node_list().items()}
+    crowd.say = lambda addr: None
+    tap.wait_for(lambda: all(n["agent"]["failures"] > before[k] + 3
+                             for k, n in g.node_list().items()), 60)
+    g.reload(health=dict(HEALTH, fall=2))
+    t.comes(lambda: set(g.node_states().values()), {"up"},
+            "fewer misses are enough from now on, and there have been more: the probes alone count")
+    g.reload(health=HEALTH)
+
+
 def gone(c):
     try:
         c.echo()
@@ -137,6 +152,7 @@ def main(t):
     fds = g.fds()
     down(t, g, crowd)
     t.ok(tap.wait_for(lambda: g.fds() <= fds + 8, 60), "no descriptor is left", fds, g.fds())
+    fewer(t, g, crowd)
     # the operator's word is above the agent's
     crowd.say = lambda addr: b"up ready\n"
     g.ctl("drain", "n1")

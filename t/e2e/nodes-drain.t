@@ -82,6 +82,18 @@ def crowd(g, nodes):
     return pcs, first
 
 
+def strangers(g, p):
+    """Without a logon, on p's node: one who uses p's ClientGuid, and one of his own."""
+    out = [smb2.Conn("127.0.0.1", g.port).negotiate([0x0311], guid=p.guid)]
+    while len(out) < 2:
+        c = smb2.Conn("127.0.0.1", g.port).negotiate([0x0311])
+        if several.which(c) == p.node:
+            out.append(c)
+        else:
+            c.close()
+    return out
+
+
 def drained(t, g, nodes, other=None):
     """One proxy; or two: then a client with an open file through the other one stays as well."""
     what = "two proxies" if other else "one proxy"
@@ -99,11 +111,14 @@ def drained(t, g, nodes, other=None):
         t.same(far.node, split.node, "%s: a client is on one node" % what)
     stay = [busy] + ([split] if split else [])
     idle = [p for p in first if p not in stay]
+    few = strangers(g, idle[-1])
     g.turn()
     gate.settle_closes(g)
     before = g.closes()
     g.ctl("drain", nodes[0].name, "--quiet", "1s")
     t.ok(gone(idle), "%s: %d idle clients are let go" % (what, len(idle)), g.log()[-1500:])
+    t.ok(tap.wait_for(lambda: not any(c.is_open() for c in few), SECONDS),
+         "%s: and so is who has not logged on" % what)
     t.ok(all(p.conn.is_open() for p in stay + rest), "%s: who has an open file stays" % what)
     if other:
         t.ok(far.conn.is_open(), "%s: also where that is on the other proxy" % what)

@@ -3,6 +3,7 @@
 import collections
 import time
 
+import agent
 import gate
 import node
 import smb2
@@ -265,6 +266,52 @@ def flapping(t, nodes):
     t.same(g.stop(), 0, "flapping: smbgate ends with status 0")
 
 
+def flapping_alone(t, nodes):
+    """The other node is of another cluster: nobody is better off without the one that flaps."""
+    n1, n2 = nodes
+    g = gate.Gate(t, [(n1, {"cluster": "a"}), (n2, {"cluster": "b"})],
+                  health=dict(QUICK, flap_changes=2, flap_window="60s", flap_hold="1h"))
+    with open(g.conf_file, "a") as f:
+        f.write('listen "a" { address = "127.0.0.1:%d" cluster = "a" }\n' % g.port)
+    with open(g.conf_file) as f:
+        text = f.read()
+    with open(g.conf_file, "w") as f:
+        f.write(text.replace('listen "lan" { address = "0.0.0.0:%d" }\n' % g.port, ""))
+    g.start()
+    for _ in range(2):
+        n1.kill()
+        state(g, n1, "down")
+        n1.start()
+        state(g, n1, "up")
+    t.ok("n1 changes too often" in g.log() and served(g)[0] == n1.name,
+         "flapping, and no other node of its cluster: it serves at once", g.log()[-1500:])
+    t.same(g.stop(), 0, "flapping alone: smbgate ends with status 0")
+
+
+def sooner(t, nodes):
+    """A reload that asks more often, or holds down for less, counts from then on."""
+    n1, n2 = nodes
+    crowd = agent.Crowd(t, lambda addr: b"up\n")
+    mine = [(n1, {"agent": "%s:%d" % (n1.addr, crowd.port)}), n2]
+    g = gate.Gate(t, mine, health=dict(QUICK, interval="1h")).start()
+    g.reload(health=QUICK)
+    t.ok(tap.wait_for(lambda: g.node_list()[n1.name]["probes"] > 3, 20), "interval = 1h, and then "
+         "not: it is probed", g.node_list()[n1.name])
+    t.ok(tap.wait_for(lambda: g.node_list()[n1.name]["agent"]["asked"] > 3, 20), "and so is its "
+         "agent asked", g.node_list()[n1.name])
+    held = dict(QUICK, flap_changes=1, flap_window="1h", flap_hold="1h")
+    for better in (dict(held, flap_changes=0), dict(held, flap_hold="1s")):
+        g.reload(health=held)
+        n1.kill()
+        state(g, n1, "down")
+        n1.start()
+        t.comes(lambda: g.node_list()[n1.name]["held_down"], True, "flapping: held down")
+        g.reload(health=better)
+        t.comes(lambda: g.node_states()[n1.name], "up", "flap-changes = %d, flap-hold = %s: no more"
+                % (better["flap_changes"], better["flap_hold"]))
+    t.same(g.stop(), 0, "sooner: smbgate ends with status 0")
+
+
 def control(t, nodes):
     """What a client sees of these things directly."""
     n1 = nodes[0]
@@ -286,7 +333,7 @@ def main(t):
     why = gate.missing()
     if why:
         t.bail(why)
-    for part in (killed, hung, drained, slow_start, flapping):
+    for part in (killed, hung, drained, slow_start, flapping, flapping_alone, sooner):
         part(t, nodes)
 
 

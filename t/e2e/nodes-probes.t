@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # nodes-probes.t: what probes make of hosts allow, SMB1 alone, hung logons, loops and full queues
+import collections
 import concurrent.futures
 import os
 import re
@@ -20,6 +21,7 @@ why = node.missing() or netns.missing()
 if why:
     tap.skip_all(why)
 
+QUICK = dict(gate.FAST, timeout="3s")
 GONE = (smb2.Closed, smb2.Broken, ConnectionError, socket.timeout)
 
 
@@ -141,6 +143,44 @@ def serves(t):
     closing.clear()
     state(g, "f1", "up")
     t.same(g.stop(), 0, "closing on probes: smbgate ends with status 0")
+
+
+def full(t, nodes):
+    """It serves whom it has, and closes on everybody new: smbd with as many processes as it may."""
+    n = node.Node(nodes[0].lab, "full", "127.0.0.15", extra=["max smbd processes = 8"]).start()
+    g = gate.Gate(t, [n, nodes[0]], health=QUICK).start()
+    there = []
+
+    def at_work():
+        for c in there:
+            c.echo()
+        return g.node_list()["full"]
+
+    def one_more():
+        try:
+            c = smb2.Conn("127.0.0.1", g.port).negotiate([0x0302])
+            c.tree(c.login())       # smbd may end whoever has no share after a minute
+        except GONE:
+            return at_work()["logons_held"]
+        if which(c) == "full":
+            there.append(c)
+        else:
+            c.close()
+        return at_work()["logons_held"]
+    tap.wait_for(one_more, 60, message=at_work)
+    t.same(served(n.port, addr=n.addr), None, "direct: %d clients, and no more" % len(there))
+    got = collections.Counter()
+    for _ in range(30):
+        at_work()
+        got[served(g.port)] += 1
+    t.same(got, {"n1": 30}, "it has as many as it lets in: who is new is served elsewhere")
+    t.same(at_work()["state"], "up", "whom it has it serves, and is up")
+    for c in there:
+        c.close()
+    tap.wait_for(lambda: "full" in crowd(g.port, some(16)), 60, message=lambda: g.log()[-2000:])
+    t.ok(True, "they have gone: it gets clients again")
+    t.same(g.stop(), 0, "full: smbgate ends with status 0")
+    n.kill()
 
 
 def smb1_only(t, nodes):
@@ -373,6 +413,7 @@ def main(t):
     nodes = node.cluster(t, 1)
     hosts_allow(t)
     serves(t)
+    full(t, nodes)
     smb1_only(t, nodes)
     hung_logons(t, nodes)
     loops(t)

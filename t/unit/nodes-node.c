@@ -49,6 +49,7 @@ clusters(void **state)
 	b = nodes_find_name(nodes, "n2");
 	/* Nothing is said. */
 	assert_true(node_same_cluster(a, b, false) && !node_same_cluster(a, b, true));
+	assert_true(nodes_take_without(nodes, a, false) && !nodes_take_without(nodes, a, true));
 	assert_int_equal(node_cluster(a, false), 0);
 	assert_int_equal(node_cluster(a, true), 0x629289e6);
 	assert_true(node_in_cluster(a, 0) && node_in_cluster(a, node_cluster(a, true)));
@@ -60,6 +61,7 @@ clusters(void **state)
 	snprintf(p->nodes[0].cluster, sizeof(p->nodes[0].cluster), "nas");
 	nodes_apply(nodes, p, 2);
 	assert_false(node_same_cluster(a, b, false) || node_same_cluster(a, b, true));
+	assert_false(nodes_take_without(nodes, b, false) || nodes_take_without(nodes, b, true));
 	assert_int_equal(node_cluster(a, true), 0x807c2834);
 	assert_int_equal(node_cluster(a, false), cluster_number("nas"));
 	assert_false(node_in_cluster(a, cluster_alone(a->id)));
@@ -70,6 +72,7 @@ clusters(void **state)
 	snprintf(p->nodes[1].cluster, sizeof(p->nodes[1].cluster), "nas");
 	nodes_apply(nodes, p, 3);
 	assert_true(node_same_cluster(a, b, false) && node_same_cluster(a, b, true));
+	assert_true(nodes_take_without(nodes, a, true) && !nodes_take_without(nodes, b, true));
 	assert_int_equal(nodes_of_cluster(nodes, cluster_number("nas"), found, 2), 2);
 	node_unref(&found[0]);
 	node_unref(&found[1]);

@@ -197,7 +197,7 @@ memory(void **state)
 		assert_int_equal(open("/dev/null", O_RDONLY), 0);
 	for (int n = 0; n < 4; n++) {
 		lab_new(&l);
-		h = health_new(l.base, l.nodes, &l.stats, doubt_cb, NULL);
+		h = health_new(l.base, l.nodes, false, &l.stats, doubt_cb, NULL);
 		assert_non_null(h);
 		events_left = n;
 		health_policy(h, l.policy);
