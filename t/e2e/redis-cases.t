@@ -334,6 +334,7 @@ def away(t, nodes):
     r = redis.Server(t).start()
     a, b = several.pair(t, nodes, [r.endpoint])
     ripe(a, b)
+    several.agree(a, b)
     r.kill()
     tap.wait_for(lambda: not several.connected(a) and not several.connected(b), 5)
     a.ctl("drain", "f1")
