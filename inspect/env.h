@@ -44,6 +44,7 @@ struct mediate_env {
 	struct logon_env logon;		/* of these two: mediate_init()'s */
 	struct state *state;		/* NULL: nothing is shared with other proxies */
 	const struct secret *secret;
+	bool leaving;			/* connections go to the smbgate that goes on */
 	/* Of mediate_init(). hold: the connection's share in its client's claim, or NULL. */
 	void (*wake)(void *arg, enum dir dir);
 	struct state_hold *(*hold)(void *arg);	/* NULL: nothing is shared */

@@ -94,6 +94,20 @@ ask_others(struct mediate *m, const struct frame *f, uint64_t session_id)
 	return sharing_ask(&m->sharing, m, session_id, mediate_wake_request);
 }
 
+/*
+ * Has the session gone to the smbgate that goes on, ahead of this connection? There its keys are
+ * known, and a client comes again for a channel that it wants.
+ */
+static bool
+went_ahead(const struct mediate *m, uint64_t session_id)
+{
+	struct smbkeys *keys = setup_session_keys(m, session_id, NULL);
+	const bool known = keys != NULL;
+
+	smbkeys_unref(&keys);
+	return m->env->leaving && !known && !sesstab_has(m->env->sessions, session_id, m->node);
+}
+
 /* A bind that may not go to the node is refused, signed where its own signature is right. */
 static struct decision
 judge_bind(struct mediate *m, const struct message *msg)
@@ -167,6 +181,8 @@ setup_session(struct mediate *m, const struct frame *f, const struct message *ms
 		refused = judge_bind(m, msg);
 		if (refused.act != DECIDE_PASS)
 			return refused;
+		if (went_ahead(m, session_id))
+			return decide_close(CLOSE_SHUTDOWN);
 		d.pending.sign = bind_keyed(m, msg);
 	}
 	s = setup_msg_of(f, msg, r.blob, r.blob_len);

@@ -104,6 +104,7 @@ give_call(void *arg)
 	giving_free(&w->giving);
 	/* Who is to end does not get away. */
 	lost_finish(w->env.lost);
+	w->env.mediate.leaving = true;
 	w->giving = giving_new(&w->env, m->fds, m->nfds, m->report, m->arg);
 	if (w->giving == NULL)
 		m->report(m->arg, &failed);
@@ -150,6 +151,7 @@ keep_call(void *arg)
 
 	MAGIC_CHECK(m, MOVE_MAGIC);
 	giving_free(&m->w->giving);
+	m->w->env.mediate.leaving = false;
 	listen_on(m->w, true);
 	move_free(m);
 }

@@ -90,6 +90,26 @@ def begun(where, kw, g):
     return out
 
 
+def went_ahead(t, g):
+    """An upgrade between the NEGOTIATE of a second channel and its bind: its session is with the
+    new process by then.  Wherever the channel is bound, its list is changed."""
+    a = smb2.Conn(HERE, g.port).negotiate([0x0311])
+    s = a.login()
+    tid = a.tree(s)
+    late = [smb2.Conn(ALSO, g.port).negotiate([0x0311], guid=a.guid) for _ in range(8)]
+    g.takeover(gone=0)
+    tap.wait_for(lambda: (g.session(s.sid) or {}).get("keyed"), 20, message="it does not go there")
+    ends = [again(c, s) for c in late]
+    t.same(set(ends) <= {"closed", "bound"}, True, "binds of those that stayed behind: %s" % ends)
+    t.same([told(c, s, tid) for c, x in zip(late, ends) if x == "bound"],
+           [OURS] * ends.count("bound"), "who is bound is told the list of policy")
+    more = smb2.Conn(ALSO, g.port).negotiate([0x0311], guid=a.guid)
+    t.same((again(more, s), told(more, s, tid), told(a, s, tid)), ("bound", OURS, OURS),
+           "and so are one that comes again, and the first")
+    for c in [a, more] + late:
+        c.close()
+
+
 def main(t):
     n = node.cluster(t, 1)[0]
     g = gate.Gate(t, [n], allow=["127.0.0.0/8", "10.9.9.0/24"], keytab=keyed.light_keytab(t),
@@ -109,6 +129,7 @@ def main(t):
                name + ", a bind that has begun: smbd takes it for a channel")
         t.same(begun(through, kw, g), [hex(smb2.MORE_PROCESSING), gone, OURS, gone],
                name + ", a bind that has begun: nobody is told the node's list")
+    went_ahead(t, g)
     t.same(g.stop(), 0, "smbgate ends with status 0")
 
 
