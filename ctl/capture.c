@@ -56,8 +56,9 @@ file_new(const struct capture *c)
 	fd = open(c->file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	f = fd == -1 ? NULL : fdopen(fd, "w");
 	if (f == NULL) {
-		failure_print(failure("%s: %s%s", c->file, strerror(errno),
-		    errno == EEXIST ? "; --force replaces it" : ""), c->json);
+		failure_print(failure("%s: %s%s", c->file, strerror(errno), errno != EEXIST ? ""
+		    : c->force ? "; --force replaces only files" : "; --force replaces it"),
+		    c->json);
 		if (fd != -1)
 			close(fd);
 	}

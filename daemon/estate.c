@@ -156,7 +156,7 @@ write_room(struct estate *e, enum estate_room room, bool all, struct tlv_out *o)
 
 /* In pieces, of which the last one is not full. */
 static bool
-send_record(int to, enum estate_room room, const struct tlv_out *o)
+send_record(int to, enum estate_room room, const struct tlv_out *o, uint64_t until_ms)
 {
 	struct takemsg m = { .kind = TAKE_STATE, .what = (uint8_t)room };
 	size_t at = 0;
@@ -167,7 +167,7 @@ send_record(int to, enum estate_room room, const struct tlv_out *o)
 		if (m.number > 0)
 			memcpy(m.piece, o->data + at, m.number);
 		at += m.number;
-		if (!takemsg_send(to, &m, -1))
+		if (!takemsg_send(to, &m, -1) || clock_ms() > until_ms)
 			return false;
 	} while (m.number == TAKE_PIECE);
 	return true;
@@ -176,6 +176,7 @@ send_record(int to, enum estate_room room, const struct tlv_out *o)
 bool
 estate_send(struct estate *e, int to, bool all)
 {
+	const uint64_t until = clock_ms() + TAKE_TELL_MS;
 	bool heard = true;
 
 	if (all) {
@@ -188,7 +189,7 @@ estate_send(struct estate *e, int to, bool all)
 		write_room(e, (enum estate_room)room, all, &o);
 		/* That it lives on none is news as well. */
 		if (!o.bad && (o.len > 0 || room == ESTATE_CLAIMS))
-			heard = send_record(to, (enum estate_room)room, &o);
+			heard = send_record(to, (enum estate_room)room, &o, until);
 		tlv_out_fini(&o);
 	}
 	return heard;

@@ -509,6 +509,9 @@ gate_run(struct gate *g, void (*begin)(void *arg), void (*ready)(void *arg), voi
 	r = g->takeover != NULL ? gate_take_over(g) : gate_serve(g);
 	if (r == 0)
 		event_base_dispatch(g->base);
+	/* It ends by itself: only who is at its terminal may cut that short. */
+	sigdelset(&handled, SIGINT);
+	sigprocmask(SIG_BLOCK, &handled, NULL);
 	handing_stop(g->handing);
 	/* Who has handed over is not who stops. */
 	if (g->serving && !g->handed) {

@@ -145,6 +145,7 @@ stay(struct handing *h, const char *why)
 static bool
 send_sockets(struct handing *h)
 {
+	const uint64_t until = clock_ms() + TAKE_TELL_MS;
 	const struct conf *conf = h->env.conf;
 	struct takemsg m = { .kind = TAKE_SOCKET, .what = TAKE_LISTENER };
 	bool heard = true;
@@ -154,7 +155,7 @@ send_sockets(struct handing *h)
 
 		memcpy(m.name, l->name, sizeof(m.name));
 		m.address = l->address;
-		heard = takemsg_send(h->peer, &m, h->env.listening[i].fd);
+		heard = takemsg_send(h->peer, &m, h->env.listening[i].fd) && clock_ms() <= until;
 	}
 	m = (struct takemsg){ .kind = TAKE_SOCKET, .what = TAKE_CONTROL };
 	heard = heard && takemsg_send(h->peer, &m, h->env.control);
@@ -193,7 +194,7 @@ greet(struct handing *h, const struct takemsg *hello)
 	h->greeted_ms = clock_ms();
 	after(h->timer, START_S * 1000);
 	if (!takemsg_send(h->peer, &m, -1) || !send_sockets(h))
-		stay(h, "it is gone");
+		stay(h, "it is gone, or too slow");
 }
 
 static void report_cb(void *arg, const struct giving_report *r);
@@ -317,7 +318,7 @@ commit(struct handing *h)
 		if (h->env.ctl->workers[i]->env.next_id > m.number)
 			m.number = h->env.ctl->workers[i]->env.next_id;
 	if (!estate_send(h->estate, h->peer, true) || !takemsg_send(h->peer, &m, -1))
-		stay(h, "it is gone");
+		stay(h, "it is gone, or too slow");
 }
 
 static void

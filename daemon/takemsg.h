@@ -32,6 +32,11 @@
 #define TAKE_PROTOCOL 2
 #define TAKE_MSG_MAX 512
 #define TAKE_TEXT 96
+/*
+ * Within this all must have been heard that is said in one go: whoever says it does nothing else
+ * meanwhile, and is waited for by a watchdog.
+ */
+#define TAKE_TELL_MS 4000
 /* Of a room's record: estate.h. */
 #define TAKE_PIECE 384
 

@@ -391,6 +391,7 @@ E2E_TESTS = \
 	t/e2e/contrib-rpm.t \
 	t/e2e/contrib-systemd.t \
 	t/e2e/contrib-trouble.t \
+	t/e2e/contrib-upgrade.t \
 	t/e2e/contrib-vpn-check.t \
 	t/e2e/contrib-vpn-gateway.t \
 	t/e2e/contrib-vpn-networkd.t \

@@ -37,8 +37,11 @@ def looked_at(t):
         g.proc.send_signal(signal.SIGTERM)
         t.comes(c.is_open, False, "a client is let go before the last answer is made", 30)
         t.same(g.proc.poll(), None, "for which smbgate waits")
+        g.proc.send_signal(signal.SIGTERM)
+        g.hup()
     t.same(tap.wait_for(lambda: g.proc.poll() is not None, 60) and g.proc.returncode, 0,
-           "and then ends with status 0")
+           "and then ends with status 0, though it is told so again, and to reload")
+    t.ok(not os.path.exists(g.control), "and leaves no socket")
 
 
 with tap.Test(deadline=120) as t:

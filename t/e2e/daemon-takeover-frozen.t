@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 
 import gate
@@ -98,6 +99,28 @@ def unread(t, g):
     serves(t, g, "and does so")
     t.same(p.hear(ABORT)[-1:], [ABORT], "and that is the last that it is told")
     t.ok(not hears(p, kind=COMMITTED), "nobody hears that it would serve")
+    p.close()
+
+
+def trickles(t, g):
+    """The successor reads a packet now and then, each of which is in time."""
+    before, over = g.log().count(ON), threading.Event()
+    p = greeted(g)
+
+    def read():
+        while not over.wait(0.3):
+            raw, fds, _, _ = socket.recv_fds(p.s, 65536, 4)
+            for fd in fds:
+                os.close(fd)
+            if not raw:
+                return
+    reader = threading.Thread(target=read)
+    reader.start()
+    t.comes(lambda: g.log().count(ON) > before, True, "it reads too slowly: the old one serves on",
+            seconds=30)
+    over.set()
+    reader.join(60)
+    serves(t, g, "and does so")
     p.close()
 
 
@@ -238,7 +261,7 @@ def main(t):
     n = node.Lab(t)
     g = gate.Gate(t, [node.Node(n, "n1").start()], health=gate.PATIENT,
                   limits={"logon": "5m"}).start()
-    for part in (stopped, unread, overdue, late, deaf, elder, reloaded):
+    for part in (stopped, unread, trickles, overdue, late, deaf, elder, reloaded):
         part(t, g)
     t.same(g.stop(), 0, "smbgate ends with status 0")
 

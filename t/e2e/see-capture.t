@@ -167,6 +167,9 @@ def refused(t, g, mine):
     r = g.ctl_run("capture", "127.0.0.1", "--write", mine)
     t.ok(r.returncode == 1 and "File exists" in r.stderr and read_of(mine) == before,
          "a file that is there stays", r)
+    r = g.ctl_run("capture", "127.0.0.1", "--write", "/dev/null", "--force")
+    t.ok(r.returncode == 1 and "/dev/null: File exists; --force replaces only files" in r.stderr,
+         "and a device, --force or not, which is said", r)
     r = g.ctl_run("--json", "capture", "conn:999999", "--write", g.dir + "/none")
     t.ok(r.returncode == 1 and json.loads(r.stdout)["ended"] == "no such connection",
          "a connection that is not there: exit 1", r)
