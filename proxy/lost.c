@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/magic.h"
+#include "nodes/node.h"
+#include "policy/policy.h"
 #include "proxy/conn.h"
 #include "proxy/conn_priv.h"
 #include "proxy/env.h"
@@ -115,6 +117,18 @@ client_of(const struct lost *l, const struct conn *c)
 	return x;
 }
 
+/* A hung node's: those that it serves yet stay, and so does the client on their account. */
+static bool
+is_lost(const struct conn *c, const struct client *x)
+{
+	const struct conn_env *env = c->env;
+
+	if (c->accepted_ms > x->at_ms)
+		return false;
+	return x->why != CLOSE_NODE_HUNG || (c->node != NULL && c->node->health == NODE_HUNG &&
+	    (env->now_s - c->side[S2C].heard_s) * UINT64_C(1000) >= env->policy->health.hang);
+}
+
 static void
 lost_step(struct lost *l, size_t max)
 {
@@ -123,7 +137,7 @@ lost_step(struct lost *l, size_t max)
 		const struct client *x = client_of(l, c);
 
 		l->at.next = conn_next(c);
-		if (x != NULL && c->accepted_ms <= x->at_ms)
+		if (x != NULL && is_lost(c, x))
 			conn_end(c, x->why);
 	}
 }
@@ -161,6 +175,7 @@ lost_add(struct lost *l, const struct state_key *client, uint64_t conn_id, enum 
 		if (x == NULL)
 			return -1;
 		x->key = key;
+		x->why = why;
 		HASH_ADD(hh, l->next, key, sizeof(x->key), x);
 		if (!hash_has(x)) {
 			free(x);
@@ -168,7 +183,8 @@ lost_add(struct lost *l, const struct state_key *client, uint64_t conn_id, enum 
 		}
 	}
 	x->at_ms = clock_ms();
-	x->why = why;
+	if (why != CLOSE_NODE_HUNG)
+		x->why = why;
 	l->next_numbers |= conn_id != 0;
 	if (l->now == NULL)
 		walk_begin(l);
