@@ -44,7 +44,7 @@ claim_lost_cb(void *arg, const struct state_key *key)
 
 	MAGIC_CHECK(g, GATE_MAGIC);
 	for (size_t i = 0; i < g->nworkers; i++)
-		worker_claim_lost(g->workers[i], key);
+		worker_claim_lost(g->workers[i], key, CLOSE_CLAIM_LOST);
 }
 
 /* Where clients belong: the nodes to choose from, as they are now, each with a reference. */

@@ -75,6 +75,8 @@ struct conn_ops {
 	void (*kill)(struct conn *c, enum close_reason why);	/* for strangers.c and vc_index.c */
 	/* On every worker: the connections that r means end. */
 	void (*vc_reset)(struct worker *w, const struct vc_reset *r);
+	/* The same: the client's that its hung node does not answer either. */
+	void (*hung)(struct worker *w, const struct state_key *client);
 };
 
 /* It belongs to the worker's thread, and lives as long as the worker. */
@@ -112,7 +114,7 @@ struct conn_env {
 	unsigned id_step;		/* as many workers count */
 	uint32_t now_s;			/* of the last tick */
 	const struct conn_ops *ops;
-	struct worker *worker;		/* for ops->vc_reset() alone */
+	struct worker *worker;		/* for ops alone */
 	unsigned patience;		/* with those without a logon: proxy/patience.h */
 	struct held *held;		/* proxy/held.c's */
 	struct strangers *strangers;

@@ -5,6 +5,8 @@
 
 #include "base/hash.h"
 #include "base/magic.h"
+#include "nodes/node.h"
+#include "policy/policy.h"
 #include "proxy/conn.h"
 #include "proxy/conn_priv.h"
 #include "proxy/env.h"
@@ -114,6 +116,18 @@ client_of(const struct lost *l, const struct conn *c)
 	return x;
 }
 
+/* A hung node's: those that it serves yet stay, and so does the client on their account. */
+static bool
+is_lost(const struct conn *c, const struct client *x)
+{
+	const struct conn_env *env = c->env;
+
+	if (c->accepted_ms > x->until_ms)
+		return false;
+	return x->why != CLOSE_NODE_HUNG || (c->node != NULL && c->node->health == NODE_HUNG &&
+	    (env->now_s - c->side[S2C].heard_s) * UINT64_C(1000) >= env->policy->health.hang);
+}
+
 static void
 lost_step(struct lost *l, size_t max)
 {
@@ -122,7 +136,7 @@ lost_step(struct lost *l, size_t max)
 		const struct client *x = client_of(l, c);
 
 		l->at.next = conn_next(c);
-		if (x != NULL && c->accepted_ms <= x->until_ms)
+		if (x != NULL && is_lost(c, x))
 			conn_end(c, x->why);
 	}
 }
@@ -161,6 +175,7 @@ lost_add(struct lost *l, const struct state_key *client, uint64_t conn_id, uint6
 		if (x == NULL)
 			return -1;
 		x->key = key;
+		x->why = why;
 		HASH_ADD(hh, l->next, key, sizeof(x->key), x);
 		if (!hash_has(x)) {
 			free(x);
@@ -169,7 +184,8 @@ lost_add(struct lost *l, const struct state_key *client, uint64_t conn_id, uint6
 	}
 	if (x->until_ms < until_ms)
 		x->until_ms = until_ms;
-	x->why = why;
+	if (why != CLOSE_NODE_HUNG)
+		x->why = why;
 	l->next_numbers |= conn_id != 0;
 	if (l->now == NULL)
 		walk_begin(l);

@@ -242,6 +242,19 @@ routed_cb(void *arg, struct node *node, enum close_reason why)
 	connect_node(c);
 }
 
+/* A proxy's header says where its client went: that need not be here. */
+static bool
+reached_us_at(const struct conn *c, const struct addrport *a)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct addrport local;
+
+	return getsockname(c->side[C2S].leg.edge.fd, (struct sockaddr *)&ss, &len) == 0 &&
+	    addrport_from_sa(&local, (struct sockaddr *)&ss) == 0 && local.port == a->port &&
+	    addr_equal(&local.addr, &a->addr);
+}
+
 /*
  * Whoever dialled a node's very address has reached this listener: that node is smbgate itself,
  * from now on. A client that was sent there comes back here once, and not until descriptors are
@@ -256,7 +269,7 @@ mark_loop(const struct conn *c)
 	struct node *n;
 
 	if (pn == NULL || pn->address.port != local->port ||
-	    !addr_equal(&pn->address.addr, &local->addr))
+	    !addr_equal(&pn->address.addr, &local->addr) || !reached_us_at(c, local))
 		return;
 	n = nodes_find_policy(c->env->route.nodes, pn);
 	if (n != NULL && atomic_exchange(&n->health, NODE_LOOP) != NODE_LOOP)

@@ -78,6 +78,8 @@ watch_tick(struct conn *c, uint64_t now_ms)
 		conn_end(c, CLOSE_NODE_DOWN);
 		break;
 	case EVIDENCE_HUNG:
+		/* It stays there, for whatever it comes, while one of its connections does. */
+		c->env->ops->hung(c->env->worker, &c->route.key);
 		conn_end(c, CLOSE_NODE_HUNG);
 		break;
 	}

@@ -155,10 +155,18 @@ tell_vc_reset(struct worker *self, const struct vc_reset *r)
 		worker_vc_reset(self->parts->workers[i], r);
 }
 
+static void
+tell_hung(struct worker *self, const struct state_key *client)
+{
+	for (unsigned i = 0; i < self->parts->nworkers; i++)
+		worker_claim_lost(self->parts->workers[i], client, CLOSE_NODE_HUNG);
+}
+
 static const struct conn_ops ops = {
 	.timer = progress_timer_cb,
 	.kill = conn_kill,
 	.vc_reset = tell_vc_reset,
+	.hung = tell_hung,
 };
 
 static void

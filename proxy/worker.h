@@ -97,8 +97,11 @@ void worker_stop(struct worker *w);
 void worker_policy(struct worker *w, struct policy *p);
 /* A smbgate-keyd has been started: the connection to it, taken over. */
 void worker_keyd(struct worker *w, int fd);
-/* The client lives on another node, through another proxy: its connections here end. */
-void worker_claim_lost(struct worker *w, const struct state_key *key);
+/*
+ * Its connections here end, for that reason: CLOSE_CLAIM_LOST: the client lives on another node,
+ * through another proxy; CLOSE_NODE_HUNG: see lost_add().
+ */
+void worker_claim_lost(struct worker *w, const struct state_key *key, enum close_reason why);
 /* A client has lost its connections: those that live here end. */
 void worker_vc_reset(struct worker *w, const struct vc_reset *r);
 /* A capture or trace begins, or is over; takes a reference of its own. */

@@ -36,6 +36,7 @@ struct order {
 	struct tap *tap;
 	bool on;
 	struct state_key key;
+	enum close_reason why;
 	struct vc_reset reset;
 	int fd;
 	described_f done;
@@ -158,16 +159,16 @@ claim_lost_call(void *arg)
 	struct order *o = arg;
 
 	MAGIC_CHECK(o, ORDER_MAGIC);
-	if (lost_add(o->w->env.lost, &o->key, 0, clock_ms(), CLOSE_CLAIM_LOST) == -1)
-		log_error("out of memory: a client that lives elsewhere stays on worker %u",
+	if (lost_add(o->w->env.lost, &o->key, 0, clock_ms(), o->why) == -1)
+		log_error("out of memory: a client that is to live elsewhere stays on worker %u",
 		    o->w->index);
 	free(o);
 }
 
 void
-worker_claim_lost(struct worker *w, const struct state_key *key)
+worker_claim_lost(struct worker *w, const struct state_key *key, enum close_reason why)
 {
-	order_post((struct order){ .w = w, .key = *key }, claim_lost_call);
+	order_post((struct order){ .w = w, .key = *key, .why = why }, claim_lost_call);
 }
 
 static void

@@ -124,6 +124,15 @@ def believed(t, f):
                 "an unlisted peer needs none")
 
 
+def dialled_a_node(t, f, n):
+    """The proxy has intercepted a client that dialled the node: that is no loop."""
+    for make in (front.v1, front.v2):
+        with f.open(make(CLIENT, n.addr, 50123, n.port)) as c:
+            c.negotiate([0x0302])
+    t.ok("is not used" not in f.g.log() and f.g.stats()["no_node_held"] == 0,
+         "the node's address in a header: it serves on", f.g.log()[-1000:])
+
+
 def refused(t, f):
     good1, good2 = front.v1(CLIENT, GOOD, 50123, 445), front.v2(CLIENT, GOOD, 50123, 445)
     nego = smb2.frame(smb2.header(smb2.NEGOTIATE, 0) + smb2.negotiate_body([0x0302], bytes(16)))
@@ -391,6 +400,7 @@ def main(t):
         t.bail(why)
     f = Front(t, [n])
     believed(t, f)
+    dialled_a_node(t, f, n)
     f.g.wait_connections(0)
     refused(t, f)
     cuts(t, f, seed)

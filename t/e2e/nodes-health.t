@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 # nodes-health.t: nodes that die, hang, flap, drain and come back, and what their clients see
 import collections
+import threading
 import time
 
 import agent
+import fake
 import gate
 import node
 import smb2
@@ -186,6 +188,62 @@ def hung(t, nodes):
     t.same(g.stop(), 0, "hung: smbgate ends with status 0")
 
 
+def hung_beside(t, nodes):
+    """A client of a hung node has other connections there, which wait for nothing."""
+    n1, n2 = nodes
+    g = gate.Gate(t, nodes, health=dict(QUICK, hang="3s")).start()
+    mine = Client(g)
+    while mine.node != n1.name:
+        mine.close()
+        mine = Client(g)
+    beside = [Client(g, mine.guid), smb2.Conn("127.0.0.1", g.port).negotiate([0x0302],
+                                                                             guid=mine.guid)]
+    n1.pause()
+    state(g, n1, "hung")
+    mine.c.send_frame(mine.c.build(smb2.ECHO, b"\4\0\0\0"))
+    tap.wait_for(lambda: not mine.c.is_open(), 60)
+    t.same(served(g, mine.guid)[0], n2.name, "hung: a client with idle connections beside the one "
+           "that waits comes back elsewhere")
+    n1.cont()
+    state(g, n1, "up")
+    for x in beside:
+        x.close()
+    t.same(g.stop(), 0, "hung, beside: smbgate ends with status 0")
+
+
+def hung_partly(t):
+    """It serves some connections yet: of a client that waits on another one, these stay."""
+    silent, muted = threading.Event(), set()
+
+    def on_message(p, m):
+        return b"" if p.number in muted or (silent.is_set() and m.cmd == smb2.NEGOTIATE) else None
+    f1 = fake.FakeNode(t, "f1", "127.0.0.41", on_message=on_message).start()
+    f2 = fake.FakeNode(t, "f2", "127.0.0.42").start()
+    g = gate.Gate(t, [f1, f2], health=dict(QUICK, timeout="1s", hang="3s")).start()
+    where = None
+    while where != "f1":
+        waits = smb2.Conn("127.0.0.1", g.port).negotiate([0x0302])
+        where = which(waits)
+    there = {p.number for p in f1.peers.values() if p.guid == waits.guid}
+    lives = smb2.Conn("127.0.0.1", g.port).negotiate([0x0302], guid=waits.guid)
+    idle = smb2.Conn("127.0.0.1", g.port).negotiate([0x0302], guid=waits.guid)
+    for c in (waits, lives, idle):
+        c.login()
+    muted |= there
+    silent.set()
+    state(g, f1, "hung")
+    waits.send_frame(waits.build(smb2.ECHO, b"\4\0\0\0"))
+    tap.wait_for(lambda: lives.echo() and not waits.is_open(), 60)
+    t.ok(tap.wait_for(lambda: lives.echo() and not idle.is_open(), 20),
+         "hung in part: a client's connections that are silent as well end with the one that waits")
+    for _ in range(5):
+        lives.echo()
+    t.ok(lives.is_open(), "hung in part: the one that is served stays")
+    t.same(g.closes()["node_hung"], 2, "hung in part: counted")
+    lives.close()
+    t.same(g.stop(), 0, "hung in part: smbgate ends with status 0")
+
+
 def drained(t, nodes):
     n1, n2 = nodes
     g = gate.Gate(t, nodes, health=QUICK).start()
@@ -333,7 +391,8 @@ def main(t):
     why = gate.missing()
     if why:
         t.bail(why)
-    for part in (killed, hung, drained, slow_start, flapping, flapping_alone, sooner):
+    hung_partly(t)
+    for part in (killed, hung, hung_beside, drained, slow_start, flapping, flapping_alone, sooner):
         part(t, nodes)
 
 
