@@ -69,7 +69,7 @@ must_see(const struct track *t, enum dir dir, const struct hdr2 *h, const uint8_
     size_t len, size_t *n)
 {
 	/* The connection ends for it. */
-	if (t->barred != NULL && dir == C2S && barred_has(t->barred, h->session_id))
+	if (t->barred != NULL && barred_has(t->barred, h->session_id))
 		return SEEN_YES;
 	switch (h->command) {
 	case SMB2_NEGOTIATE:
@@ -152,7 +152,7 @@ classify_smb2(const struct track *t, enum dir dir, const uint8_t *p, size_t avai
 static bool
 concerns(const struct track *t, enum dir dir)
 {
-	return dir == C2S || t->npending > 0;
+	return dir == C2S || t->npending > 0 || t->barred != NULL;
 }
 
 static bool
@@ -285,10 +285,10 @@ classify_sealed(const struct track *t, enum dir dir, const uint8_t *p, size_t av
 		return end(CLOSE_BAD_MESSAGE);
 	if (x.original_size > len - SMB2_TRANSFORM_LEN)
 		return end(CLOSE_BAD_MESSAGE);
+	if (barred_has(t->barred, x.session_id))
+		return end(CLOSE_SESSION_REFUSED);
 	if (x.original_size < len - SMB2_TRANSFORM_LEN)
 		return by_parts();
-	if (dir == C2S && barred_has(t->barred, x.session_id))
-		return end(CLOSE_SESSION_REFUSED);
 	k = track_keys(t, x.session_id);
 	if (k == NULL)
 		return t->refuse_sealed ? end(CLOSE_UNKEYED) : pass(frame, frame);

@@ -202,7 +202,9 @@ frame_read(struct frame *f, struct mediate *m, enum dir dir, const uint8_t *byte
 	}
 	/* What could not be read of a compressed frame was left to the policy. */
 	if (!frame_uncompress(f, m))
-		return m->track.refuse_compressed ? frame_close(CLOSE_COMPRESSION) : frame_pass();
+		return m->track.refuse_compressed || m->track.barred != NULL
+		    ? frame_close(CLOSE_COMPRESSION)
+		    : frame_pass();
 	chain2_init(&chain, f->bytes, f->len);
 	/* The walk ends by itself at CHAIN2_MAX_PARTS. */
 	do {

@@ -162,6 +162,18 @@ says_ended(const uint8_t *p, size_t avail)
 	        memcmp(p + HDR2_STATUS, expired, sizeof(expired)) == 0);
 }
 
+/*
+ * Is it of a session that was refused, whose client has asked for more before it was told so? Not
+ * so a number that the node gives anew, or what the node says by itself.
+ */
+static bool
+answers_barred(const struct mediate *m, const struct message *msg, const struct pending *asked)
+{
+	return barred_has(m->track.barred, msg->part.session_id) &&
+	    msg->part.hdr.message_id != UINT64_MAX &&
+	    (asked == NULL || asked->kind != PENDING_SESSION_SETUP || asked->session_id != 0);
+}
+
 static struct outcome
 mediate_answer(struct mediate *m, struct frame *f, const struct message *msg)
 {
@@ -170,6 +182,8 @@ mediate_answer(struct mediate *m, struct frame *f, const struct message *msg)
 	struct ifinfo list[IFINFO_MAX];
 	struct pending asked;
 
+	if (answers_barred(m, msg, found))
+		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_SESSION_REFUSED };
 	/* Of frames that pass this is seen in their heads. */
 	if (says_ended(msg->bytes, msg->part.len))
 		session_said(m, msg->bytes, msg->part.len);

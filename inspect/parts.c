@@ -5,6 +5,7 @@
 
 #include "auth/seal.h"
 #include "base/rd.h"
+#include "inspect/barred.h"
 #include "inspect/classify.h"
 #include "inspect/session.h"
 #include "inspect/track.h"
@@ -167,6 +168,8 @@ transform(const struct track *t, struct parts *w, const struct place *at)
 	if (xform_get(&x, at->p, at->avail) == -1 || x.original_size < SMB2_HDR_LEN ||
 	    x.original_size > at->left - SMB2_TRANSFORM_LEN)
 		return parts_close(CLOSE_BAD_MESSAGE);
+	if (barred_has(t->barred, x.session_id))
+		return parts_close(CLOSE_SESSION_REFUSED);
 	w->mixed |= w->begun || x.original_size != at->left - SMB2_TRANSFORM_LEN;
 	w->begun = true;
 	if (parts_clash(w))

@@ -5,6 +5,7 @@
 
 #include "inspect/admission.h"
 #include "inspect/announce.h"
+#include "inspect/barred.h"
 #include "inspect/carry.h"
 #include "inspect/frame.h"
 #include "inspect/parts.h"
@@ -77,5 +78,7 @@ unheld_answer(struct mediate *m, const struct parts *w)
 struct outcome
 unheld(struct mediate *m, enum dir dir, const struct parts *w)
 {
+	if (barred_has(m->track.barred, w->part.session_id))
+		return unheld_close(CLOSE_SESSION_REFUSED);
 	return dir == C2S ? unheld_request(m, w) : unheld_answer(m, w);
 }

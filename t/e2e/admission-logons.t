@@ -79,6 +79,7 @@ def ntlm_and_guests(t, n, g):
     for where in (n.addr, n.port), (ADDR, g.port):
         many_users(t, g, *where, direct=where[0] == n.addr)
     refused_and_used(t, g)
+    refused_and_ahead(t, n, g)
     g.reload(auth=None)
 
 
@@ -135,6 +136,51 @@ def refused_and_used(t, g):
                 t.ok("session_refused" in g.closed_for("session_refused", before),
                      "a refused session is used, %s: its connection ends" % how)
             t.same(other.call(smb2.ECHO, ECHO, session=o).status, 0, "and no other")
+
+
+def refused_and_ahead(t, n, g):
+    """A client that is no user does not wait until it is told no: it asks for a file at once."""
+    with smb2.Conn(n.addr, n.port) as c:
+        c.negotiate([0x0302])
+        s = c.login()
+        tid = c.tree(s)
+        c.write(s, tid, c.create(s, tid, "secret"), 0, b"for users alone")
+    for where in (n.addr, n.port), (ADDR, g.port):
+        before = g.closes()
+        got = asks_ahead(*where)
+        if where[0] == n.addr:
+            t.ok(b"for users alone" in got, "direct: a guest reads the file", got)
+        else:
+            t.ok(b"for users alone" not in got, "guest = refuse: it does not come through", got)
+            t.ok("session_refused" in g.closed_for("session_refused", before),
+                 "and the connection ends")
+
+
+def asks_ahead(addr, port):
+    """All that the node has answered to whoever logs on with the wrong name, and reads on."""
+    got = b""
+    with smb2.Conn(addr, port) as c:
+        c.negotiate([0x0302])
+        c.login()       # brings credits
+        auth = smb2.Ntlm("nosuchuser", "x")
+        c.send_frame(c.setup_request(auth.negotiate()))
+        m = c.recv()[0]
+        s = smb2.Session(m.sid)
+        c.send_frame(c.setup_request(auth.authenticate(m.secbuf), sid=m.sid))
+        path = "\\\\nas\\data".encode("utf-16le")
+        c.send_frame(c.compound([
+            {"cmd": smb2.TREE_CONNECT, "session": s,
+             "body": struct.pack("<HHHH", 9, 0, 72, len(path)) + path},
+            {"cmd": smb2.CREATE, "session": s, "flags": 4,
+             "body": c.create_body("secret", access=0x120089, disp=1)},
+            {"cmd": smb2.READ, "session": s, "flags": 4,
+             "body": c.read_body(b"\xff" * 16, 0, 100)}]))
+        try:
+            while b"for users alone" not in got:
+                got += c.recv_frame()
+        except (smb2.Closed, ConnectionError, OSError):
+            pass
+    return got
 
 
 def dialects(t, n, g):

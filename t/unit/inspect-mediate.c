@@ -6,7 +6,6 @@
 
 #include "base/wr.h"
 #include "inspect/barred.h"
-#include "inspect/classify.h"
 #include "smb/chain2.h"
 #include "smb/const.h"
 #include "smb/err2.h"
@@ -488,13 +487,13 @@ is_refused(struct talk *t, uint64_t mid)
 	assert_true(err2_is(part_bytes(t, S2C, &p), p.len));
 }
 
-/* How a frame ends that is sealed and of that session. */
+/* How it ends the connection that is sealed and of that session; more: and something follows. */
 static enum close_reason
-classify_transform(struct talk *t, uint64_t session)
+ends_sealed(struct talk *t, enum dir dir, uint64_t session, bool more)
 {
-	uint8_t b[NBSS_HDR_LEN + SMB2_TRANSFORM_LEN + SMB2_HDR_LEN] = { 0 };
+	uint8_t b[NBSS_HDR_LEN + SMB2_TRANSFORM_LEN + 2 * SMB2_HDR_LEN] = { 0 };
+	const size_t len = sizeof(b) - (more ? 0 : SMB2_HDR_LEN);
 	struct wr w = wr_init(b, sizeof(b));
-	struct hdr2 peeked;
 	struct verdict v;
 
 	wr_zero(&w, NBSS_HDR_LEN);
@@ -504,11 +503,10 @@ classify_transform(struct talk *t, uint64_t session)
 	wr_u16(&w, 0);
 	wr_u16(&w, 1);
 	wr_u64(&w, session);
-	nbss_put(b, sizeof(b) - NBSS_HDR_LEN);
+	nbss_put(b, len - NBSS_HDR_LEN);
 	t->conn.mediate.track.cipher = SMB2_CIPHER_AES128_CCM;
-	v = classify(&t->conn.mediate.track, C2S, b, sizeof(b), &peeked);
-	assert_int_equal(v.act, VERDICT_CLOSE);
-	return v.why;
+	v = mediate_head(&t->conn.mediate, dir, b, len);
+	return v.act == VERDICT_CLOSE ? v.why : CLOSE_COUNT;
 }
 
 static void
@@ -538,8 +536,12 @@ test_unkeyed_refused(void **state)
 	assert_true(talk_feed(&t, S2C, m->b, made_end(m)));
 	is_refused(&t, 10);
 	assert_int_equal(count(&t, STAT_unkeyed_refused), 1);
-	/* Sealed it would have been. */
-	assert_int_equal(classify_transform(&t, 78), CLOSE_SESSION_REFUSED);
+	/* Sealed it would have been. The connection may be older than that policy. */
+	t.conn.mediate.track.refuse_sealed = false;
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(ends_sealed(&t, i < 2 ? C2S : S2C, 78, i % 2 == 1),
+		    CLOSE_SESSION_REFUSED);
+	assert_int_equal(ends_sealed(&t, C2S, 79, true), CLOSE_COUNT);
 	end_talk(&t);
 	free(m);
 }
@@ -562,9 +564,9 @@ guest(struct talk *t, struct made *m, struct policy *p, uint64_t mid, uint64_t s
 }
 
 static void
-put_echo_of(struct made *m, uint64_t mid, uint64_t session)
+put_echo_of(struct made *m, uint64_t mid, uint64_t session, bool response)
 {
-	put_echo(m, mid, false);
+	put_echo(m, mid, response);
 	for (unsigned i = 0; i < 8; i++)
 		m->w.base[m->start + 40 + i] = (uint8_t)(session >> 8 * i);
 }
@@ -592,11 +594,11 @@ test_guest_refused(void **state)
 		made_init(m);
 		switch (how) {
 		case 0:
-			put_echo_of(m, 210, 100);
+			put_echo_of(m, 210, 100, false);
 			break;
 		case 1:
 			put_echo(m, 210, false);
-			put_echo_of(m, 211, 100 + BARRED_MAX - 1);
+			put_echo_of(m, 211, 100 + BARRED_MAX - 1, false);
 			break;
 		case 2:
 			/* More than are kept. */
@@ -610,10 +612,10 @@ test_guest_refused(void **state)
 			put_session_setup_resp(m, 210, 100, STATUS_SUCCESS, 0);
 			assert_true(talk_feed(&t, S2C, m->b, made_end(m)));
 			made_init(m);
-			put_echo_of(m, 211, 100);
+			put_echo_of(m, 211, 100, false);
 			assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
 			made_init(m);
-			put_echo_of(m, 212, 101);
+			put_echo_of(m, 212, 101, false);
 			break;
 		default:
 			/* And no session at all: its number is everybody's. */
@@ -623,6 +625,40 @@ test_guest_refused(void **state)
 		assert_string_equal(close_counter(t.why), close_counter(how == 2 || how == 4
 		                                              ? CLOSE_GUEST_REFUSED
 		                                              : CLOSE_SESSION_REFUSED));
+		end_talk(&t);
+	}
+	talk_env_free(strict);
+	free(m);
+}
+
+/* A guest has asked for more before it was told no, and the node has answered that. */
+static void
+test_refused_asks_ahead(void **state)
+{
+	struct mediate_env *strict = talk_env_new(NODE "auth { guest = refuse }\n");
+	struct made *m = malloc(sizeof(*m));
+	struct talk t;
+
+	(void)state;
+	for (unsigned how = 0; how < 2; how++) {
+		logged_on(&t, NODE, "127.0.0.2");
+		made_init(m);
+		put_echo_of(m, 20, 100, false);
+		put_echo_of(m, 21, 100, false);
+		assert_true(talk_feed(&t, C2S, m->b, made_end(m)));
+		guest(&t, m, strict->policy, 10, 100);
+		is_refused(&t, 10);
+		/* Others are answered, and what the node says by itself means nothing. */
+		made_init(m);
+		put_echo_of(m, 22, SESSION, true);
+		put_echo_of(m, UINT64_MAX, 100, true);
+		assert_true(talk_feed(&t, S2C, m->b, made_end(m)));
+		made_init(m);
+		if (how == 1)
+			put_echo_of(m, 22, SESSION, true);
+		put_echo_of(m, 20, 100, true);
+		assert_false(talk_feed(&t, S2C, m->b, made_end(m)));
+		assert_int_equal(t.why, CLOSE_SESSION_REFUSED);
 		end_talk(&t);
 	}
 	talk_env_free(strict);
@@ -643,6 +679,7 @@ main(void)
 		cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_unkeyed_refused),
 		cmocka_unit_test(test_guest_refused),
+		cmocka_unit_test(test_refused_asks_ahead),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
