@@ -33,8 +33,8 @@
 #define TAKE_MSG_MAX 512
 #define TAKE_TEXT 96
 /*
- * Within this all must have been heard that is said in one go, for whoever says it does nothing else
- * meanwhile; and a millisecond more for so many bytes, as a million claims take seconds.
+ * Within this all must have been heard that is said in one go, for whoever says it does nothing
+ * else meanwhile; and a millisecond more for so many bytes, as a million claims take seconds.
  */
 #define TAKE_TELL_MS 4000
 #define TAKE_TELL_BYTES 16384
