@@ -37,7 +37,7 @@
  * else meanwhile; and a millisecond more for so many bytes, as a million claims take seconds.
  */
 #define TAKE_TELL_MS 4000
-#define TAKE_TELL_BYTES 16384
+#define TAKE_TELL_BYTES 8192
 /* Of a room's record: estate.h. */
 #define TAKE_PIECE 384
 
