@@ -13,6 +13,7 @@
 #include "proxy/progress.h"
 #include "proxy/send.h"
 #include "proxy/splice.h"
+#include "proxy/strangers.h"
 #include "proxy/tapped.h"
 #include "proxy/turn.h"
 
@@ -192,14 +193,11 @@ read_on(struct side *s)
 		turn_ask(s->conn);
 }
 
-void
-recv_edge_cb(evutil_socket_t fd, short what, void *arg)
+static inline void
+edge_seen(struct side *s, short what)
 {
-	struct side *s = (struct side *)((char *)arg - offsetof(struct side, leg.edge));
 	struct conn *c = s->conn;
 
-	(void)fd;
-	MAGIC_CHECK(s, SIDE_MAGIC);
 	leg_note(&s->leg, what);
 	awake_stir(c);
 	if (c->stage == CONN_CONNECT && s->dir == S2C) {
@@ -218,6 +216,18 @@ recv_edge_cb(evutil_socket_t fd, short what, void *arg)
 }
 
 void
+recv_edge_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct side *s = (struct side *)((char *)arg - offsetof(struct side, leg.edge));
+	struct strangers *strangers = s->conn->env->strangers;
+
+	(void)fd;
+	MAGIC_CHECK(s, SIDE_MAGIC);
+	edge_seen(s, what);
+	strangers_settle(strangers);
+}
+
+void
 recv_turns(struct conn_env *env)
 {
 	static const struct timeval now = { 0, 0 };
@@ -229,6 +239,7 @@ recv_turns(struct conn_env *env)
 		for (int i = 0; i < 2; i++)
 			if (c->stage != CONN_DEAD)
 				read_on(&c->side[i]);
+		strangers_settle(env->strangers);
 	}
 	if (env->nturns > 0)
 		event_add(env->turn, &now);

@@ -29,6 +29,7 @@ struct strangers {
 	MAGIC_MEMBER
 	struct conn_env *env;
 	struct event *over;		/* made active when the share is used up */
+	bool is_over;
 	_Atomic size_t bytes;		/* of all in the list; written by the worker alone */
 	TAILQ_HEAD(keeping_list, keeping) list;	/* those that have kept something longest first */
 };
@@ -112,8 +113,10 @@ strangers_note(struct conn *c)
 		TAILQ_INSERT_TAIL(&s->list, c->keeping, entry);
 	}
 	keeping_set(s, c->keeping, n);
-	if (s->bytes > share(s))
+	if (s->bytes > share(s)) {
+		s->is_over = true;
 		event_active(s->over, EV_TIMEOUT, 0);
+	}
 }
 
 static size_t
@@ -129,16 +132,15 @@ keeping_most(const struct strangers *s)
 }
 
 /* Two looks at all of them end at least those that keep more than half of what any does. */
-static void
-strangers_over_cb(evutil_socket_t fd, short what, void *arg)
+void
+strangers_settle(struct strangers *s)
 {
-	struct strangers *s = arg;
 	const size_t enough = share(s) - share(s) / 4;
 	struct keeping *k, *next;
 
-	(void)fd;
-	(void)what;
-	MAGIC_CHECK(s, STRANGERS_MAGIC);
+	if (!s->is_over)
+		return;
+	s->is_over = false;
 	while (s->bytes > enough) {
 		const size_t most = keeping_most(s);
 
@@ -148,6 +150,17 @@ strangers_over_cb(evutil_socket_t fd, short what, void *arg)
 				s->env->ops->kill(k->conn, CLOSE_UNAUTH_MEMORY);
 		}
 	}
+}
+
+static void
+strangers_over_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct strangers *s = arg;
+
+	(void)fd;
+	(void)what;
+	MAGIC_CHECK(s, STRANGERS_MAGIC);
+	strangers_settle(s);
 }
 
 struct strangers *

@@ -23,8 +23,16 @@ struct strangers;
 struct strangers *strangers_new(struct conn_env *env);
 void strangers_free(struct strangers **s);
 
-/* c may keep more or less, or stand otherwise. Ends nobody before the loop's next turn. */
+/*
+ * c may keep more or less, or stand otherwise. Ends nobody: strangers_settle() does, or else the
+ * loop's next turn.
+ */
 void strangers_note(struct conn *c);
+/*
+ * Where no connection is in the middle of anything: ends those that have to. There may be hundreds
+ * to be read in one turn of the loop, and each brings what it can.
+ */
+void strangers_settle(struct strangers *s);
 
 /* Kept now. From any thread. */
 size_t strangers_bytes(const struct strangers *s);
