@@ -10,6 +10,7 @@
 #include "daemon/ctl_env.h"
 #include "daemon/drainer.h"
 #include "daemon/loglevel.h"
+#include "daemon/service.h"
 #include "daemon/takemsg.h"
 #include "nodes/inherit.h"
 #include "nodes/node.h"
@@ -154,9 +155,27 @@ write_room(struct estate *e, enum estate_room room, bool all, struct tlv_out *o)
 	}
 }
 
+struct telling {
+	int to;
+	uint64_t until_ms, fed_ms;
+};
+
+/* Was it in time? As long as it is, a watchdog knows that this process is at work. */
+static bool
+in_time(struct telling *t)
+{
+	const uint64_t now = clock_ms();
+
+	if (now - t->fed_ms >= 1000) {
+		service_works();
+		t->fed_ms = now;
+	}
+	return now <= t->until_ms;
+}
+
 /* In pieces, of which the last one is not full. */
 static bool
-send_record(int to, enum estate_room room, const struct tlv_out *o, uint64_t until_ms)
+send_record(struct telling *t, enum estate_room room, const struct tlv_out *o)
 {
 	struct takemsg m = { .kind = TAKE_STATE, .what = (uint8_t)room };
 	size_t at = 0;
@@ -167,7 +186,7 @@ send_record(int to, enum estate_room room, const struct tlv_out *o, uint64_t unt
 		if (m.number > 0)
 			memcpy(m.piece, o->data + at, m.number);
 		at += m.number;
-		if (!takemsg_send(to, &m, -1) || clock_ms() > until_ms)
+		if (!takemsg_send(t->to, &m, -1) || !in_time(t))
 			return false;
 	} while (m.number == TAKE_PIECE);
 	return true;
@@ -176,7 +195,8 @@ send_record(int to, enum estate_room room, const struct tlv_out *o, uint64_t unt
 bool
 estate_send(struct estate *e, int to, bool all)
 {
-	const uint64_t until = clock_ms() + TAKE_TELL_MS;
+	const uint64_t now = clock_ms();
+	struct telling t = { .to = to, .until_ms = now + TAKE_TELL_MS, .fed_ms = now };
 	bool heard = true;
 
 	if (all) {
@@ -187,9 +207,10 @@ estate_send(struct estate *e, int to, bool all)
 		struct tlv_out o = { .len = 0 };
 
 		write_room(e, (enum estate_room)room, all, &o);
+		t.until_ms += o.len / TAKE_TELL_BYTES;
 		/* That it lives on none is news as well. */
 		if (!o.bad && (o.len > 0 || room == ESTATE_CLAIMS))
-			heard = send_record(to, (enum estate_room)room, &o, until);
+			heard = send_record(&t, (enum estate_room)room, &o);
 		tlv_out_fini(&o);
 	}
 	return heard;

@@ -168,6 +168,13 @@ service_ready(struct service *s)
 }
 
 void
+service_works(void)
+{
+	if (has_watchdog())
+		service_tell("WATCHDOG=1");
+}
+
+void
 service_reloading(void)
 {
 	struct timespec now;

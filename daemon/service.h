@@ -17,6 +17,8 @@ void service_free(struct service **s);
 
 /* Everything serves. From now on its status is told, and its watchdog is fed. */
 void service_ready(struct service *s);
+/* The main thread is at something that takes long: its watchdog is fed now. */
+void service_works(void);
 /* It is to wait for what becomes of a new policy: service_ready() says that. */
 void service_reloading(void);
 /* smbgate ends. */

@@ -33,10 +33,11 @@
 #define TAKE_MSG_MAX 512
 #define TAKE_TEXT 96
 /*
- * Within this all must have been heard that is said in one go: whoever says it does nothing else
- * meanwhile, and is waited for by a watchdog.
+ * Within this all must have been heard that is said in one go, for whoever says it does nothing
+ * else meanwhile; and a millisecond more for so many bytes, as a million claims take seconds.
  */
 #define TAKE_TELL_MS 4000
+#define TAKE_TELL_BYTES 8192
 /* Of a room's record: estate.h. */
 #define TAKE_PIECE 384
 

@@ -16,8 +16,8 @@ void lost_free(struct lost **l);
 
 /*
  * The connections of that client that came until then, or the one of that number if it is not 0,
- * end for that reason, a few in each turn. CLOSE_NODE_HUNG: of these just those on which nothing has
- * come from it for policy's `hang`. -1: out of memory.
+ * end for that reason, a few in each turn. CLOSE_NODE_HUNG: of these just those on which nothing
+ * has come from it for policy's `hang`. -1: out of memory.
  */
 int lost_add(struct lost *l, const struct state_key *client, uint64_t conn_id, uint64_t until_ms,
     enum close_reason why) __attribute__((warn_unused_result));

@@ -275,7 +275,7 @@ swept_cb(void *arg, const struct redisReply *r)
 			continue;
 		record = reply_string(r, i + 1, &len);
 		if (record != NULL)
-			(void)shared_note_exception(k->m, id, record, len);
+			(void)shared_note_exception(k->m, id, len == 0 ? NULL : record, len);
 	}
 	if (strcmp(cursor, "0") == 0) {
 		/* Somebody has deleted them alone: those that are ours are said again. */
@@ -294,8 +294,10 @@ static void
 keeper_sweep(struct keeper *k, const char *cursor)
 {
 	char key[NAMES_KEY_MAX], epoch[NAMES_KEY_MAX], peers[NAMES_KEY_MAX], claims[NAMES_KEY_MAX];
+	char news[NAMES_KEY_MAX];
 	const bool hurry = link_returned(k->link, NAMES_GRACE_MS);
-	const char *argv[] = { key, epoch, peers, cursor, claims, hurry ? "" : shared_out(k->m) };
+	const char *argv[] = { key, epoch, peers, cursor, claims, hurry ? "" : shared_out(k->m),
+		news };
 
 	if (k->sweeping)
 		return;
@@ -303,13 +305,14 @@ keeper_sweep(struct keeper *k, const char *cursor)
 	shared_key(k->m, epoch, "e", NULL);
 	shared_key(k->m, peers, "p", NULL);
 	shared_key(k->m, claims, "c:", NULL);
+	shared_key(k->m, news, "news", NULL);
 	count_command(k);
 	if (strcmp(cursor, "0") == 0) {
 		k->pages = 0;
 		k->young = k->swept_any = k->sweep_again = false;
 	}
 	k->swept_ms = clock_ms();
-	k->sweeping = link_run(k->link, SCRIPT_SWEEP, 3, 6, argv, NULL, swept_cb, k);
+	k->sweeping = link_run(k->link, SCRIPT_SWEEP, 3, 7, argv, NULL, swept_cb, k);
 }
 
 /* Drain orders. */

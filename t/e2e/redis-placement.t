@@ -363,6 +363,36 @@ def late(t, nodes):
         t.same(x.stop(), 0, "late: ends with status 0")
 
 
+def over(t, nodes):
+    """What live clients have been exceptions to is over: that is no loss of data."""
+    r = redis.Server(t).start()
+    gates = several.pair(t, nodes, [r.endpoint], pin_linger="5s")
+    tap.wait_for(lambda: all(several.ripe(g) for g in gates), 60, message="not ripe")
+    stays = [on([g], "stays", "f2")[1] for g in gates]
+    guid, c = on(gates, "over", "f1")
+    c.close()
+    gates[0].ctl("drain", "f1")
+    tap.wait_for(lambda: gates[1].node_states()["f1"] == "drain", 60, message="no drain")
+    c = several.opened(gates[0], guid)
+    c.login()
+    gates[0].ctl("undrain", "f1")
+    tap.wait_for(lambda: all(several.state(g)["exceptions"] == 1 for g in gates), 60,
+                 message="no exception")
+    c.reset()
+    x = several.prefix(r) + b"x"
+    tap.wait_for(lambda: r.do("HLEN", x) == 0, 60, message="it stays")
+    t.comes(lambda: [several.state(g)["exceptions"] for g in gates], [0, 0],
+            "an exception is over, and all proxies know")
+    before = [several.state(g)["said_again"] for g in gates]
+    time.sleep(22)
+    t.same([several.state(g)["said_again"] for g in gates], before,
+           "and sweep again: no claim is said again for that")
+    for c in stays:
+        c.close()
+    for g in gates:
+        t.same(g.stop(), 0, "over: %s ends with status 0" % g.name)
+
+
 def main(t):
     t.diag("seed %d" % SEED)
     many(t, random.Random(SEED))
@@ -380,6 +410,7 @@ def main(t):
     conflict(t, nodes)
     login(t, nodes)
     late(t, nodes)
+    over(t, nodes)
 
 
 with tap.Test(deadline=180 + GUIDS // 5) as test:
