@@ -87,6 +87,11 @@ must_see(const struct track *t, enum dir dir, const struct hdr2 *h, const uint8_
 		}
 		return ioctl2_peek(p, avail) == FSCTL_QUERY_NETWORK_INTERFACE_INFO ? SEEN_YES
 		                                                                    : SEEN_NO;
+	case SMB2_TREE_CONNECT:
+		/* Nothing can be had of a session without one. */
+		if (dir == C2S && track_opening(t, h->session_id))
+			return SEEN_YES;
+		__attribute__((fallthrough));
 	default:
 		/* What stood in for another request, or an answer with a wrong command. */
 		if (dir == S2C && t->npending > 0 && track_asked(t, h->message_id) != NULL)

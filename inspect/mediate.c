@@ -4,6 +4,7 @@
 #include "inspect/mediate.h"
 
 #include "auth/keys.h"
+#include "inspect/admission.h"
 #include "inspect/barred.h"
 #include "inspect/carry.h"
 #include "inspect/frame.h"
@@ -74,6 +75,16 @@ crowded(struct mediate *m, const struct frame *f, const struct message *msg, str
 		.sign = track_channel(&m->track, msg->part.session_id) != NULL };
 }
 
+/* It goes on although its client has not been told yet that the policy lets it in. */
+static bool
+asks_ahead(const struct mediate *m, const struct message *msg)
+{
+	return msg->part.hdr.command == SMB2_TREE_CONNECT &&
+	    track_opening(&m->track, msg->part.session_id) &&
+	    (admission_picks(&mediate_rules(m)->auth) ||
+	        m->env->policy->unkeyed == POL_UNKEYED_REFUSE);
+}
+
 static struct outcome
 mediate_request(struct mediate *m, struct frame *f, const struct message *msg)
 {
@@ -81,6 +92,8 @@ mediate_request(struct mediate *m, struct frame *f, const struct message *msg)
 
 	if (barred_has(m->track.barred, msg->part.session_id))
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_SESSION_REFUSED };
+	if (asks_ahead(m, msg))
+		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_BAD_SEQUENCE };
 	if (m->track.bare && !f->sealed && (msg->part.hdr.flags & SMB2_FLAGS_SIGNED) != 0 &&
 	    !shown_message(m, msg->part.session_id, false))
 		return (struct outcome){ .act = OUTCOME_CLOSE, .why = CLOSE_UNKEYED };

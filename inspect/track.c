@@ -154,6 +154,19 @@ track_owed(const struct track *t, uint64_t session_id)
 }
 
 bool
+track_opening(const struct track *t, uint64_t session_id)
+{
+	for (unsigned i = 0; i < t->pending_cap; i++) {
+		const struct pending *p = &t->pending[i];
+
+		if (p->used && p->kind == PENDING_SESSION_SETUP && !p->binding &&
+		    p->session_id == session_id)
+			return session_id != 0 && track_channel(t, session_id) == NULL;
+	}
+	return false;
+}
+
+bool
 track_replaces(const struct track *t, uint64_t session_id)
 {
 	for (unsigned i = 0; i < t->pending_cap; i++)

@@ -119,6 +119,9 @@ void track_init(struct track *t);
 /* Frees the lists; the channels must have left. */
 void track_fini(struct track *t);
 
+/* Does its client wait to be told whether it has that session? No channel here is of it yet. */
+bool track_opening(const struct track *t, uint64_t session_id);
+
 /*
  * So many requests are unanswered that no more should go to the node: one that can be is answered
  * alone. Twice as many are the end.

@@ -209,6 +209,13 @@ others_come(const struct policy *p)
 	    policy_source(p, POL_SOURCE_POOL) != NULL;
 }
 
+/* For so long it counts that it served a client, or refused a probe. */
+static uint64_t
+recently_ms(const struct pol_health *ph)
+{
+	return (uint64_t)(ph->fall + 1) * ph->interval;
+}
+
 /*
  * The node closed the connection or refused it. It knows this machine's address, and clients come
  * from theirs where policy says so: only they can tell, and where they are served all is well.
@@ -221,7 +228,7 @@ static void
 count_refusal(struct watch *w, enum probe_end end, const char *why)
 {
 	const struct policy *p = w->h->policy;
-	const uint64_t recent = (uint64_t)(p->health.fall + 1) * p->health.interval;
+	const uint64_t recent = recently_ms(&p->health);
 	const uint64_t now = clock_ms();
 	const bool serves = w->served_ms != 0 && now - w->served_ms <= recent;
 
@@ -480,6 +487,8 @@ watch_sooner(struct watch *w, const struct pol_health *before)
 	n->hold_ms = ph->flap_changes == 0 ? 0 : no_later(n->hold_ms, now + ph->flap_hold);
 	atomic_store(&n->logon_hold_ms,
 	    ph->logon_fall == 0 ? 0 : no_later(n->logon_hold_ms, now + ph->logon_hold));
+	atomic_store(&n->full_ms,
+	    others_come(w->h->policy) ? 0 : no_later(n->full_ms, now + recently_ms(ph)));
 	if (ph->interval < before->interval && !probe_is_out(&w->probe))
 		after(w->timer, next > now ? next - now : 0);
 }

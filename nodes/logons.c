@@ -25,7 +25,7 @@ logons_lost(struct node *n, const struct policy *p, uint64_t waited_ms, uint64_t
 	/*
 	 * Once for a run, and again when the first after the hold is lost too: that is enough then.
 	 */
-	if (!logons_held(n, now_ms))
+	if (now_ms >= n->logon_hold_ms)
 		log_about(LOG_LEVEL_WARN, log_of_node(LOG_EVENT_NODE, n->name),
 		    "node %s left %u logons in a row without an answer: new clients go elsewhere "
 		    "for %u s, or until a logon succeeds there",

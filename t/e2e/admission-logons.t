@@ -145,20 +145,27 @@ def refused_and_ahead(t, n, g):
         s = c.login()
         tid = c.tree(s)
         c.write(s, tid, c.create(s, tid, "secret"), 0, b"for users alone")
-    for where in (n.addr, n.port), (ADDR, g.port):
-        before = g.closes()
-        got = asks_ahead(*where)
-        if where[0] == n.addr:
-            t.ok(b"for users alone" in got, "direct: a guest reads the file", got)
-        else:
-            t.ok(b"for users alone" not in got, "guest = refuse: it does not come through", got)
-            t.ok("session_refused" in g.closed_for("session_refused", before),
-                 "and the connection ends")
+    with smb2.Conn(n.addr, n.port) as c:
+        c.negotiate([0x0302])
+        s = c.login()
+        tid = c.tree(s)
+        got = [asks_ahead(n.addr, n.port, x) for x in ("secret", "theirs")]
+        t.ok(b"for users alone" in got[0], "direct: a guest reads a file, and makes one", got)
+        c.create(s, tid, "theirs", access=0x80, disp=1)
+        before, made = g.closes(), []
+        got = [asks_ahead(ADDR, g.port, "theirs%d" % i) for i in range(10)]
+        for i in range(10):
+            try:
+                made.append(c.create(s, tid, "theirs%d" % i, access=0x80, disp=1))
+            except smb2.Status:
+                pass
+        t.same((got + [asks_ahead(ADDR, g.port, "secret")], made), ([b""] * 11, []),
+               "guest = refuse: none comes through, not even to the node")
+        t.ok("bad_sequence" in g.closed_for("bad_sequence", before), "its connections end")
 
 
-def asks_ahead(addr, port):
-    """All that the node has answered to whoever logs on with the wrong name, and reads on."""
-    got = b""
+def asks_ahead(addr, port, name):
+    """The answer to a READ that comes right behind a logon with the wrong name, if there is one."""
     with smb2.Conn(addr, port) as c:
         c.negotiate([0x0302])
         c.login()       # brings credits
@@ -172,15 +179,16 @@ def asks_ahead(addr, port):
             {"cmd": smb2.TREE_CONNECT, "session": s,
              "body": struct.pack("<HHHH", 9, 0, 72, len(path)) + path},
             {"cmd": smb2.CREATE, "session": s, "flags": 4,
-             "body": c.create_body("secret", access=0x120089, disp=1)},
+             "body": c.create_body(name, access=0x120089)},
             {"cmd": smb2.READ, "session": s, "flags": 4,
              "body": c.read_body(b"\xff" * 16, 0, 100)}]))
         try:
-            while b"for users alone" not in got:
-                got += c.recv_frame()
-        except (smb2.Closed, ConnectionError, OSError):
-            pass
-    return got
+            while True:
+                for m in c.recv():
+                    if m.cmd == smb2.READ:
+                        return m.raw
+        except (smb2.Closed, ConnectionError):
+            return b""
 
 
 def dialects(t, n, g):

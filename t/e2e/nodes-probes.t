@@ -148,7 +148,7 @@ def serves(t):
 def full(t, nodes):
     """It serves whom it has, and closes on everybody new: smbd with as many processes as it may."""
     n = node.Node(nodes[0].lab, "full", "127.0.0.15", extra=["max smbd processes = 8"]).start()
-    g = gate.Gate(t, [n, nodes[0]], health=QUICK).start()
+    g = gate.Gate(t, [n, nodes[0]], health=dict(QUICK, fall=100, interval="2s")).start()
     there = []
 
     def at_work():
@@ -177,6 +177,9 @@ def full(t, nodes):
     t.same(at_work()["state"], "up", "whom it has it serves, and is up")
     for c in there:
         c.close()
+    g.reload(health=QUICK)
+    t.comes(lambda: g.node_list()["full"]["logons_held"], False,
+            "it is held for as long as policy says now")
     tap.wait_for(lambda: "full" in crowd(g.port, some(16)), 60, message=lambda: g.log()[-2000:])
     t.ok(True, "they have gone: it gets clients again")
     t.same(g.stop(), 0, "full: smbgate ends with status 0")
