@@ -30,6 +30,9 @@ process_memory(void)
 	/* Else it grows to twice the largest block that was ever freed, and malloc_trim(3) does not
 	 * reach what is free at the end of a thread's arena. */
 	mallopt(M_TRIM_THRESHOLD, 1 << 20);
+	/* Workers call it. Where a sanitizer has replaced malloc, whoever does so first makes the C
+	 * library's own, and two at once make it twice: it dies with the second of them. */
+	malloc_trim(0);
 }
 
 void

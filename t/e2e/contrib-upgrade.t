@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # contrib-upgrade.t: smbgate-upgrade, twice at once, or stopped halfway: systemd has its unit back
 import os
+import signal
 import subprocess
 
 import node
@@ -42,6 +43,8 @@ def run(t, what):
         "cat /run/log; [ ! -e %s ] || echo left\n" % (what, DROP_IN)
     r = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", SCRIPT], text=True, timeout=60,
                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+                       # where all tests are run by nohup(1), a shell does not heed it
+                       preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
                        env=dict(os.environ, PATH=top + ":" + os.environ["PATH"]))
     return r.stdout.splitlines()
 
@@ -52,7 +55,7 @@ with tap.Test(deadline=60) as test:
     out = run(test, TWO)
     test.ok(out.count("upgrade") == 2 and "policy" not in out and "left" not in out,
             "two at once are two upgrades", out)
-    for signal in "TERM", "HUP":
-        out = run(test, STOPPED % signal)
+    for name in "TERM", "HUP":
+        out = run(test, STOPPED % name)
         test.ok("left" not in out and "good" not in out and out[-1] == "begin daemon-reload",
-                "stopped by SIG%s: the unit is what it was" % signal, out)
+                "stopped by SIG%s: the unit is what it was" % name, out)
