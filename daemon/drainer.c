@@ -60,6 +60,7 @@ struct drainer {
 	struct drainer_env env;
 	struct event *tick;
 	struct census *census;
+	uint64_t asked_ms;		/* for it */
 	bool named;		/* it names users: of those who are cut */
 	struct drain *asked;	/* for whom letgo_ask() is under way */
 	TAILQ_HEAD(, drain) drains;	/* who was asked for last is the last */
@@ -107,11 +108,14 @@ name_cut(struct drain *x, const struct client *c)
 	client_json(c, jadd_object(x->cut));
 }
 
-/* Everybody who is there now, those that have come back included. */
+/*
+ * Everybody who is there now, those that have come back included; but who has been ended since, and
+ * has come back elsewhere, stays there.
+ */
 static void
 cut_rest(struct drainer *d, struct drain *x, const struct clients *all)
 {
-	struct parting p = { .n = 0 };
+	struct parting p = { .n = 0, .until_ms = d->asked_ms };
 
 	for (size_t i = 0; i < all->n; i++) {
 		if (!concerned(x, &all->all[i]))
@@ -267,6 +271,7 @@ take_census(struct drainer *d, bool named)
 	const char *why;
 
 	d->named = named;
+	d->asked_ms = clock_ms();
 	/* When there are too many questions, the next tick asks. */
 	d->census = census_ask(&env, named, NULL, counted_cb, d, &why);
 }
