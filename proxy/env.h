@@ -118,6 +118,7 @@ struct conn_env {
 	unsigned patience;		/* with those without a logon: proxy/patience.h */
 	struct held *held;		/* proxy/held.c's */
 	struct strangers *strangers;
+	bool strangers_over;		/* their budget is: see strangers_settle() */
 	struct own own;
 	struct vc_index *vc;
 	struct lost *lost;

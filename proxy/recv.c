@@ -193,11 +193,20 @@ read_on(struct side *s)
 		turn_ask(s->conn);
 }
 
-static inline void
-edge_seen(struct side *s, short what)
+void
+recv_edge_cb(evutil_socket_t fd, short what, void *arg)
 {
+	struct side *s = (struct side *)((char *)arg - offsetof(struct side, leg.edge));
 	struct conn *c = s->conn;
 
+	(void)fd;
+	MAGIC_CHECK(s, SIDE_MAGIC);
+	/* Those before it in this turn: none of them is in the middle of anything. */
+	if (c->env->strangers_over) {
+		strangers_settle(c->env->strangers);
+		if (c->stage == CONN_DEAD)
+			return;
+	}
 	leg_note(&s->leg, what);
 	awake_stir(c);
 	if (c->stage == CONN_CONNECT && s->dir == S2C) {
@@ -216,18 +225,6 @@ edge_seen(struct side *s, short what)
 }
 
 void
-recv_edge_cb(evutil_socket_t fd, short what, void *arg)
-{
-	struct side *s = (struct side *)((char *)arg - offsetof(struct side, leg.edge));
-	struct strangers *strangers = s->conn->env->strangers;
-
-	(void)fd;
-	MAGIC_CHECK(s, SIDE_MAGIC);
-	edge_seen(s, what);
-	strangers_settle(strangers);
-}
-
-void
 recv_turns(struct conn_env *env)
 {
 	static const struct timeval now = { 0, 0 };
@@ -239,7 +236,8 @@ recv_turns(struct conn_env *env)
 		for (int i = 0; i < 2; i++)
 			if (c->stage != CONN_DEAD)
 				read_on(&c->side[i]);
-		strangers_settle(env->strangers);
+		if (env->strangers_over)
+			strangers_settle(env->strangers);
 	}
 	if (env->nturns > 0)
 		event_add(env->turn, &now);

@@ -29,7 +29,6 @@ struct strangers {
 	MAGIC_MEMBER
 	struct conn_env *env;
 	struct event *over;		/* made active when the share is used up */
-	bool is_over;
 	_Atomic size_t bytes;		/* of all in the list; written by the worker alone */
 	TAILQ_HEAD(keeping_list, keeping) list;	/* those that have kept something longest first */
 };
@@ -114,7 +113,7 @@ strangers_note(struct conn *c)
 	}
 	keeping_set(s, c->keeping, n);
 	if (s->bytes > share(s)) {
-		s->is_over = true;
+		s->env->strangers_over = true;
 		event_active(s->over, EV_TIMEOUT, 0);
 	}
 }
@@ -138,9 +137,7 @@ strangers_settle(struct strangers *s)
 	const size_t enough = share(s) - share(s) / 4;
 	struct keeping *k, *next;
 
-	if (!s->is_over)
-		return;
-	s->is_over = false;
+	s->env->strangers_over = false;
 	while (s->bytes > enough) {
 		const size_t most = keeping_most(s);
 

@@ -29,8 +29,8 @@ void strangers_free(struct strangers **s);
  */
 void strangers_note(struct conn *c);
 /*
- * Where no connection is in the middle of anything: ends those that have to. There may be hundreds
- * to be read in one turn of the loop, and each brings what it can.
+ * Where no connection is in the middle of anything, and env says strangers_over: ends those that
+ * have to. There may be hundreds to be read in one turn of the loop, and each brings what it can.
  */
 void strangers_settle(struct strangers *s);
 

@@ -268,11 +268,11 @@ def liars(t, g):
         p = Peer(g)
         p.greet()
         p.ready()
-        n, fds = p.offer(0)
+        n, fds, way = p.offer()
         if what == "garbage":
-            p.ways[0].send(b"nonsense")
+            way.send(b"nonsense")
         elif what == "a wrong serial":
-            p.ways[0].send(tlv(serial=n + 7))
+            way.send(tlv(serial=n + 7))
         elif what == "garbage to the main socket":
             p.s.send(b"nonsense")
         else:
@@ -286,8 +286,8 @@ def liars(t, g):
     p = Peer(g)
     p.greet()
     p.ready()
-    n, fds = p.offer(0)
-    p.ways[0].send(tlv(serial=n))
+    n, fds, way = p.offer()
+    way.send(tlv(serial=n))
     for fd in fds:
         os.close(fd)
     p.close()

@@ -1,5 +1,6 @@
 # successor.py: a successor by hand: what smbgate --takeover says to the smbgate that runs
 import os
+import select
 import socket
 import struct
 
@@ -64,9 +65,11 @@ class Peer:
             self.ways.append(a)
         self.say(kind=READY)
 
-    def offer(self, way):
-        raw, fds, _, _ = socket.recv_fds(self.ways[way], 1 << 20, 4)
-        return fields(raw[:7])[1][0], fds
+    def offer(self):
+        """Of whichever worker has a connection: (serial, descriptors, way)."""
+        way = select.select(self.ways, [], [], 30)[0][0]
+        raw, fds, _, _ = socket.recv_fds(way, 1 << 20, 4)
+        return fields(raw[:7])[1][0], fds, way
 
     def close(self):
         for x in [self.s] + self.ways:
