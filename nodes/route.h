@@ -45,7 +45,6 @@ struct search;
 struct route {
 	MAGIC_MEMBER
 	uint16_t oldest;		/* dialect that the client takes; 0: any. Set before */
-	uint16_t traffic;		/* the number of the node's name; 0: see traffic.h */
 	struct route_env *env;
 	struct state_hold *hold;
 	struct search *search;	/* NULL: not begun, or over */
@@ -54,6 +53,7 @@ struct route {
 	bool waiting : 1;		/* the map owes an answer */
 	bool others : 1;		/* the client has live connections besides this one */
 	bool elsewhere : 1;		/* for route_adopt() alone: the map says so */
+	uint16_t traffic;		/* the number of the node's name; 0: see traffic.h */
 };
 
 /* cluster: see nodes/cluster.h and node_cluster(). */

@@ -116,9 +116,9 @@ struct conn_env {
 	const struct conn_ops *ops;
 	struct worker *worker;		/* for ops alone */
 	unsigned patience;		/* with those without a logon: proxy/patience.h */
+	bool strangers_over;		/* their budget is: see strangers_settle() */
 	struct held *held;		/* proxy/held.c's */
 	struct strangers *strangers;
-	bool strangers_over;		/* their budget is: see strangers_settle() */
 	struct own own;
 	struct vc_index *vc;
 	struct lost *lost;
