@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # redis-trouble.t: a Redis that answers, and does not serve: full, forbidden, unable to save
 import os
+import threading
 import time
 
 import fake
@@ -211,7 +212,18 @@ def other_version(t, nodes):
     c.close()
     admin = r.client()
     later = int(time.time() * 1000) + 3600000
-    admin("HSET", "smbgate:{map}:peers", "f" * 16, "%d X %s %s old" % (later, tag, "0" * 16))
+    over, there = threading.Event(), r.client()
+
+    def lives():
+        """It renews its lease, as any that is alive does."""
+        while True:
+            there("HSET", "smbgate:{map}:peers", "f" * 16,
+                  "%d X %s %s old" % (time.time() * 1000 + 5000, tag, "0" * 16))
+            if over.wait(0.5):
+                return
+    other = threading.Thread(target=lives)
+    other.start()
+    t.defer(over.set)
     orders = "smbgate:{map}:%s:d" % tag
     theirs = b"X%015dmaint%s" % (later, b"m" * 16)
     g = several.proxy(t, nodes, [r.endpoint], name="v2")
@@ -233,6 +245,8 @@ def other_version(t, nodes):
     t.same(list(admin.hash(orders).values()), [theirs], "an order of the others' stays theirs")
     t.same(after["errors"]["bad_value"], before["errors"]["bad_value"],
            "what they have is not called bad")
+    over.set()
+    other.join()
     admin("HDEL", "smbgate:{map}:peers", "f" * 16)
     admin("DEL", orders)
     several.healed(g)
