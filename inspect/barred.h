@@ -12,7 +12,7 @@
 struct barred;
 
 /* Of one connection. Further ones are not refused by an answer. */
-#define BARRED_MAX 64
+#define BARRED_MAX 1024
 
 /* -1: out of memory, or too many. */
 int barred_add(struct barred **all, uint64_t session_id) __attribute__((warn_unused_result));
